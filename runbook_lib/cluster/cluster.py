@@ -1,0 +1,128 @@
+"""Nodes with their connections, and the one way to ask many of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from runbook_lib.errors import DeadlineError, InputError, RunbookError
+from runbook_lib.model.inventory import Inventory, NodeSpec
+from runbook_lib.model.parameters import Timeouts
+from runbook_lib.transport.engine import Engine
+from runbook_lib.transport.ssh import SshConnection
+
+T = TypeVar("T")
+
+
+class Node:
+    """One node: what the inventory says of it, its SSH connection and its engine."""
+
+    def __init__(self, spec: NodeSpec, timeouts: Timeouts) -> None:
+        self.spec = spec
+        self.name = spec.name
+        self.ssh = SshConnection(spec, timeouts)
+        self.engine = Engine(spec, self.ssh, timeouts)
+
+    def close(self) -> None:
+        """Close both connections; the next use opens them again."""
+        self.engine.close()
+        self.ssh.close()
+
+    def __repr__(self) -> str:
+        return f"Node({self.name!r})"
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[T]):
+    """What one node answered: a value, or the error it ended with."""
+
+    node: str
+    value: T | None
+    error: RunbookError | None
+    seconds: float
+
+    @property
+    def result(self) -> T:
+        """The value. Raises the error when there is none."""
+        if self.error is not None:
+            raise self.error
+        return self.value  # type: ignore[return-value]
+
+
+class Cluster:
+    """All nodes of an inventory. Use as a context manager: leaving it closes every connection."""
+
+    def __init__(self, inventory: Inventory, timeouts: Timeouts | None = None) -> None:
+        self.inventory = inventory
+        self.timeouts = timeouts or Timeouts()
+        self.nodes = tuple(Node(spec, self.timeouts) for spec in inventory.nodes)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    def close(self) -> None:
+        """Close every connection."""
+        for node in self.nodes:
+            node.close()
+
+    def node(self, name: str) -> Node:
+        """The node of that name. Raises ``InputError`` that lists the names there are."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        names = ", ".join(node.name for node in self.nodes)
+        raise InputError(f"there is no node {name!r}", place="inventory", remedy=f"the nodes are {names}")
+
+    def each(
+        self, ask: Callable[[Node], T], *, nodes: Iterable[Node] | None = None, timeout: float | None = None
+    ) -> list[Outcome[T]]:
+        """Ask all nodes (or the given ones) at once; every node answers, in the order of the nodes.
+
+        A node that fails yields an ``Outcome`` with its error; one that has not answered after
+        ``timeout`` seconds yields a ``DeadlineError`` and loses its connections, which ends its call.
+        Anything but a ``RunbookError`` is a defect and is raised.
+        """
+        chosen = tuple(self.nodes if nodes is None else nodes)
+        if not chosen:
+            return []
+        pool = ThreadPoolExecutor(max_workers=len(chosen), thread_name_prefix="node")
+        try:
+            futures = {node.name: pool.submit(_timed, ask, node) for node in chosen}
+            _, late = wait(futures.values(), timeout=timeout)
+            outcomes = []
+            for node in chosen:
+                future = futures[node.name]
+                if future in late:
+                    node.close()
+                    error = DeadlineError(
+                        f"no answer within {timeout} s",
+                        place=node.name,
+                        remedy="raise the timeout, or mend the node",
+                    )
+                    outcomes.append(Outcome[T](node.name, None, error, timeout or 0.0))
+                else:
+                    outcomes.append(future.result())
+            return outcomes
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _timed(ask: Callable[[Node], T], node: Node) -> Outcome[T]:
+    started = time.monotonic()
+    try:
+        value = ask(node)
+    except RunbookError as error:
+        return Outcome(node.name, None, error, time.monotonic() - started)
+    return Outcome(node.name, value, None, time.monotonic() - started)

@@ -1,0 +1,278 @@
+"""Every error this package raises, in one tree.
+
+::
+
+    RunbookError                      exit 3   message, place, remedy
+    ├── InputError                    exit 2   the user's file, argument or machine; nothing was touched
+    │   ├── ParameterError                     faults: every fault of a parameter file, each with its place
+    │   ├── KeyFileError                       an SSH or TLS key that is missing, unreadable or world-readable
+    │   ├── HostKeyError                       node, offered and expected fingerprint
+    │   └── RequirementError                   this machine cannot carry a testbed
+    ├── CheckFailed                   exit 1   expected, found, node
+    │   ├── PreconditionError                  something another notebook makes is missing
+    │   └── StepFailed                         step, rows: one line a node that did not succeed
+    ├── NodeError                     exit 3   node
+    │   ├── UnreachableError                   no SSH or Docker connection to the node
+    │   ├── CommandError                       argv, exit status, output tails, a line to paste into a shell
+    │   └── EngineError                        the Docker Engine API refused a call: status, explanation
+    │       ├── EngineNotFound                 404
+    │       ├── EngineConflict                 409
+    │       └── StoreUnavailable               the engine has no cluster store, or cannot reach it
+    ├── TestbedError                  exit 3   the embedded testbed: rung, log tail
+    ├── LockedError                   exit 7   another run holds the cluster
+    ├── DeadlineError                 exit 5   an operation ran out of its time
+    └── InterruptedRun                exit 4   Ctrl-C, SIGTERM or SIGHUP
+
+Exit codes are the command line's contract: 0 pass, 1 a check failed, 2 bad input, 3 error, 4 interrupted,
+5 timeout, 6 kernel died, 7 locked.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+__all__ = [
+    "CheckFailed",
+    "CommandError",
+    "DeadlineError",
+    "EngineConflict",
+    "EngineError",
+    "EngineNotFound",
+    "ExitCode",
+    "Fault",
+    "HostKeyError",
+    "InputError",
+    "InterruptedRun",
+    "KeyFileError",
+    "LockedError",
+    "NodeError",
+    "ParameterError",
+    "PreconditionError",
+    "RequirementError",
+    "RunbookError",
+    "StepFailed",
+    "StoreUnavailable",
+    "TestbedError",
+    "UnreachableError",
+]
+
+
+class ExitCode(IntEnum):
+    """What the command line returns."""
+
+    PASS = 0
+    CHECK_FAILED = 1
+    BAD_INPUT = 2
+    ERROR = 3
+    INTERRUPTED = 4
+    TIMEOUT = 5
+    KERNEL_DIED = 6
+    LOCKED = 7
+
+
+class RunbookError(Exception):
+    """Base of the tree: one sentence, where it happened, what to do about it."""
+
+    exit_code = ExitCode.ERROR
+
+    def __init__(self, message: str, *, place: str = "", remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.place = place
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        text = f"{self.place}: {self.message}" if self.place else self.message
+        return f"{text}\n  remedy: {self.remedy}" if self.remedy else text
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows instead of a traceback: these errors explain themselves."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+class InputError(RunbookError):
+    """The user gave something unusable; nothing was touched."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault of a parameter file: the place in it and what is wrong there."""
+
+    place: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}"
+
+
+class ParameterError(InputError):
+    """A parameter file or value that does not validate; ``faults`` lists every fault."""
+
+    def __init__(self, faults: Sequence[Fault], *, place: str = "parameters", remedy: str = "") -> None:
+        self.faults = tuple(faults)
+        count = len(self.faults)
+        lines = "".join(f"\n  - {fault}" for fault in self.faults)
+        super().__init__(
+            f"{count} fault{'s' if count != 1 else ''}, nothing was touched:{lines}",
+            place=place,
+            remedy=remedy or "correct each place named above and run again",
+        )
+
+
+class KeyFileError(InputError):
+    """A private key that is missing, unreadable or readable by others."""
+
+
+class HostKeyError(InputError):
+    """A host key that the inventory's known_hosts does not vouch for."""
+
+    def __init__(self, node: str, *, offered: str, expected: str | None, known_hosts: str, host: str) -> None:
+        self.node = node
+        self.offered = offered
+        self.expected = expected
+        known = f"known_hosts expects {expected}" if expected else "known_hosts has no key for it"
+        super().__init__(
+            f"host key of {host} refused: the host offers {offered}, {known}",
+            place=node,
+            remedy=f"find out why; only if the new key is right, put it into {known_hosts}",
+        )
+
+
+class RequirementError(InputError):
+    """This machine lacks something that the testbed needs."""
+
+
+class CheckFailed(RunbookError):
+    """What was expected is not what was found."""
+
+    exit_code = ExitCode.CHECK_FAILED
+
+    def __init__(
+        self, message: str, *, expected: object = None, found: object = None, node: str = "", remedy: str = ""
+    ) -> None:
+        self.expected = expected
+        self.found = found
+        self.node = node
+        if expected is not None or found is not None:
+            message = f"{message}\n  expected: {expected}\n  found:    {found}"
+        super().__init__(message, place=node, remedy=remedy)
+
+
+class PreconditionError(CheckFailed):
+    """Something that another notebook makes is not there."""
+
+
+class StepFailed(CheckFailed):
+    """A step did not succeed on every node; ``rows`` has a line for each node that failed."""
+
+    def __init__(self, step: str, rows: Sequence[str], *, remedy: str = "") -> None:
+        self.step = step
+        self.rows = tuple(rows)
+        lines = "".join(f"\n  - {row}" for row in self.rows)
+        super().__init__(
+            f"step '{step}' did not succeed:{lines}",
+            remedy=remedy or "mend the cause and run it again: what is already done is left as it is",
+        )
+
+
+class NodeError(RunbookError):
+    """Something went wrong on one node."""
+
+    def __init__(self, node: str, message: str, *, remedy: str = "") -> None:
+        self.node = node
+        super().__init__(message, place=node, remedy=remedy)
+
+
+class UnreachableError(NodeError):
+    """No connection to the node."""
+
+
+def _tail(text: str, lines: int = 12) -> str:
+    return "\n".join(text.strip().splitlines()[-lines:])
+
+
+class CommandError(NodeError):
+    """A command on a node failed: how it was called, its exit status and the end of its output."""
+
+    def __init__(
+        self,
+        node: str,
+        argv: Sequence[str],
+        *,
+        exit_status: int | None,
+        stdout: str = "",
+        stderr: str = "",
+        reason: str = "",
+        destination: str = "",
+        remedy: str = "",
+    ) -> None:
+        self.argv = tuple(argv)
+        self.exit_status = exit_status
+        self.stdout_tail = _tail(stdout)
+        self.stderr_tail = _tail(stderr)
+        self.paste = f"ssh {destination or node} -- {shlex.quote(shlex.join(self.argv))}"
+        what = reason or f"exit status {exit_status}"
+        output = self.stderr_tail or self.stdout_tail
+        message = f"command failed ({what}): {shlex.join(self.argv)}"
+        if output:
+            message += "\n" + "\n".join(f"  | {line}" for line in output.splitlines())
+        super().__init__(node, message, remedy=remedy or f"try it by hand: {self.paste}")
+
+
+class EngineError(NodeError):
+    """The Docker Engine API refused a call."""
+
+    def __init__(self, node: str, call: str, explanation: str, *, status: int | None = None, remedy: str = "") -> None:
+        self.call = call
+        self.status = status
+        self.explanation = explanation
+        code = f" (HTTP {status})" if status else ""
+        super().__init__(node, f"Docker refused '{call}'{code}: {explanation}", remedy=remedy)
+
+
+class EngineNotFound(EngineError):
+    """404: no such container, network or image."""
+
+
+class EngineConflict(EngineError):
+    """409: the name is taken, or the object is in use."""
+
+
+class StoreUnavailable(EngineError):
+    """The engine has no cluster store or cannot reach it."""
+
+
+class TestbedError(RunbookError):
+    """The embedded testbed failed; ``rung`` names the readiness rung, ``log_tail`` the end of the right log."""
+
+    __test__ = False  # pytest would otherwise collect a class whose name begins with Test
+
+    def __init__(self, message: str, *, place: str = "", rung: str = "", log_tail: str = "", remedy: str = "") -> None:
+        self.rung = rung
+        self.log_tail = log_tail
+        if log_tail:
+            message += "\n" + "\n".join(f"  | {line}" for line in log_tail.splitlines())
+        super().__init__(message, place=place, remedy=remedy)
+
+
+class LockedError(RunbookError):
+    """Another run holds the cluster."""
+
+    exit_code = ExitCode.LOCKED
+
+
+class DeadlineError(RunbookError):
+    """An operation ran out of its time."""
+
+    exit_code = ExitCode.TIMEOUT
+
+
+class InterruptedRun(RunbookError):
+    """The run was interrupted by the user or a signal."""
+
+    exit_code = ExitCode.INTERRUPTED

@@ -1,0 +1,1 @@
+"""Validated parameters and results: frozen data that every layer above shares."""

@@ -1,0 +1,127 @@
+"""A cluster's inventory: its nodes, how to reach them, and the network that they share."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from runbook_lib.model.names import Address, HostName, InterfaceName, Subnet
+
+
+class Model(BaseModel):
+    """Base of everything read from a file: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class AddressRange(Model):
+    """A range of IPv4 addresses, both ends included."""
+
+    first: Address
+    last: Address
+
+    @classmethod
+    def parse(cls, text: str) -> AddressRange:
+        """Read ``"192.168.99.100-192.168.99.254"``. Raises ``ValueError``."""
+        first, dash, last = text.partition("-")
+        if not dash:
+            raise ValueError(f"{text!r} is not a range such as 192.168.99.100-192.168.99.254")
+        parsed = cls(first=first.strip(), last=last.strip())
+        if ipaddress.IPv4Address(parsed.first) > ipaddress.IPv4Address(parsed.last):
+            raise ValueError(f"{text!r} ends before it begins")
+        return parsed
+
+    def __contains__(self, address: str) -> bool:
+        first, last = ipaddress.IPv4Address(self.first), ipaddress.IPv4Address(self.last)
+        return first <= ipaddress.IPv4Address(address) <= last
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"
+
+
+def _pool(value: str) -> str:
+    return str(AddressRange.parse(value))
+
+
+class ClusterNetwork(Model):
+    """The network between the nodes, on which the overlay is carried."""
+
+    interface: InterfaceName = Field("eth1", description="interface of every node on this network")
+    subnet: Subnet = Field(description="its subnet, in CIDR notation")
+    gateway: Address | None = Field(None, description="its gateway, if it has one")
+    dhcp_pool: Annotated[str, AfterValidator(_pool)] | None = Field(
+        None, description="addresses that its DHCP server gives out, first-last"
+    )
+
+    @property
+    def pool(self) -> AddressRange | None:
+        """The DHCP pool, parsed."""
+        return AddressRange.parse(self.dhcp_pool) if self.dhcp_pool else None
+
+    @property
+    def prefix(self) -> ipaddress.IPv4Network:
+        """The subnet, parsed."""
+        return ipaddress.IPv4Network(self.subnet)
+
+
+class SshAccess(Model):
+    """How to reach a node over SSH; the key is named, never contained."""
+
+    host: str
+    port: Port = 22
+    user: str = "docker"
+    key_file: str
+    known_hosts: str
+
+
+class DockerAccess(Model):
+    """How to reach a node's engine: over TLS with a client certificate, or over the SSH connection."""
+
+    via: Literal["tls", "ssh"] = "ssh"
+    host: str | None = None
+    port: Port = 2376
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+    @model_validator(mode="after")
+    def _tls_is_complete(self) -> Self:
+        missing = [name for name in ("host", "ca", "cert", "key") if getattr(self, name) is None]
+        if self.via == "tls" and missing:
+            raise ValueError(f"via: tls also needs {', '.join(missing)}")
+        return self
+
+
+class NodeSpec(Model):
+    """One node as the inventory describes it."""
+
+    name: HostName
+    cluster_address: Address = Field(description="the address that this node should have on the cluster's network")
+    ssh: SshAccess
+    docker: DockerAccess = DockerAccess()
+
+
+class Inventory(Model):
+    """A cluster's nodes and network."""
+
+    version: Literal[1] = 1
+    name: HostName | None = None
+    network: ClusterNetwork
+    nodes: tuple[NodeSpec, ...] = Field(min_length=1)
+
+    def node(self, name: str) -> NodeSpec:
+        """The node of that name. Raises ``KeyError``."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Node names, in the inventory's order."""
+        return tuple(node.name for node in self.nodes)

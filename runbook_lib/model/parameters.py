@@ -1,0 +1,94 @@
+"""The parameters of a run: one YAML file, or a notebook's ``parameters`` cell."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from runbook_lib.model.inventory import Inventory, Model, Port
+from runbook_lib.model.names import HostName, ImageReference, ObjectName, Subnet
+
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class Addresses(Model):
+    """How fixed addresses are chosen."""
+
+    allow_in_dhcp_pool: bool = Field(
+        False, description="accept fixed addresses inside the DHCP pool (a warning says what can happen)"
+    )
+
+
+class Etcd(Model):
+    """The cluster store."""
+
+    members: tuple[ObjectName, ...] = Field(("etcd1", "etcd2", "etcd3"), description="names of the etcd containers")
+    client_port: Port = 2379
+    autostart: Literal["bootlocal", "restart-policy"] = Field(
+        "bootlocal",
+        description="how members start at boot: bootlocal.sh (the article), or Docker's restart policy",
+    )
+
+
+class Overlay(Model):
+    """The overlay network."""
+
+    name: ObjectName = "ovr0"
+    subnet: Subnet | None = Field("10.0.0.0/24", description="its subnet; null lets Docker choose")
+    options: dict[str, str] = Field(default_factory=dict, description="driver options")
+
+
+class ContainerSpec(Model):
+    """One container on the overlay."""
+
+    name: ObjectName
+    image: ImageReference = "alpine"
+    node: HostName | None = Field(None, description="where it runs; null spreads over the least loaded nodes")
+
+
+class Probes(Model):
+    """How pings are sent."""
+
+    count: int = Field(3, ge=1, le=1000, description="echo requests a pair")
+    timeout_seconds: Seconds = Field(1.0, description="how long an answer is waited for")
+
+
+class Timeouts(Model):
+    """How long things may take, in seconds."""
+
+    connect: Seconds = 10.0
+    command: Seconds = 60.0
+    reboot: Seconds = 180.0
+    converge: Seconds = 30.0
+
+
+class Parameters(Model):
+    """Everything that a notebook takes. The defaults describe the embedded testbed."""
+
+    name: HostName = Field("testbed", description="name of the cluster, used for its records")
+    inventory: str | Inventory = Field(
+        "testbed:runbook",
+        description="'testbed:NAME', the path of an inventory file, or the nodes themselves",
+    )
+    platform: Literal["boot2docker"] = Field("boot2docker", description="how hosts boot and get their addresses")
+    control_plane: Literal["etcd"] = Field("etcd", description="where the engines keep the overlay's state")
+    addresses: Addresses = Addresses()
+    etcd: Etcd = Etcd()
+    overlay: Overlay = Overlay()
+    containers: tuple[ContainerSpec, ...] = (
+        ContainerSpec(name="alpine1", node="node3"),
+        ContainerSpec(name="alpine2", node="node4"),
+    )
+    probes: Probes = Probes()
+    timeouts: Timeouts = Timeouts()
+    plan: bool = Field(False, description="show what would change and change nothing")
+    show_drift: bool = Field(True, description="on the testbed: reboot in another order to see addresses move")
+    power_cycle: bool = Field(True, description="consent to reboot nodes where a notebook proves something by it")
+
+    @property
+    def testbed_name(self) -> str | None:
+        """The testbed that the inventory names, if it names one."""
+        if isinstance(self.inventory, str) and self.inventory.startswith("testbed:"):
+            return self.inventory.removeprefix("testbed:")
+        return None

@@ -1,0 +1,56 @@
+"""What steps, checks and probes return: one uniform row each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """How a step ended on one node. A row starts as ``failed`` and is made anything else only explicitly."""
+
+    OK = "ok"
+    CHANGED = "changed"
+    PLANNED = "planned"
+    FAILED = "failed"
+    UNREACHABLE = "unreachable"
+    SKIPPED = "skipped"
+
+    @property
+    def succeeded(self) -> bool:
+        """True unless the step failed or its node did not answer."""
+        return self not in (Status.FAILED, Status.UNREACHABLE)
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One step on one node: what it found, what it left behind, how long it took."""
+
+    step: str
+    node: str
+    status: Status = Status.FAILED
+    before: str = ""
+    after: str = ""
+    seconds: float = 0.0
+    detail: str = ""
+
+
+class Verdict(StrEnum):
+    """The outcome of a check or probe."""
+
+    PASS = "pass"
+    WARN = "warn"
+    FAIL = "fail"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: what was looked at, on which node, what was expected and what was found."""
+
+    check: str
+    node: str
+    verdict: Verdict
+    expected: str = ""
+    found: str = ""
+    remedy: str = ""

@@ -1,0 +1,1 @@
+"""Connections to nodes: SSH (paramiko) and the Docker Engine API (docker SDK)."""
