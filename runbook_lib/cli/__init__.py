@@ -1,0 +1,122 @@
+"""The command line: ``run(arguments)`` returns an exit code and never lets a user's mistake become a traceback.
+
+Each command lives in a module of its own that defines ``app``, a typer application. It is imported when the command
+is called, so that ``--help`` and the light commands do not wait for the libraries of the heavy ones.
+"""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from runbook_lib import __version__
+from runbook_lib.errors import ExitCode, InterruptedRun, RunbookError
+
+__all__ = ["COMMANDS", "app", "run"]
+
+#: Every command with the line that ``--help`` shows for it; its module is ``runbook_lib.cli.NAME``.
+COMMANDS = {
+    "run": "Testbed up if needed, all notebooks, a summary table.",
+    "test": "Run all tests.",
+    "testbed": "A real Docker cluster on this machine: up, status, ssh, env, reboot, down.",
+    "notebook": "JupyterLab on the notebooks.",
+}
+
+
+class CommandGroup(TyperGroup):
+    """A group that imports a command when it is called, and tells an interruption from a failure."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return name, command and remaining arguments, with the placeholder replaced by the real command."""
+        name, placeholder, remaining = super().resolve_command(ctx, args)
+        if name not in COMMANDS:
+            return name, placeholder, remaining
+        command = get_command(importlib.import_module(f"runbook_lib.cli.{name}").app)
+        command.name = name
+        return name, command, remaining
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; Ctrl-C becomes the package's own error, since typer's exit code for it is another."""
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, typer.Abort) as error:
+            raise InterruptedRun("interrupted") from error
+
+
+app = typer.Typer(
+    name="runbook",
+    cls=CommandGroup,
+    help="Build, prove and explain Docker multi-host overlay networking, as runbook notebooks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _placeholder() -> None:
+    """Stands for a command in the list; ``CommandGroup.resolve_command`` puts the real one in its place."""
+
+
+for _name, _help in COMMANDS.items():
+    app.command(_name, help=_help)(_placeholder)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"overlay-runbook {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options that stand before a command."""
+
+
+def _end_on_signal(number: int, _frame: FrameType | None) -> None:
+    raise InterruptedRun(f"ended by {signal.Signals(number).name}")
+
+
+def _listen_to_signals() -> None:
+    """Let SIGTERM and SIGHUP unwind the program, so that what it opened is closed; what nohup ignores stays so."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end_on_signal)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code (``runbook_lib.errors.ExitCode``).
+
+    A ``RunbookError`` is told on stderr as it tells itself: message, place, remedy. Anything else unexpected is a
+    fault of this program, shown with its traceback.
+    """
+    _listen_to_signals()
+    try:
+        get_command(app)(list(arguments), prog_name="runbook")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else ExitCode.PASS
+    except RunbookError as error:
+        print(f"runbook: {error}", file=sys.stderr)
+        return int(error.exit_code)
+    except Exception:
+        traceback.print_exc()
+        print(
+            "runbook: this is a fault of the program, not yours. Please report it with the lines above,\n"
+            f"  the command, and: overlay-runbook {__version__}, Python {sys.version.split()[0]}, {sys.platform}",
+            file=sys.stderr,
+        )
+        return int(ExitCode.ERROR)
+    return int(ExitCode.PASS)

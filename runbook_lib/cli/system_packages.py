@@ -1,0 +1,71 @@
+"""Installing the system packages that the testbed needs; ``runbook_lib.testbed.requirements`` says which."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+
+from runbook_lib.errors import RequirementError
+from runbook_lib.testbed.requirements import missing_packages
+
+LOG_TAIL_LINES = 15
+
+
+def install_missing_packages() -> None:
+    """Install what the testbed needs and this machine lacks, on Debian and Ubuntu, as root or through sudo.
+
+    Raises:
+        RequirementError: something is missing and cannot be installed here; its remedy is the line that would.
+    """
+    packages = sorted(set(missing_packages()))
+    if not packages:
+        return
+    install = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
+    line = shlex.join(["sudo", *install])
+    missing = f"the testbed needs packages that are missing: {', '.join(packages)}"
+    if shutil.which("apt-get") is None:
+        raise RequirementError(missing, remedy="install them; Debian and Ubuntu name them so: " + line)
+    if not may_become_root():
+        raise RequirementError(missing, remedy=line)
+    started = time.monotonic()
+    print(f"runbook: installing {' '.join(packages)} with apt-get", file=sys.stderr, flush=True)
+    run_apt(["apt-get", "update"], remedy=line)
+    run_apt(install, remedy=line)
+    print(f"runbook: installed after {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    if still_missing := missing_packages():
+        raise RequirementError(f"still missing after the installation: {', '.join(still_missing)}", remedy=line)
+
+
+def may_become_root() -> bool:
+    """Return whether commands can be run as root: already so, or sudo that needs no password or can ask for it."""
+    if os.geteuid() == 0:
+        return True
+    if shutil.which("sudo") is None:
+        return False
+    return sys.stdin.isatty() or subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0
+
+
+def run_apt(command: Sequence[str], *, remedy: str) -> None:
+    """Run one apt-get command as root, asking nothing.
+
+    Raises:
+        RequirementError: it failed; the message has the end of its output.
+    """
+    become_root = [] if os.geteuid() == 0 else ["sudo"]
+    with tempfile.TemporaryFile("w+", errors="replace") as log:
+        status = subprocess.run(
+            [*become_root, "env", "DEBIAN_FRONTEND=noninteractive", *command],
+            stdin=None if become_root else subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        ).returncode
+        log.seek(0)
+        end = "\n".join(f"  {line}" for line in log.read().splitlines()[-LOG_TAIL_LINES:])
+    if status != 0:
+        raise RequirementError(f"{shlex.join(command)} failed with exit status {status}:\n{end}", remedy=remedy)

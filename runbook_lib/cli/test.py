@@ -1,0 +1,70 @@
+"""``runbook test``: every test of the project, with pytest's own options passed through."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import typer
+
+from runbook_lib.cli.project import project_folder
+from runbook_lib.errors import ExitCode
+
+app = typer.Typer(add_completion=False)
+
+#: pytest's exit code -> ours: all passed, some failed, interrupted, its own fault, bad usage, no test collected.
+EXIT_CODES = {
+    0: ExitCode.PASS,
+    1: ExitCode.CHECK_FAILED,
+    2: ExitCode.INTERRUPTED,
+    3: ExitCode.ERROR,
+    4: ExitCode.BAD_INPUT,
+    5: ExitCode.BAD_INPUT,
+}
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def test(context: typer.Context) -> None:
+    """Run all tests, the checks of the code's style, types and layers among them.
+
+    Arguments are pytest's, paths relative to the project: tests/unit, -k name, -x, --lf, … The testbed's tests boot a
+    real cluster and need root; without it they are skipped and say so.
+    """
+    folder = project_folder()
+    if os.geteuid() == 0 and reaches_testbed(folder, context.args):
+        from runbook_lib.cli.system_packages import install_missing_packages
+
+        install_missing_packages()
+    code = run_pytest(folder, context.args)
+    raise typer.Exit(EXIT_CODES.get(code, ExitCode.ERROR))
+
+
+def reaches_testbed(folder: Path, arguments: list[str]) -> bool:
+    """Return whether tests that boot the testbed may be among those named: no path at all means every test."""
+    paths = [folder / argument.split("::")[0] for argument in arguments]
+    named = [path.resolve() for path in paths if path.exists()]
+    tests = folder / "tests"
+    return not named or any(
+        path.is_relative_to(part) or part.is_relative_to(path)
+        for path in named
+        for part in (tests / "testbed", tests / "notebooks")
+    )
+
+
+def run_pytest(folder: Path, arguments: list[str]) -> int:
+    """Run pytest in the project's folder and return its exit code; its summary stays the last line printed."""
+    process = subprocess.Popen([sys.executable, "-m", "pytest", *arguments], cwd=folder)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            # The terminal sent Ctrl-C to pytest as well, which now cleans up and tells what it had done.
+            continue
+        except BaseException:
+            # Asked to end: as Ctrl-C does, so that pytest tears down what its fixtures made.
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            raise

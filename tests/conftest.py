@@ -1,0 +1,46 @@
+"""What every test shares: the rule for tests that boot the real testbed.
+
+``OVERLAY_RUNBOOK_REQUIRE_TESTBED=1`` (set by .ci/run) makes the run fail where a testbed test would be skipped, or
+where there is none at all: a gate that tested nothing must not look green.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Generator
+
+import pytest
+
+NEEDS_ROOT = "needs root, to boot the testbed's nodes: sudo ./runbook test"
+NEEDS_LINUX = "needs Linux, for the testbed's nodes"
+
+
+def testbed_is_required() -> bool:
+    return os.environ.get("OVERLAY_RUNBOOK_REQUIRE_TESTBED", "") not in {"", "0"}
+
+
+def reason_to_skip_testbed() -> str:
+    if sys.platform != "linux":
+        return NEEDS_LINUX
+    return NEEDS_ROOT if os.geteuid() != 0 else ""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    marked = [item for item in items if item.get_closest_marker("testbed")]
+    if testbed_is_required() and not marked:
+        raise pytest.UsageError("OVERLAY_RUNBOOK_REQUIRE_TESTBED is set and none of these tests boots the testbed")
+    if reason := reason_to_skip_testbed():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and testbed_is_required() and item.get_closest_marker("testbed"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but OVERLAY_RUNBOOK_REQUIRE_TESTBED is set: {report.longrepr}"
+    return report
