@@ -111,7 +111,7 @@ def run(arguments: Sequence[str]) -> int:
     except RunbookError as error:
         print(f"runbook: {error}", file=sys.stderr)
         return int(error.exit_code)
-    except Exception:
+    except Exception:  # noqa: BLE001 - the last resort: shown whole and never swallowed, since the exit code is 3
         traceback.print_exc()
         print(
             "runbook: this is a fault of the program, not yours. Please report it with the lines above,\n"

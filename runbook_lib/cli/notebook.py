@@ -17,7 +17,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def notebook(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine; the next free one if taken.")] = 8888,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine; the next one if taken.")] = 8888,
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
 ) -> None:
     """Open JupyterLab on the notebooks.
@@ -33,7 +33,13 @@ def notebook(
 
 def jupyter_arguments(folder: Path, port: int, *, browser: bool) -> list[str]:
     """Return the interpreter's arguments that start JupyterLab on ``folder``, on the loopback address, token kept."""
-    arguments = ["-m", "jupyterlab", f"--ServerApp.root_dir={folder}", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"]
+    arguments = [
+        "-m",
+        "jupyterlab",
+        f"--ServerApp.root_dir={folder}",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}",
+    ]
     if os.geteuid() == 0:
         # Jupyter refuses root because whoever reaches the server owns the machine; here that is loopback and a token.
         arguments.append("--allow-root")
