@@ -1,0 +1,1 @@
+"""Everything that changes a node: check, plan, apply, verify."""

@@ -1,0 +1,285 @@
+"""What every step is, and the one engine that runs it.
+
+A step reads all nodes, judges what it read, and names what would change. Only then, and only outside plan
+mode, does it change a node; afterwards it reads again, and it is that fresh reading which decides the row.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from time import monotonic, sleep
+from typing import Any, Generic, Protocol, TypeVar
+
+from runbook_lib.cluster import Cluster, Node, Outcome
+from runbook_lib.errors import RunbookError, StepFailed, UnreachableError
+from runbook_lib.model.results import Status, StepResult
+
+OWNER_LABEL = "org.overlay-runbook.owner"
+"""Label of every container and network that a step makes; its value is the cluster's name in the parameters."""
+
+NO_STORE_REMEDY = "the cluster store must run first: notebook 02_autostart_etcd brings it up"
+
+_SETTLE_PAUSE = 0.2
+
+R = TypeVar("R")
+W = TypeVar("W")
+Say = Callable[[str], None]
+"""Tells the reporter what a node is at; safe from any thread that the reporter is safe from."""
+
+
+class Verb(Enum):
+    """What a step makes of one node's reading."""
+
+    SATISFIED = auto()
+    PENDING = auto()
+    REFUSED = auto()
+    SKIPPED = auto()
+
+
+@dataclass(frozen=True)
+class Finding(Generic[W]):
+    """A step's judgement of one node: what it found, what it wants, and the work that leads there.
+
+    Built by :func:`satisfied`, :func:`pending`, :func:`refused` and :func:`skipped`.
+    """
+
+    verb: Verb
+    before: str
+    after: str
+    detail: str = ""
+    work: W | None = None
+
+
+def satisfied(found: str, detail: str = "") -> Finding[W]:
+    """The node is as wanted."""
+    return Finding(Verb.SATISFIED, found, found, detail)
+
+
+def pending(before: str, after: str, work: W | None = None, detail: str = "") -> Finding[W]:
+    """The node is to be changed; without ``work`` the change comes about by another node's work."""
+    return Finding(Verb.PENDING, before, after, detail, work)
+
+
+def refused(found: str, why: str, *, remedy: str = "") -> Finding[W]:
+    """The node is not as wanted, and the step must not or cannot change it."""
+    return Finding(Verb.REFUSED, found, found, f"{why}; remedy: {remedy}" if remedy else why)
+
+
+def skipped(detail: str, found: str = "") -> Finding[W]:
+    """The step does not concern the node."""
+    return Finding(Verb.SKIPPED, found, found, detail)
+
+
+class Reporter(Protocol):
+    """Hears what each node is at: ``checking``, ``applying``, a step's own words, ``verifying``, then the status.
+
+    Called from one thread a node.
+    """
+
+    def __call__(self, step: str, node: str, state: str) -> None:
+        """Take note of one event."""
+
+
+def silent(step: str, node: str, state: str) -> None:
+    """The reporter that shows nothing."""
+
+
+class Step(ABC, Generic[R, W]):
+    """One change to a cluster. ``R`` is what is read from a node, ``W`` the work that a node needs."""
+
+    name: str
+    settle_seconds: float = 0.0
+    """How long a fresh reading may take to show the change; after that the row is ``failed``."""
+
+    def nodes(self, cluster: Cluster) -> tuple[Node, ...]:
+        """The nodes that the step concerns, one row each."""
+        return cluster.nodes
+
+    @abstractmethod
+    def read(self, node: Node) -> R:
+        """Gather facts from one node; changes nothing. Raises ``RunbookError``."""
+
+    @abstractmethod
+    def assess(self, readings: Mapping[str, R], missing: frozenset[str]) -> Mapping[str, Finding[W]]:
+        """Judge all readings together, one finding for each of them. Pure.
+
+        ``missing`` names the nodes whose reading failed: what is only true of *all* nodes is not known then.
+        """
+
+    @abstractmethod
+    def apply(self, cluster: Cluster, node: Node, work: W, say: Say) -> None:
+        """Do one node's work. Runs on all nodes at once. Raises ``RunbookError``."""
+
+    def confirm(
+        self, before: Mapping[str, R], fresh: Mapping[str, R], missing: frozenset[str]
+    ) -> Mapping[str, Finding[W]]:
+        """Judge the fresh readings. A step that cannot tell from them alone compares with those of before."""
+        return self.assess(fresh, missing)
+
+
+def run_step(
+    cluster: Cluster, step: Step[R, W], *, plan: bool = False, reporter: Reporter = silent
+) -> tuple[StepResult, ...]:
+    """Run one step on all of its nodes; returns one row a node, in the nodes' order.
+
+    Failures become rows (``unreachable`` when the node does not answer, else ``failed`` with the message and
+    its remedy in ``detail``); nothing is raised but a defect. With ``plan`` nothing is touched: what would
+    change is ``planned``, from ``before`` to ``after``.
+    """
+    run = _Run(cluster, step, reporter)
+    run.check()
+    if not plan:
+        run.apply()
+        run.verify()
+    return run.rows(plan=plan)
+
+
+def run_steps(
+    cluster: Cluster, steps: Iterable[Step[Any, Any]], *, plan: bool = False, reporter: Reporter = silent
+) -> tuple[StepResult, ...]:
+    """Run steps one after the other; the first that does not succeed on every node is the last that is run.
+
+    Plan mode goes on to the end: it shows all that would be done.
+    """
+    rows: list[StepResult] = []
+    for step in steps:
+        results = run_step(cluster, step, plan=plan, reporter=reporter)
+        rows += results
+        if not plan and not all(row.status.succeeded for row in results):
+            break
+    return tuple(rows)
+
+
+def require_success(results: Iterable[StepResult]) -> None:
+    """Make sure that no row failed.
+
+    Raises:
+        StepFailed: with one line for each row that is ``failed`` or ``unreachable``.
+    """
+    rows = tuple(results)
+    failed = [row for row in rows if not row.status.succeeded]
+    if failed:
+        names = dict.fromkeys(row.step for row in failed)
+        raise StepFailed(", ".join(names), [f"{row.node}: {row.status}: {row.detail}" for row in failed])
+
+
+class _Run(Generic[R, W]):
+    """One run of one step: the readings, findings and errors on the way to its rows."""
+
+    def __init__(self, cluster: Cluster, step: Step[R, W], reporter: Reporter) -> None:
+        self._cluster = cluster
+        self._step = step
+        self._reporter = reporter
+        self._nodes = step.nodes(cluster)
+        self._before: dict[str, R] = {}
+        self._findings: Mapping[str, Finding[W]] = {}
+        self._fresh: Mapping[str, Finding[W]] | None = None
+        self._errors: dict[str, RunbookError] = {}
+        self._seconds = dict.fromkeys((node.name for node in self._nodes), 0.0)
+
+    def check(self) -> None:
+        """Read every node and judge what was read."""
+        self._before = self._read(self._nodes, "checking")
+        self._findings = self._step.assess(self._before, self._missing(self._before))
+
+    def apply(self) -> None:
+        """Do the pending work, all nodes at once."""
+        work = {node: finding.work for node, finding in self._findings.items() if finding.verb is Verb.PENDING}
+
+        def one(node: Node) -> None:
+            mine = work[node.name]
+            if mine is not None:
+                self._say(node.name, "applying")
+                self._step.apply(self._cluster, node, mine, lambda state: self._say(node.name, state))
+                self._say(node.name, "applied")
+
+        self._note(self._cluster.each(one, nodes=[node for node in self._nodes if node.name in work]))
+
+    def verify(self) -> None:
+        """Read again all that answered, until it is as wanted or the step's time to settle is up."""
+        if not any(finding.verb is Verb.PENDING for finding in self._findings.values()):
+            return
+        answering = [node for node in self._nodes if node.name in self._before]
+        deadline = monotonic() + self._step.settle_seconds
+        while True:
+            readings = self._read(answering, "verifying")
+            self._fresh = self._step.confirm(self._before, readings, self._missing(readings))
+            if self._all_settled(self._fresh) or monotonic() >= deadline:
+                return
+            sleep(_SETTLE_PAUSE)
+
+    def rows(self, *, plan: bool) -> tuple[StepResult, ...]:
+        """One row a node."""
+        rows = tuple(self._row(node.name, plan) for node in self._nodes)
+        for row in rows:
+            self._say(row.node, row.status.value)
+        return rows
+
+    def _row(self, node: str, plan: bool) -> StepResult:
+        finding = self._findings.get(node)
+        fresh = self._fresh.get(node) if self._fresh is not None else None
+        before = finding.before if finding is not None else ""
+        error = self._errors.get(node)
+        if error is not None:
+            status = Status.UNREACHABLE if isinstance(error, UnreachableError) else Status.FAILED
+            after, detail = fresh.before if fresh is not None else "", in_one_line(error)
+        elif finding is not None:
+            status, after, detail = _planned(finding) if plan else _outcome(finding, fresh)
+        else:
+            status, after, detail = Status.FAILED, "", "the step did not judge this node"
+        return StepResult(self._step.name, node, status, before, after, round(self._seconds[node], 3), detail)
+
+    def _all_settled(self, fresh: Mapping[str, Finding[W]]) -> bool:
+        return not any(finding.verb is Verb.PENDING for node, finding in fresh.items() if node not in self._errors)
+
+    def _read(self, nodes: Iterable[Node], state: str) -> dict[str, R]:
+        def one(node: Node) -> R:
+            self._say(node.name, state)
+            return self._step.read(node)
+
+        outcomes = self._cluster.each(one, nodes=nodes)
+        self._note(outcomes)
+        return {outcome.node: outcome.result for outcome in outcomes if outcome.error is None}
+
+    def _missing(self, readings: Mapping[str, R]) -> frozenset[str]:
+        return frozenset(node.name for node in self._nodes if node.name not in readings)
+
+    def _note(self, outcomes: Iterable[Outcome[Any]]) -> None:
+        for outcome in outcomes:
+            self._seconds[outcome.node] += outcome.seconds
+            if outcome.error is not None:
+                # The first error is the cause; what a dead node says later is its consequence.
+                self._errors.setdefault(outcome.node, outcome.error)
+
+    def _say(self, node: str, state: str) -> None:
+        self._reporter(self._step.name, node, state)
+
+
+_SETTLED = {Verb.SATISFIED: Status.OK, Verb.REFUSED: Status.FAILED, Verb.SKIPPED: Status.SKIPPED}
+
+
+def _planned(finding: Finding[W]) -> tuple[Status, str, str]:
+    return _SETTLED.get(finding.verb, Status.PLANNED), finding.after, finding.detail
+
+
+def _outcome(finding: Finding[W], fresh: Finding[W] | None) -> tuple[Status, str, str]:
+    """Status, ``after`` and detail of a node whose work, if any, ended without an error."""
+    if fresh is None:
+        if finding.verb is Verb.PENDING:
+            return Status.FAILED, "", "no fresh reading confirms the change"
+        return _SETTLED[finding.verb], finding.after, finding.detail
+    if fresh.verb is Verb.PENDING:
+        return Status.FAILED, fresh.before, f"a fresh reading still shows: {fresh.before or 'nothing'}"
+    if finding.verb is Verb.PENDING and fresh.verb is Verb.SATISFIED:
+        detail = "; ".join(dict.fromkeys(part for part in (finding.detail, fresh.detail) if part))
+        return Status.CHANGED, fresh.before, detail
+    return _SETTLED[fresh.verb], fresh.before, fresh.detail
+
+
+def in_one_line(error: RunbookError) -> str:
+    """An error's message and remedy without line breaks, for a table's cell."""
+    message = " ".join(error.message.split())
+    return f"{message}; remedy: {error.remedy}" if error.remedy else message
