@@ -1,0 +1,187 @@
+"""The address of a node on the cluster's network, and how it came by it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from runbook_lib.cluster import Node
+from runbook_lib.errors import CommandError, NodeError
+from runbook_lib.facts.ip import InetAddress, Interface, parse_ip_addr
+from runbook_lib.facts.reading import Section, read_sections, reading
+from runbook_lib.model.inventory import ClusterNetwork
+
+BOOTSYNC = "/var/lib/boot2docker/bootsync.sh"
+BOOTLOCAL = "/var/lib/boot2docker/bootlocal.sh"
+
+AssignedBy = Literal["dhcp", "static", "none"]
+
+
+@dataclass(frozen=True)
+class DhcpClient:
+    """A DHCP client process and the interface that it serves."""
+
+    name: str
+    pid: int
+    interface: str
+
+    def __str__(self) -> str:
+        return f"{self.name} pid {self.pid}"
+
+
+@dataclass(frozen=True)
+class ClusterAddress:
+    """A node's address on the cluster's network.
+
+    ``address`` is the interface's first one, as docker-machine takes it, ``others`` those that follow.
+    ``assigned_by`` is ``dhcp`` while a DHCP client serves the interface or the address has a lease that ends,
+    ``static`` for an address without either, ``none`` without an address. ``dhcp_client`` names every DHCP
+    client process of the interface (``udhcpc pid 123``), or is empty.
+    """
+
+    node: str
+    interface: str
+    address: str | None
+    prefix_length: int
+    mac: str
+    expected: str
+    assigned_by: AssignedBy
+    dhcp_client: str = ""
+    others: tuple[str, ...] = ()
+
+    @property
+    def as_expected(self) -> bool:
+        """True when the node has the address that the inventory wants, and only that."""
+        return self.address == self.expected and not self.others
+
+
+# The cluster interface's clients only: a container's udhcpc shows in the node's /proc as well, but it lives in
+# another network namespace. Reading another user's namespace link needs root.
+_ADDRESS_SCRIPT = """\
+clients() {
+    own=$(readlink /proc/self/ns/net)
+    for file in $(grep -ls -e udhcpc -e dhclient -e dhcpcd /proc/[0-9]*/cmdline); do
+        process=${file%/cmdline}
+        namespace=$(readlink "$process/ns/net" || sudo -n readlink "$process/ns/net") 2>/dev/null
+        case $namespace in "$own"|"") ;; *) continue ;; esac
+        printf '%s\\t' "${process#/proc/}"
+        tr '\\0' '\\t' <"$file" 2>/dev/null
+        echo
+    done
+}
+section interfaces ip addr show
+section clients clients
+"""
+
+
+def read_cluster_address(node: Node, network: ClusterNetwork) -> ClusterAddress:
+    """The node's address on the cluster's interface, read in one round trip.
+
+    Raises:
+        UnreachableError: the node cannot be reached.
+        NodeError: it has no such interface, or its tools answer something unreadable.
+    """
+    sections = read_sections(node, _ADDRESS_SCRIPT)
+    with reading(node.name, "addresses"):
+        interfaces = parse_ip_addr(_text(node.name, "ip addr show", sections["interfaces"]))
+        clients = parse_dhcp_clients(sections["clients"].text)
+    for interface in interfaces:
+        if interface.name == network.interface:
+            return cluster_address(node.name, interface, clients, node.spec.cluster_address)
+    names = ", ".join(interface.name for interface in interfaces)
+    raise NodeError(
+        node.name,
+        f"there is no interface {network.interface}",
+        remedy=f"set network.interface of the inventory to one of {names}",
+    )
+
+
+def cluster_address(node: str, interface: Interface, clients: Sequence[DhcpClient], expected: str) -> ClusterAddress:
+    """Judge how an interface came by its address."""
+    own = [client for client in clients if client.interface == interface.name]
+    first: InetAddress | None = interface.addresses[0] if interface.addresses else None
+    assigned: AssignedBy = "none"
+    if first is not None:
+        assigned = "dhcp" if own or first.lifetime is not None else "static"
+    return ClusterAddress(
+        node=node,
+        interface=interface.name,
+        address=first.address if first else None,
+        prefix_length=first.prefix_length if first else 0,
+        mac=interface.mac,
+        expected=expected,
+        assigned_by=assigned,
+        dhcp_client=", ".join(str(client) for client in own),
+        others=tuple(item.address for item in interface.addresses[1:]),
+    )
+
+
+def parse_dhcp_clients(text: str) -> tuple[DhcpClient, ...]:
+    """DHCP clients among processes given one a line: pid, then the arguments, tab-separated.
+
+    A process that merely mentions a client's name (a ``grep``, a shell running a script) is none.
+
+    Raises:
+        ValueError: a line that does not start with a pid.
+    """
+    clients = []
+    for line in text.splitlines():
+        pid, *argv = line.rstrip("\t").split("\t")
+        if not pid.strip():
+            continue
+        client = _dhcp_client(int(pid), argv)
+        if client is not None:
+            clients.append(client)
+    return tuple(clients)
+
+
+def _dhcp_client(pid: int, argv: Sequence[str]) -> DhcpClient | None:
+    words = [word.rpartition("/")[2] if place == 0 else word for place, word in enumerate(argv)]
+    if words[:1] == ["busybox"]:
+        words = words[1:]
+    if not words:
+        return None
+    if words[0] == "udhcpc":
+        return DhcpClient("udhcpc", pid, _udhcpc_interface(words[1:]))
+    if words[0] == "dhclient":
+        named = [word for word in words[1:] if not word.startswith("-") and "/" not in word]
+        return DhcpClient("dhclient", pid, named[-1] if named else "")
+    title = re.match(r"dhcpcd(?:: (\S+)|$)", words[0])
+    if title:
+        named = [word for word in words[1:] if not word.startswith("-") and "/" not in word]
+        return DhcpClient("dhcpcd", pid, title[1] or (named[-1] if named else ""))
+    return None
+
+
+def _udhcpc_interface(words: Sequence[str]) -> str:
+    for place, word in enumerate(words):
+        if word in ("-i", "--interface") and place + 1 < len(words):
+            return words[place + 1]
+        if word.startswith("--interface="):
+            return word.partition("=")[2]
+        if word.startswith("-i") and len(word) > 2:
+            return word[2:]
+    return "eth0"  # udhcpc's default
+
+
+def _text(node: str, command: str, section: Section) -> str:
+    if section.exit_status != 0:
+        raise CommandError(node, command.split(), exit_status=section.exit_status, stderr=section.text)
+    return section.text
+
+
+def read_bootsync(node: Node) -> str | None:
+    """The text of bootsync.sh, or ``None`` when there is none. Bytes that are no UTF-8 survive (surrogateescape)."""
+    return _boot_script(node, BOOTSYNC)
+
+
+def read_bootlocal(node: Node) -> str | None:
+    """The text of bootlocal.sh, or ``None`` when there is none. Bytes that are no UTF-8 survive (surrogateescape)."""
+    return _boot_script(node, BOOTLOCAL)
+
+
+def _boot_script(node: Node, path: str) -> str | None:
+    content = node.ssh.read_file(path, sudo=True)
+    return None if content is None else content.decode(errors="surrogateescape")

@@ -1,0 +1,75 @@
+"""HTTP requests made from a node, with whatever HTTP client it has."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from runbook_lib.facts.reading import Section
+
+FETCH_SECONDS = 3
+
+# boot2docker has busybox's wget, a minimal Debian only `busybox wget`. The bound is `timeout`, whose old busybox
+# form takes -t: wget's own -T crashes Debian's static busybox.
+FETCH = f"""\
+if timeout 1 true 2>/dev/null; then limit='timeout {FETCH_SECONDS}'
+elif timeout -t 1 true 2>/dev/null; then limit='timeout -t {FETCH_SECONDS}'
+else limit=''
+fi
+if command -v wget >/dev/null; then client='wget -qO-'
+elif command -v busybox >/dev/null && busybox wget --help >/dev/null 2>&1; then client='busybox wget -qO-'
+elif command -v curl >/dev/null; then client='curl -sSf'
+else client=
+fi
+fetch() {{
+    if [ -z "$client" ]; then
+        echo 'this node has neither wget nor busybox nor curl'
+        return 69
+    fi
+    $limit $client "$1"
+}}
+"""
+
+_NO_CLIENT = 69
+_TIMED_OUT = frozenset({124, 143})
+_HTTP_STATUS = re.compile(r"(?:HTTP/[\d.]+ |error: )([1-5]\d\d)\b")
+
+
+def http_status(section: Section) -> int | None:
+    """The HTTP status of a fetch: 200 for one that succeeded, the server's refusal, or ``None`` without an answer.
+
+    GNU wget says by its exit status 8 alone that the server refused; this counts as 500.
+    """
+    if section.exit_status == 0:
+        return 200
+    found = _HTTP_STATUS.search(section.text)
+    if found is not None:
+        return int(found[1])
+    return 500 if section.exit_status == 8 else None
+
+
+def fetch_trouble(section: Section) -> str:
+    """Why a fetch failed, as a phrase; empty for one that succeeded."""
+    if section.exit_status == 0:
+        return ""
+    if section.exit_status in _TIMED_OUT:
+        return f"no answer within {FETCH_SECONDS} s"
+    lines = section.text.strip().splitlines()
+    return lines[-1].strip() if lines else f"the HTTP client ended with status {section.exit_status}"
+
+
+def has_client(section: Section) -> bool:
+    """False when the node had no HTTP client at all, which says nothing of the server."""
+    return section.exit_status != _NO_CLIENT
+
+
+def parse_json(text: str) -> dict[str, Any]:
+    """A JSON object. Raises ``ValueError`` for anything else."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON ({error}): {text[:80]!r}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"not a JSON object: {text[:80]!r}")
+    return value

@@ -1,0 +1,144 @@
+"""Pure parsers of ``ip addr`` and ``ip route`` text, iproute2's and busybox's alike."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+_HEAD = re.compile(r"(?P<index>\d+): (?P<name>[^:@\s]+)(?:@(?P<peer>\S+))?: <(?P<flags>[^>]*)>(?P<rest>.*)")
+_LIFETIME = re.compile(r"valid_lft (\S+)")
+
+
+@dataclass(frozen=True)
+class InetAddress:
+    """One IPv4 address of an interface; ``lifetime`` in seconds, ``None`` when it never ends."""
+
+    address: str
+    prefix_length: int
+    lifetime: int | None = None
+
+
+@dataclass(frozen=True)
+class Interface:
+    """One interface as ``ip addr`` shows it; ``peer`` is what follows the ``@`` in its name."""
+
+    name: str
+    index: int
+    flags: tuple[str, ...]
+    mtu: int
+    state: str
+    mac: str
+    peer: str = ""
+    addresses: tuple[InetAddress, ...] = ()
+
+
+@dataclass(frozen=True)
+class IpRoute:
+    """One IPv4 route; ``destination`` is CIDR, ``0.0.0.0/0`` for the default route."""
+
+    destination: str
+    gateway: str
+    interface: str
+    source: str = ""
+
+
+def parse_ip_addr(text: str) -> tuple[Interface, ...]:
+    """The interfaces in the output of ``ip addr show``; IPv6 addresses are left out.
+
+    Busybox prints no operational state for some interfaces; ``state`` is then ``UP`` or ``DOWN`` by the flags.
+
+    Raises:
+        ValueError: text that is no such output, naming the line.
+    """
+    blocks: list[list[str]] = []
+    for line in text.splitlines():
+        if not line.strip():
+            continue
+        if not line[0].isspace():
+            blocks.append([line])
+        elif blocks:
+            blocks[-1].append(line.strip())
+        else:
+            raise ValueError(f"not the output of 'ip addr': {line!r}")
+    return tuple(_interface(block) for block in blocks)
+
+
+def _interface(lines: list[str]) -> Interface:
+    head = _HEAD.fullmatch(lines[0].rstrip())
+    if head is None:
+        raise ValueError(f"not the output of 'ip addr': {lines[0]!r}")
+    words = head["rest"].split()
+    settings = dict(zip(words[::2], words[1::2], strict=False))
+    flags = tuple(flag for flag in head["flags"].split(",") if flag)
+    if "mtu" not in settings:
+        raise ValueError(f"no mtu in {lines[0]!r}")
+    mac, addresses = "", list[InetAddress]()
+    for line in lines[1:]:
+        key, _, rest = line.partition(" ")
+        if key.startswith("link/") and not mac:
+            mac = rest.split()[0] if key == "link/ether" and rest else ""
+        elif key == "inet":
+            addresses.append(_inet(line))
+        elif key == "inet6":
+            addresses.append(InetAddress("", 0))  # takes the lifetime line that belongs to it
+        elif key == "valid_lft" and addresses:
+            last = addresses[-1]
+            addresses[-1] = InetAddress(last.address, last.prefix_length, _lifetime(line))
+    return Interface(
+        name=head["name"],
+        index=int(head["index"]),
+        flags=flags,
+        mtu=int(settings["mtu"]),
+        state=settings.get("state", "UP" if "UP" in flags else "DOWN"),
+        mac=mac,
+        peer=head["peer"] or "",
+        addresses=tuple(item for item in addresses if item.address),
+    )
+
+
+def _inet(line: str) -> InetAddress:
+    words = line.split()
+    # point-to-point addresses read 'inet LOCAL peer REMOTE/LEN'
+    local = words[1]
+    length = (words[3] if len(words) > 3 and words[2] == "peer" else local).partition("/")[2]
+    parsed = ipaddress.IPv4Interface(f"{local.partition('/')[0]}/{length or 32}")
+    return InetAddress(str(parsed.ip), parsed.network.prefixlen)
+
+
+def _lifetime(line: str) -> int | None:
+    match = _LIFETIME.match(line)
+    if match is None or match[1] == "forever":
+        return None
+    return int(match[1].removesuffix("sec"))
+
+
+def parse_ip_route(text: str) -> tuple[IpRoute, ...]:
+    """The IPv4 routes in the output of ``ip route show``.
+
+    Raises:
+        ValueError: a line that is no route.
+    """
+    return tuple(_route(line) for line in text.splitlines() if line.strip() and not line[0].isspace())
+
+
+_ROUTE_TYPES = frozenset(
+    {"unicast", "blackhole", "unreachable", "prohibit", "throw", "local", "broadcast", "multicast"}
+)
+
+
+def _route(line: str) -> IpRoute:
+    words = line.split()
+    if words[0] in _ROUTE_TYPES:
+        words = words[1:]
+    if not words:
+        raise ValueError(f"not a route: {line!r}")
+    try:
+        destination = ipaddress.IPv4Network("0.0.0.0/0" if words[0] == "default" else words[0])
+    except ValueError as error:
+        raise ValueError(f"not a route: {line!r}") from error
+
+    def after(key: str) -> str:
+        return words[words.index(key) + 1] if key in words[:-1] else ""
+
+    return IpRoute(str(destination), after("via"), after("dev"), after("src"))

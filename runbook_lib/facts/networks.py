@@ -1,0 +1,151 @@
+"""Networks as the engines see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from runbook_lib.cluster import Node
+from runbook_lib.errors import EngineNotFound
+from runbook_lib.facts.reading import reading
+
+if TYPE_CHECKING:
+    from runbook_lib.facts.containers import ContainerFacts
+
+UNRESOLVED = "ep-"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A container's end of a network.
+
+    ``name`` is the container's, or ``ep-<endpoint id>`` where an etcd-mode engine lists another node's endpoint;
+    ``node`` and ``container`` are known once ``join_endpoints`` has matched it with the containers.
+    """
+
+    name: str
+    endpoint_id: str
+    mac: str
+    address: str
+    prefix_length: int = 0
+    container_id: str = ""
+    container: str = ""
+    node: str = ""
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """One network as one node's engine lists it; ``vni`` where the engine tells it (Swarm mode)."""
+
+    node: str
+    id: str
+    name: str
+    driver: str
+    scope: str
+    subnet: str
+    gateway: str
+    vni: int | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    internal: bool = False
+    attachable: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    endpoints: tuple[Endpoint, ...] = ()
+
+
+def read_networks(node: Node) -> tuple[NetworkFacts, ...]:
+    """All networks of a node's engine, by name; the list holds no endpoints (``read_network`` does).
+
+    Raises:
+        UnreachableError, EngineError: the engine does not answer or refuses.
+    """
+    found = node.engine.networks()
+    with reading(node.name, "list of networks"):
+        facts = [parse_network(node.name, item) for item in found]
+    return tuple(sorted(facts, key=lambda item: (item.name, item.id)))
+
+
+def read_network(node: Node, name: str) -> NetworkFacts | None:
+    """One network with its endpoints, or ``None`` when this engine knows none of that name."""
+    try:
+        found = node.engine.network(name)
+    except EngineNotFound:
+        return None
+    with reading(node.name, f"network {name}"):
+        return parse_network(node.name, found)
+
+
+def parse_network(node: str, data: Mapping[str, Any]) -> NetworkFacts:
+    """Facts from ``GET /networks/{name}`` or one entry of ``GET /networks``.
+
+    Raises:
+        ValueError: an essential key is missing.
+    """
+    missing = [key for key in ("Id", "Name", "Driver", "Scope") if not isinstance(data.get(key), str)]
+    if missing:
+        raise ValueError(f"no {', '.join(missing)} in the network")
+    pool: Mapping[str, Any] = next(iter((data.get("IPAM") or {}).get("Config") or []), {})
+    options = {str(key): str(value) for key, value in (data.get("Options") or {}).items()}
+    vni = options.get("com.docker.network.driver.overlay.vxlanid_list", "").split(",")[0]
+    endpoints = (data.get("Containers") or {}).items()
+    return NetworkFacts(
+        node=node,
+        id=data["Id"],
+        name=data["Name"],
+        driver=data["Driver"],
+        scope=data["Scope"],
+        subnet=str(pool.get("Subnet") or ""),
+        gateway=str(pool.get("Gateway") or "").partition("/")[0],
+        vni=int(vni) if vni else None,
+        options=options,
+        internal=bool(data.get("Internal")),
+        attachable=bool(data.get("Attachable")),
+        labels={str(key): str(value) for key, value in (data.get("Labels") or {}).items()},
+        endpoints=tuple(sorted((_endpoint(key, item) for key, item in endpoints), key=lambda item: item.address)),
+    )
+
+
+def _endpoint(key: str, data: Mapping[str, Any]) -> Endpoint:
+    address, _, length = str(data.get("IPv4Address") or "").partition("/")
+    return Endpoint(
+        name=str(data["Name"]),
+        endpoint_id=str(data["EndpointID"]),
+        mac=str(data.get("MacAddress") or ""),
+        address=address,
+        prefix_length=int(length or 0),
+        # an endpoint whose container the engine does not know is listed under ep-<endpoint id>
+        container_id="" if key.startswith(UNRESOLVED) else key,
+    )
+
+
+def join_endpoints(networks: Iterable[NetworkFacts], containers: Iterable[ContainerFacts]) -> tuple[Endpoint, ...]:
+    """All endpoints of one network, each once, with the container and node that own it.
+
+    ``networks`` is the same network as seen by several nodes, ``containers`` the containers of all nodes. In etcd mode
+    every engine lists the whole cluster's endpoints but knows the names of its own alone; in Swarm mode each lists its
+    own. An endpoint that no container has (stale in the store, or on a node that did not answer) keeps an empty
+    ``container`` and ``node``. Ordered by address.
+    """
+    owners = {
+        endpoint_id: container
+        for container in containers
+        for endpoint_id in container.endpoint_ids.values()
+        if endpoint_id
+    }
+    found: dict[str, Endpoint] = {}
+    for network in networks:
+        for endpoint in network.endpoints:
+            known = found.get(endpoint.endpoint_id)
+            if known is None or known.name.startswith(UNRESOLVED):
+                found[endpoint.endpoint_id] = endpoint
+    joined = []
+    for endpoint in found.values():
+        owner = owners.get(endpoint.endpoint_id)
+        if owner is not None:
+            endpoint = replace(endpoint, name=owner.name, container=owner.name, container_id=owner.id, node=owner.node)
+        joined.append(endpoint)
+    return tuple(sorted(joined, key=_by_address))
+
+
+def _by_address(endpoint: Endpoint) -> tuple[Sequence[int], str]:
+    return [int(part) for part in endpoint.address.split(".") if part], endpoint.endpoint_id

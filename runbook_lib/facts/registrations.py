@@ -1,0 +1,208 @@
+"""Is each engine connected to its cluster store now?
+
+An engine up to 20.10 with ``--cluster-advertise`` writes itself into the store under
+``/docker/nodes/<advertised address>`` every heartbeat (20 s) with a time to live of three heartbeats (60 s), unless
+``--cluster-store-opt discovery.heartbeat/discovery.ttl`` say else; right after its start it tries twice a second
+(moby, ``daemon/discovery.go``). The key alone proves nothing after a power-cycle: it outlives the engine that wrote it.
+So the age of the last heartbeat (time to live minus what is left of it, both by the store's own clock) is compared
+with the age of dockerd's process: a heartbeat older than the process was another process's.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from runbook_lib.cluster import Cluster, Node
+from runbook_lib.facts.fetch import FETCH, fetch_trouble, has_client, http_status, parse_json
+from runbook_lib.facts.reading import Section, read_sections, reading
+from runbook_lib.model.parameters import Etcd
+
+DEFAULT_HEARTBEAT_SECONDS = 20
+DEFAULT_TTL_SECONDS = 60
+# the store counts whole seconds, and a heartbeat takes its time on a busy machine
+GRACE_SECONDS = 3
+
+
+@dataclass(frozen=True)
+class StoreRegistration:
+    """One engine's link to its store.
+
+    ``address`` is what the engine advertises. ``connected`` is true only if this very process wrote a heartbeat that is
+    not overdue; ``detail`` says why it is not. ``heartbeat_age_s`` is the whole seconds since the last heartbeat,
+    ``None`` without one.
+    """
+
+    node: str
+    address: str
+    connected: bool
+    heartbeat_age_s: float | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """How often an engine registers itself, and how long a registration lives, in seconds."""
+
+    heartbeat: int = DEFAULT_HEARTBEAT_SECONDS
+    ttl: int = DEFAULT_TTL_SECONDS
+
+
+# Arguments: the URLs of the keys, one a store member; the first that answers is enough.
+_REGISTRATION_SCRIPT = (
+    FETCH
+    + """\
+command_line() {
+    tr '\\0' '\\t' <"/proc/$1/cmdline"
+}
+from_store() {
+    for url in "$@"; do
+        answer=$(fetch "$url" 2>&1)
+        status=$?
+        case $status in 0|69) break ;; esac
+        case $answer in *'HTTP/1.'*) break ;; esac
+        answer="$url: $answer"
+    done
+    printf '%s' "$answer"
+    return $status
+}
+read -r engine </var/run/docker.pid
+section uptime cat /proc/uptime
+section ticks getconf CLK_TCK
+section stat cat "/proc/$engine/stat"
+section command command_line "$engine"
+section settings cat /etc/docker/daemon.json
+section key from_store "$@"
+"""
+)
+
+
+def read_registrations(cluster: Cluster, etcd: Etcd) -> tuple[StoreRegistration, ...]:
+    """Every engine's link to its store, asked from its own node; one row a node, in the inventory's order.
+
+    A node or engine that does not answer is a row that is not connected, with the reason as its detail.
+    """
+    rows = []
+    for outcome in cluster.each(lambda node: read_registration(node, etcd)):
+        if outcome.error is not None:
+            rows.append(StoreRegistration(outcome.node, "", False, detail=outcome.error.message))
+        else:
+            rows.append(outcome.result)
+    return tuple(rows)
+
+
+def read_registration(node: Node, etcd: Etcd) -> StoreRegistration:
+    """One engine's link to its store.
+
+    Raises:
+        UnreachableError: node or engine do not answer.
+        NodeError: the store answers something that is not etcd's.
+    """
+    info = node.engine.info()
+    store, address = str(info.get("ClusterStore") or ""), str(info.get("ClusterAdvertise") or "")
+    row = StoreRegistration(node.name, address, False)
+    if not store:
+        return replace(row, detail="the engine has no cluster store (--cluster-store)")
+    if not address:
+        return replace(row, detail="the engine does not advertise itself (--cluster-advertise)")
+    with reading(node.name, f"cluster store {store}"):
+        urls = key_urls(store, address)
+    sections = read_sections(node, _REGISTRATION_SCRIPT, *urls)
+    with reading(node.name, "registration in the cluster store"):
+        return parse_registration(row, sections)
+
+
+def key_urls(store: str, address: str) -> tuple[str, ...]:
+    """Where an engine's registration stands, at each member of ``etcd://host:port,host:port/prefix``.
+
+    Raises:
+        ValueError: another kind of store.
+    """
+    match = re.fullmatch(r"etcd://([^/\s]+)(/\S*)?", store)
+    if match is None:
+        raise ValueError(f"{store!r} is no etcd store")
+    prefix = (match[2] or "").strip("/")
+    path = f"{prefix}/docker/nodes/{address}" if prefix else f"docker/nodes/{address}"
+    return tuple(f"http://{member}/v2/keys/{path}" for member in match[1].split(","))
+
+
+def parse_registration(row: StoreRegistration, sections: Mapping[str, Section]) -> StoreRegistration:
+    """Judge a registration by the sections uptime, ticks, stat, command, settings and key.
+
+    Raises:
+        ValueError: an unreadable section.
+    """
+    asked = sections["key"]
+    if not has_client(asked):
+        raise ValueError(asked.text.strip())
+    process = sections["stat"]
+    if process.exit_status != 0:
+        return replace(row, detail="no dockerd runs under the pid in /var/run/docker.pid")
+    if http_status(asked) == 404:
+        return replace(row, detail="the store has no registration of this engine")
+    if asked.exit_status != 0:
+        return replace(row, detail=f"no member of the store answers this node: {fetch_trouble(asked)}")
+    left = time_to_live(asked.text)
+    if left is None:
+        return replace(row, detail="the registration never ends: it is not an engine's")
+    discovery = parse_discovery(sections["command"].text, sections["settings"])
+    age = discovery.ttl - left
+    row = replace(row, heartbeat_age_s=float(age))
+    running = process_age(process.text, sections["uptime"].text, sections["ticks"])
+    if age > running:
+        return replace(row, detail=f"the last heartbeat ({age} s ago) is older than this dockerd ({running:.0f} s)")
+    if age > discovery.heartbeat + GRACE_SECONDS:
+        return replace(row, detail=f"no heartbeat for {age} s; one is due every {discovery.heartbeat} s")
+    return replace(row, connected=True)
+
+
+def time_to_live(text: str) -> int | None:
+    """Seconds that an etcd v2 key has left, ``None`` when it never ends. Raises ``ValueError`` for other JSON."""
+    node = parse_json(text).get("node")
+    if not isinstance(node, dict) or "key" not in node:
+        raise ValueError(f"not an etcd v2 key: {text[:80]!r}")
+    left = node.get("ttl")
+    return None if left is None else int(left)
+
+
+def process_age(stat: str, uptime: str, ticks: Section) -> float:
+    """Seconds since a process started, from ``/proc/PID/stat`` and ``/proc/uptime``: no clock that can be set.
+
+    Raises:
+        ValueError: unreadable text.
+    """
+    fields = stat.rpartition(")")[2].split()
+    a_second = int(ticks.text) if ticks.exit_status == 0 else 100
+    age = float(uptime.split()[0]) - int(fields[19]) / a_second
+    if not math.isfinite(age):
+        raise ValueError(f"not an uptime: {uptime.strip()!r}")
+    return age
+
+
+def parse_discovery(command_line: str, settings: Section) -> Discovery:
+    """Heartbeat and time to live from dockerd's tab-separated arguments and daemon.json (absent: no such file).
+
+    A heartbeat alone makes the time to live three of it, as dockerd does. Raises ``ValueError``.
+    """
+    options: dict[str, str] = {}
+    if settings.exit_status == 0 and settings.text.strip():
+        written: Any = parse_json(settings.text).get("cluster-store-opts") or {}
+        options.update({str(key): str(value) for key, value in written.items()})
+    words = command_line.rstrip("\t\n").split("\t")
+    for place, word in enumerate(words):
+        if word == "--cluster-store-opt" and place + 1 < len(words):
+            key, _, value = words[place + 1].partition("=")
+            options[key] = value
+        elif word.startswith("--cluster-store-opt="):
+            key, _, value = word.removeprefix("--cluster-store-opt=").partition("=")
+            options[key] = value
+    heartbeat = int(options.get("discovery.heartbeat") or 0)
+    ttl = int(options.get("discovery.ttl") or 0)
+    if heartbeat and not ttl:
+        ttl = heartbeat * 3
+    if ttl and not heartbeat:
+        heartbeat = max(1, ttl // 3)
+    return Discovery(heartbeat or DEFAULT_HEARTBEAT_SECONDS, ttl or DEFAULT_TTL_SECONDS)
