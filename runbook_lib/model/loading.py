@@ -35,10 +35,15 @@ class Document:
     data: dict[str, Any]
     lines: Mapping[tuple[str | int, ...], int]
     source: str
+    overridden: frozenset[str] = frozenset()
 
     def place(self, path: Sequence[str | int]) -> str:
-        """``file:line: key.path`` of a path, or of its nearest parent that the file has."""
+        """``file:line: key.path`` of a path, or of its nearest parent that the file has; ``-p key`` if overridden."""
         key = ".".join(str(part) for part in path) or "(top level)"
+        for length in range(len(path), 0, -1):
+            option = ".".join(str(part) for part in path[:length])
+            if option in self.overridden:
+                return f"-p {option}" if option == key else f"-p {option}: {key}"
         for length in range(len(path), -1, -1):
             line = self.lines.get(tuple(path[:length]))
             if line is not None:
@@ -100,6 +105,27 @@ def override(data: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str,
     return result
 
 
+def load_parameters(source: Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Parameters:
+    """Validate a parameter file (or a mapping) by itself, before the inventory that it names exists.
+
+    Raises:
+        ParameterError: with every fault of the parameters, each with its place.
+        InputError: a file that cannot be read at all.
+    """
+    document = _document(source, overrides)
+    faults: list[Fault] = []
+    parameters = _validate(Parameters, document, faults)
+    if parameters is None:
+        raise ParameterError(faults, place=document.source)
+    return parameters
+
+
+def _document(source: Path | Mapping[str, Any], overrides: Mapping[str, Any] | None) -> Document:
+    document = read_document(source) if isinstance(source, Path) else Document(dict(source), {}, "parameters")
+    data = override(document.data, overrides or {})
+    return Document(data, document.lines, document.source, frozenset(overrides or ()))
+
+
 def load_run(source: Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Run:
     """Validate a parameter file (or a mapping) and the inventory that it leads to.
 
@@ -108,8 +134,7 @@ def load_run(source: Path | Mapping[str, Any], overrides: Mapping[str, Any] | No
         InputError: a file that cannot be read at all, or a testbed that is not up.
         KeyFileError: a private key that is missing, or that others may read.
     """
-    document = read_document(source) if isinstance(source, Path) else Document(dict(source), {}, "parameters")
-    document = Document(override(document.data, overrides or {}), document.lines, document.source)
+    document = _document(source, overrides)
     faults: list[Fault] = []
     parameters = _validate(Parameters, document, faults)
     inventory, inventory_document = _inventory(parameters, document, faults)
