@@ -1,0 +1,1 @@
+"""The embedded testbed: a real multi-node Docker cluster on one Linux machine."""

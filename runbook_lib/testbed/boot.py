@@ -1,0 +1,90 @@
+"""Boots nodes: in an order where the order matters, and otherwise all at the same time."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from runbook_lib.errors import EngineNotFound, RunbookError, TestbedError
+from runbook_lib.testbed import client, dhcp, etcd, readiness
+from runbook_lib.testbed import node as nodes
+from runbook_lib.testbed.host import Process
+from runbook_lib.testbed.images import Archive
+from runbook_lib.testbed.layout import Layout, NodeLayout
+from runbook_lib.testbed.progress import Report, step
+from runbook_lib.testbed.state import State
+from runbook_lib.transport.engine import Engine
+from runbook_lib.transport.ssh import SshConnection
+
+# A node asks for its lease a quarter of a second after its start; an order that takes longer is not worth waiting for.
+_ORDER_TIMEOUT = 20.0
+
+After = Callable[[NodeLayout], None]
+
+
+def boot(current: State, order: Sequence[NodeLayout], report: Report, after: After | None = None) -> None:
+    """Start the nodes that are off and wait until every one of ``order`` has climbed its ladder.
+
+    A node without a lease is waited for before the next one starts: leases go to whoever comes
+    first, and two that come at once are both sent away and lose seconds. ``after`` is called for
+    each node as soon as that node is ready.
+
+    Raises:
+        TestbedError: one or several nodes failed; every node was tried.
+    """
+    layout, rootfs = current.layout, Path(current.rootfs)
+    leases = dhcp.parse_leases(layout.dhcp_log.read_text(errors="replace"))
+    with ThreadPoolExecutor(max_workers=len(order)) as pool:
+        waiting: list[Future[None]] = []
+        for node in order:
+            running = nodes.supervisor(node)
+            process = running or nodes.start(layout, node, rootfs)
+            waiting.append(pool.submit(_finish, layout, node, process, report, after))
+            if running is None and node.cluster_mac not in leases:
+                # Its own ladder reports the failure; the other nodes go on.
+                with contextlib.suppress(TestbedError):
+                    readiness.climb(layout, node, process, upto="address", timeout=_ORDER_TIMEOUT)
+        raise_together([future.exception() for future in waiting])
+
+
+def _finish(layout: Layout, node: NodeLayout, process: Process, report: Report, after: After | None) -> None:
+    with step(report, "boot", node.name) as now:
+        readiness.climb(layout, node, process)
+        now.detail = ", ".join(nodes.cluster_addresses(layout, node))
+    if after is not None:
+        after(node)
+
+
+def raise_together(errors: Sequence[BaseException | None]) -> None:
+    """Raise the only error, or one that holds them all."""
+    found = [error for error in errors if error is not None]
+    for error in found:
+        if len(found) == 1 or not isinstance(error, RunbookError):
+            raise error
+    if found:
+        raise TestbedError(f"{len(found)} nodes failed:\n" + "\n".join(f"- {error}" for error in found))
+
+
+def furnish(layout: Layout, node: NodeLayout, archive: Archive, content: Callable[[], bytes], report: Report) -> None:
+    """Give a node its images and its etcd container, unless it has them."""
+    spec = client.node_spec(layout, node)
+    with SshConnection(spec) as ssh, Engine(spec, ssh) as engine:
+        if not _has_images(engine, archive):
+            with step(report, "images", node.name) as now:
+                engine.load_image(content())
+                now.detail = ", ".join(archive.identifiers)
+        if node in layout.etcd_nodes and etcd.ensure_container(engine, layout, node):
+            with step(report, "etcd container", node.name) as now:
+                now.detail = f"{etcd.member_name(node)} created, not started"
+
+
+def _has_images(engine: Engine, archive: Archive) -> bool:
+    for name, identifier in archive.identifiers.items():
+        try:
+            if engine.image(name)["Id"] != identifier:
+                return False
+        except EngineNotFound:
+            return False
+    return True

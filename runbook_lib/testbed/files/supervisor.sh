@@ -1,0 +1,101 @@
+#!/bin/sh
+# Keeps one node: wires it, runs it, and does both again when it reboots.
+# usage: supervisor.sh FOLDER, with the node's settings in FOLDER/supervisor.env
+set -u
+cd "$1" || exit 3
+# shellcheck source=/dev/null
+. ./supervisor.env
+node=
+stopping=no
+trap 'stopping=yes; if [ -n "$node" ]; then kill -TERM "$node"; fi' TERM
+
+# Prints a process's id and start time, which together name it for ever.
+identity() {
+    pid=$1
+    read -r stat <"/proc/$pid/stat"
+    # shellcheck disable=SC2086
+    set -- ${stat##*) }
+    shift 19
+    echo "$pid $1"
+}
+
+# A cgroup of the node's own in every hierarchy that lets us, below the one we are in.
+join_cgroups() {
+    : >cgroups
+    while IFS=: read -r id controllers path; do
+        case $id:$controllers in
+        0:) if [ -f /sys/fs/cgroup/cgroup.procs ]; then base=/sys/fs/cgroup; else base=/sys/fs/cgroup/unified; fi ;;
+        *:name=*) base=/sys/fs/cgroup/${controllers#name=} ;;
+        *) base=/sys/fs/cgroup/$controllers ;;
+        esac
+        parent=$base${path%/}
+        group=$parent/$CGROUP
+        mkdir "$group" 2>/dev/null || [ -d "$group" ] || continue
+        echo "$group" >>cgroups
+        for inherited in cpuset.cpus cpuset.mems; do
+            if [ -f "$group/$inherited" ]; then cat "$parent/$inherited" >"$group/$inherited"; fi
+        done
+        echo $$ >"$group/cgroup.procs"
+    done </proc/self/cgroup
+}
+
+# Links die with the node's memory, as RAM does: a boot begins without addresses or firewall rules.
+wire() {
+    unwire
+    cluster_state=up
+    if [ -e cut.cluster ]; then cluster_state=down; fi
+    management_state=up
+    if [ -e cut.management ]; then management_state=down; fi
+    ip netns add "$NAMESPACE" || return
+    ip -n "$SWITCH" -batch - <<END || return
+link add name $MANAGEMENT_PORT type veth peer name eth0 address $MANAGEMENT_MAC netns $NAMESPACE
+link add name $CLUSTER_PORT type veth peer name eth1 address $CLUSTER_MAC netns $NAMESPACE
+link set $MANAGEMENT_PORT master management $management_state
+link set $CLUSTER_PORT master cluster $cluster_state
+END
+    ip -n "$NAMESPACE" -batch - <<END
+link set lo up
+link set eth0 up
+addr add $MANAGEMENT_ADDRESS dev eth0
+END
+}
+
+unwire() {
+    ip -n "$SWITCH" link del "$MANAGEMENT_PORT" 2>/dev/null
+    ip -n "$SWITCH" link del "$CLUSTER_PORT" 2>/dev/null
+    ip netns del "$NAMESPACE" 2>/dev/null
+}
+
+boot() {
+    echo starting >boot2docker/log/boot.status
+    SYSTEMD_NSPAWN_API_VFS_WRITABLE=network systemd-nspawn --quiet \
+        --directory="$ROOTFS" --volatile=overlay --register=no --keep-unit --machine="$MACHINE" \
+        --hostname="$NODE" --network-namespace-path="/run/netns/$NAMESPACE" \
+        --capability=all --system-call-filter='@keyring bpf' --kill-signal=SIGUSR2 \
+        --bind="$PWD/docker:/var/lib/docker" --bind="$PWD/boot2docker:/var/lib/boot2docker" \
+        --bind="$PWD/etc-docker:/etc/docker" \
+        --link-journal=no --resolv-conf=off --timezone=off --console=pipe /sbin/init </dev/null &
+    node=$!
+    identity "$node" >node.pid
+    # A signal ends the first wait early; the node's own status comes from the last one.
+    wait "$node"
+    status=$?
+    while kill -0 "$node" 2>/dev/null; do
+        wait "$node"
+        status=$?
+    done
+    node=
+    rm -f node.pid
+}
+
+identity $$ >supervisor.pid
+join_cgroups
+while [ "$stopping" = no ]; do
+    wire || exit 3
+    boot
+    echo "the node ended with status $status"
+    # nspawn says 133 when the node asked for a reboot.
+    if [ "$status" -ne 133 ]; then break; fi
+done
+unwire
+rm -f supervisor.pid

@@ -1,0 +1,169 @@
+"""Programs of the host that the testbed calls, and the processes that it owns there."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from runbook_lib.errors import TestbedError
+
+_TAIL_LINES = 15
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    stdin: str = "",
+    timeout: float = 60,
+    environment: Mapping[str, str] | None = None,
+    check: bool = True,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program of the host to its end.
+
+    Raises:
+        TestbedError: it is not installed, did not end in time, or (with ``check``) failed; the
+            message has the command to paste and the end of its output.
+    """
+    command = shlex.join(argv)
+    try:
+        done = subprocess.run(
+            argv,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            env={**os.environ, **(environment or {})},
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise TestbedError(f"'{argv[0]}' is not installed, so this could not run: {command}") from error
+    except subprocess.TimeoutExpired as error:
+        raise TestbedError(f"the command did not end within {timeout:.0f} s: {command}") from error
+    if check and done.returncode != 0:
+        raise TestbedError(
+            f"the command failed with exit status {done.returncode}: {command}",
+            log_tail=tail(done.stderr or done.stdout),
+        )
+    return done
+
+
+def ip_batch(lines: Sequence[str], *, namespace: str | None = None) -> None:
+    """Run several ``ip`` commands in one process; the first that fails ends it with ``TestbedError``."""
+    where = ["-n", namespace] if namespace else []
+    run(["ip", *where, "-batch", "-"], stdin="\n".join(lines) + "\n")
+
+
+def tail(text: str, lines: int = _TAIL_LINES) -> str:
+    """The last lines of a text."""
+    return "\n".join(text.strip().splitlines()[-lines:])
+
+
+def tail_of(path: Path, lines: int = _TAIL_LINES) -> str:
+    """The last lines of a log, each cut to a screen's width; says so when there is no such log."""
+    try:
+        text = path.read_text(errors="replace")
+    except OSError as error:
+        return f"({path} cannot be read: {error.strerror})"
+    return "\n".join(line[:300] for line in tail(text, lines).splitlines()) or f"({path} is empty)"
+
+
+def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
+    """Write a file under another name and rename it over the old one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.touch(mode=mode)
+    temporary.chmod(mode)
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process named for ever: its id and the tick at which it started."""
+
+    pid: int
+    start_time: int
+
+    @classmethod
+    def of(cls, pid: int) -> Process | None:
+        """The process that has this id now, or None."""
+        start_time = _start_time(pid)
+        return None if start_time is None else cls(pid, start_time)
+
+    @classmethod
+    def read(cls, path: Path) -> Process | None:
+        """The living process that a supervisor wrote into this file as ``PID START``, or None."""
+        try:
+            pid, start_time = (int(word) for word in path.read_text().split())
+        except (OSError, ValueError):
+            return None
+        process = cls(pid, start_time)
+        return process if process.alive else None
+
+    @property
+    def alive(self) -> bool:
+        """Whether this very process still runs (a zombie does not)."""
+        return _start_time(self.pid) == self.start_time
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, unless the process has ended."""
+        if self.alive:
+            try:
+                os.kill(self.pid, number)
+            except ProcessLookupError:
+                return
+
+    def wait(self, timeout: float) -> bool:
+        """Wait for the process to end; False when it has not within ``timeout`` seconds."""
+        deadline = time.monotonic() + timeout
+        while self.alive:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        return True
+
+    def children(self) -> list[Process]:
+        """Its direct child processes."""
+        try:
+            text = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        except OSError:
+            return []
+        return [process for pid in text.split() if (process := Process.of(int(pid))) is not None]
+
+
+def _start_time(pid: int) -> int | None:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def spawn(argv: Sequence[str], log: Path) -> Process:
+    """Start a program that outlives us: a session of its own, no input, its output added to ``log``.
+
+    Raises:
+        TestbedError: it could not be started.
+    """
+    with log.open("ab") as output:
+        try:
+            child = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, close_fds=True
+            )
+        except OSError as error:
+            raise TestbedError(f"could not start {shlex.join(argv)}: {error}") from error
+    _children.append(child)
+    process = Process.of(child.pid)
+    if process is None:
+        raise TestbedError(f"it ended at once: {shlex.join(argv)}", log_tail=tail_of(log))
+    return process
+
+
+# Kept so that the interpreter reaps them when they end and does not warn about them.
+_children: list[subprocess.Popen[bytes]] = []

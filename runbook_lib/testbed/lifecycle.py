@@ -1,0 +1,221 @@
+"""What the testbed's commands do, each a readable list of steps."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from runbook_lib.errors import InputError, RunbookError, TestbedError
+from runbook_lib.testbed import boot, client, dhcp, images, network, removal, requirements, rootfs, state
+from runbook_lib.testbed import node as nodes
+from runbook_lib.testbed.layout import Layout, NodeLayout
+from runbook_lib.testbed.progress import Report, step
+from runbook_lib.testbed.state import State
+
+
+def up(name: str, node_count: int | None, subnet: str | None, report: Report) -> Layout:
+    """Bring the testbed up, or bring back what is down of it; a second call changes nothing.
+
+    Raises:
+        InputError: bad arguments, or a machine that cannot carry it; nothing was touched.
+        TestbedError: it failed on the way; a testbed that was new is removed again.
+    """
+    requirements.check_name(name)
+    with state.locked(name):
+        try:
+            current = _planned(name, node_count, subnet, report)
+        except BaseException:
+            state.discard_if_empty(name)
+            raise
+        try:
+            _build(current, report)
+        except BaseException as error:
+            _give_up(current, error, report)
+            raise
+        return current.layout
+
+
+def _planned(name: str, node_count: int | None, subnet: str | None, report: Report) -> State:
+    """The testbed's record: the one that exists, or a new one for which this machine has been checked."""
+    existing = state.read(name)
+    if existing is not None:
+        requirements.check_same(existing.layout, node_count, subnet)
+        requirements.check_machine(existing.layout, new=False)
+        return existing
+    with step(report, "check this machine") as now, state.allocation():
+        layout = requirements.new_layout(name, node_count, subnet)
+        requirements.check_machine(layout, new=True)
+        now.detail = f"cluster {layout.cluster}, management {layout.management}"
+        planned = State(layout)
+        state.write(planned)
+        return planned
+
+
+def _build(current: State, report: Report) -> None:
+    layout = current.layout
+    with step(report, "root filesystem and images") as now:
+        now.detail = "cached" if rootfs.is_cached() else "built from Debian packages, once"
+        # A testbed stays with the tree that it was made with, whatever is built for new ones.
+        tree = Path(current.rootfs) if current.rootfs else rootfs.ensure()
+        archive = images.ensure(tree)
+        current = replace(current, rootfs=str(tree))
+        state.write(current)
+    if not client.keys_exist(layout):
+        with step(report, "keys and certificates"):
+            client.make_keys(layout)
+    with step(report, "switch and DHCP") as now:
+        now.detail = f"DHCP gives out {'-'.join(layout.pool)}"
+        current = _ensure_switch(current)
+    content = functools.cache(archive.path.read_bytes)
+    boot.boot(current, layout.nodes, report, lambda node: boot.furnish(layout, node, archive, content, report))
+    client.write_inventory(layout)
+    client.hand_over(layout)
+    state.write(replace(current, complete=True))
+
+
+def _give_up(current: State, error: BaseException, report: Report) -> None:
+    """Remove a testbed that never came up; one that was complete before is left for a second try."""
+    layout = current.layout
+    command = f"./runbook testbed down --name {layout.name}"
+    if current.complete:
+        if isinstance(error, RunbookError) and not error.remedy:
+            error.remedy = f"try again, or remove it: {command}"
+        return
+    try:
+        removal.remove(layout, report)
+    except RunbookError as trouble:
+        if isinstance(error, RunbookError):
+            error.remedy = f"what it made could not all be removed again; run: {command}"
+        raise error from trouble
+
+
+def start(name: str, chosen: Sequence[str], report: Report) -> None:
+    """Start nodes that are off; the others are left alone."""
+    with _existing(name) as current:
+        boot.boot(current, _chosen(current.layout, chosen), report)
+
+
+def poweroff(name: str, chosen: Sequence[str], report: Report, *, hard: bool) -> None:
+    """Switch nodes off: gracefully, or (``hard``) as when the power is cut."""
+    with _existing(name) as current:
+        _stop(_chosen(current.layout, chosen), report, hard=hard)
+
+
+def reboot(name: str, chosen: Sequence[str], report: Report, *, shuffle: bool, hard: bool) -> None:
+    """Switch nodes off and on again; with ``shuffle`` DHCP gives each of them another address than it had."""
+    with _existing(name) as current:
+        layout = current.layout
+        order = _chosen(layout, chosen)
+        plan = _shuffle_plan(layout, order) if shuffle else None
+        _stop(order, report, hard=hard)
+        if plan is not None:
+            with step(report, "DHCP forgets its leases") as now:
+                now.detail = "arrival: " + " ".join(plan.order)
+                current = _restart_dhcp(current, chosen=order, blocked=plan.blocked)
+            order = [layout.node(node) for node in plan.order]
+        boot.boot(current, order, report)
+        if plan is not None:
+            _check_moved(layout, plan.expected)
+
+
+@contextmanager
+def _existing(name: str) -> Iterator[State]:
+    """Hold a testbed that is complete and whose switch runs.
+
+    Raises:
+        InputError: there is none of that name, or only ``up`` can bring it back.
+    """
+    state.require(name)
+    with state.locked(name):
+        current = state.require(name)
+        if not current.complete or not network.switch_is_up(current.layout):
+            raise InputError(
+                "the testbed is not up", place=name, remedy=f"bring it up: ./runbook testbed up --name {name}"
+            )
+        yield _with_dhcp(current)
+
+
+def _shuffle_plan(layout: Layout, chosen: Sequence[NodeLayout]) -> dhcp.Shuffle:
+    leases = dhcp.parse_leases(layout.dhcp_log.read_text(errors="replace"))
+    held = {}
+    for node in chosen:
+        addresses = nodes.cluster_addresses(layout, node)
+        held[node.name] = addresses[0] if addresses else leases.get(node.cluster_mac, "")
+    return dhcp.shuffle(held, layout.pool, list(_kept_by_others(layout, chosen).values()))
+
+
+def _check_moved(layout: Layout, expected: Mapping[str, str]) -> None:
+    leases = dhcp.parse_leases(layout.dhcp_log.read_text(errors="replace"))
+    for name, address in expected.items():
+        given = leases.get(layout.node(name).cluster_mac)
+        if given != address:
+            raise TestbedError(
+                f"DHCP was to give {address}, and gave {given}", place=name, remedy=f"see {layout.dhcp_log}"
+            )
+
+
+def _stop(chosen: Sequence[NodeLayout], report: Report, *, hard: bool) -> None:
+    running = [node for node in chosen if nodes.supervisor(node) is not None]
+    if not running:
+        return
+    with step(report, "cut the power" if hard else "shut down", " ".join(node.name for node in running)):
+        if hard:
+            nodes.kill(running)
+        else:
+            nodes.stop(running)
+
+
+def _ensure_switch(current: State) -> State:
+    if not network.switch_is_up(current.layout):
+        # What is left of it after a crash would be in the way.
+        network.remove_switch(current.layout)
+        network.create_switch(current.layout)
+    return _with_dhcp(current)
+
+
+def _with_dhcp(current: State) -> State:
+    if current.dhcp is not None and current.dhcp.alive:
+        return current
+    return _restart_dhcp(current, chosen=())
+
+
+def _restart_dhcp(current: State, chosen: Sequence[NodeLayout], blocked: Sequence[str] = ()) -> State:
+    """Start the DHCP server anew, its leases forgotten; nodes that keep running keep their addresses."""
+    layout = current.layout
+    if current.dhcp is not None:
+        dhcp.stop(current.dhcp)
+    reservations = {dhcp.blocking_mac(index): address for index, address in enumerate(blocked)}
+    reservations |= _kept_by_others(layout, chosen)
+    renewed = replace(current, dhcp=dhcp.start(layout, Path(current.rootfs), reservations))
+    state.write(renewed)
+    return renewed
+
+
+def _kept_by_others(layout: Layout, chosen: Sequence[NodeLayout]) -> dict[str, str]:
+    """The addresses of running nodes that are not chosen, by their MAC addresses."""
+    kept = {}
+    for node in layout.nodes:
+        addresses = [] if node in chosen else nodes.cluster_addresses(layout, node)
+        if addresses:
+            kept[node.cluster_mac] = addresses[0]
+    return kept
+
+
+def _chosen(layout: Layout, names: Sequence[str]) -> list[NodeLayout]:
+    """The named nodes, or all of them.
+
+    Raises:
+        InputError: a name that no node has.
+    """
+    known = [node.name for node in layout.nodes]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise InputError(
+            f"no node is called {', '.join(map(repr, unknown))}",
+            place=layout.name,
+            remedy=f"its nodes are {', '.join(known)}",
+        )
+    return [node for node in layout.nodes if not names or node.name in names]

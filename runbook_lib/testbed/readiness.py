@@ -1,0 +1,111 @@
+"""The ladder that a booting node climbs: process, address, SSH, engine, boot finished."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from runbook_lib.errors import TestbedError
+from runbook_lib.testbed import host
+from runbook_lib.testbed import node as nodes
+from runbook_lib.testbed.host import Process
+from runbook_lib.testbed.layout import ENGINE_PORT, Layout, NodeLayout
+
+# dockerd alone takes over a minute when an address of its store belongs to no host.
+TIMEOUT = 120.0
+_POLL = 0.02
+_PROBE_TIMEOUT = 2.0
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One rung: its name, what is true once it is reached, and the log that tells why it is not."""
+
+    name: str
+    reached: Callable[[], bool]
+    log: Path
+
+
+def ladder(layout: Layout, node: NodeLayout) -> tuple[Rung, ...]:
+    """The rungs of one node, in the order of its boot."""
+    tls = client_context(layout.certificates)
+    return (
+        Rung("process", lambda: nodes.init(node) is not None, node.console_log),
+        Rung("address", lambda: bool(nodes.cluster_addresses(layout, node)), node.boot_log),
+        Rung("SSH banner", lambda: has_ssh_banner(node.management_address), node.boot_log),
+        Rung("Docker /_ping", lambda: engine_answers(node.management_address, tls), node.docker_log),
+        Rung("boot finished", lambda: boot_finished(node), node.boot_log),
+    )
+
+
+def climb(
+    layout: Layout, node: NodeLayout, supervisor: Process, *, upto: str = "boot finished", timeout: float = TIMEOUT
+) -> None:
+    """Wait until a node stands on the last rung, or on the one named ``upto``.
+
+    Raises:
+        TestbedError: the node ended, or a rung was not reached within ``timeout`` seconds of the
+            beginning; ``rung`` names it and ``log_tail`` has the end of the log that belongs to it.
+    """
+    begun = time.monotonic()
+    for rung in ladder(layout, node):
+        while not rung.reached():
+            waited = time.monotonic() - begun
+            if not supervisor.alive:
+                raise _failure(node, rung, f"the node ended {waited:.1f} s after its start", node.console_log)
+            if waited > timeout:
+                raise _failure(node, rung, f"not reached {waited:.0f} s after the node's start", rung.log)
+            time.sleep(_POLL)
+        if rung.name == upto:
+            return
+
+
+def _failure(node: NodeLayout, rung: Rung, what: str, log: Path) -> TestbedError:
+    return TestbedError(
+        f"rung '{rung.name}': {what}; the end of {log}:",
+        place=node.name,
+        rung=rung.name,
+        log_tail=host.tail_of(log),
+    )
+
+
+def has_ssh_banner(address: str) -> bool:
+    """Whether an SSH server greets on the address."""
+    try:
+        with socket.create_connection((address, 22), _PROBE_TIMEOUT) as connection:
+            connection.settimeout(_PROBE_TIMEOUT)
+            return connection.recv(16).startswith(b"SSH-")
+    except OSError:
+        return False
+
+
+def client_context(certificates: Path) -> ssl.SSLContext:
+    """TLS with the testbed's authority and client certificate, and with nothing of the machine's own trust."""
+    context = ssl.create_default_context(cafile=str(certificates / "ca.pem"))
+    context.load_cert_chain(certificates / "cert.pem", certificates / "key.pem")
+    return context
+
+
+def engine_answers(address: str, context: ssl.SSLContext) -> bool:
+    """Whether the Docker engine at the address answers ``/_ping`` over TLS."""
+    connection = http.client.HTTPSConnection(address, ENGINE_PORT, timeout=_PROBE_TIMEOUT, context=context)
+    try:
+        connection.request("GET", "/_ping")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def boot_finished(node: NodeLayout) -> bool:
+    """Whether the node's boot script has come to its end."""
+    try:
+        return node.boot_status.read_text().strip() == "finished"
+    except OSError:
+        return False

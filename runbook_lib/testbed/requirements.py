@@ -1,0 +1,211 @@
+"""What a testbed needs of the machine, checked before anything is touched; every lack is told at once."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from runbook_lib.errors import InputError, RequirementError
+from runbook_lib.model.locations import cache_root, state_root
+from runbook_lib.testbed import host, network, rootfs, state, subnets
+from runbook_lib.testbed.layout import DEFAULT_NODES, MOST_NODES, Layout
+from runbook_lib.testbed.subnets import Claim
+
+_NAME = re.compile(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?")
+_MEGABYTE = 1024 * 1024
+_NODE_MEMORY = 140 * _MEGABYTE
+_SPARE_MEMORY = 200 * _MEGABYTE
+_NODE_DISK = 300 * _MEGABYTE
+_CACHE_DISK = 1500 * _MEGABYTE
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+# program: the package that has it
+_PROGRAMS = {
+    "chroot": "coreutils",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "systemd-nspawn": "systemd-container",
+    "unshare": "util-linux",
+}
+_BUILD_PROGRAMS = {"mmdebstrap": "mmdebstrap"}
+
+_KERNEL_PROBE = """
+probe() { name=$1; shift; "$@" >/dev/null 2>&1 || echo "$name"; }
+mkdir "$1/lower" "$1/upper" "$1/work" "$1/merged"
+probe bridge ip link add name probe-bridge type bridge
+probe veth ip link add name probe-veth type veth peer name probe-peer
+probe vxlan ip link add name probe-vxlan type vxlan id 256 dstport 4789
+probe overlayfs mount -t overlay overlay -o "lowerdir=$1/lower,upperdir=$1/upper,workdir=$1/work" "$1/merged"
+"""
+_MODULES = {"overlayfs": "overlay"}
+
+
+def check_name(name: str) -> None:
+    """Make sure that a name can be part of namespaces, machines and folders.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"{name!r} is no name for a testbed: a lower-case letter, then letters, digits and inner '-', at most 32",
+            place="--name",
+            remedy="give a name such as 'runbook'",
+        )
+
+
+def new_layout(name: str, node_count: int | None, subnet: str | None) -> Layout:
+    """The layout of a testbed that does not exist yet, on subnets that nobody here uses.
+
+    Raises:
+        InputError: a bad name, number or subnet; a colliding subnet names what it collides with.
+    """
+    check_name(name)
+    count = DEFAULT_NODES if node_count is None else node_count
+    if not 1 <= count <= MOST_NODES:
+        raise InputError(
+            f"a testbed has 1 to {MOST_NODES} nodes, not {count}", place="--nodes", remedy="give another number"
+        )
+    claims = [*subnets.host_claims(), *_claims_of_testbeds()]
+    cluster = subnets.choose_cluster(subnet, claims)
+    management = subnets.choose_management([*claims, Claim(cluster, "this testbed's cluster network")])
+    layout = Layout(name, count, cluster, management)
+    if layout.pool_size <= count:
+        raise InputError(
+            f"{cluster} leaves {layout.pool_size} addresses for DHCP, too few for {count} nodes",
+            place="--subnet",
+            remedy="give a larger subnet or fewer nodes",
+        )
+    return layout
+
+
+def _claims_of_testbeds() -> Iterable[Claim]:
+    """What other testbeds will use when they run, even if they are off now."""
+    for name in state.names():
+        other = state.read(name)
+        if other is not None:
+            yield Claim(other.layout.cluster, f"testbed '{name}'")
+            yield Claim(other.layout.management, f"testbed '{name}'")
+
+
+def check_same(layout: Layout, node_count: int | None, subnet: str | None) -> None:
+    """Make sure that what is asked for is what exists.
+
+    Raises:
+        InputError: the name belongs to a testbed of another size or subnet.
+    """
+    differences = []
+    if node_count is not None and node_count != layout.node_count:
+        differences.append(f"it has {layout.node_count} nodes, not {node_count}")
+    if subnet is not None and subnet != subnets.AUTO and subnets.parse_subnet(subnet) != layout.cluster:
+        differences.append(f"its subnet is {layout.cluster}, not {subnet}")
+    if differences:
+        raise InputError(
+            f"the name is in use by a testbed that exists: {' and '.join(differences)}",
+            place=layout.name,
+            remedy=f"take it down first (./runbook testbed down --name {layout.name}), or give another --name",
+        )
+
+
+def check_machine(layout: Layout, *, new: bool) -> None:
+    """Make sure that this machine can carry the testbed.
+
+    Raises:
+        RequirementError: every lack in one message.
+    """
+    if platform.system() != "Linux":
+        raise RequirementError(
+            f"the testbed needs Linux, this is {platform.system()}", remedy="run it on a Linux machine or in a Linux VM"
+        )
+    if os.geteuid() != 0:
+        raise RequirementError("the testbed needs root", remedy="run it as root or with sudo")
+    faults = [*_missing_programs(), *_kernel_lacks()]
+    if new:
+        faults += [*_name_in_use(layout), *_too_little(layout)]
+    if faults:
+        lines = "".join(f"\n  - {fault}" for fault in faults)
+        raise RequirementError(
+            f"this machine cannot carry the testbed, nothing was touched:{lines}",
+            place=layout.name,
+            remedy="mend each point above and try again",
+        )
+
+
+def missing_packages() -> list[str]:
+    """The Debian packages whose programs this machine lacks."""
+    programs = dict(_PROGRAMS)
+    if not rootfs.is_cached():
+        programs |= _BUILD_PROGRAMS
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    packages = {package for program, package in programs.items() if shutil.which(program, path=path) is None}
+    if not rootfs.is_cached() and not _KEYRING.is_file():
+        packages.add("debian-archive-keyring")
+    return sorted(packages)
+
+
+def _missing_programs() -> list[str]:
+    packages = missing_packages()
+    if not packages:
+        return []
+    names = " ".join(packages)
+    return [f"missing: {', '.join(packages)}; install with: apt-get install -y --no-install-recommends {names}"]
+
+
+def _kernel_lacks() -> list[str]:
+    """What the kernel cannot do, tried for real in namespaces that end with the trial."""
+    if any(shutil.which(program) is None for program in ("unshare", "ip")):
+        return []  # told already as a missing package
+    root = state_root()
+    root.mkdir(mode=0o755, parents=True, exist_ok=True)
+    # On the file system that the nodes' disks will be on: overlayfs does not work on top of every other.
+    with tempfile.TemporaryDirectory(prefix=".probe-", dir=root) as folder:
+        argv = ["unshare", "--net", "--mount", "sh", "-c", _KERNEL_PROBE, "sh", folder]
+        done = host.run(argv, check=False)
+    if done.returncode != 0 and not done.stdout:
+        return [f"the kernel refuses new network and mount namespaces: {host.tail(done.stderr, 2)}"]
+    lacks = []
+    for name in done.stdout.split():
+        where = f" on {root}" if name == "overlayfs" else ""
+        lacks.append(f"the kernel offers no {name}{where}; try: modprobe {_MODULES.get(name, name)}")
+    return lacks
+
+
+def _name_in_use(layout: Layout) -> list[str]:
+    return [f"the name '{layout.name}' is in use: {thing} exists" for thing in network.leftovers(layout)]
+
+
+def _too_little(layout: Layout) -> Iterable[str]:
+    needed = layout.node_count * _NODE_MEMORY + _SPARE_MEMORY
+    available = _available_memory()
+    if available < needed:
+        count = layout.node_count
+        yield f"too little memory: {_megabytes(available)} available, {count} nodes need {_megabytes(needed)}"
+    disk = {state_root(): layout.node_count * _NODE_DISK}
+    if not rootfs.is_cached():
+        disk[cache_root()] = _CACHE_DISK
+    for path, size in disk.items():
+        free = shutil.disk_usage(_existing(path)).free
+        if free < size:
+            yield f"too little disk: {_megabytes(free)} free for {path}, {_megabytes(size)} needed"
+
+
+def _available_memory() -> int:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    raise RequirementError("/proc/meminfo does not tell the available memory", remedy="use a kernel of 3.14 or later")
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _megabytes(size: int) -> str:
+    return f"{size // _MEGABYTE} MB"

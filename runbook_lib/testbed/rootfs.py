@@ -1,0 +1,153 @@
+"""The nodes' root filesystem: built once by mmdebstrap, cached under a name made from its content."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from runbook_lib.errors import TestbedError
+from runbook_lib.model.locations import cache_root
+from runbook_lib.testbed import host, sources
+
+SUITE = "bookworm"
+PACKAGES = (
+    "busybox-static",
+    "dnsmasq-base",
+    "docker.io",
+    "etcd-client",
+    "etcd-server",
+    "iproute2",
+    "iptables",
+    "iputils-arping",
+    "iputils-ping",
+    "netcat-openbsd",
+    "openssh-server",
+    "procps",
+    "sudo",
+    "tcpdump",
+    "udhcpc",
+)
+# Nobody reads manuals or translations in a node; the licences stay.
+_DPKG_OPTIONS = (
+    "path-exclude=/usr/share/doc/*",
+    "path-include=/usr/share/doc/*/copyright",
+    "path-exclude=/usr/share/man/*",
+    "path-exclude=/usr/share/locale/*",
+    "path-exclude=/usr/share/info/*",
+)
+# Raise it when the way of building changes and neither the packages nor our files do.
+_BUILDER_VERSION = 1
+_BUILD_TIMEOUT = 1800
+FILES = Path(__file__).with_name("files")
+
+
+def content_key() -> str:
+    """A digest of everything that decides what the root filesystem holds."""
+    digest = hashlib.sha256()
+    for part in (str(_BUILDER_VERSION), SUITE, os.uname().machine, *PACKAGES, *_DPKG_OPTIONS):
+        digest.update(part.encode() + b"\0")
+    for path in [FILES / "customize.sh", *sorted((FILES / "node").rglob("*"))]:
+        if path.is_file():
+            digest.update(str(path.relative_to(FILES)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def location() -> Path:
+    """Where the root filesystem is, or will be once it is built."""
+    return cache_root() / f"rootfs-{content_key()}"
+
+
+def is_cached() -> bool:
+    """Whether it need not be built any more."""
+    return location().is_dir()
+
+
+def ensure() -> Path:
+    """The root filesystem's folder, built first when it is not cached. Two callers build it once.
+
+    Raises:
+        TestbedError: mmdebstrap failed; the message ends with the last lines of its log.
+    """
+    target = location()
+    if target.is_dir():
+        return target
+    with cache_lock("rootfs"):
+        if not target.is_dir():
+            _build(target)
+    return target
+
+
+@contextmanager
+def cache_lock(subject: str) -> Iterator[None]:
+    """Wait for, then hold, the right to add one kind of thing to the cache."""
+    root = cache_root()
+    root.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with (root / f"{subject}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _build(target: Path) -> None:
+    building = target.with_name(f"building-{target.name}")
+    _remove(building)
+    sources_file = target.with_name(f"{target.name}.list")
+    try:
+        host.run(_command(building, sources_file), timeout=_BUILD_TIMEOUT, environment=_environment())
+        building.rename(target)
+    except TestbedError as error:
+        raise TestbedError(
+            f"the nodes' root filesystem could not be built: {error.message}",
+            place=str(target),
+            remedy="the packages come from this machine's Debian mirror: is it reachable? then try again",
+        ) from error
+    finally:
+        sources_file.unlink(missing_ok=True)
+        if building.exists():
+            _remove(building)
+
+
+def _command(building: Path, sources_file: Path) -> list[str]:
+    hook = f'NODE_FILES="{FILES / "node"}" sh "{FILES / "customize.sh"}" "$1"'
+    command = ["mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
+    command += [f"--dpkgopt={option}" for option in _DPKG_OPTIONS]
+    command += [f"--aptopt={option}" for option in sources.proxy_options()]
+    command += [f"--customize-hook={hook}", SUITE, str(building)]
+    entries = sources.host_sources(SUITE)
+    if entries:
+        sources_file.write_text("\n".join(entries) + "\n")
+        command.append(str(sources_file))
+    return command
+
+
+def _environment() -> dict[str, str]:
+    # A root shell made by su or sudo may lack the folders that dpkg and chroot live in.
+    return {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+
+
+def _remove(folder: Path) -> None:
+    """Delete a half-built tree, but never through something still mounted in it."""
+    if not folder.exists():
+        return
+    refuse_mounts(folder)
+    shutil.rmtree(folder)
+
+
+def refuse_mounts(folder: Path) -> None:
+    """Make sure that nothing is mounted below a folder that is about to be deleted.
+
+    Raises:
+        TestbedError: naming the mount point and the command that ends it.
+    """
+    resolved = str(folder.resolve())
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        mount_point = line.split()[4].encode().decode("unicode_escape")
+        if mount_point == resolved or mount_point.startswith(resolved + "/"):
+            raise TestbedError(
+                f"{mount_point} is still mounted, so {folder} is not deleted",
+                remedy=f"umount {mount_point}, then try again",
+            )
