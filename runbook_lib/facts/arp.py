@@ -16,7 +16,7 @@ _SUMMARY = re.compile(r"Received (\d+) ")
 _ARP_SCRIPT = """\
 interface=$1
 shift
-if command -v arping >/dev/null; then tool=arping; else tool='busybox arping'; fi
+if busybox arping --help >/dev/null 2>&1; then tool='busybox arping'; else tool=arping; fi
 probe() {
     $tool -D -c 2 -w 2 -I "$interface" "$1"
 }

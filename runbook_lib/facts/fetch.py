@@ -11,7 +11,8 @@ from runbook_lib.facts.reading import Section
 FETCH_SECONDS = 3
 
 # boot2docker has busybox's wget, a minimal Debian only `busybox wget`. The bound is `timeout`, whose old busybox
-# form takes -t: wget's own -T crashes Debian's static busybox.
+# form takes -t: wget's own -T crashes Debian's static busybox. GNU wget -q says only by status 8 that the server
+# refused; asked again with -S it tells how.
 FETCH = f"""\
 if timeout 1 true 2>/dev/null; then limit='timeout {FETCH_SECONDS}'
 elif timeout -t 1 true 2>/dev/null; then limit='timeout -t {FETCH_SECONDS}'
@@ -27,7 +28,10 @@ fetch() {{
         echo 'this node has neither wget nor busybox nor curl'
         return 69
     fi
-    $limit $client "$1"
+    $limit $client "$1" 2>&1
+    fetched=$?
+    if [ "$fetched" = 8 ]; then $limit wget -S -q -O /dev/null "$1" 2>&1; fi
+    return "$fetched"
 }}
 """
 
@@ -37,16 +41,11 @@ _HTTP_STATUS = re.compile(r"(?:HTTP/[\d.]+ |error: )([1-5]\d\d)\b")
 
 
 def http_status(section: Section) -> int | None:
-    """The HTTP status of a fetch: 200 for one that succeeded, the server's refusal, or ``None`` without an answer.
-
-    GNU wget says by its exit status 8 alone that the server refused; this counts as 500.
-    """
+    """The HTTP status of a fetch: 200 for one that succeeded, the server's refusal, or ``None`` without an answer."""
     if section.exit_status == 0:
         return 200
     found = _HTTP_STATUS.search(section.text)
-    if found is not None:
-        return int(found[1])
-    return 500 if section.exit_status == 8 else None
+    return int(found[1]) if found is not None else None
 
 
 def fetch_trouble(section: Section) -> str:
@@ -55,6 +54,9 @@ def fetch_trouble(section: Section) -> str:
         return ""
     if section.exit_status in _TIMED_OUT:
         return f"no answer within {FETCH_SECONDS} s"
+    status = http_status(section)
+    if status is not None:
+        return f"the server answers HTTP {status}"
     lines = section.text.strip().splitlines()
     return lines[-1].strip() if lines else f"the HTTP client ended with status {section.exit_status}"
 

@@ -14,8 +14,9 @@ class HostFacts:
     """A node as a machine.
 
     ``boot_id`` is the kernel's, new at each boot. ``started_at`` is when the node's process 1 started, in seconds since
-    the epoch by the node's own clock; it also tells a reboot where the kernel is shared. ``clock_offset_ms`` is the
-    node's clock minus this machine's, known to ± ``clock_uncertainty_ms`` (half the round trip).
+    the epoch by the node's own clock, good to some 20 ms; ``start_ticks`` is the same by the kernel's monotonic clock
+    and exact. ``clock_offset_ms`` is the node's clock minus this machine's, known to ± ``clock_uncertainty_ms`` (half
+    the round trip).
     """
 
     node: str
@@ -24,6 +25,12 @@ class HostFacts:
     clock_offset_ms: float
     clock_uncertainty_ms: float
     kernel: str
+    start_ticks: int = 0
+
+    @property
+    def boot(self) -> str:
+        """What is the same in two readings exactly if the node did not boot in between, also on a shared kernel."""
+        return f"{self.boot_id}/{self.start_ticks}"
 
 
 _HOST_SCRIPT = """\
@@ -72,6 +79,7 @@ def parse_host(node: str, sections: dict[str, Section], before: float, after: fl
         clock_offset_ms=round((now + resolution / 2 - (before + after) / 2) * 1000, 1),
         clock_uncertainty_ms=round((after - before + resolution) / 2 * 1000, 1),
         kernel=sections["kernel"].text.strip(),
+        start_ticks=int(fields[19]),
     )
 
 

@@ -5,7 +5,8 @@ An engine up to 20.10 with ``--cluster-advertise`` writes itself into the store 
 ``--cluster-store-opt discovery.heartbeat/discovery.ttl`` say else; right after its start it tries twice a second
 (moby, ``daemon/discovery.go``). The key alone proves nothing after a power-cycle: it outlives the engine that wrote it.
 So the age of the last heartbeat (time to live minus what is left of it, both by the store's own clock) is compared
-with the age of dockerd's process: a heartbeat older than the process was another process's.
+with the age of dockerd's process: a heartbeat older than the process was another process's. The key is read with
+``quorum=true``: a store that lost its majority still shows old keys otherwise.
 """
 
 from __future__ import annotations
@@ -60,9 +61,10 @@ command_line() {
 }
 from_store() {
     for url in "$@"; do
-        answer=$(fetch "$url" 2>&1)
+        answer=$(fetch "$url")
         status=$?
-        case $status in 0|69) break ;; esac
+        # 8 and 22: GNU wget and curl say that the server refused
+        case $status in 0|8|22|69) break ;; esac
         case $answer in *'HTTP/1.'*) break ;; esac
         answer="$url: $answer"
     done
@@ -126,7 +128,7 @@ def key_urls(store: str, address: str) -> tuple[str, ...]:
         raise ValueError(f"{store!r} is no etcd store")
     prefix = (match[2] or "").strip("/")
     path = f"{prefix}/docker/nodes/{address}" if prefix else f"docker/nodes/{address}"
-    return tuple(f"http://{member}/v2/keys/{path}" for member in match[1].split(","))
+    return tuple(f"http://{member}/v2/keys/{path}?quorum=true" for member in match[1].split(","))
 
 
 def parse_registration(row: StoreRegistration, sections: Mapping[str, Section]) -> StoreRegistration:
@@ -142,7 +144,7 @@ def parse_registration(row: StoreRegistration, sections: Mapping[str, Section]) 
     if process.exit_status != 0:
         return replace(row, detail="no dockerd runs under the pid in /var/run/docker.pid")
     if http_status(asked) == 404:
-        return replace(row, detail="the store has no registration of this engine")
+        return replace(row, detail="the store has no registration of this engine (or its v2 API is off)")
     if asked.exit_status != 0:
         return replace(row, detail=f"no member of the store answers this node: {fetch_trouble(asked)}")
     left = time_to_live(asked.text)
@@ -152,6 +154,8 @@ def parse_registration(row: StoreRegistration, sections: Mapping[str, Section]) 
     age = discovery.ttl - left
     row = replace(row, heartbeat_age_s=float(age))
     running = process_age(process.text, sections["uptime"].text, sections["ticks"])
+    if age < 0:
+        return replace(row, detail=f"the registration has {left} s left, more than its {discovery.ttl} s to live")
     if age > running:
         return replace(row, detail=f"the last heartbeat ({age} s ago) is older than this dockerd ({running:.0f} s)")
     if age > discovery.heartbeat + GRACE_SECONDS:

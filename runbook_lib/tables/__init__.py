@@ -9,6 +9,7 @@ from runbook_lib.tables.overlay import (
     interfaces,
     network_presence,
     network_settings,
+    network_summary,
     networks,
     routes,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "members",
     "network_presence",
     "network_settings",
+    "network_summary",
     "networks",
     "probe_summary",
     "probes",

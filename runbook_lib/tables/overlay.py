@@ -62,6 +62,32 @@ def network_presence(rows: Iterable[NetworkFacts]) -> pd.DataFrame:
     )
 
 
+NETWORK_SUMMARY_COLUMNS = {
+    "network": TEXT,
+    "driver": TEXT,
+    "scope": TEXT,
+    "ID": TEXT,
+    "nodes": WHOLE,
+    "on": TEXT,
+}
+
+
+def network_summary(rows: Iterable[NetworkFacts]) -> pd.DataFrame:
+    """``docker network ls`` over any number of nodes: one row a network name, driver and scope.
+
+    ``nodes`` counts the nodes that have it, ``on`` names them; ``ID`` is ``differs`` unless all agree.
+    """
+    groups: dict[tuple[str, str, str], list[NetworkFacts]] = {}
+    for row in rows:
+        groups.setdefault((row.name, row.driver, row.scope), []).append(row)
+    table = []
+    for key, own in sorted(groups.items()):
+        ids = {row.id[:SHORT_ID] for row in own}
+        nodes = list(dict.fromkeys(row.node for row in own))
+        table.append((*key, ids.pop() if len(ids) == 1 else "differs", len(nodes), ", ".join(nodes)))
+    return frame(table, NETWORK_SUMMARY_COLUMNS)
+
+
 def network_settings(row: NetworkFacts) -> pd.DataFrame:
     """One network in full, a row a setting: columns ``setting`` and ``value``."""
     settings = [

@@ -174,7 +174,7 @@ def probes(rows: Iterable[ProbeRow], *, full: bool = False) -> pd.DataFrame:
     return table if full else table[list(PROBE_COLUMNS_SHORT)]
 
 
-MATRIX_COLUMNS = {
+PROBE_SUMMARY_COLUMNS = {
     "source": TEXT,
     "by": TEXT,
     "probes": WHOLE,
@@ -207,4 +207,4 @@ def probe_summary(rows: Iterable[ProbeRow]) -> pd.DataFrame:
                 max(slowest, default=None),
             )
         )
-    return frame(table, MATRIX_COLUMNS)
+    return frame(table, PROBE_SUMMARY_COLUMNS)
