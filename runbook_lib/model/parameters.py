@@ -60,7 +60,7 @@ class Timeouts(Model):
     connect: Seconds = 10.0
     command: Seconds = 60.0
     reboot: Seconds = 180.0
-    converge: Seconds = 30.0
+    converge: Seconds = 60.0
 
 
 class Parameters(Model):
