@@ -41,7 +41,8 @@ def boot(current: State, order: Sequence[NodeLayout], report: Report, after: Aft
         for node in order:
             running = nodes.supervisor(node)
             process = running or nodes.start(layout, node, rootfs)
-            waiting.append(pool.submit(_finish, layout, node, process, report, after))
+            what = "boot" if running is None else "check"
+            waiting.append(pool.submit(_finish, layout, node, process, report, what, after))
             if running is None and node.cluster_mac not in leases:
                 # Its own ladder reports the failure; the other nodes go on.
                 with contextlib.suppress(TestbedError):
@@ -49,8 +50,8 @@ def boot(current: State, order: Sequence[NodeLayout], report: Report, after: Aft
         raise_together([future.exception() for future in waiting])
 
 
-def _finish(layout: Layout, node: NodeLayout, process: Process, report: Report, after: After | None) -> None:
-    with step(report, "boot", node.name) as now:
+def _finish(layout: Layout, node: NodeLayout, process: Process, report: Report, what: str, after: After | None) -> None:
+    with step(report, what, node.name) as now:
         readiness.climb(layout, node, process)
         now.detail = ", ".join(nodes.cluster_addresses(layout, node))
     if after is not None:

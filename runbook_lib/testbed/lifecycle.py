@@ -92,29 +92,29 @@ def _give_up(current: State, error: BaseException, report: Report) -> None:
         raise error from trouble
 
 
-def start(name: str, chosen: Sequence[str], report: Report) -> None:
+def start(name: str, names: Sequence[str], report: Report) -> None:
     """Start nodes that are off; the others are left alone."""
     with _existing(name) as current:
-        boot.boot(current, _chosen(current.layout, chosen), report)
+        boot.boot(current, chosen(current.layout, names), report)
 
 
-def poweroff(name: str, chosen: Sequence[str], report: Report, *, hard: bool) -> None:
+def poweroff(name: str, names: Sequence[str], report: Report, *, hard: bool) -> None:
     """Switch nodes off: gracefully, or (``hard``) as when the power is cut."""
     with _existing(name) as current:
-        _stop(_chosen(current.layout, chosen), report, hard=hard)
+        _stop(chosen(current.layout, names), report, hard=hard)
 
 
-def reboot(name: str, chosen: Sequence[str], report: Report, *, shuffle: bool, hard: bool) -> None:
+def reboot(name: str, names: Sequence[str], report: Report, *, shuffle: bool, hard: bool) -> None:
     """Switch nodes off and on again; with ``shuffle`` DHCP gives each of them another address than it had."""
     with _existing(name) as current:
         layout = current.layout
-        order = _chosen(layout, chosen)
+        order = chosen(layout, names)
         plan = _shuffle_plan(layout, order) if shuffle else None
         _stop(order, report, hard=hard)
         if plan is not None:
             with step(report, "DHCP forgets its leases") as now:
                 now.detail = "arrival: " + " ".join(plan.order)
-                current = _restart_dhcp(current, chosen=order, blocked=plan.blocked)
+                current = _restart_dhcp(current, moving=order, blocked=plan.blocked)
             order = [layout.node(node) for node in plan.order]
         boot.boot(current, order, report)
         if plan is not None:
@@ -138,13 +138,13 @@ def _existing(name: str) -> Iterator[State]:
         yield _with_dhcp(current)
 
 
-def _shuffle_plan(layout: Layout, chosen: Sequence[NodeLayout]) -> dhcp.Shuffle:
+def _shuffle_plan(layout: Layout, moving: Sequence[NodeLayout]) -> dhcp.Shuffle:
     leases = dhcp.parse_leases(layout.dhcp_log.read_text(errors="replace"))
     held = {}
-    for node in chosen:
+    for node in moving:
         addresses = nodes.cluster_addresses(layout, node)
         held[node.name] = addresses[0] if addresses else leases.get(node.cluster_mac, "")
-    return dhcp.shuffle(held, layout.pool, list(_kept_by_others(layout, chosen).values()))
+    return dhcp.shuffle(held, layout.pool, list(_kept_by_others(layout, moving).values()))
 
 
 def _check_moved(layout: Layout, expected: Mapping[str, str]) -> None:
@@ -157,8 +157,8 @@ def _check_moved(layout: Layout, expected: Mapping[str, str]) -> None:
             )
 
 
-def _stop(chosen: Sequence[NodeLayout], report: Report, *, hard: bool) -> None:
-    running = [node for node in chosen if nodes.supervisor(node) is not None]
+def _stop(wanted: Sequence[NodeLayout], report: Report, *, hard: bool) -> None:
+    running = [node for node in wanted if nodes.supervisor(node) is not None]
     if not running:
         return
     with step(report, "cut the power" if hard else "shut down", " ".join(node.name for node in running)):
@@ -179,32 +179,32 @@ def _ensure_switch(current: State) -> State:
 def _with_dhcp(current: State) -> State:
     if current.dhcp is not None and current.dhcp.alive:
         return current
-    return _restart_dhcp(current, chosen=())
+    return _restart_dhcp(current, moving=())
 
 
-def _restart_dhcp(current: State, chosen: Sequence[NodeLayout], blocked: Sequence[str] = ()) -> State:
+def _restart_dhcp(current: State, moving: Sequence[NodeLayout], blocked: Sequence[str] = ()) -> State:
     """Start the DHCP server anew, its leases forgotten; nodes that keep running keep their addresses."""
     layout = current.layout
     if current.dhcp is not None:
         dhcp.stop(current.dhcp)
     reservations = {dhcp.blocking_mac(index): address for index, address in enumerate(blocked)}
-    reservations |= _kept_by_others(layout, chosen)
+    reservations |= _kept_by_others(layout, moving)
     renewed = replace(current, dhcp=dhcp.start(layout, Path(current.rootfs), reservations))
     state.write(renewed)
     return renewed
 
 
-def _kept_by_others(layout: Layout, chosen: Sequence[NodeLayout]) -> dict[str, str]:
-    """The addresses of running nodes that are not chosen, by their MAC addresses."""
+def _kept_by_others(layout: Layout, moving: Sequence[NodeLayout]) -> dict[str, str]:
+    """The addresses of running nodes that stay as they are, by their MAC addresses."""
     kept = {}
     for node in layout.nodes:
-        addresses = [] if node in chosen else nodes.cluster_addresses(layout, node)
+        addresses = [] if node in moving else nodes.cluster_addresses(layout, node)
         if addresses:
             kept[node.cluster_mac] = addresses[0]
     return kept
 
 
-def _chosen(layout: Layout, names: Sequence[str]) -> list[NodeLayout]:
+def chosen(layout: Layout, names: Sequence[str]) -> list[NodeLayout]:
     """The named nodes, or all of them.
 
     Raises:

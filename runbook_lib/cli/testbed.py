@@ -1,0 +1,183 @@
+"""``runbook testbed``: a real Docker cluster on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import sys
+import time
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from runbook_lib.errors import RequirementError
+from runbook_lib.testbed import ConsoleReport, Testbed, TestbedStatus
+from runbook_lib.testbed.layout import DEFAULT_NAME, DEFAULT_NODES, DEFAULT_SUBNET, ENGINE_PORT
+
+app = typer.Typer(help="A real Docker cluster on this machine.", no_args_is_help=True, add_completion=False)
+
+Name = Annotated[str, typer.Option("--name", help="The testbed's name.")]
+Nodes = Annotated[list[str] | None, typer.Argument(help="Nodes such as node1; none means all of them.")]
+OneNode = Annotated[str, typer.Argument(metavar="NODE", help="A node such as node1.")]
+Hard = Annotated[bool, typer.Option("--hard", help="Cut the power instead of shutting down.")]
+
+# A log or a pipe has no width of its own; this one holds every row.
+_LOG_WIDTH = 120
+_STYLES = {"running": "green", "booting": "yellow", "no engine": "red", "off": "dim"}
+
+
+def _command(name: str, node: str, testbed: str) -> str:
+    option = "" if testbed == DEFAULT_NAME else f" --name {testbed}"
+    return f"./runbook testbed {name}{option} {node}".rstrip()
+
+
+@app.command()
+def up(
+    name: Name = DEFAULT_NAME,
+    nodes: Annotated[int | None, typer.Option(help=f"How many nodes, 1 to 32 (default {DEFAULT_NODES}).")] = None,
+    subnet: Annotated[
+        str | None, typer.Option(help=f"The cluster's subnet, or 'auto' (default {DEFAULT_SUBNET}).")
+    ] = None,
+) -> None:
+    """Bring the testbed up; what runs already is left alone."""
+    begun = time.monotonic()
+    with ConsoleReport() as report:
+        testbed = Testbed.up(name, nodes=nodes, subnet=subnet, report=report)
+    count = len(testbed.node_names)
+    typer.echo(f"testbed '{name}' is up: {count} node{'s' if count > 1 else ''}, {time.monotonic() - begun:.1f} s")
+    typer.echo(f"  enter a node: {_command('ssh', 'node1', name)}")
+    typer.echo(f'  docker on it: eval "$({_command("env", "node1", name)})"')
+    typer.echo(f"  remove it:    {_command('down', '', name)}")
+
+
+@app.command()
+def status(
+    name: Name = DEFAULT_NAME, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+) -> None:
+    """Show every node: its state, its addresses now, its engine."""
+    found = Testbed.load(name).status()
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=2))
+    else:
+        console = Console(highlight=False)
+        if not console.is_terminal:
+            console.width = _LOG_WIDTH
+        console.print(_table(found))
+
+
+def _table(found: TestbedStatus) -> Table:
+    table = Table(
+        box=box.SIMPLE_HEAD, title=f"testbed {found.name}, cluster network {found.cluster_subnet}", title_justify="left"
+    )
+    for heading in ("node", "state", "management", "cluster (eth1)", "engine"):
+        table.add_column(heading, no_wrap=True)
+    for node in found.nodes:
+        here = node.cluster_address or "-"
+        if node.cluster_address not in (None, node.inventory_address):
+            here = f"[yellow]{here}, not {node.inventory_address}[/]"
+        table.add_row(
+            node.name,
+            f"[{_STYLES[node.state]}]{node.state}[/]",
+            node.management_address,
+            here,
+            node.engine_version or "-",
+        )
+    return table
+
+
+@app.command()
+def start(nodes: Nodes = None, name: Name = DEFAULT_NAME) -> None:
+    """Switch on nodes that are off."""
+    with ConsoleReport() as report:
+        Testbed.load(name, report).start(nodes)
+
+
+@app.command()
+def reboot(
+    nodes: Nodes = None,
+    name: Name = DEFAULT_NAME,
+    shuffle: Annotated[
+        bool, typer.Option("--shuffle", help="Make DHCP give every rebooted node another address.")
+    ] = False,
+    hard: Hard = False,
+) -> None:
+    """Reboot nodes and wait until they are ready."""
+    with ConsoleReport() as report:
+        Testbed.load(name, report).reboot(nodes, shuffle=shuffle, hard=hard)
+
+
+@app.command()
+def poweroff(nodes: Nodes = None, name: Name = DEFAULT_NAME, hard: Hard = False) -> None:
+    """Switch nodes off."""
+    with ConsoleReport() as report:
+        Testbed.load(name, report).poweroff(nodes, hard=hard)
+
+
+@app.command()
+def cut(
+    node: OneNode,
+    name: Name = DEFAULT_NAME,
+    management: Annotated[bool, typer.Option("--management", help="Pull the management cable as well.")] = False,
+) -> None:
+    """Pull a node's cluster cable."""
+    Testbed.load(name).cut(node, management=management)
+
+
+@app.command()
+def restore(node: OneNode, name: Name = DEFAULT_NAME) -> None:
+    """Plug a node's cables in again."""
+    Testbed.load(name).restore(node)
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def ssh(
+    node: OneNode,
+    command: Annotated[list[str] | None, typer.Argument(metavar="[-- CMD...]", help="What to run there.")] = None,
+    name: Name = DEFAULT_NAME,
+) -> None:
+    """Enter a node, or run a command on it, as ssh does."""
+    testbed = Testbed.load(name)
+    address = testbed.node(node).management_address
+    program = shutil.which("ssh")
+    if program is None:
+        raise RequirementError(
+            "there is no ssh client on this machine", remedy="install it: apt-get install -y openssh-client"
+        )
+    layout = testbed.layout
+    argv = [program, "-F", "/dev/null", "-i", str(layout.key_file), "-o", "IdentitiesOnly=yes"]
+    argv += ["-o", f"UserKnownHostsFile={layout.known_hosts}", "-o", "StrictHostKeyChecking=yes"]
+    words = command or []
+    # The options end at the node, so that a "--" after it is still among the words.
+    words = words[1:] if words[:1] == ["--"] else words
+    argv += ["--", f"docker@{address}", *words]
+    sys.stdout.flush()
+    os.execv(program, argv)
+
+
+@app.command()
+def env(node: OneNode, name: Name = DEFAULT_NAME) -> None:
+    """Print shell lines after which the plain docker command talks to a node."""
+    testbed = Testbed.load(name)
+    values = {
+        "DOCKER_TLS_VERIFY": "1",
+        "DOCKER_HOST": f"tcp://{testbed.node(node).management_address}:{ENGINE_PORT}",
+        "DOCKER_CERT_PATH": str(testbed.layout.certificates),
+        "DOCKER_MACHINE_NAME": node,
+    }
+    for key, value in values.items():
+        typer.echo(f"export {key}={shlex.quote(value)}")
+    typer.echo("# Run this command to point the docker command at the node:")
+    typer.echo(f'# eval "$({_command("env", node, name)})"')
+
+
+@app.command()
+def down(name: Name = DEFAULT_NAME) -> None:
+    """Remove the testbed and everything that it owns."""
+    with ConsoleReport() as report:
+        existed = Testbed.remove(name, report)
+    typer.echo(f"testbed '{name}' is removed" if existed else f"there is no testbed '{name}': nothing to remove")

@@ -1,0 +1,172 @@
+"""The testbed as the layers above use it: one object with the testbed's whole life in its methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from runbook_lib.testbed import lifecycle, network, privilege, removal, requirements, state, status
+from runbook_lib.testbed.layout import DEFAULT_NAME, Layout, NodeLayout
+from runbook_lib.testbed.progress import Report, silent
+from runbook_lib.testbed.status import TestbedStatus
+
+
+class Testbed:
+    """A testbed that exists. Every method that changes it holds its lock and, for a plain user, goes through sudo.
+
+    ``nodes`` arguments take node names; None means every node. ``report`` hears of every step.
+    """
+
+    __test__: ClassVar[bool] = False  # pytest would otherwise collect a class whose name begins with Test
+
+    def __init__(self, layout: Layout, report: Report = silent) -> None:
+        self.layout = layout
+        self.report = report
+
+    @classmethod
+    def load(cls, name: str = DEFAULT_NAME, report: Report = silent) -> Testbed:
+        """The testbed of that name.
+
+        Raises:
+            InputError: there is none.
+        """
+        requirements.check_name(name)
+        return cls(state.require(name).layout, report)
+
+    @classmethod
+    def up(
+        cls,
+        name: str = DEFAULT_NAME,
+        *,
+        nodes: int | None = None,
+        subnet: str | None = None,
+        report: Report = silent,
+    ) -> Testbed:
+        """Make the testbed, or bring back what is down of it; a second call changes nothing.
+
+        Args:
+            nodes: how many, 1 to 32; None keeps what exists, or makes four.
+            subnet: the cluster's subnet in CIDR notation, or "auto"; None keeps what exists, or
+                takes 192.168.99.0/24.
+
+        Raises:
+            InputError: bad arguments, or a machine that cannot carry it; nothing was touched.
+            TestbedError: it failed; a new testbed is removed again.
+        """
+        if privilege.is_root():
+            return cls(lifecycle.up(name, nodes, subnet, report), report)
+        options = ["--nodes", str(nodes)] if nodes is not None else []
+        options += ["--subnet", subnet] if subnet is not None else []
+        privilege.call_as_root(["up", "--name", name, *options], report)
+        return cls.load(name, report)
+
+    @property
+    def name(self) -> str:
+        """The testbed's name."""
+        return self.layout.name
+
+    @property
+    def inventory_file(self) -> Path:
+        """The inventory that describes it to everything above."""
+        return self.layout.inventory_file
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        """The nodes' names, node1 first."""
+        return tuple(node.name for node in self.layout.nodes)
+
+    def node(self, name: str) -> NodeLayout:
+        """A node's folder, logs and addresses.
+
+        Raises:
+            InputError: no node has that name.
+        """
+        return lifecycle.chosen(self.layout, [name])[0]
+
+    def status(self) -> TestbedStatus:
+        """How every node stands now; needs no root."""
+        return status.read(self.layout)
+
+    def start(self, nodes: Sequence[str] | None = None) -> None:
+        """Switch on what is off and wait until it is ready.
+
+        Raises:
+            TestbedError: a node did not become ready; the rung and the log's end are told.
+        """
+        if privilege.is_root():
+            lifecycle.start(self.name, nodes or (), self.report)
+        else:
+            self._as_root("start", nodes)
+
+    def reboot(self, nodes: Sequence[str] | None = None, *, shuffle: bool = False, hard: bool = False) -> None:
+        """Switch nodes off and on again, and wait until they are ready.
+
+        Args:
+            shuffle: make DHCP forget its leases, and let the nodes ask in an order in which none of
+                them is given the address that it had. Nodes that are not rebooted keep theirs.
+            hard: cut the power instead of shutting down.
+
+        Raises:
+            TestbedError: a node did not go down, or did not become ready.
+        """
+        if privilege.is_root():
+            lifecycle.reboot(self.name, nodes or (), self.report, shuffle=shuffle, hard=hard)
+        else:
+            self._as_root("reboot", nodes, shuffle=shuffle, hard=hard)
+
+    def poweroff(self, nodes: Sequence[str] | None = None, *, hard: bool = False) -> None:
+        """Shut nodes down, or (``hard``) cut their power.
+
+        Raises:
+            TestbedError: a node did not go down.
+        """
+        if privilege.is_root():
+            lifecycle.poweroff(self.name, nodes or (), self.report, hard=hard)
+        else:
+            self._as_root("poweroff", nodes, hard=hard)
+
+    def cut(self, node: str, *, management: bool = False) -> None:
+        """Pull a node's cable out of the cluster's switch (and the management's, too); it stays out over reboots."""
+        self._plug(node, up=False, management=management)
+
+    def restore(self, node: str) -> None:
+        """Plug both of a node's cables in again."""
+        self._plug(node, up=True, management=True)
+
+    def down(self) -> None:
+        """Remove the testbed and everything that it owns.
+
+        Raises:
+            TestbedError: something is left; the message lists it.
+        """
+        self.remove(self.name, self.report)
+
+    @staticmethod
+    def remove(name: str = DEFAULT_NAME, report: Report = silent) -> bool:
+        """Remove a testbed by its name, also one that a crash left half there; False when there is none.
+
+        Raises:
+            TestbedError: something is left; the message lists it.
+        """
+        requirements.check_name(name)
+        if privilege.is_root():
+            return removal.down(name, report)
+        if name not in state.names():
+            return False
+        privilege.call_as_root(["down", "--name", name], report)
+        return True
+
+    def _plug(self, node: str, *, up: bool, management: bool) -> None:
+        layout = self.node(node)
+        if privilege.is_root():
+            with state.locked(self.name):
+                network.set_port(self.layout, layout, up=up, management=management)
+        elif up:
+            self._as_root("restore", [node])
+        else:
+            self._as_root("cut", [node], management=management)
+
+    def _as_root(self, command: str, nodes: Sequence[str] | None, **flags: bool) -> None:
+        options = [f"--{flag}" for flag, wanted in flags.items() if wanted]
+        privilege.call_as_root([command, "--name", self.name, *options, *(nodes or ())], self.report)
