@@ -166,8 +166,10 @@ def make(manager: str, project: Path, environment: Path, lock: int) -> None:
     (environment / STAMP).unlink(missing_ok=True)
     log = environment.parent / f"{environment.name}.log"
     if manager == "venv":
+        # Resolved first, since this may be the interpreter of the very environment that is removed.
+        interpreter = Path(sys.executable).resolve()
         clear(project, environment)
-        create = [sys.executable, "-I", "-m", "venv", str(environment)]
+        create = [str(interpreter), "-I", "-m", "venv", str(environment)]
         run_stage("virtual environment", create, log, lock=lock, project=project)
     install = [str(environment / "bin/python"), "-I", "-m", "pip", "install", "--no-deps", "--progress-bar", "off"]
     packages = f"{count_packages(project)} pinned packages (requirements.lock)"

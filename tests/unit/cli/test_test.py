@@ -1,0 +1,102 @@
+"""The test command: what it passes to pytest, and what it makes of pytest's exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from runbook_lib.cli.test import reaches_testbed
+
+PROJECT = Path(__file__).resolve().parents[3]
+
+
+def runbook_test(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    settings = {name: value for name, value in os.environ.items() if name != "OVERLAY_RUNBOOK_REQUIRE_TESTBED"}
+    command = [sys.executable, "-P", "-m", "runbook_lib", "test", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(command, cwd=cwd, env=settings, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    """A folder with tests of its own, outside the project."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = testbed\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("def test_it(): pass", 0),
+        ("def test_it(): assert False", 1),
+        ("", 2),
+        ("def test_it(): raise KeyboardInterrupt", 4),
+    ],
+    ids=["passed", "failed", "none collected", "interrupted"],
+)
+def test_the_exit_code_follows_pytests(suite: Path, text: str, code: int) -> None:
+    (suite / "test_it.py").write_text(text)
+    assert runbook_test(str(suite), "-c", str(suite / "pytest.ini")).returncode == code
+
+
+def test_pytests_summary_is_the_last_line(suite: Path) -> None:
+    (suite / "test_it.py").write_text("def test_it(): pass")
+    done = runbook_test(str(suite), "-c", str(suite / "pytest.ini"), "-k", "it")
+    assert " 1 passed in " in done.stdout.splitlines()[-1]
+    assert done.stderr == ""
+
+
+def test_paths_are_relative_to_the_project_wherever_it_is_called(tmp_path: Path) -> None:
+    done = runbook_test("tests/unit/cli/test_test.py", "--collect-only", "-q", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "test_pytests_summary_is_the_last_line" in done.stdout
+
+
+def test_termination_lets_pytest_tear_down(suite: Path) -> None:
+    (suite / "test_it.py").write_text(
+        "import pathlib, pytest, time\n"
+        "@pytest.fixture\n"
+        "def node():\n"
+        "    pathlib.Path(__file__).with_name('up').touch()\n"
+        "    yield\n"
+        "    pathlib.Path(__file__).with_name('down').touch()\n"
+        "def test_it(node): time.sleep(60)\n"
+    )
+    command = [sys.executable, "-P", "-m", "runbook_lib", "test", str(suite), "-c", str(suite / "pytest.ini")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 60
+    while not (suite / "up").exists():
+        assert time.monotonic() < deadline, "the test does not begin"
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 4, output
+    assert (suite / "down").exists(), output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reached"),
+    [
+        ([], True),
+        (["-x", "-k", "ping"], True),
+        (["tests"], True),
+        (["tests/testbed/test_up.py::test_it"], True),
+        (["tests/testbed"], True),
+        (["tests/unit"], False),
+        (["tests/unit/test_layers.py::test_it", "-q"], False),
+        (["tests/unit", "tests/notebooks"], True),
+    ],
+)
+def test_system_packages_are_wanted_only_where_testbed_tests_are(
+    tmp_path: Path, arguments: list[str], reached: bool
+) -> None:
+    for folder in ("unit", "testbed", "notebooks"):
+        (tmp_path / "tests" / folder).mkdir(parents=True)
+    (tmp_path / "tests/unit/test_layers.py").touch()
+    (tmp_path / "tests/testbed/test_up.py").touch()
+    assert reaches_testbed(tmp_path, arguments) is reached

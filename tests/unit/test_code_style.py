@@ -1,0 +1,38 @@
+"""The code's style and types are part of the one test command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+TOOLS = Path(sys.executable).parent
+LONGEST_MODULE = 400
+
+
+def shell_scripts() -> list[str]:
+    files = [PROJECT / "runbook", PROJECT / ".ci/run", *(PROJECT / "runbook_lib").rglob("files/**/*")]
+    return [str(file) for file in files if file.is_file() and file.read_bytes()[:2] == b"#!"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(["ruff", "check", "--no-cache", "."], id="ruff check"),
+        pytest.param(["ruff", "format", "--no-cache", "--check", "."], id="ruff format"),
+        pytest.param(["mypy"], id="mypy"),
+        pytest.param(["shellcheck", "--severity=warning", *shell_scripts()], id="shellcheck"),
+    ],
+)
+def test_the_code_passes(command: list[str]) -> None:
+    result = subprocess.run([TOOLS / command[0], *command[1:]], cwd=PROJECT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_no_module_is_longer_than_a_person_keeps_in_mind() -> None:
+    modules = [*(PROJECT / "runbook_lib").rglob("*.py"), *(PROJECT / "tests").rglob("*.py")]
+    lengths = {str(module.relative_to(PROJECT)): len(module.read_text().splitlines()) for module in modules}
+    assert {module: length for module, length in lengths.items() if length > LONGEST_MODULE} == {}

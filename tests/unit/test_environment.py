@@ -1,0 +1,111 @@
+"""pyproject.toml, requirements.lock and environment.yml say the same, and it is what is installed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+PROJECT = Path(__file__).resolve().parents[2]
+OLDEST_PYTHON = "3.11.0"
+
+
+def pin(requirement: Requirement) -> tuple[str, str]:
+    """Return canonical name and exact version; a requirement that is not pinned fails the test."""
+    (specifier,) = requirement.specifier
+    assert specifier.operator == "==", f"{requirement} is not pinned to one version"
+    return canonicalize_name(requirement.name), specifier.version
+
+
+def pyproject() -> dict[str, dict]:
+    return tomllib.loads((PROJECT / "pyproject.toml").read_text())
+
+
+def declared() -> dict[str, str]:
+    """Name -> version of what pyproject.toml names: the project's own, the developers', the build's."""
+    table = pyproject()
+    lines = [
+        *table["project"]["dependencies"],
+        *table["project"]["optional-dependencies"]["dev"],
+        *table["build-system"]["requires"],
+    ]
+    return dict(pin(Requirement(line)) for line in lines)
+
+
+def locked() -> list[Requirement]:
+    lines = (PROJECT / "requirements.lock").read_text().splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
+def locked_here() -> dict[str, str]:
+    """Name -> version of what the lock file pins for the Python that runs this test."""
+    return dict(pin(line) for line in locked() if line.marker is None or line.marker.evaluate())
+
+
+def needed_here() -> set[str]:
+    """Names of everything that is reachable from pyproject.toml through what the installed packages require."""
+    waiting = [Requirement(f"{name}") for name in declared()]
+    seen: dict[str, set[str]] = {}
+    while waiting:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        extras = {"", *requirement.extras}
+        if name in seen and extras <= seen[name]:
+            continue
+        seen[name] = seen.get(name, set()) | extras
+        for line in importlib.metadata.requires(name) or []:
+            further = Requirement(line)
+            if further.marker is None or any(further.marker.evaluate({"extra": extra}) for extra in extras):
+                waiting.append(further)
+    return set(seen)
+
+
+def test_the_lock_file_has_every_declared_package_in_the_declared_version() -> None:
+    pinned = dict(pin(line) for line in locked() if line.marker is None)
+    assert {name: pinned.get(name) for name in declared()} == declared()
+
+
+def test_the_lock_file_has_exactly_what_the_declared_packages_need() -> None:
+    assert sorted(locked_here()) == sorted(needed_here())
+
+
+def test_what_is_installed_is_what_the_lock_file_pins() -> None:
+    installed = {name: importlib.metadata.version(name) for name in locked_here()}
+    assert installed == locked_here()
+
+
+def test_the_conda_environment_has_the_declared_packages() -> None:
+    conda = yaml.safe_load((PROJECT / "environment.yml").read_text())
+    (from_pip,) = [entry["pip"] for entry in conda["dependencies"] if isinstance(entry, dict)]
+    assert conda["name"] == pyproject()["project"]["name"]
+    assert dict(pin(Requirement(line)) for line in from_pip if not line.startswith("-")) == declared()
+    assert [line for line in from_pip if line.startswith("-")] == ["--constraint requirements.lock", "--editable ."]
+
+
+def test_the_conda_environment_asks_for_a_supported_python() -> None:
+    conda = yaml.safe_load((PROJECT / "environment.yml").read_text())
+    (python,) = [entry for entry in conda["dependencies"] if str(entry).startswith("python ")]
+    oldest = SpecifierSet(pyproject()["project"]["requires-python"])
+    assert str(oldest) in python.removeprefix("python ").split(",")
+
+
+def test_every_pinned_package_runs_on_the_oldest_supported_python() -> None:
+    refused = {}
+    for name in locked_here():
+        wanted = importlib.metadata.metadata(name).get("Requires-Python", "")
+        if not SpecifierSet(wanted).contains(OLDEST_PYTHON):
+            refused[name] = wanted
+    assert refused == {}
+
+
+@pytest.mark.parametrize("file", ["pyproject.toml", "requirements.lock", "environment.yml"])
+def test_no_file_names_the_address_of_a_registry(file: str) -> None:
+    text = (PROJECT / file).read_text()
+    assert re.findall(r"https?://\S+|--(?:extra-)?index-url|--find-links|--trusted-host", text) == []
