@@ -14,6 +14,7 @@
     ├── NodeError                     exit 3   node
     │   ├── UnreachableError                   no SSH or Docker connection to the node
     │   ├── CommandError                       argv, exit status, output tails, a line to paste into a shell
+    │   │   └── CommandTimeout        exit 5   it did not end in time, and may go on running on the node
     │   └── EngineError                        the Docker Engine API refused a call: status, explanation
     │       ├── EngineNotFound                 404
     │       ├── EngineConflict                 409
@@ -37,6 +38,7 @@ from enum import IntEnum
 __all__ = [
     "CheckFailed",
     "CommandError",
+    "CommandTimeout",
     "DeadlineError",
     "EngineConflict",
     "EngineError",
@@ -131,11 +133,15 @@ class KeyFileError(InputError):
 class HostKeyError(InputError):
     """A host key that the inventory's known_hosts does not vouch for."""
 
-    def __init__(self, node: str, *, offered: str, expected: str | None, known_hosts: str, host: str) -> None:
+    def __init__(
+        self, node: str, *, offered: str, expected: str | None, known_hosts: str, host: str, revoked: bool = False
+    ) -> None:
         self.node = node
         self.offered = offered
         self.expected = expected
         known = f"known_hosts expects {expected}" if expected else "known_hosts has no key for it"
+        if revoked:
+            known = "known_hosts says that this key is revoked"
         super().__init__(
             f"host key of {host} refused: the host offers {offered}, {known}",
             place=node,
@@ -196,8 +202,27 @@ def _tail(text: str, lines: int = 12) -> str:
     return "\n".join(text.strip().splitlines()[-lines:])
 
 
+# Longer than this a line is no help in a message; the error's ``paste`` has all of it.
+_LONGEST_PASTE = 2000
+
+
+def _paste_line(destination: str, argv: Sequence[str], stdin: bytes) -> str:
+    """The call as one line for a POSIX shell, its standard input included where that is text."""
+    line = f"ssh {destination} -- {shlex.quote(shlex.join(argv))}"
+    if not stdin:
+        return line
+    try:
+        text = stdin.decode()
+    except UnicodeDecodeError:
+        return f"{line} < INPUT  # INPUT: a file with the {len(stdin)} bytes that it was given"
+    return f"printf %s {shlex.quote(text)} | {line}"
+
+
 class CommandError(NodeError):
-    """A command on a node failed: how it was called, its exit status and the end of its output."""
+    """A command on a node failed: how it was called, its exit status and the end of its output.
+
+    ``exit_status`` is ``None`` when it has none: a signal ended it, or it did not end in time.
+    """
 
     def __init__(
         self,
@@ -207,6 +232,7 @@ class CommandError(NodeError):
         exit_status: int | None,
         stdout: str = "",
         stderr: str = "",
+        stdin: bytes = b"",
         reason: str = "",
         destination: str = "",
         remedy: str = "",
@@ -215,13 +241,34 @@ class CommandError(NodeError):
         self.exit_status = exit_status
         self.stdout_tail = _tail(stdout)
         self.stderr_tail = _tail(stderr)
-        self.paste = f"ssh {destination or node} -- {shlex.quote(shlex.join(self.argv))}"
+        self.paste = _paste_line(destination or node, self.argv, stdin)
         what = reason or f"exit status {exit_status}"
         output = self.stderr_tail or self.stdout_tail
         message = f"command failed ({what}): {shlex.join(self.argv)}"
         if output:
             message += "\n" + "\n".join(f"  | {line}" for line in output.splitlines())
-        super().__init__(node, message, remedy=remedy or f"try it by hand: {self.paste}")
+        if not remedy and len(self.paste) <= _LONGEST_PASTE:
+            remedy = f"try it by hand: {self.paste}"
+        super().__init__(node, message, remedy=remedy)
+
+
+class CommandTimeout(CommandError):
+    """A command did not end within ``limit`` seconds; it may go on running on the node."""
+
+    exit_code = ExitCode.TIMEOUT
+
+    def __init__(
+        self, node: str, argv: Sequence[str], *, limit: float, stdin: bytes = b"", destination: str = ""
+    ) -> None:
+        self.limit = limit
+        super().__init__(
+            node,
+            argv,
+            exit_status=None,
+            stdin=stdin,
+            reason=f"no end after {limit:g} s, it may still be running there",
+            destination=destination,
+        )
 
 
 class EngineError(NodeError):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from runbook_lib.errors import DeadlineError, InputError, RunbookError
 from runbook_lib.model.inventory import Inventory, NodeSpec
@@ -92,31 +92,30 @@ class Cluster:
 
         A node that fails yields an ``Outcome`` with its error; one that has not answered after
         ``timeout`` seconds yields a ``DeadlineError`` and loses its connections, which ends its call.
-        Anything but a ``RunbookError`` is a defect and is raised.
+        Anything but a ``RunbookError`` is a defect: it is raised, after every node has ended. On Ctrl-C
+        the nodes still under way lose their connections too.
         """
         chosen = tuple(self.nodes if nodes is None else nodes)
         if not chosen:
             return []
         pool = ThreadPoolExecutor(max_workers=len(chosen), thread_name_prefix="node")
+        futures = [(node, pool.submit(_timed, ask, node)) for node in chosen]
         try:
-            futures = {node.name: pool.submit(_timed, ask, node) for node in chosen}
-            _, late = wait(futures.values(), timeout=timeout)
-            outcomes = []
-            for node in chosen:
-                future = futures[node.name]
-                if future in late:
-                    node.close()
-                    error = DeadlineError(
-                        f"no answer within {timeout} s",
-                        place=node.name,
-                        remedy="raise the timeout, or mend the node",
-                    )
-                    outcomes.append(Outcome[T](node.name, None, error, timeout or 0.0))
-                else:
-                    outcomes.append(future.result())
-            return outcomes
+            wait([future for _, future in futures], timeout=timeout)
+            done = [(node, future if future.done() else None) for node, future in futures]
         finally:
+            for node, future in futures:
+                if not future.done():
+                    node.close()
             pool.shutdown(wait=False, cancel_futures=True)
+        return [future.result() if future is not None else _late(node, timeout) for node, future in done]
+
+
+def _late(node: Node, timeout: float | None) -> Outcome[Any]:
+    error = DeadlineError(
+        f"no answer within {timeout} s", place=node.name, remedy="raise the timeout, or mend the node"
+    )
+    return Outcome(node.name, None, error, timeout or 0.0)
 
 
 def _timed(ask: Callable[[Node], T], node: Node) -> Outcome[T]:

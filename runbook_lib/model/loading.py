@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from runbook_lib.errors import Fault, InputError, KeyFileError, ParameterError
+from runbook_lib.errors import Fault, InputError, ParameterError
 from runbook_lib.model.inventory import Inventory, Model
+from runbook_lib.model.keyfiles import check_key_file
 from runbook_lib.model.locations import testbed_inventory
 from runbook_lib.model.parameters import Parameters
 
@@ -232,25 +232,3 @@ def _placement_faults(parameters: Parameters, inventory: Inventory, document: Do
         if container.name in seen:
             yield Fault(document.place(["containers", index, "name"]), f"the name {container.name!r} is used twice")
         seen.add(container.name)
-
-
-def check_key_file(path: str, place: str) -> None:
-    """Make sure that a private key exists and only its owner may read it.
-
-    Raises:
-        KeyFileError: with the command that mends it.
-    """
-    try:
-        mode = Path(path).stat().st_mode
-    except OSError as error:
-        raise KeyFileError(
-            f"the private key {path} cannot be read ({error.strerror})",
-            place=place,
-            remedy="name the right key file",
-        ) from error
-    if stat.S_IMODE(mode) & 0o077:
-        raise KeyFileError(
-            f"the private key {path} may be read by others (mode {stat.S_IMODE(mode):04o})",
-            place=place,
-            remedy=f"chmod 600 {path}",
-        )

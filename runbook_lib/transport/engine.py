@@ -6,7 +6,11 @@ Calls return the API's own JSON; facts turn it into typed data. Errors become th
 from __future__ import annotations
 
 import contextlib
+import http.client
+import shlex
+import struct
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
@@ -15,8 +19,8 @@ import docker
 import docker.constants
 import docker.errors
 import docker.tls
-import docker.transport.sshconn as docker_ssh
 import requests
+import urllib3.exceptions
 
 from runbook_lib.errors import (
     DeadlineError,
@@ -27,11 +31,22 @@ from runbook_lib.errors import (
     UnreachableError,
 )
 from runbook_lib.model.inventory import NodeSpec
+from runbook_lib.model.keyfiles import check_file, check_key_file
 from runbook_lib.model.parameters import Timeouts
+from runbook_lib.transport.http import EndableAdapter, SshAdapter, TlsAdapter
 from runbook_lib.transport.ssh import SshConnection
 
 Json = dict[str, Any]
 T = TypeVar("T")
+
+_CONNECTION_FAULTS = (
+    docker.errors.DockerException,
+    requests.exceptions.RequestException,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    OSError,
+)
+_FRAME_HEADER = 8
 
 # What engines up to 20.10 say when the cluster store is missing or does not answer (moby#27098, moby#34384).
 _STORE_TROUBLE = (
@@ -42,24 +57,6 @@ _STORE_TROUBLE = (
 )
 
 
-class _SharedSshAdapter(docker_ssh.SSHHTTPAdapter):
-    """docker-py's SSH adapter over a connection whose host key this package has already verified."""
-
-    def __init__(self, connection: SshConnection, timeout: int) -> None:
-        self._connection = connection
-        super().__init__("ssh://node", timeout=timeout, pool_connections=4)
-
-    def _create_paramiko_client(self, base_url: str) -> None:
-        self.ssh_client: Any = None
-        self.ssh_params: dict[str, Any] = {}
-
-    def _connect(self) -> None:
-        self.ssh_client = self._connection.client()
-
-    def close(self) -> None:
-        cast(Any, self.pools).clear()
-
-
 class Engine:
     """One node's Docker engine: connected at first use, over TLS or over the node's SSH connection."""
 
@@ -68,7 +65,9 @@ class Engine:
         self._ssh = ssh
         self._timeouts = timeouts or Timeouts()
         self._api: docker.APIClient | None = None
-        self._lock = threading.Lock()
+        self._adapter: EndableAdapter | None = None
+        self._opening = threading.Lock()  # held while connecting, so that threads share one client
+        self._state = threading.Lock()  # held for moments only, so that close() never waits for a connect
 
     def __enter__(self) -> Self:
         return self
@@ -79,11 +78,11 @@ class Engine:
         self.close()
 
     def close(self) -> None:
-        """Close the connection; the next call opens a new one."""
-        with self._lock:
-            if self._api is not None:
-                self._api.close()
-                self._api = None
+        """Close the connection, ending calls that are under way; the next call opens a new one."""
+        with self._state:
+            adapter, self._adapter, self._api = self._adapter, None, None
+        if adapter is not None:
+            adapter.end()
 
     def at(self, host: str) -> Engine:
         """The same engine reached over TLS at another address (to prove that the address serves it)."""
@@ -203,6 +202,8 @@ class Engine:
                     labels=dict(labels or {}),
                     environment=dict(environment or {}),
                     host_config=host_config,
+                    # not the proxies of whoever runs this
+                    use_config_proxy=False,
                 ),
             )
 
@@ -228,15 +229,19 @@ class Engine:
         )
 
     def execute(self, container: str, argv: Sequence[str], *, privileged: bool = False) -> tuple[int, str]:
-        """Run a command in a container; returns its exit status and its output, both streams together."""
+        """Run a command in a container; returns its exit status and its output, both streams together.
+
+        Raises:
+            DeadlineError: it does not end in time (it may go on running in the container).
+        """
 
         def run(api: docker.APIClient) -> tuple[int, str]:
+            deadline = time.monotonic() + self._timeouts.command
             created = api.exec_create(container, list(argv), privileged=privileged)
-            output = api.exec_start(created["Id"])
-            status = api.exec_inspect(created["Id"])["ExitCode"]
-            return int(status), output.decode(errors="replace")
+            output = _exec_output(api, str(created["Id"]), deadline)
+            return _exec_status(api, str(created["Id"]), deadline), output.decode(errors="replace")
 
-        return self._call(f"exec {container} {' '.join(argv)}", run)
+        return self._call(f"exec {container} {shlex.join(argv)}", run)
 
     def images(self) -> list[Json]:
         """``GET /images/json``."""
@@ -265,28 +270,43 @@ class Engine:
             return call(self._connected())
 
     def _connected(self) -> docker.APIClient:
-        with self._lock:
-            if self._api is None:
-                self._api = self._open()
-            return self._api
-
-    def _open(self) -> docker.APIClient:
         """A client that speaks the engine's own API version, asked of the engine first."""
-        with contextlib.closing(self._client(docker.constants.DEFAULT_DOCKER_API_VERSION)) as first:
-            version = str(first.version(api_version=False)["ApiVersion"])
-        return self._client(version)
+        with self._opening:
+            with self._state:
+                if self._api is not None:
+                    return self._api
+                adapter = self._adapter = self._new_adapter()
+            first = self._client(adapter, docker.constants.DEFAULT_DOCKER_API_VERSION)
+            try:
+                api = self._client(adapter, str(first.version(api_version=False)["ApiVersion"]))
+            except BaseException:
+                adapter.end()
+                raise
+            with self._state:
+                if self._adapter is adapter:  # else it was closed meanwhile, and its calls fail
+                    self._api = api
+            return api
 
-    def _client(self, version: str) -> docker.APIClient:
-        access, timeout = self._node.docker, int(self._timeouts.command)
-        if access.via == "tls":
-            tls = docker.tls.TLSConfig(client_cert=(str(access.cert), str(access.key)), ca_cert=access.ca, verify=True)
-            api = docker.APIClient(f"tcp://{access.host}:{access.port}", tls=tls, version=version, timeout=timeout)
-        else:
-            api = docker.APIClient("tcp://127.0.0.1:2375", version=version, timeout=timeout)
-            api.mount("http+docker://ssh", _SharedSshAdapter(self._ssh, timeout))
-            api.base_url = "http+docker://ssh"
-        # requests prefers REQUESTS_CA_BUNDLE and proxies of the environment over the authority given here
+    def _new_adapter(self) -> EndableAdapter:
+        access, node = self._node.docker, self._node.name
+        if access.via == "ssh":
+            return SshAdapter(self._ssh, self._timeouts.connect)
+        check_file(str(access.ca), "certificate authority", node)
+        check_file(str(access.cert), "client certificate", node)
+        check_key_file(str(access.key), node)
+        return TlsAdapter(self._timeouts.connect)
+
+    def _client(self, adapter: EndableAdapter, version: str) -> docker.APIClient:
+        access = self._node.docker
+        host, port = (access.host, access.port) if access.via == "tls" else ("localhost", 2375)
+        api = docker.APIClient(f"tcp://{host}:{port}", version=version, timeout=int(self._timeouts.command) or 1)
+        # Proxies, netrc and REQUESTS_CA_BUNDLE of the environment must not come between a node and its authority.
         api.trust_env = False
+        if access.via == "tls":
+            api.base_url = f"https://{host}:{port}"
+            api.cert = (str(access.cert), str(access.key))
+            api.verify = str(access.ca)
+        api.mount(f"{api.base_url}/", adapter)
         return api
 
     @contextlib.contextmanager
@@ -309,22 +329,27 @@ class Engine:
                 ) from error
             kind = EngineConflict if status == 409 else EngineError
             raise kind(node, what, explanation, status=status) from error
-        except requests.exceptions.ReadTimeout as error:
+        except (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError, TimeoutError) as error:
             raise DeadlineError(
-                f"the engine did not finish '{what}' in {self._timeouts.command:.0f} s",
+                f"the engine did not finish '{what}' in {self._timeouts.command:g} s",
                 place=node,
                 remedy="look at its log (/var/lib/boot2docker/log/docker.log), or raise timeouts.command",
             ) from error
-        except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+        except docker.errors.InvalidVersion as error:
+            raise EngineError(
+                node, what, str(error), remedy="this engine is too old to be spoken to: update Docker there"
+            ) from error
+        except _CONNECTION_FAULTS as error:
             raise self._unreachable(error) from error
 
     def _unreachable(self, error: Exception) -> UnreachableError:
         access = self._node.docker
-        where = f"{access.host}:{access.port} over TLS" if access.via == "tls" else "the SSH connection"
+        where = f"{access.host}:{access.port} over TLS" if access.via == "tls" else "its socket, reached over SSH"
+        remedy = "is dockerd running there? its log is /var/lib/boot2docker/log/docker.log"
+        if isinstance(error, requests.exceptions.SSLError):
+            remedy = "make its certificate valid for this address and the authority the right one"
         return UnreachableError(
-            self._node.name,
-            f"the Docker engine does not answer at {where} ({_innermost(error)})",
-            remedy="is dockerd running there? its log is /var/lib/boot2docker/log/docker.log",
+            self._node.name, f"the Docker engine does not answer at {where} ({_innermost(error)})", remedy=remedy
         )
 
 
@@ -336,3 +361,29 @@ def _innermost(error: BaseException) -> str:
     while error.__cause__ is not None or error.__context__ is not None:
         error = cast(BaseException, error.__cause__ or error.__context__)
     return str(error) or type(error).__name__
+
+
+def _exec_output(api: docker.APIClient, exec_id: str, deadline: float) -> bytes:
+    """Start an exec and read its output to the end. docker-py's own way waits without any timeout."""
+    url = f"{api.base_url}/v{api.api_version}/exec/{exec_id}/start"
+    output = bytearray()
+    with api.post(url, json={"Detach": False, "Tty": False}, stream=True, timeout=api.timeout) as response:
+        try:
+            response.raise_for_status()
+        except requests.exceptions.HTTPError as error:
+            docker.errors.create_api_error_from_http_exception(error)
+        # Each frame is one write of the process: a byte for the stream, three of padding, the length.
+        while header := response.raw.read(_FRAME_HEADER):
+            output += response.raw.read(struct.unpack(">BxxxL", header)[1])
+            if time.monotonic() >= deadline:
+                raise TimeoutError
+    return bytes(output)
+
+
+def _exec_status(api: docker.APIClient, exec_id: str, deadline: float) -> int:
+    """The exit status of an exec whose output has ended; the engine needs a moment to know it."""
+    while (status := api.exec_inspect(exec_id)["ExitCode"]) is None:
+        if time.monotonic() >= deadline:
+            raise TimeoutError
+        time.sleep(0.01)
+    return int(status)

@@ -1,0 +1,64 @@
+"""Private keys and certificates: they must exist, and nobody else may read a private key."""
+
+from __future__ import annotations
+
+import shlex
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from runbook_lib.errors import KeyFileError
+
+
+def check_key_file(path: str, place: str) -> None:
+    """Make sure that a private key exists and only its owner may read it.
+
+    Raises:
+        KeyFileError: with the command that mends it.
+    """
+    found = _key_fault(path)
+    if found is not None:
+        message, remedy = found
+        raise KeyFileError(message, place=place, remedy=remedy)
+
+
+def check_file(path: str, what: str, place: str) -> None:
+    """Make sure that a file such as a certificate exists. Raises ``KeyFileError``."""
+    if not Path(path).is_file():
+        raise KeyFileError(f"the {what} {path} does not exist", place=place, remedy=f"name the right {what}")
+
+
+def check_key_files(keys: Iterable[tuple[str, str]]) -> None:
+    """Check many private keys, given as (path, place); every fault is in the one error that is raised.
+
+    Raises:
+        KeyFileError: naming each faulty file once, at the first place that uses it.
+    """
+    first_place: dict[str, str] = {}
+    for path, place in keys:
+        first_place.setdefault(path, place)
+    found = [(path, place, fault) for path, place in first_place.items() if (fault := _key_fault(path))]
+    if len(found) == 1:
+        _, place, (message, remedy) = found[0]
+        raise KeyFileError(message, place=place, remedy=remedy)
+    if found:
+        lines = "".join(f"\n  - {place}: {message}" for _, place, (message, _) in found)
+        remedies = "; ".join(dict.fromkeys(remedy for _, _, (_, remedy) in found))
+        raise KeyFileError(f"{len(found)} private keys cannot be used:{lines}", remedy=remedies)
+
+
+def _key_fault(path: str) -> tuple[str, str] | None:
+    """What is wrong with a private key, and the remedy; ``None`` when nothing is."""
+    file = Path(path)
+    try:
+        mode = file.stat().st_mode
+    except OSError as error:
+        return f"the private key {path} cannot be read ({error.strerror})", "name the right key file"
+    if not stat.S_ISREG(mode):
+        return f"the private key {path} is not a file", "name the right key file"
+    if stat.S_IMODE(mode) & 0o077:
+        return (
+            f"the private key {path} may be read by others (mode {stat.S_IMODE(mode):04o})",
+            f"chmod 600 {shlex.quote(path)}",
+        )
+    return None

@@ -1,0 +1,178 @@
+"""How HTTP requests reach an engine: over TLS, or through the node's SSH connection.
+
+Both ways have one timeout to connect and another to answer, notice a node that vanished, forget kept
+connections that went stale, and can be ended from another thread.
+"""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import socket
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any, cast
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ProtocolError
+
+from runbook_lib.transport.ssh import SshConnection
+from runbook_lib.transport.ssh.login import SOCKET_OPTIONS
+
+# A kept connection this old is not used for a call that must not be repeated: the node may have rebooted.
+_FRESH_SECONDS = 1.0
+_DIAL_ENGINE = ("docker", "system", "dial-stdio")
+
+
+class EndableAdapter(HTTPAdapter):
+    """An adapter whose calls, in whatever thread, end when ``end`` is called."""
+
+    def __init__(self, connect_seconds: float) -> None:
+        self._connect_seconds = connect_seconds
+        self._live: weakref.WeakSet[HTTPConnection] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        self._ended = False
+        self._last_used = time.monotonic()
+        super().__init__()
+
+    def register(self, connection: HTTPConnection) -> None:
+        """Take a connection that opens; raises ``ConnectionError`` when the adapter has been ended."""
+        with self._lock:
+            if self._ended:
+                raise ConnectionError("the connection was closed")
+            self._live.add(connection)
+
+    def end(self) -> None:
+        """End every call that is under way and let no other begin."""
+        with self._lock:
+            self._ended = True
+            live = list(self._live)
+        for connection in live:
+            _shut(connection.sock)
+        self.close()
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send a request; a read is repeated once when the kept connection under it turns out stale."""
+        read = kwargs.get("timeout")
+        if isinstance(read, int | float):
+            kwargs["timeout"] = (self._connect_seconds, read)
+        repeatable = request.method in ("GET", "HEAD")
+        if not repeatable and time.monotonic() - self._last_used > _FRESH_SECONDS:
+            self.forget()
+        try:
+            return super().send(request, *args, **kwargs)
+        except requests.ConnectionError as error:
+            stale = bool(error.args) and isinstance(error.args[0], ProtocolError)
+            if not (repeatable and stale) or self._ended:
+                raise
+            self.forget()
+            return super().send(request, *args, **kwargs)
+        finally:
+            self._last_used = time.monotonic()
+
+    def forget(self) -> None:
+        """Drop the connections that are kept for later calls."""
+        self.poolmanager.clear()
+
+
+class TlsAdapter(EndableAdapter):
+    """HTTPS over TCP."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make pools whose connections notice a dead peer and report to this adapter."""
+        super().init_poolmanager(*args, socket_options=SOCKET_OPTIONS, **kwargs)
+
+        class Pool(HTTPSConnectionPool):
+            # A partial stands for the class: urllib3 only calls it.
+            ConnectionCls = functools.partial(_TlsConnection, register=self.register)  # type: ignore[assignment]
+
+        self.poolmanager.pool_classes_by_scheme = {"https": Pool}
+
+
+class _TlsConnection(HTTPSConnection):
+    def __init__(self, *args: Any, register: Callable[[HTTPConnection], None], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._register = register
+
+    def connect(self) -> None:
+        self._register(self)
+        super().connect()
+
+
+class SshAdapter(EndableAdapter):
+    """HTTP to the engine's own socket, through ``docker system dial-stdio`` on the node's SSH connection."""
+
+    def __init__(self, ssh: SshConnection, connect_seconds: float) -> None:
+        self._ssh = ssh
+        super().__init__(connect_seconds)
+        self._pool = self._new_pool()
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> HTTPConnectionPool:
+        """The one pool there is: every address leads to the same engine."""
+        return self._pool
+
+    def forget(self) -> None:
+        """Drop the channels that are kept for later calls."""
+        old, self._pool = self._pool, self._new_pool()
+        old.close()
+
+    def close(self) -> None:
+        """Close the kept channels."""
+        self._pool.close()
+        super().close()
+
+    def _new_pool(self) -> HTTPConnectionPool:
+        class Pool(HTTPConnectionPool):
+            ConnectionCls = functools.partial(_SshHttpConnection, ssh=self._ssh, register=self.register)  # type: ignore[assignment]
+
+        return Pool("localhost", maxsize=2)
+
+
+class _SshHttpConnection(HTTPConnection):
+    """HTTP over an SSH channel, which stands for the socket."""
+
+    def __init__(
+        self, *args: Any, ssh: SshConnection, register: Callable[[HTTPConnection], None], **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._ssh = ssh
+        self._register = register
+
+    def connect(self) -> None:
+        self._register(self)
+        self._channel = self._ssh.stream(_DIAL_ENGINE)
+        self._channel.settimeout(self.timeout)
+        self.sock = cast(socket.socket, self._channel)
+
+    @property
+    def is_connected(self) -> bool:
+        channel = cast(Any, self.sock)  # asked without fileno(), which would cost two pipes
+        return channel is not None and not channel.closed and not channel.eof_received
+
+    def getresponse(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().getresponse(*args, **kwargs)
+        except http.client.RemoteDisconnected as error:
+            # What the command on the node said instead of answering is the true reason.
+            said = b""
+            while self._channel.recv_stderr_ready():
+                said += self._channel.recv_stderr(65536)
+            raise http.client.RemoteDisconnected(said.decode(errors="replace").strip() or str(error)) from error
+
+
+def _shut(sock: Any) -> None:
+    """Wake whoever reads from a socket, a TLS socket or an SSH channel."""
+    if sock is None:
+        return
+    try:
+        if isinstance(sock, socket.socket):
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        else:
+            sock.close()
+    except OSError:
+        return  # it was closed already

@@ -1,0 +1,333 @@
+"""A node's one SSH connection, shared by its commands, files and the Docker API over SSH."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import shlex
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from types import TracebackType
+from typing import NoReturn, Self
+from uuid import uuid4
+
+import paramiko
+
+from runbook_lib.errors import CommandError, CommandTimeout, NodeError, RunbookError
+from runbook_lib.model.inventory import NodeSpec
+from runbook_lib.model.parameters import Timeouts
+from runbook_lib.transport.ssh.exchange import closed_at, exchange
+from runbook_lib.transport.ssh.login import open_transport, unreachable
+
+# sshd takes 10 sessions a connection unless told otherwise (MaxSessions); two are left to the Docker API.
+_SESSIONS_AT_ONCE = 8
+_SESSION_RETRY_SECONDS = 0.05
+_FAULTS = (paramiko.SSHException, OSError, EOFError)
+
+# The whole script is read before it begins, so that no command in it can swallow the rest of it as its input.
+_SCRIPT_RUNNER = 'script=$(cat) && eval "$script" </dev/null'
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """A finished command: who ran what, its exit status, its output and how long it took."""
+
+    node: str
+    argv: tuple[str, ...]
+    exit_status: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+class SshConnection:
+    """A node's SSH connection: opened at first use, kept, reopened when the node went away in between.
+
+    Threads may share it: each command has a channel of its own.
+    """
+
+    def __init__(self, node: NodeSpec, timeouts: Timeouts | None = None) -> None:
+        self._node = node
+        self._timeouts = timeouts or Timeouts()
+        self._opening = threading.Lock()  # held while connecting, so that threads share one attempt
+        self._state = threading.Lock()  # held for moments only, so that close() never waits for a connect
+        self._transport: paramiko.Transport | None = None
+        self._closings = 0
+        self._attempts = 0
+        self._last_error: RunbookError | None = None
+        self._sessions = threading.BoundedSemaphore(_SESSIONS_AT_ONCE)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def destination(self) -> str:
+        """What a person would type after ``ssh``: the same key, the same known hosts."""
+        access = self._node.ssh
+        known_hosts = shlex.quote(f'UserKnownHostsFile="{access.known_hosts}"')
+        options = ["-i", shlex.quote(access.key_file), "-o IdentitiesOnly=yes -o", known_hosts]
+        options += ["-p", str(access.port)] if access.port != 22 else []
+        return " ".join([*options, f"{access.user}@{access.host}"])
+
+    def close(self) -> None:
+        """Close the connection, ending whatever runs over it; the next call opens a new one."""
+        with self._state:
+            transport, self._transport = self._transport, None
+            self._closings += 1
+        if transport is not None:
+            transport.close()
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        sudo: bool = False,
+        stdin: bytes = b"",
+        timeout: float | None = None,
+        check: bool = True,
+    ) -> CommandResult:
+        """Run one command; its arguments are quoted, never spliced.
+
+        A command that does not end in time loses its channel, but may go on running on the node:
+        without a terminal sshd sends it no signal. Start it with ``timeout`` there when that matters.
+
+        Raises:
+            UnreachableError: the node cannot be reached, or goes away in the middle.
+            HostKeyError: the host key is unknown or changed.
+            CommandError: it exits non-zero (unless ``check`` is false), or a signal ends it.
+            CommandTimeout: it does not end in time.
+        """
+        words = ("sudo", "-n", "--", *argv) if sudo else tuple(argv)
+        if not argv or any("\0" in word for word in words):
+            raise ValueError(f"not a command: {words!r}")
+        started = time.monotonic()
+        limit = timeout or self._timeouts.command
+        output = b"", b""
+        try:
+            with self._sessions, contextlib.closing(self._session(started + limit)) as channel:
+                with self._node_may_vanish(channel), closed_at(channel, started + limit):
+                    channel.exec_command(_command_line(words))
+                with self._node_may_vanish(channel):
+                    output = exchange(channel, stdin, started + limit)
+                status = channel.recv_exit_status()
+                alive = _transport_of(channel).is_active()
+        except TimeoutError as error:
+            raise CommandTimeout(
+                self._node.name, words, limit=limit, stdin=stdin, destination=self.destination
+            ) from error
+        stdout, stderr = (part.decode(errors="replace") for part in output)
+        if status == -1 and not alive:
+            raise unreachable(self._node, f"the connection closed before '{words[0]}' ended")
+        if status == -1 or (check and status != 0):
+            raise CommandError(
+                self._node.name,
+                words,
+                exit_status=None if status == -1 else status,
+                reason="ended by a signal" if status == -1 else "",
+                stdout=stdout,
+                stderr=stderr,
+                stdin=stdin,
+                destination=self.destination,
+            )
+        return CommandResult(self._node.name, words, status, stdout, stderr, time.monotonic() - started)
+
+    def script(
+        self, text: str, *arguments: str, sudo: bool = False, timeout: float | None = None, check: bool = True
+    ) -> CommandResult:
+        """Run a POSIX shell script given on standard input; ``arguments`` become ``$1``, ``$2``, … in it.
+
+        Its commands find their own standard input empty. Raises what ``run`` raises.
+        """
+        argv = ("sh", "-c", _SCRIPT_RUNNER, "sh", *arguments)
+        return self.run(argv, sudo=sudo, stdin=text.encode(), timeout=timeout, check=check)
+
+    def read_file(self, path: str, *, sudo: bool = False) -> bytes | None:
+        """The content of a file on the node, or ``None`` when there is none.
+
+        Raises:
+            NodeError: it is there and cannot be read; or as ``run``.
+        """
+        if sudo:
+            # exit status 66 stands for "no such file", which no failing command here returns
+            script = '[ -e "$1" ] || exit 66; exec base64 -- "$1"'
+            found = self.script(script, path, sudo=True, check=False)
+            if found.exit_status == 66:
+                return None
+            if found.exit_status != 0:
+                raise NodeError(self._node.name, f"cannot read {path}: {found.stderr.strip()}")
+            return base64.b64decode(found.stdout)
+        with self._sftp(f"read {path}") as sftp:
+            content = io.BytesIO()
+            try:
+                sftp.getfo(path, content)
+            except FileNotFoundError:
+                return None
+            return content.getvalue()
+
+    def write_file(self, path: str, content: bytes, *, mode: int = 0o644, backup: str | None = None) -> None:
+        """Put a file in place as root: SFTP to a temporary name, ``install``, ``sync``.
+
+        The sync matters: a hard power-off right after an unsynced write loses it. It is of the file and its
+        folder, where ``sync`` knows how: a whole machine's takes long. With ``backup`` the file that stood
+        there is first copied to that name, once.
+
+        Raises:
+            NodeError: the file cannot be written; or as ``run``.
+        """
+        temporary = f"/tmp/.runbook-{uuid4().hex}"
+        with self._sftp(f"write {temporary}") as sftp:
+            sftp.putfo(io.BytesIO(content), temporary, file_size=len(content))
+        script = (
+            "set -e; trap 'rm -f \"$1\"' EXIT; "
+            'if [ -n "$4" ] && [ -e "$2" ] && [ ! -e "$4" ]; then cp -p "$2" "$4"; fi; '
+            'install -m "$3" "$1" "$2.new"; mv -f "$2.new" "$2"; sync "$2" "${2%/*}/"'
+        )
+        self.script(script, temporary, str(PurePosixPath(path)), f"{mode:04o}", backup or "", sudo=True)
+
+    def transport(self) -> paramiko.Transport:
+        """The open transport, for channels (opened now if need be)."""
+        return self._connected()[0]
+
+    def stream(self, argv: Sequence[str]) -> paramiko.Channel:
+        """Start a command and hand over its channel: its standard input and outputs. The caller closes it.
+
+        Raises:
+            UnreachableError, HostKeyError: as ``run``.
+            CommandTimeout: the node does not start it in time.
+        """
+        deadline = time.monotonic() + self._timeouts.connect
+        try:
+            channel = self._session(deadline)
+            try:
+                with self._node_may_vanish(channel), closed_at(channel, deadline):
+                    channel.exec_command(_command_line(tuple(argv)))
+            except BaseException:
+                channel.close()
+                raise
+        except TimeoutError as error:
+            raise CommandTimeout(
+                self._node.name, argv, limit=self._timeouts.connect, destination=self.destination
+            ) from error
+        return channel
+
+    def _connected(self) -> tuple[paramiko.Transport, bool]:
+        """The open transport, and whether it was opened just now."""
+        with self._state:
+            seen = self._attempts
+        with self._opening:
+            with self._state:
+                transport, closings = self._transport, self._closings
+            if transport is not None and transport.is_active():
+                return transport, False
+            if self._attempts != seen and self._last_error is not None:
+                raise self._last_error  # another thread tried while this one waited
+            try:
+                opened = open_transport(self._node, self._timeouts.connect)
+                self._last_error = None
+            except RunbookError as error:
+                self._last_error = error
+                raise
+            finally:
+                self._attempts += 1
+            with self._state:
+                if closings == self._closings:
+                    self._transport = opened
+                    return opened, True
+        opened.close()
+        raise unreachable(self._node, "it was closed while it was opening")
+
+    def _session(self, deadline: float) -> paramiko.Channel:
+        """A new channel; a kept connection that turns out dead is opened again, for nothing ran on it yet."""
+        transport, fresh = self._connected()
+        try:
+            return self._open_session(transport, deadline)
+        except _FAULTS as error:
+            self._discard(transport)
+            if fresh or time.monotonic() >= deadline:
+                raise unreachable(self._node, str(error) or type(error).__name__) from error
+        transport, _ = self._connected()
+        try:
+            return self._open_session(transport, deadline)
+        except _FAULTS as error:
+            self._discard(transport)
+            raise unreachable(self._node, str(error) or type(error).__name__) from error
+
+    def _open_session(self, transport: paramiko.Transport, deadline: float) -> paramiko.Channel:
+        """A channel of a transport. While the node has too many sessions open already, wait for one to end."""
+        give_up = min(deadline, time.monotonic() + self._timeouts.connect)
+        while True:
+            try:
+                return transport.open_session(timeout=max(0.1, give_up - time.monotonic()))
+            except paramiko.ChannelException as error:
+                if time.monotonic() >= give_up:
+                    raise NodeError(
+                        self._node.name,
+                        f"sshd opens no further session on this connection ({error.text})",
+                        remedy="raise MaxSessions in its sshd_config, or ask less at once",
+                    ) from error
+                time.sleep(_SESSION_RETRY_SECONDS)
+
+    def _discard(self, transport: paramiko.Transport) -> None:
+        """Close a dead transport, but not the one that another thread may have opened since."""
+        with self._state:
+            if self._transport is transport:
+                self._transport = None
+        transport.close()
+
+    @contextlib.contextmanager
+    def _node_may_vanish(self, channel: paramiko.Channel) -> Iterator[None]:
+        """Turn the faults of a connection that dies in the middle into ``UnreachableError``."""
+        try:
+            yield
+        except TimeoutError:
+            raise
+        except _FAULTS as error:
+            transport = _transport_of(channel)
+            if transport.is_active():
+                raise NodeError(self._node.name, f"sshd refuses to run a command ({error})") from error
+            self._discard(transport)
+            raise unreachable(self._node, str(error) or "the connection was closed") from error
+
+    @contextlib.contextmanager
+    def _sftp(self, what: str) -> Iterator[paramiko.SFTPClient]:
+        limit = self._timeouts.command
+        deadline = time.monotonic() + limit
+        with self._sessions, contextlib.closing(self._session(deadline)) as channel:
+            try:
+                with closed_at(channel, deadline):
+                    channel.invoke_subsystem("sftp")
+                    channel.settimeout(limit)
+                    yield paramiko.SFTPClient(channel)
+            except TimeoutError as error:
+                raise CommandTimeout(
+                    self._node.name, ["sftp", what], limit=limit, destination=self.destination
+                ) from error
+            except _FAULTS as error:
+                self._sftp_failed(what, channel, error)
+
+    def _sftp_failed(self, what: str, channel: paramiko.Channel, error: Exception) -> NoReturn:
+        transport = _transport_of(channel)
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if not transport.is_active():
+            self._discard(transport)
+            raise unreachable(self._node, why) from error
+        raise NodeError(self._node.name, f"cannot {what} over SFTP: {why}") from error
+
+
+def _transport_of(channel: paramiko.Channel) -> paramiko.Transport:
+    return channel.get_transport()
+
+
+def _command_line(words: Sequence[str]) -> str:
+    """The words as one line for the node's shell; a first word such as ``A=b`` is no assignment there."""
+    line = shlex.join(words)
+    return f"'{words[0]}'{line[len(words[0]) :]}" if "=" in words[0] and line.startswith(words[0]) else line

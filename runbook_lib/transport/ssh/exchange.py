@@ -1,0 +1,100 @@
+"""One command on an open channel: feeds its standard input and collects both outputs until it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import threading
+import time
+from collections.abc import Iterator
+
+import paramiko
+
+_CHUNK = 1 << 17
+# paramiko tells nobody that the send window opened, so it is looked at this often while input waits.
+_WINDOW_LOOK = 0.005
+_LONGEST_WAIT = 1.0
+
+
+@contextlib.contextmanager
+def closed_at(channel: paramiko.Channel, deadline: float) -> Iterator[None]:
+    """Close the channel if the block, whose calls know no timeout, is not done by the deadline.
+
+    Raises:
+        TimeoutError: it was not.
+    """
+    watchdog = threading.Timer(max(0.0, deadline - time.monotonic()), channel.close)
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        yield
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        if time.monotonic() >= deadline:
+            raise TimeoutError from error
+        raise
+    finally:
+        watchdog.cancel()
+
+
+def exchange(channel: paramiko.Channel, stdin: bytes, deadline: float) -> tuple[bytes, bytes]:
+    """Feed standard input and collect both outputs until the command ends or the connection does.
+
+    As with ``ssh``, a command has ended when it has exited *and* nothing holds its outputs open any more.
+
+    Raises:
+        TimeoutError: it has not ended by the deadline.
+    """
+    poller = select.poll()
+    poller.register(channel.fileno(), select.POLLIN)
+    stdout, stderr = bytearray(), bytearray()
+    rest = memoryview(stdin)
+    if not rest:
+        channel.shutdown_write()
+    while True:
+        # Asked before the buffers are emptied: what arrived before the end is in them.
+        over = channel.closed or (channel.eof_received and channel.exit_status_ready())
+        moved = _receive(channel, stdout, stderr)
+        if rest:
+            unsent = _send(channel, rest)
+            moved = moved or len(unsent) < len(rest)
+            rest = unsent
+        if over and not moved:
+            return bytes(stdout), bytes(stderr)
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        if moved:
+            continue
+        if rest:
+            poller.poll(min(left, _WINDOW_LOOK) * 1000)
+        elif channel.eof_received:
+            # The poller would return at once from now on; only the exit status is still to come.
+            channel.status_event.wait(min(left, _LONGEST_WAIT))
+        else:
+            poller.poll(min(left, _LONGEST_WAIT) * 1000)
+
+
+def _receive(channel: paramiko.Channel, stdout: bytearray, stderr: bytearray) -> bool:
+    moved = False
+    if channel.recv_ready():
+        stdout += channel.recv(_CHUNK)
+        moved = True
+    if channel.recv_stderr_ready():
+        stderr += channel.recv_stderr(_CHUNK)
+        moved = True
+    return moved
+
+
+def _send(channel: paramiko.Channel, rest: memoryview) -> memoryview:
+    """Send what the window takes now; returns what is still to be sent."""
+    try:
+        while rest and channel.send_ready() and not channel.closed:
+            sent = channel.send(bytes(rest[:_CHUNK]))
+            if sent == 0:
+                break
+            rest = rest[sent:]
+        if not rest:
+            channel.shutdown_write()
+    except OSError:
+        return rest[:0]  # the command ended without reading it all, as 'head' does
+    return rest[:0] if channel.closed else rest

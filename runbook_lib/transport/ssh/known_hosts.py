@@ -1,0 +1,112 @@
+"""Which host keys an OpenSSH known_hosts file vouches for."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import paramiko
+from paramiko.hostkeys import HostKeys
+from paramiko.pkey import UnknownKeyType
+
+from runbook_lib.errors import InputError
+
+
+def fingerprint(key: paramiko.PKey) -> str:
+    """The key's type and SHA-256 fingerprint, as ``ssh-keygen -l`` prints them."""
+    digest = base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
+    return f"{key.get_name()} SHA256:{digest}"
+
+
+@dataclass(frozen=True)
+class KnownKeys:
+    """What known_hosts says of one host: the keys that it may show, and the keys that it must not."""
+
+    trusted: tuple[paramiko.PKey, ...] = ()
+    revoked: tuple[paramiko.PKey, ...] = ()
+
+    def trusts(self, key: paramiko.PKey) -> bool:
+        """True if the host may show this key."""
+        return key.asbytes() in {known.asbytes() for known in self.trusted} and not self.revokes(key)
+
+    def revokes(self, key: paramiko.PKey) -> bool:
+        """True if a ``@revoked`` line has this key."""
+        return key.asbytes() in {known.asbytes() for known in self.revoked}
+
+    @property
+    def algorithms(self) -> frozenset[str]:
+        """The signature algorithms of the trusted keys."""
+        names = {key.get_name() for key in self.trusted}
+        return frozenset(names | ({"rsa-sha2-512", "rsa-sha2-256"} if "ssh-rsa" in names else set()))
+
+
+def read_known_keys(path: str, host: str, port: int) -> KnownKeys:
+    """The keys of one host in an OpenSSH known_hosts file: plain or hashed names, ``[host]:port``, several types.
+
+    Raises:
+        InputError: the file cannot be read, or a line about this host holds no key.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise InputError(
+            f"known_hosts {path} cannot be read ({error.strerror})",
+            remedy="name a file that holds the host keys of your nodes",
+        ) from error
+    name = host if port == 22 else f"[{host}]:{port}"
+    keys: dict[str, list[paramiko.PKey]] = {"": [], "@revoked": []}
+    for number, line in enumerate(lines, 1):
+        fields = line.split()
+        if not fields or fields[0].startswith("#"):
+            continue
+        marker = fields.pop(0) if fields[0].startswith("@") else ""
+        if marker in keys and len(fields) >= 2 and _names(fields[0], name):
+            key = _parse_key(fields[1:3], f"{path}:{number}")
+            if key is not None:
+                keys[marker].append(key)
+    return KnownKeys(tuple(keys[""]), tuple(keys["@revoked"]))
+
+
+def _names(patterns: str, host: str) -> bool:
+    found = False
+    for pattern in patterns.split(","):
+        if pattern.startswith("|1|"):
+            found |= _is_hash_of(pattern, host)
+        elif pattern.startswith("!"):
+            if _matches(pattern[1:], host):
+                return False
+        else:
+            found |= _matches(pattern, host)
+    return found
+
+
+def _matches(pattern: str, host: str) -> bool:
+    # '*' and '?' only: a bracket belongs to [host]:port and is no character class
+    return fnmatchcase(host, pattern.replace("[", "[[]"))
+
+
+def _is_hash_of(hashed: str, host: str) -> bool:
+    try:
+        return HostKeys.hash_host(host, hashed) == hashed
+    except (ValueError, IndexError, AssertionError):
+        return False  # a damaged line names no host, as OpenSSH sees it
+
+
+def _parse_key(fields: Sequence[str], place: str) -> paramiko.PKey | None:
+    """The public key of a line, or ``None`` for a type that paramiko does not speak."""
+    try:
+        key: paramiko.PKey = paramiko.PKey.from_type_string(fields[0], base64.b64decode(fields[1], validate=True))
+    except UnknownKeyType:
+        return None
+    except (IndexError, binascii.Error, ValueError, paramiko.SSHException) as error:
+        raise InputError(
+            "this line holds no host key",
+            place=place,
+            remedy="it should read 'HOST TYPE KEY', as ssh-keyscan writes it",
+        ) from error
+    return key
