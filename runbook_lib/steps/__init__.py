@@ -1,1 +1,48 @@
 """Everything that changes a node: check, plan, apply, verify."""
+
+from runbook_lib.steps.attachment import Connect, Disconnect
+from runbook_lib.steps.base import (
+    OWNER_LABEL,
+    Finding,
+    Reporter,
+    Step,
+    Verb,
+    require_success,
+    run_step,
+    run_steps,
+    silent,
+)
+from runbook_lib.steps.clean_up import clean_up_steps
+from runbook_lib.steps.containers import RemoveContainers, RunContainers
+from runbook_lib.steps.etcd_autostart import EtcdAutostart, RemoveAutostart, StartMembers
+from runbook_lib.steps.networks import CreateNetwork, RemoveNetworks
+from runbook_lib.steps.reboot import Reboot
+from runbook_lib.steps.static_addresses import RemoveStaticAddresses, StaticAddresses
+from runbook_lib.steps.targets import check_targets, verify_addresses
+
+__all__ = [
+    "OWNER_LABEL",
+    "Connect",
+    "CreateNetwork",
+    "Disconnect",
+    "EtcdAutostart",
+    "Finding",
+    "Reboot",
+    "RemoveAutostart",
+    "RemoveContainers",
+    "RemoveNetworks",
+    "RemoveStaticAddresses",
+    "Reporter",
+    "RunContainers",
+    "StartMembers",
+    "StaticAddresses",
+    "Step",
+    "Verb",
+    "check_targets",
+    "clean_up_steps",
+    "require_success",
+    "run_step",
+    "run_steps",
+    "silent",
+    "verify_addresses",
+]

@@ -12,6 +12,7 @@ out gives the very text of before: ``(the file is ours)`` or ``(the line above h
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,12 +50,13 @@ def find_block(text: str | None, name: str) -> str | None:
 
 
 def outside_blocks(text: str | None) -> str:
-    """The text without any block of ours. Raises ``RunbookError`` as ``find_block`` does."""
+    """The text without any block of ours; markers that do not match stay where they are."""
     lines = _lines(text)
     for name in dict.fromkeys(match["name"] for match in map(_BEGIN.fullmatch, lines) if match):
-        span = _find(lines, name)
-        if span is not None:
-            del lines[span.first : span.last + 1]
+        with contextlib.suppress(RunbookError):
+            span = _find(lines, name)
+            if span is not None:
+                del lines[span.first : span.last + 1]
     return "".join(lines)
 
 

@@ -1,0 +1,146 @@
+"""Takes a container off a network and puts it on again, on whatever node it runs."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from runbook_lib.cluster import Cluster, Node
+from runbook_lib.facts.containers import ContainerFacts, read_container
+from runbook_lib.facts.interfaces import ContainerInterface, read_interfaces
+from runbook_lib.facts.networks import NetworkFacts, read_network
+from runbook_lib.model.parameters import Etcd
+from runbook_lib.steps.base import NO_STORE_REMEDY, Finding, Say, Step, pending, refused, satisfied, skipped
+from runbook_lib.steps.networks import store_trouble
+
+
+@dataclass(frozen=True)
+class AttachmentReading:
+    """A container on a node (``None`` when it is not there), its interfaces seen from inside, and the network."""
+
+    container: ContainerFacts | None
+    interfaces: tuple[ContainerInterface, ...] = ()
+    network: NetworkFacts | None = None
+    store_trouble: str = ""
+
+    def inside(self) -> tuple[str, ...]:
+        """``eth0 10.0.0.2`` of every interface that has an address of the network."""
+        if self.network is None or not self.network.subnet:
+            return ()
+        subnet = IPv4Network(self.network.subnet)
+        return tuple(
+            f"{item.name} {item.address}"
+            for item in self.interfaces
+            if item.address and IPv4Address(item.address) in subnet
+        )
+
+
+class _Attachment(Step[AttachmentReading, str]):
+    settle_seconds = 5.0
+
+    def __init__(self, container: str, network: str, etcd: Etcd) -> None:
+        self._container = container
+        self._network = network
+        self._etcd = etcd
+
+    def read(self, node: Node) -> AttachmentReading:
+        """What Docker says of the container, and what one sees from inside it."""
+        container = read_container(node, self._container)
+        if container is None:
+            return AttachmentReading(None)
+        network = read_network(node, self._network)
+        trouble = store_trouble(node, self._etcd) if network is None else ""
+        interfaces = read_interfaces(node, container) if container.running else ()
+        return AttachmentReading(container, interfaces, network, trouble)
+
+    def assess(self, readings: Mapping[str, AttachmentReading], missing: frozenset[str]) -> Mapping[str, Finding[str]]:
+        """Only the node that has the container matters; without one every node says so."""
+        holders = [name for name, reading in readings.items() if reading.container is not None]
+        return {name: self._finding(reading, holders, missing) for name, reading in readings.items()}
+
+    @abstractmethod
+    def judge(self, attached: bool, inside: tuple[str, ...]) -> Finding[str]:
+        """Judge a running container by what Docker says and by its interfaces on the network."""
+
+    def _finding(self, reading: AttachmentReading, holders: list[str], missing: frozenset[str]) -> Finding[str]:
+        name, container = self._container, reading.container
+        if not holders:
+            where = f"any node that answered ({', '.join(sorted(missing))} did not)" if missing else "any node"
+            return refused(
+                "absent", f"there is no container {name} on {where}", remedy="notebook 04_run_containers makes it"
+            )
+        if container is None:
+            return skipped(f"{name} is on {', '.join(holders)}")
+        if len(holders) > 1:
+            return refused(
+                container.state,
+                f"{name} is on more than one node: {', '.join(holders)}",
+                remedy=f"remove one: docker rm -f {name}",
+            )
+        if not container.running:
+            return refused(
+                container.state, f"{name} is {container.state}", remedy="notebook 04_run_containers starts it"
+            )
+        if reading.network is None:
+            return self._no_network(reading, container)
+        return self.judge(self._network in container.networks, reading.inside())
+
+    def _no_network(self, reading: AttachmentReading, container: ContainerFacts) -> Finding[str]:
+        if reading.store_trouble:
+            return refused(container.state, reading.store_trouble, remedy=NO_STORE_REMEDY)
+        return refused(
+            container.state, f"there is no network {self._network}", remedy="notebook 03_create_overlay makes it"
+        )
+
+
+class Disconnect(_Attachment):
+    """Takes a container off a network (``docker network disconnect``), proved by Docker's word and from inside.
+
+    A node that does not have the container is ``skipped``.
+    """
+
+    def __init__(self, container: str, network: str, etcd: Etcd) -> None:
+        super().__init__(container, network, etcd)
+        self.name = f"disconnect {container} from {network}"
+
+    def judge(self, attached: bool, inside: tuple[str, ...]) -> Finding[str]:
+        """Satisfied when Docker does not list the network and no interface of it is left."""
+        if not attached and not inside:
+            return satisfied("disconnected")
+        return pending(_describe(attached, inside), "disconnected", self._container)
+
+    def apply(self, cluster: Cluster, node: Node, work: str, say: Say) -> None:
+        """Disconnect it."""
+        node.engine.disconnect(work, self._network)
+
+
+class Connect(_Attachment):
+    """Puts a container on a network (``docker network connect``), proved by Docker's word and from inside.
+
+    The interface is there at once; that peers resolve and reach it again takes longer, which is for
+    ``verify.convergence`` to measure. A node that does not have the container is ``skipped``.
+    """
+
+    def __init__(self, container: str, network: str, etcd: Etcd) -> None:
+        super().__init__(container, network, etcd)
+        self.name = f"connect {container} to {network}"
+
+    def judge(self, attached: bool, inside: tuple[str, ...]) -> Finding[str]:
+        """Satisfied when Docker lists the network and there is an interface with an address of it."""
+        if attached and inside:
+            return satisfied(_describe(attached, inside))
+        return pending(_describe(attached, inside), "connected", self._container)
+
+    def apply(self, cluster: Cluster, node: Node, work: str, say: Say) -> None:
+        """Connect it."""
+        node.engine.connect(work, self._network)
+
+
+def _describe(attached: bool, inside: tuple[str, ...]) -> str:
+    if attached and inside:
+        return f"connected, {', '.join(inside)}"
+    if attached:
+        return "connected for Docker, no interface inside"
+    return f"disconnected for Docker, still {', '.join(inside)} inside" if inside else "disconnected"

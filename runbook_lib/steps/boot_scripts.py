@@ -1,0 +1,172 @@
+"""The two blocks that steps put into boot2docker's boot scripts, as POSIX shell for busybox ash.
+
+boot2docker runs both files with ``sh FILE``: ``bootsync.sh`` before dockerd (and waits for it), ``bootlocal.sh``
+after dockerd (in the background). Each block is a subshell, so that it leaks no variable into the rest of the file and
+cannot end it, and notes its outcome in ``LOG``, which survives a reboot.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from ipaddress import IPv4Network
+from string import Template
+
+from runbook_lib.steps.blocks import outside_blocks
+
+STATIC_ADDRESS = "static-address"
+ETCD_AUTOSTART = "etcd-autostart"
+LOG = "/var/lib/boot2docker/log/overlay-runbook.log"
+ENGINE_PATIENCE_SECONDS = 120
+
+_PRELUDE = """\
+    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+    say() {
+        mkdir -p "$${log%/*}"
+        echo "$$(date -u +%Y-%m-%dT%H:%M:%SZ) $block: $$*" >>"$$log"
+    }
+"""
+
+_STATIC_ADDRESS = Template(
+    """\
+# Gives $interface the fixed address $address. To undo, delete the lines between the markers and reboot.
+(
+    log=$log
+    interface=$interface address=$address prefix_length=$length netmask=$netmask broadcast=$broadcast
+"""
+    + _PRELUDE
+    + """\
+    is_client() {
+        set -f
+        # Words of a command line, split on purpose.
+        # shellcheck disable=SC2046
+        set -- $$(tr '\\000' ' ' <"/proc/$$1/cmdline" 2>/dev/null)
+        set +f
+        if [ "$${1##*/}" = busybox ]; then shift; fi
+        if [ "$${1##*/}" != udhcpc ]; then return 1; fi
+        case " $$* " in
+        *" -i $$interface "* | *" -i$$interface "* | *" --interface $$interface "* | *" --interface=$$interface "*) ;;
+        *) return 1 ;;
+        esac
+    }
+    stop_client() {
+        kill "$$1" || return
+        tries=0
+        while is_client "$$1" && [ "$$tries" -lt 30 ]; do
+            tries=$$((tries + 1))
+            sleep 0.1 2>/dev/null || sleep 1
+        done
+        if is_client "$$1"; then kill -9 "$$1"; fi
+        say "stopped the DHCP client (pid $$1) of $$interface"
+    }
+
+    # The pid is read now, at boot: yesterday's may be a stranger's. A client without a pid file is looked for as well.
+    pids=$$(cat "/var/run/udhcpc.$$interface.pid" 2>/dev/null)
+    # shellcheck disable=SC2013
+    for file in $$(grep -ls udhcpc /proc/[0-9]*/cmdline); do
+        file=$${file#/proc/}
+        pids="$$pids $${file%/cmdline}"
+    done
+    for pid in $$pids; do
+        if is_client "$$pid"; then stop_client "$$pid"; fi
+    done
+
+    # The address is replaced, not added: docker-machine takes the first that it finds.
+    if command -v ip >/dev/null; then
+        gateway=$$(ip route show dev "$$interface" | sed -n 's/^default via \\([0-9.]*\\).*/\\1/p')
+        ip -f inet addr flush dev "$$interface"
+        ip addr add "$$address/$$prefix_length" broadcast "$$broadcast" dev "$$interface"
+        status=$$?
+        ip link set "$$interface" up
+        if [ -n "$$gateway" ]; then ip route add default via "$$gateway" dev "$$interface"; fi
+    else
+        ifconfig "$$interface" 0.0.0.0
+        ifconfig "$$interface" "$$address" netmask "$$netmask" broadcast "$$broadcast" up
+        status=$$?
+    fi
+    if [ "$$status" -eq 0 ]; then say "$$interface has $$address"; else say "$$interface did not take $$address"; fi
+
+    # Tells the neighbours, whose tables may still lead to whoever had the address before.
+    if command -v busybox >/dev/null; then
+        busybox arping -q -A -c 2 -I "$$interface" "$$address" </dev/null >/dev/null 2>&1 &
+    fi
+)
+"""
+)
+
+_ETCD_AUTOSTART = Template(
+    """\
+# Starts this node's etcd containers once its engine answers. To undo, delete the lines between the markers.
+(
+    log=$log
+    members='$members'
+    patience=$patience
+"""
+    + _PRELUDE
+    + """\
+    uptime() {
+        read -r seconds rest </proc/uptime
+        echo "$${seconds%%.*}"
+    }
+
+    started=$$(uptime)
+    until docker version >/dev/null 2>&1; do
+        if [ "$$(($$(uptime) - started))" -ge "$$patience" ]; then
+            say "the engine did not answer within $$patience s: nothing was started"
+            exit 1
+        fi
+        sleep 0.2 2>/dev/null || sleep 1
+    done
+    for member in $$members; do
+        if error=$$(docker start "$$member" 2>&1 >/dev/null); then
+            say "started $$member"
+        else
+            say "could not start $$member: $$error"
+        fi
+    done
+)
+"""
+)
+
+
+def static_address(interface: str, address: str, subnet: IPv4Network) -> str:
+    """The block for ``bootsync.sh``: ends the interface's DHCP client and replaces its address."""
+    return _STATIC_ADDRESS.substitute(
+        log=LOG,
+        interface=interface,
+        address=address,
+        length=subnet.prefixlen,
+        netmask=subnet.netmask,
+        broadcast=subnet.broadcast_address,
+        block=STATIC_ADDRESS,
+    )
+
+
+def etcd_autostart(members: Sequence[str], *, patience_seconds: int = ENGINE_PATIENCE_SECONDS) -> str:
+    """The block for ``bootlocal.sh``: waits, bounded, until the engine answers, then starts these containers."""
+    return _ETCD_AUTOSTART.substitute(
+        log=LOG, members=" ".join(members), patience=patience_seconds, block=ETCD_AUTOSTART
+    )
+
+
+def address_lines(text: str | None, interface: str) -> tuple[str, ...]:
+    """Lines outside our blocks that set an interface's address or end its DHCP client, as the article's do.
+
+    Each as ``line 5: ifconfig eth1 192.168.99.104 …``, counted without our blocks.
+    """
+    name = re.escape(interface)
+    return _foreign(text, rf"\b(ifconfig|ip\s.*\baddr\w*\b.*)\s+(dev\s+)?{name}\b|udhcpc[.\w-]*{name}|\bkill\b.*udhcpc")
+
+
+def start_lines(text: str | None, members: Sequence[str]) -> tuple[str, ...]:
+    """Lines outside our blocks that start one of the members, as the article's do; as ``address_lines`` gives them."""
+    names = "|".join(re.escape(member) for member in members)
+    return _foreign(text, rf"\bdocker\s+(container\s+)?(re)?start\b.*\b({names})\b") if members else ()
+
+
+def _foreign(text: str | None, pattern: str) -> tuple[str, ...]:
+    lines = enumerate(outside_blocks(text).split("\n"), start=1)
+    found = ((number, line.strip()) for number, line in lines)
+    return tuple(
+        f"line {number}: {line}" for number, line in found if not line.startswith("#") and re.search(pattern, line)
+    )

@@ -1,0 +1,243 @@
+"""Runs containers on the overlay, and removes the containers that were made here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from runbook_lib.cluster import Cluster, Node
+from runbook_lib.errors import EngineNotFound
+from runbook_lib.facts.containers import ContainerFacts, read_containers
+from runbook_lib.facts.networks import NetworkFacts, read_network
+from runbook_lib.model.parameters import ContainerSpec, Etcd
+from runbook_lib.steps.base import NO_STORE_REMEDY, OWNER_LABEL, Finding, Say, Step, pending, refused, satisfied
+from runbook_lib.steps.endpoints import force_disconnect, stale_endpoints
+from runbook_lib.steps.networks import Difference, store_trouble
+from runbook_lib.steps.placement import full_image_name, place
+
+COMMAND = ("/bin/sh",)
+
+
+@dataclass(frozen=True)
+class ContainersReading:
+    """All containers of a node, the network as it sees it, the images it has, and why it has no store, if so."""
+
+    containers: tuple[ContainerFacts, ...]
+    network: NetworkFacts | None
+    images: frozenset[str]
+    store_trouble: str = ""
+
+    @property
+    def running(self) -> int:
+        """How many of its containers run."""
+        return sum(item.running for item in self.containers)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one container needs, in this order; ``release`` takes a stale endpoint of its name off the network."""
+
+    spec: ContainerSpec
+    release: bool = False
+    create: bool = False
+    connect: bool = False
+    start: bool = False
+
+
+@dataclass(frozen=True)
+class _Sight:
+    """All that was read, joined: who has which name, which names are left over in the network."""
+
+    holders: Mapping[str, tuple[ContainerFacts, ...]]
+    places: Mapping[str, str]
+    stale: frozenset[str]
+    missing: frozenset[str]
+
+
+class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
+    """Makes sure that every container runs on its node and on the overlay, as ``docker run -dti NAME IMAGE /bin/sh``.
+
+    A stopped one is started, one of ours that has lost its network is connected again. A container of that name with
+    another image or network, or on another node, is never touched: its differences are listed. Names are unique over
+    the cluster. An endpoint of the name that no container has (left over from a crash) is taken off first.
+    """
+
+    name = "run containers"
+    settle_seconds = 5.0
+
+    def __init__(self, containers: Sequence[ContainerSpec], network: str, etcd: Etcd, owner: str) -> None:
+        self._containers = tuple(containers)
+        self._network = network
+        self._etcd = etcd
+        self._owner = owner
+
+    def read(self, node: Node) -> ContainersReading:
+        """Containers, network and images of one node."""
+        network = read_network(node, self._network)
+        trouble = store_trouble(node, self._etcd) if network is None else ""
+        wanted = {full_image_name(item.image) for item in self._containers}
+        images = frozenset(name for name in wanted if _has_image(node, name))
+        return ContainersReading(read_containers(node), network, images, trouble)
+
+    def assess(
+        self, readings: Mapping[str, ContainersReading], missing: frozenset[str]
+    ) -> Mapping[str, Finding[tuple[Job, ...]]]:
+        """Place the containers, then compare each node with what it should run."""
+        sight = self._look(readings, missing)
+        return {name: self._finding(name, reading, sight) for name, reading in readings.items()}
+
+    def apply(self, cluster: Cluster, node: Node, work: tuple[Job, ...], say: Say) -> None:
+        """Do the jobs of one node, one after the other."""
+        for job in work:
+            name = job.spec.name
+            say(f"running {name}")
+            if job.release:
+                force_disconnect(cluster, node, self._network, name)
+            if job.create:
+                node.engine.create_container(
+                    name,
+                    full_image_name(job.spec.image),
+                    command=COMMAND,
+                    network=self._network,
+                    tty=True,
+                    labels={OWNER_LABEL: self._owner},
+                )
+            if job.connect:
+                node.engine.connect(name, self._network)
+            if job.start:
+                node.engine.start(name)
+
+    def _look(self, readings: Mapping[str, ContainersReading], missing: frozenset[str]) -> _Sight:
+        everything = [item for reading in readings.values() for item in reading.containers]
+        holders = {spec.name: tuple(item for item in everything if item.name == spec.name) for spec in self._containers}
+        loads = {name: reading.running for name, reading in readings.items() if reading.network is not None}
+        networks = [reading.network for reading in readings.values() if reading.network is not None]
+        return _Sight(
+            holders,
+            place(
+                self._containers, loads or dict.fromkeys(readings, 0), {k: v[0].node for k, v in holders.items() if v}
+            )
+            if readings
+            else {},
+            frozenset(stale_endpoints(networks[0], everything)) if networks else frozenset(),
+            missing,
+        )
+
+    def _finding(self, node: str, reading: ContainersReading, sight: _Sight) -> Finding[tuple[Job, ...]]:
+        own = [spec for spec in self._containers if sight.places[spec.name] == node]
+        if not own:
+            return satisfied("", "nothing is placed here")
+        before = ", ".join(_describe(spec.name, node, sight, self._network) for spec in own)
+        if reading.network is None:
+            if reading.store_trouble:
+                return refused(before, reading.store_trouble, remedy=NO_STORE_REMEDY)
+            return refused(before, f"there is no network {self._network}", remedy="notebook 03_create_overlay makes it")
+        jobs, details = [], []
+        for spec in own:
+            refusal = self._refusal(spec, node, reading, sight)
+            if refusal is not None:
+                return refused(before, refusal[0], remedy=refusal[1])
+            job = self._job(spec, sight)
+            if job.release:
+                details.append(f"takes the stale endpoint {spec.name} off {self._network}, which no container has")
+            if job != Job(spec):
+                jobs.append(job)
+        if not jobs:
+            return satisfied(before)
+        after = ", ".join(f"{spec.name} running on {self._network}" for spec in own)
+        return pending(before, after, tuple(jobs), "; ".join(details))
+
+    def _job(self, spec: ContainerSpec, sight: _Sight) -> Job:
+        holders, stale = sight.holders[spec.name], spec.name in sight.stale
+        if not holders:
+            return Job(spec, release=stale, create=True, start=True)
+        attached = self._network in holders[0].networks
+        running = holders[0].running
+        return Job(spec, release=stale and not (running and attached), connect=not attached, start=not running)
+
+    def _refusal(
+        self, spec: ContainerSpec, node: str, reading: ContainersReading, sight: _Sight
+    ) -> tuple[str, str] | None:
+        """Why a container cannot be run as wanted, and the remedy."""
+        name, holders, missing = spec.name, sight.holders[spec.name], ", ".join(sorted(sight.missing))
+        if len(holders) > 1:
+            where = ", ".join(item.full_name for item in holders)
+            return f"there is more than one container named {name}: {where}", f"remove one: docker rm -f {name}"
+        if holders:
+            different = self._differences(spec, node, holders[0])
+            if different:
+                return (
+                    f"{holders[0].full_name} exists and is not as wanted: {'; '.join(map(str, different))}",
+                    f"remove it (on {holders[0].node}: docker rm -f {name}), or give the container another name",
+                )
+            return None
+        if missing and spec.node is None:
+            return f"{missing} did not answer, so nobody knows whether {name} runs there", "bring that node back"
+        if missing and name in sight.stale:
+            return f"the network has an endpoint {name}, which may be of {missing}", "bring that node back"
+        if full_image_name(spec.image) not in reading.images:
+            return (
+                f"{name} needs the image {full_image_name(spec.image)}, which this node does not have",
+                f"on {node}: docker pull {full_image_name(spec.image)}",
+            )
+        return None
+
+    def _differences(self, spec: ContainerSpec, node: str, found: ContainerFacts) -> list[Difference]:
+        result = []
+        if full_image_name(found.image) != full_image_name(spec.image):
+            result.append(Difference("image", full_image_name(spec.image), full_image_name(found.image)))
+        ours = found.labels.get(OWNER_LABEL) == self._owner
+        others = [name for name in found.networks if name != "none"]
+        if self._network not in found.networks and (others or not ours):
+            result.append(Difference("network", self._network, ", ".join(others)))
+        if found.node != node:
+            result.append(Difference("node", node, found.node))
+        return result
+
+
+class RemoveContainers(Step[tuple[ContainerFacts, ...], tuple[str, ...]]):
+    """Removes the containers that carry our owner label, running or not, and no others."""
+
+    name = "remove containers"
+
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
+
+    def read(self, node: Node) -> tuple[ContainerFacts, ...]:
+        """Our containers on the node."""
+        return tuple(item for item in read_containers(node) if item.labels.get(OWNER_LABEL) == self._owner)
+
+    def assess(
+        self, readings: Mapping[str, tuple[ContainerFacts, ...]], missing: frozenset[str]
+    ) -> Mapping[str, Finding[tuple[str, ...]]]:
+        """Pending where there is one."""
+        return {
+            name: pending(", ".join(item.name for item in own), "none of ours", tuple(item.id for item in own))
+            if own
+            else satisfied("none of ours")
+            for name, own in readings.items()
+        }
+
+    def apply(self, cluster: Cluster, node: Node, work: tuple[str, ...], say: Say) -> None:
+        """Remove them by their IDs."""
+        for container in work:
+            node.engine.remove_container(container, force=True)
+
+
+def _has_image(node: Node, name: str) -> bool:
+    try:
+        node.engine.image(name)
+    except EngineNotFound:
+        return False
+    return True
+
+
+def _describe(name: str, node: str, sight: _Sight, network: str) -> str:
+    found = sight.holders[name]
+    if not found:
+        return f"{name} absent"
+    item = found[0]
+    where = f" on {item.node}" if item.node != node else ""
+    address = item.addresses.get(network)
+    at = f" {address}" if address else (f" on {', '.join(item.networks)}" if item.networks else " on no network")
+    return f"{name} {item.state}{where}{at}"

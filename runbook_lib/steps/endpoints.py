@@ -1,0 +1,45 @@
+"""Endpoints that a crash left in the store: a network still lists them, but no container has them.
+
+They keep their name, so that a container of that name cannot join the network again: ``endpoint with name X already
+exists in network Y`` (https://github.com/moby/moby/issues/20398). The repair is ``docker network disconnect -f``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from runbook_lib.cluster import Cluster, Node
+from runbook_lib.errors import NodeError
+from runbook_lib.facts.containers import ContainerFacts, read_container
+from runbook_lib.facts.networks import NetworkFacts
+
+
+def stale_endpoints(network: NetworkFacts, containers: Iterable[ContainerFacts]) -> tuple[str, ...]:
+    """The names of endpoints of a network that belong to none of the containers.
+
+    True only if ``containers`` are all containers of all nodes: the caller makes sure that every node answered.
+    """
+    alive = {endpoint_id for item in containers if item.running for endpoint_id in item.endpoint_ids.values()}
+    return tuple(item.name for item in network.endpoints if item.endpoint_id not in alive)
+
+
+def force_disconnect(cluster: Cluster, node: Node, network: str, endpoint: str) -> None:
+    """Take a stale endpoint off a network.
+
+    The node's own engine does it unless it has a container of that name: such an engine would only forget the network
+    of its stopped container and leave the endpoint in the store. Then another node does it.
+
+    Raises:
+        NodeError: every node has a container of that name.
+        RunbookError: a node does not answer, or its engine refuses.
+    """
+    others = [item for item in cluster.nodes if item.name != node.name]
+    for candidate in (node, *others):
+        if read_container(candidate, endpoint) is None:
+            candidate.engine.disconnect(endpoint, network, force=True)
+            return
+    raise NodeError(
+        node.name,
+        f"the stale endpoint {endpoint} of network {network} can only be taken off by a node without such a container",
+        remedy=f"remove the stopped container {endpoint} of one node: docker rm {endpoint}",
+    )

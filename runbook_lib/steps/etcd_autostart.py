@@ -1,0 +1,204 @@
+"""Starts etcd's members at boot, starts them now, and takes the autostart back.
+
+Two mechanisms, of which exactly one is active afterwards:
+
+``bootlocal``
+    A marked block in ``/var/lib/boot2docker/bootlocal.sh`` (the article's way): after the boot it waits, bounded, until
+    the engine answers, starts the members that this node has, and logs the outcome. It acts once a boot: a member
+    that crashes later stays down, where one can see it.
+``restart-policy``
+    Docker's own ``--restart always``. Simple: one setting, no script, and it works on any host. It differs in when
+    it acts: at every start of dockerd, not only at boot; after every crash, so that a member which cannot work is
+    restarted for ever (``docker ps`` shows ``Restarting``); and it starts a member that somebody has stopped by hand
+    at the next start of dockerd (``unless-stopped`` would not, but a member that never ran counts as stopped).
+    Nothing is logged but in dockerd's log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from runbook_lib.cluster import Cluster, Node
+from runbook_lib.facts.addresses import BOOTLOCAL, read_bootlocal
+from runbook_lib.facts.containers import ContainerFacts, read_container
+from runbook_lib.model.parameters import Etcd
+from runbook_lib.steps.base import Finding, Say, Step, pending, satisfied
+from runbook_lib.steps.blocks import find_block, put_block, remove_block
+from runbook_lib.steps.boot_files import Restoration, check_markers, restore, write_boot_script
+from runbook_lib.steps.boot_scripts import ETCD_AUTOSTART, etcd_autostart, start_lines
+
+_RESTARTING = ("always", "unless-stopped")
+
+
+@dataclass(frozen=True)
+class AutostartReading:
+    """The members whose containers a node has, and the text of its ``bootlocal.sh`` (``None`` without the file)."""
+
+    members: tuple[ContainerFacts, ...]
+    bootlocal: str | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The members' names, in their configured order."""
+        return tuple(member.name for member in self.members)
+
+
+@dataclass(frozen=True)
+class AutostartWork:
+    """What a node needs: the file written or restored, and restart policies set by container name."""
+
+    write: str | None = None
+    restoration: Restoration | None = None
+    policies: tuple[tuple[str, str], ...] = ()
+
+
+def read_autostart(node: Node, etcd: Etcd) -> AutostartReading:
+    """Read a node's members and its ``bootlocal.sh``. Raises ``RunbookError``."""
+    bootlocal = read_bootlocal(node)
+    check_markers(node.name, BOOTLOCAL, bootlocal, ETCD_AUTOSTART)
+    return AutostartReading(read_own_members(node, etcd), bootlocal)
+
+
+def read_own_members(node: Node, etcd: Etcd) -> tuple[ContainerFacts, ...]:
+    """The etcd containers that a node has. Raises ``UnreachableError`` or ``EngineError``."""
+    found = (read_container(node, name) for name in etcd.members)
+    return tuple(container for container in found if container is not None)
+
+
+class _Autostart(Step[AutostartReading, AutostartWork]):
+    def __init__(self, etcd: Etcd) -> None:
+        self._etcd = etcd
+
+    def read(self, node: Node) -> AutostartReading:
+        """The node's members and its ``bootlocal.sh``."""
+        return read_autostart(node, self._etcd)
+
+    def assess(
+        self, readings: Mapping[str, AutostartReading], missing: frozenset[str]
+    ) -> Mapping[str, Finding[AutostartWork]]:
+        """Compare each node's mechanisms with the wanted one."""
+        return {name: self.judge(reading) for name, reading in readings.items()}
+
+    def judge(self, reading: AutostartReading) -> Finding[AutostartWork]:
+        """Compare one node's mechanisms with the wanted one."""
+        raise NotImplementedError
+
+    def apply(self, cluster: Cluster, node: Node, work: AutostartWork, say: Say) -> None:
+        """Bring in the wanted mechanism first, then take the other out: a failure between leaves both, not none."""
+        if work.write is not None:
+            write_boot_script(node, BOOTLOCAL, work.write)
+        for member, policy in work.policies:
+            node.engine.set_restart_policy(member, policy)
+        if work.restoration is not None:
+            restore(node, work.restoration)
+
+    def detail(self, reading: AutostartReading) -> str:
+        """What else is to be said of a node."""
+        if not reading.members:
+            return "no etcd member here"
+        lines = start_lines(reading.bootlocal, self._etcd.members)
+        return f"bootlocal.sh also has {'; '.join(lines)}: delete it" if lines else ""
+
+
+class EtcdAutostart(_Autostart):
+    """Makes every node start its own etcd members at boot, by the mechanism that ``etcd.autostart`` names.
+
+    A node without a member gets no block (a block that is there from earlier days is taken out).
+    """
+
+    name = "etcd autostart"
+
+    def judge(self, reading: AutostartReading) -> Finding[AutostartWork]:
+        """Pending unless exactly the wanted mechanism is active."""
+        by_script = self._etcd.autostart == "bootlocal" and bool(reading.members)
+        work = AutostartWork(
+            write=_with_block(reading) if by_script else None,
+            restoration=None if by_script else _without_block(reading),
+            policies=tuple(
+                (member.name, "no" if by_script else "always")
+                for member in reading.members
+                if (member.restart_policy in _RESTARTING) == by_script
+            ),
+        )
+        if work == AutostartWork():
+            return satisfied(_describe(reading), self.detail(reading))
+        wanted = f"bootlocal.sh starts {', '.join(reading.names)}" if by_script else _by_policy(reading)
+        return pending(_describe(reading), wanted, work, self.detail(reading))
+
+
+class RemoveAutostart(_Autostart):
+    """Takes the autostart back: no block in ``bootlocal.sh``, and restart policy ``no``, as the article found it."""
+
+    name = "remove etcd autostart"
+
+    def judge(self, reading: AutostartReading) -> Finding[AutostartWork]:
+        """Pending while either mechanism is active."""
+        policies = tuple((item.name, "no") for item in reading.members if item.restart_policy in _RESTARTING)
+        work = AutostartWork(restoration=_without_block(reading), policies=policies)
+        if work == AutostartWork():
+            return satisfied(_describe(reading), self.detail(reading))
+        return pending(_describe(reading), "no autostart", work, self.detail(reading))
+
+
+class StartMembers(Step[tuple[ContainerFacts, ...], tuple[str, ...]]):
+    """Starts the etcd members that every node has, now. A running member is left alone."""
+
+    name = "start etcd members"
+    settle_seconds = 5.0
+
+    def __init__(self, etcd: Etcd) -> None:
+        self._etcd = etcd
+
+    def read(self, node: Node) -> tuple[ContainerFacts, ...]:
+        """The node's members."""
+        return read_own_members(node, self._etcd)
+
+    def assess(
+        self, readings: Mapping[str, tuple[ContainerFacts, ...]], missing: frozenset[str]
+    ) -> Mapping[str, Finding[tuple[str, ...]]]:
+        """Pending where a member does not run."""
+        return {name: self._finding(members) for name, members in readings.items()}
+
+    def apply(self, cluster: Cluster, node: Node, work: tuple[str, ...], say: Say) -> None:
+        """Start them."""
+        for member in work:
+            node.engine.start(member)
+
+    def _finding(self, members: tuple[ContainerFacts, ...]) -> Finding[tuple[str, ...]]:
+        if not members:
+            return satisfied("", "no etcd member here")
+        stopped = tuple(member.name for member in members if not member.running)
+        before = ", ".join(f"{member.name} {member.state}" for member in members)
+        if not stopped:
+            return satisfied(before)
+        return pending(before, ", ".join(f"{member.name} running" for member in members), stopped)
+
+
+def _with_block(reading: AutostartReading) -> str | None:
+    wanted = put_block(reading.bootlocal, ETCD_AUTOSTART, etcd_autostart(reading.names))
+    return None if wanted == reading.bootlocal else wanted
+
+
+def _without_block(reading: AutostartReading) -> Restoration | None:
+    if find_block(reading.bootlocal, ETCD_AUTOSTART) is None:
+        return None
+    return Restoration(BOOTLOCAL, remove_block(reading.bootlocal, ETCD_AUTOSTART))
+
+
+def _by_policy(reading: AutostartReading) -> str:
+    return f"Docker restarts {', '.join(reading.names)}" if reading.members else "no autostart"
+
+
+def _describe(reading: AutostartReading) -> str:
+    body = find_block(reading.bootlocal, ETCD_AUTOSTART)
+    parts = []
+    if body is not None:
+        current = body == etcd_autostart(reading.names)
+        parts.append(f"bootlocal.sh starts {', '.join(reading.names)}" if current else "another block in bootlocal.sh")
+    parts += [
+        f"Docker restarts {item.name} ({item.restart_policy})"
+        for item in reading.members
+        if item.restart_policy in _RESTARTING
+    ]
+    return "; ".join(parts) or "no autostart"

@@ -1,0 +1,224 @@
+"""Creates the overlay network, and removes the networks that were made here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from runbook_lib.cluster import Cluster, Node
+from runbook_lib.facts.containers import ContainerFacts, read_containers
+from runbook_lib.facts.networks import NetworkFacts, read_network, read_networks
+from runbook_lib.facts.registrations import read_registration
+from runbook_lib.model.parameters import Etcd, Overlay
+from runbook_lib.steps.base import NO_STORE_REMEDY, OWNER_LABEL, Finding, Say, Step, pending, refused, satisfied
+from runbook_lib.steps.endpoints import force_disconnect, stale_endpoints
+
+OVERLAY_DRIVER = "overlay"
+# Set by Docker itself in Swarm mode.
+_DOCKERS_OWN_OPTIONS = ("com.docker.network.driver.overlay.vxlanid_list",)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One setting of an existing object that is not as wanted."""
+
+    setting: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.setting}: expected {self.expected or 'none'}, found {self.found or 'none'}"
+
+
+@dataclass(frozen=True)
+class NetworkReading:
+    """The networks of one name that a node's engine lists, and why it has no store (empty when it has one)."""
+
+    networks: tuple[NetworkFacts, ...]
+    store_trouble: str = ""
+
+
+def store_trouble(node: Node, etcd: Etcd) -> str:
+    """Why an engine is not connected to its cluster store now; empty when it is. Raises ``RunbookError``."""
+    registration = read_registration(node, etcd)
+    return "" if registration.connected else f"the engine has no cluster store: {registration.detail}"
+
+
+def differences(overlay: Overlay, network: NetworkFacts) -> tuple[Difference, ...]:
+    """The settings in which an existing network is not the wanted overlay. An unset subnet takes any."""
+    options = {key: value for key, value in network.options.items() if key not in _DOCKERS_OWN_OPTIONS}
+    pairs = [("driver", OVERLAY_DRIVER, network.driver), ("scope", "global", network.scope)]
+    if overlay.subnet is not None:
+        pairs.append(("subnet", overlay.subnet, network.subnet))
+    pairs += [
+        (f"option {key}", overlay.options.get(key, ""), options.get(key, ""))
+        for key in sorted({*overlay.options, *options})
+    ]
+    pairs.append(("internal", "no", "yes" if network.internal else "no"))
+    return tuple(Difference(*pair) for pair in pairs if pair[1] != pair[2])
+
+
+class CreateNetwork(Step[NetworkReading, str]):
+    """Makes sure that every node sees one and the same overlay network with the wanted settings.
+
+    It is created once, on the first node that can; the others see it through the cluster store, which a fresh reading
+    from each of them proves. An existing network with other settings is never changed: its differences are listed.
+    """
+
+    settle_seconds = 5.0
+
+    def __init__(self, overlay: Overlay, etcd: Etcd, owner: str) -> None:
+        self.name = f"create network {overlay.name}"
+        self._overlay = overlay
+        self._etcd = etcd
+        self._owner = owner
+
+    def read(self, node: Node) -> NetworkReading:
+        """The networks of that name, and where there is none, whether the engine has a store to keep one in."""
+        found = tuple(item for item in read_networks(node) if item.name == self._overlay.name)
+        return NetworkReading(found, "" if found else store_trouble(node, self._etcd))
+
+    def assess(self, readings: Mapping[str, NetworkReading], missing: frozenset[str]) -> Mapping[str, Finding[str]]:
+        """One ID, the wanted settings, on every node."""
+        ids = sorted({network.id for reading in readings.values() for network in reading.networks})
+        if len(ids) > 1:
+            return {name: self._ambiguous(reading, ids) for name, reading in readings.items()}
+        able = [name for name, reading in readings.items() if not reading.store_trouble]
+        creator = able[0] if able and not ids else ""
+        return {name: self._finding(name, reading, creator, missing) for name, reading in readings.items()}
+
+    def apply(self, cluster: Cluster, node: Node, work: str, say: Say) -> None:
+        """Create it."""
+        node.engine.create_network(
+            self._overlay.name,
+            driver=OVERLAY_DRIVER,
+            subnet=self._overlay.subnet,
+            options=self._overlay.options,
+            labels={OWNER_LABEL: self._owner},
+        )
+
+    def _finding(self, node: str, reading: NetworkReading, creator: str, missing: frozenset[str]) -> Finding[str]:
+        if reading.store_trouble:
+            return refused("no such network", reading.store_trouble, remedy=NO_STORE_REMEDY)
+        wanted = f"{OVERLAY_DRIVER} {self._overlay.subnet or '(subnet by Docker)'}"
+        if not reading.networks:
+            if not creator:
+                return pending("no such network", wanted, None, "another node has it, this one does not see it")
+            detail = "created here" if node == creator else f"created on {creator}, seen from here"
+            return pending("no such network", wanted, self._overlay.name if node == creator else None, detail)
+        network = reading.networks[0]
+        different = differences(self._overlay, network)
+        if different:
+            return refused(
+                _describe(network),
+                f"{self._overlay.name} exists with other settings: {'; '.join(map(str, different))}",
+                remedy=f"name another overlay, or remove it once it is empty: docker network rm {self._overlay.name}",
+            )
+        return satisfied(_describe(network), self._owner_detail(network))
+
+    def _ambiguous(self, reading: NetworkReading, ids: list[str]) -> Finding[str]:
+        seen = ", ".join(network.id[:12] for network in reading.networks) or "no such network"
+        return refused(
+            seen,
+            f"there is more than one network named {self._overlay.name}: {', '.join(key[:12] for key in ids)}",
+            remedy="remove the wrong one by its ID: docker network rm ID",
+        )
+
+    def _owner_detail(self, network: NetworkFacts) -> str:
+        owner = network.labels.get(OWNER_LABEL, "")
+        if owner == self._owner:
+            return ""
+        return f"it is {f'owned by {owner}' if owner else 'not ours'}: clean-up will leave it"
+
+
+@dataclass(frozen=True)
+class OwnedNetworks:
+    """The networks of one owner that a node lists, with their endpoints, and all containers of the node."""
+
+    networks: tuple[NetworkFacts, ...]
+    containers: tuple[ContainerFacts, ...]
+
+
+@dataclass(frozen=True)
+class NetworkRemoval:
+    """Networks to remove on one node, each with the stale endpoints to take off it before."""
+
+    networks: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
+    """Removes the networks that carry our owner label, and no others.
+
+    A network with containers of others on it is refused, naming them. Endpoints that no container has (left over
+    from a crash) are taken off it first. A global network is removed once, from the first node that answers.
+    """
+
+    name = "remove networks"
+    settle_seconds = 5.0
+
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
+
+    def read(self, node: Node) -> OwnedNetworks:
+        """Our networks with their endpoints, and every container that may be on them."""
+        own = [item for item in read_networks(node) if item.labels.get(OWNER_LABEL) == self._owner]
+        detailed = (read_network(node, item.id) for item in own)
+        return OwnedNetworks(tuple(item for item in detailed if item is not None), read_containers(node))
+
+    def assess(
+        self, readings: Mapping[str, OwnedNetworks], missing: frozenset[str]
+    ) -> Mapping[str, Finding[NetworkRemoval]]:
+        """Pending on every node that lists one; the first such node removes a global one."""
+        containers = [item for reading in readings.values() for item in reading.containers]
+        removers: dict[str, str] = {}
+        for name, reading in readings.items():
+            for network in reading.networks:
+                removers.setdefault(network.id, name)
+        return {name: self._finding(name, reading, containers, removers, missing) for name, reading in readings.items()}
+
+    def apply(self, cluster: Cluster, node: Node, work: NetworkRemoval, say: Say) -> None:
+        """Take stale endpoints off, then remove."""
+        for network, stale in work.networks:
+            for endpoint in stale:
+                force_disconnect(cluster, node, network, endpoint)
+            node.engine.remove_network(network)
+
+    def _finding(
+        self,
+        node: str,
+        reading: OwnedNetworks,
+        containers: list[ContainerFacts],
+        removers: Mapping[str, str],
+        missing: frozenset[str],
+    ) -> Finding[NetworkRemoval]:
+        if not reading.networks:
+            return satisfied("none of ours")
+        names = ", ".join(network.name for network in reading.networks)
+        foreign = [
+            item.full_name
+            for item in containers
+            if item.labels.get(OWNER_LABEL) != self._owner
+            and any(network.name in item.networks and network.scope == "global" for network in reading.networks)
+        ]
+        if foreign:
+            return refused(names, f"containers of others are on it: {', '.join(foreign)}", remedy="disconnect them")
+        work: list[tuple[str, tuple[str, ...]]] = []
+        stale_names: list[str] = []
+        for network in reading.networks:
+            if removers[network.id] != node:
+                continue
+            stale = stale_endpoints(network, containers)
+            if stale and missing:
+                return refused(
+                    names,
+                    f"endpoints {', '.join(stale)} may belong to containers on {', '.join(sorted(missing))}",
+                    remedy="bring that node back first",
+                )
+            work.append((network.id, stale))
+            stale_names += stale
+        detail = f"takes off stale endpoints: {', '.join(stale_names)}" if stale_names else ""
+        return pending(names, "none of ours", NetworkRemoval(tuple(work)) if work else None, detail)
+
+
+def _describe(network: NetworkFacts) -> str:
+    return f"{network.driver} {network.subnet} {network.id[:12]}".replace("  ", " ")

@@ -1,0 +1,129 @@
+"""Reboots nodes and waits until each is really back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from time import monotonic, sleep
+
+from runbook_lib.cluster import Cluster, Node
+from runbook_lib.errors import DeadlineError, InputError, NodeError, UnreachableError
+from runbook_lib.facts.boot import Boot, read_boot
+from runbook_lib.model.parameters import Timeouts
+from runbook_lib.steps.base import Finding, Say, Step, pending, refused, satisfied
+
+_CONNECT_SECONDS = 3.0
+_COMMAND_SECONDS = 10.0
+_PAUSE_SECONDS = 0.1
+
+
+class Reboot(Step[Boot, Boot]):
+    """Reboots nodes over SSH, all at once or in an order, and waits, bounded, until each is back.
+
+    A node is back when SSH leads to another boot than before and its Docker API answers. Neither a node that is still
+    going down nor an SSH connection that dropped counts as one. This is an action, not a state: every run reboots.
+    """
+
+    name = "reboot"
+
+    def __init__(self, order: Sequence[str] = (), *, stagger_seconds: float = 0.0, graceful: bool = True) -> None:
+        """Reboot the nodes named in ``order`` (all, in the inventory's order, when empty).
+
+        The first goes down at once, each next one ``stagger_seconds`` later. Without ``graceful`` the kernel is told to
+        reboot on the spot (``reboot -f``), as a power-cycle does: dockerd gets no chance to leave its networks.
+        """
+        self._order = tuple(order)
+        self._stagger = stagger_seconds
+        self._graceful = graceful
+
+    def nodes(self, cluster: Cluster) -> tuple[Node, ...]:
+        """The nodes to reboot, in their order. Raises ``InputError`` for an unknown or repeated name."""
+        if len(set(self._order)) != len(self._order):
+            raise InputError("a node is named twice in the order of the reboot", remedy="name each node once")
+        return tuple(cluster.node(name) for name in self._order) or cluster.nodes
+
+    def read(self, node: Node) -> Boot:
+        """Which boot the node is in."""
+        return read_boot(node)
+
+    def assess(self, readings: Mapping[str, Boot], missing: frozenset[str]) -> Mapping[str, Finding[Boot]]:
+        """Every node that answers is to be rebooted."""
+        return {name: pending(_describe(boot), "rebooted", boot) for name, boot in readings.items()}
+
+    def confirm(
+        self, before: Mapping[str, Boot], fresh: Mapping[str, Boot], missing: frozenset[str]
+    ) -> Mapping[str, Finding[Boot]]:
+        """Rebooted is what is in another boot than before."""
+        return {
+            name: refused(_describe(boot), "the node is still in the boot of before")
+            if boot.same_as(before[name])
+            else satisfied(_describe(boot))
+            for name, boot in fresh.items()
+        }
+
+    def apply(self, cluster: Cluster, node: Node, work: Boot, say: Say) -> None:
+        """Reboot one node and wait for it."""
+        turn = [item.name for item in self.nodes(cluster)].index(node.name)
+        sleep(turn * self._stagger)
+        say("going down")
+        _order_reboot(node, graceful=self._graceful)
+        wait_until_back(node, work, cluster.timeouts, say)
+
+
+def _order_reboot(node: Node, *, graceful: bool) -> None:
+    """Tell a node to reboot. The connection may drop before the command ends: only the next boot proves anything."""
+    node.ssh.transport()
+    with suppress(UnreachableError):
+        node.ssh.run(["reboot"] if graceful else ["reboot", "-f"], sudo=True)
+    node.close()
+
+
+def wait_until_back(node: Node, before: Boot, timeouts: Timeouts, say: Say) -> None:
+    """Wait until a node is in another boot than ``before`` and its engine answers, at most ``timeouts.reboot``.
+
+    Raises:
+        DeadlineError: the time is up; the message names what was still missing.
+        RunbookError: the node is back but not to be trusted (a changed host key, for one).
+    """
+    # Short timeouts: an attempt that began while the node was down must not outlast its boot.
+    probe = Node(node.spec, timeouts.model_copy(update={"connect": _CONNECT_SECONDS, "command": _COMMAND_SECONDS}))
+    started, said = monotonic(), ""
+    try:
+        while missing := _still_missing(probe, before):
+            what, why = missing
+            if what != said:
+                said = what
+                say(f"waiting for {what}")
+            if monotonic() - started > timeouts.reboot:
+                raise DeadlineError(
+                    f"not back {timeouts.reboot:.0f} s after the reboot: still missing: {what}{why}",
+                    place=node.name,
+                    remedy="look at its console and /var/lib/boot2docker/log, or raise timeouts.reboot",
+                )
+            sleep(_PAUSE_SECONDS)
+    finally:
+        probe.close()
+        node.close()
+
+
+def _still_missing(probe: Node, before: Boot) -> tuple[str, str] | None:
+    """What a node that is to come back lacks yet, and why; ``None`` when it is back."""
+    try:
+        boot = read_boot(probe)
+    except (NodeError, DeadlineError) as error:
+        # a node on its way down gives odd answers as well as none
+        probe.close()
+        access = probe.spec.ssh
+        return f"SSH at {access.host}:{access.port}", f" ({error.message})"
+    if boot.same_as(before):
+        return "the end of the boot of before", f" (process 1 still runs, for {boot.up_seconds:.0f} s now)"
+    try:
+        probe.engine.ping()
+    except (NodeError, DeadlineError) as error:
+        probe.engine.close()
+        return "the Docker API", f" ({error.message})"
+    return None
+
+
+def _describe(boot: Boot) -> str:
+    return f"up for {boot.up_seconds:.0f} s"

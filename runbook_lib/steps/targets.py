@@ -1,0 +1,232 @@
+"""May these addresses be given to these nodes, and have they got them?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
+
+from runbook_lib.cluster import Cluster, Node
+from runbook_lib.errors import EngineError, RunbookError
+from runbook_lib.facts.addresses import ClusterAddress, read_bootsync, read_cluster_address
+from runbook_lib.facts.arp import arp_owner
+from runbook_lib.model.inventory import ClusterNetwork, Inventory
+from runbook_lib.model.parameters import Addresses
+from runbook_lib.model.results import Check, Verdict
+from runbook_lib.steps.base import in_one_line
+from runbook_lib.steps.boot_scripts import address_lines
+
+_POOL_REASON = (
+    "the DHCP server may lease it to another machine, and then two have it"
+    " (https://github.com/docker/machine/issues/1996)"
+)
+
+
+@dataclass(frozen=True)
+class AddressReading:
+    """What is known of a node's address on the cluster's network.
+
+    ``answering`` is the MAC that answered an ARP probe for the node's target, ``None`` if nobody did or ``probed`` is
+    false; ``bootsync`` is the text of its ``bootsync.sh``, ``None`` without the file.
+    """
+
+    current: ClusterAddress
+    bootsync: str | None
+    answering: str | None = None
+    probed: bool = False
+
+
+def read_address(node: Node, network: ClusterNetwork, *, probe: bool = True) -> AddressReading:
+    """Read a node's address and ``bootsync.sh``, and probe its target. Raises ``RunbookError``."""
+    current, bootsync = read_cluster_address(node, network), read_bootsync(node)
+    if not probe:
+        return AddressReading(current, bootsync)
+    answering = arp_owner(node, network.interface, node.spec.cluster_address)
+    return AddressReading(current, bootsync, answering, probed=True)
+
+
+def check_targets(cluster: Cluster, addresses: Addresses) -> tuple[Check, ...]:
+    """Check every node's target address before it is given to it; changes nothing.
+
+    Rows, in the nodes' order: unique, in the subnet, neither gateway nor broadcast, outside the DHCP pool, nobody else
+    answering there, and lines of ``bootsync.sh`` that already set the address by other means. A node that does not
+    answer is a failed check of its own.
+    """
+    network = cluster.inventory.network
+    outcomes = cluster.each(lambda node: read_address(node, network))
+    readings = {outcome.node: outcome.result for outcome in outcomes if outcome.error is None}
+    checks = [*judge_targets(cluster.inventory, addresses), *judge_readings(cluster.inventory, readings)]
+    checks += [_unanswered("reachable", outcome.node, outcome.error) for outcome in outcomes if outcome.error]
+    order = {name: index for index, name in enumerate(cluster.inventory.names)}
+    return tuple(sorted(checks, key=lambda check: order[check.node]))
+
+
+def judge_targets(inventory: Inventory, addresses: Addresses) -> tuple[Check, ...]:
+    """What can be told of the targets from the inventory alone: four checks a node."""
+    network = inventory.network
+    checks = []
+    for node in inventory.nodes:
+        target = node.cluster_address
+        parsed = IPv4Address(target)
+        others = [other.name for other in inventory.nodes if other is not node and other.cluster_address == target]
+        reserved = {
+            str(network.prefix.network_address): "the network's address",
+            str(network.prefix.broadcast_address): "the broadcast address",
+            network.gateway or "": "the gateway",
+        }.get(target)
+        change = f"give {node.name} another cluster_address in the inventory"
+        checks += [
+            _check("unique", node.name, not others, f"{target} once", f"also {', '.join(others)}", change),
+            _check("in the subnet", node.name, parsed in network.prefix, f"in {network.prefix}", target, change),
+            _check("not reserved", node.name, reserved is None, f"{target} is a host's", reserved or "", change),
+            _pool_check(node.name, target, network, addresses),
+        ]
+    return tuple(checks)
+
+
+def judge_readings(inventory: Inventory, readings: Mapping[str, AddressReading]) -> tuple[Check, ...]:
+    """What the nodes that answered tell of their targets: who else is there, and what ``bootsync.sh`` already does."""
+    checks = []
+    macs = {reading.current.mac: name for name, reading in readings.items()}
+    for name, reading in readings.items():
+        target = inventory.node(name).cluster_address
+        if reading.probed:
+            checks.append(_answer_check(name, target, reading, macs, inventory))
+        lines = address_lines(reading.bootsync, inventory.network.interface)
+        if lines:
+            checks.append(
+                Check(
+                    "bootsync.sh",
+                    name,
+                    Verdict.WARN,
+                    expected=f"nothing else sets {inventory.network.interface}",
+                    found="; ".join(lines),
+                    remedy="the block comes after these lines and wins; delete them, a pid in them may be a stranger's",
+                )
+            )
+    return tuple(checks)
+
+
+def refusals(checks: Iterable[Check], node: str) -> list[str]:
+    """The failed checks of one node, as phrases."""
+    failed = (check for check in checks if check.node == node and check.verdict is Verdict.FAIL)
+    return [f"{check.check}: expected {check.expected}, found {check.found}" for check in failed]
+
+
+def verify_addresses(cluster: Cluster) -> tuple[Check, ...]:
+    """Prove, after a power-cycle, that every node has its fixed address and is reached there; changes nothing.
+
+    Rows a node: the address is the target, it is assigned statically, no DHCP client serves the interface, it is the
+    interface's only one, nobody else answers there, and the engine answers there over TLS with a valid certificate.
+    """
+    network = cluster.inventory.network
+
+    def one(node: Node) -> tuple[Check, ...]:
+        reading = read_address(node, network)
+        return (*judge_address(reading), _engine_check(node))
+
+    checks: list[Check] = []
+    for outcome in cluster.each(one):
+        if outcome.error is not None:
+            checks.append(_unanswered("reachable", outcome.node, outcome.error))
+        else:
+            checks += outcome.result
+    return tuple(checks)
+
+
+def judge_address(reading: AddressReading) -> tuple[Check, ...]:
+    """Is the address as it must be once ``bootsync.sh`` has fixed it?"""
+    current = reading.current
+    node, target, found = current.node, current.expected, current.address or "no address"
+    boot = "run notebook 01_fix_node_ips and reboot the node; its log is /var/lib/boot2docker/log/overlay-runbook.log"
+    answering = reading.answering if reading.answering != current.mac else None
+    return (
+        _check("address", node, current.address == target, target, found, boot),
+        _check("assigned", node, current.assigned_by == "static", "static", current.assigned_by, boot),
+        _check("no DHCP client", node, not current.dhcp_client, "none", current.dhcp_client, boot),
+        _check("only address", node, not current.others, "no other", ", ".join(current.others), boot),
+        _check(
+            "nobody else answers",
+            node,
+            answering is None,
+            f"no other {target}",
+            f"{answering} answers",
+            "find the machine with that MAC",
+        ),
+    )
+
+
+def _engine_check(node: Node) -> Check:
+    target, name = node.spec.cluster_address, "engine at the address"
+    expected = f"answers at {target}:{node.spec.docker.port} with a valid certificate"
+    if node.spec.docker.via != "tls":
+        return Check(name, node.name, Verdict.SKIP, expected, "the inventory reaches this engine over SSH")
+    try:
+        with node.engine.at(target) as engine:
+            engine.ping()
+    except EngineError as error:
+        return replace(_unanswered(name, node.name, error), expected=expected)
+    except RunbookError as error:
+        remedy = (
+            f"is {target} in the server certificate? docker-machine regenerate-certs, or make the certificate anew;"
+            " and can this machine reach the cluster's network?"
+        )
+        return Check(name, node.name, Verdict.FAIL, expected, " ".join(error.message.split()), remedy)
+    return Check(name, node.name, Verdict.PASS, expected, "answers")
+
+
+def _pool_check(node: str, target: str, network: ClusterNetwork, addresses: Addresses) -> Check:
+    pool = network.pool
+    if pool is None:
+        return Check("DHCP pool", node, Verdict.PASS, "outside", "the inventory names no pool")
+    expected = f"outside {pool}"
+    if target not in pool:
+        return Check("DHCP pool", node, Verdict.PASS, expected, target)
+    if addresses.allow_in_dhcp_pool:
+        return Check("DHCP pool", node, Verdict.WARN, expected, f"{target}: {_POOL_REASON}")
+    return Check(
+        "DHCP pool",
+        node,
+        Verdict.FAIL,
+        expected,
+        f"{target}: {_POOL_REASON}",
+        "choose an address outside the pool, or accept the risk: addresses.allow_in_dhcp_pool: true",
+    )
+
+
+def _answer_check(
+    node: str, target: str, reading: AddressReading, macs: Mapping[str, str], inventory: Inventory
+) -> Check:
+    name, expected, answering = "nobody else answers", f"no other machine at {target}", reading.answering
+    if answering is None or answering == reading.current.mac:
+        return Check(name, node, Verdict.PASS, expected, "no answer")
+    holder = macs.get(answering)
+    if holder is None:
+        return Check(
+            name,
+            node,
+            Verdict.FAIL,
+            expected,
+            f"{answering} answers, which is no node that is known here",
+            "find the machine with that MAC, or choose another address",
+        )
+    moves_to = inventory.node(holder).cluster_address
+    return Check(
+        name,
+        node,
+        Verdict.PASS if moves_to != target else Verdict.FAIL,
+        expected,
+        f"{holder} has it until its next boot, then {moves_to}",
+        "" if moves_to != target else "two nodes have the same target",
+    )
+
+
+def _check(name: str, node: str, passed: bool, expected: str, found: str, remedy: str) -> Check:
+    if passed:
+        return Check(name, node, Verdict.PASS, expected, expected)
+    return Check(name, node, Verdict.FAIL, expected, found, remedy)
+
+
+def _unanswered(name: str, node: str, error: RunbookError | None) -> Check:
+    assert error is not None  # called for failed outcomes only
+    return Check(name, node, Verdict.FAIL, "the node answers", in_one_line(error), error.remedy)
