@@ -2,43 +2,70 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from runbook_lib.cluster import Cluster
-from runbook_lib.errors import RunbookError
+from runbook_lib.errors import DeadlineError, InputError, NodeError, PreconditionError, RunbookError
+from runbook_lib.verify.ping_matrix import find_containers
+from runbook_lib.verify.prober import program
+
+_SETTLED = 3
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One look: seconds since the event (negative before it), whether the name resolved and the peer answered."""
+    """One look: seconds since the event (negative before it), and what was seen.
+
+    ``resolved`` is the address that the name led to, or empty; ``milliseconds`` is the answer's round trip.
+    """
 
     source: str
     target: str
     elapsed: float
-    resolved: bool
+    resolved: str
     answered: bool
+    milliseconds: float | None = None
 
 
 @dataclass(frozen=True)
 class Convergence:
-    """A sampled change. Seconds are ``None`` when it was not seen within the time given."""
+    """A sampled change.
+
+    ``resolves_after`` and ``answers_after`` are the seconds from the event until the name resolved (or, when
+    ``reachable`` is false, resolved no more) and the peer answered (or was silent), and stayed so until the end;
+    ``None`` when that was not seen. ``interval`` is how far apart the samples are: no time is known better.
+    """
 
     source: str
     target: str
     event: str
+    reachable: bool
     resolves_after: float | None
     answers_after: float | None
+    interval: float
     samples: tuple[Sample, ...]
+
+    @property
+    def converged(self) -> bool:
+        """True when both name and answer reached the expected state."""
+        return self.resolves_after is not None and self.answers_after is not None
 
 
 class Watch:
-    """Samples a target from a source container until stopped. Use it as a context manager around the event::
+    """Samples a target from a source container, in one remote loop. Use it around the event::
 
-    with Watch(cluster, "alpine1", "alpine2", address="10.0.0.3", seconds=30) as watch:
-        watch.mark("connect")
-        ...connect...
-        watch.until(resolved=True, answered=True)
-    watch.convergence
+        with Watch(cluster, "alpine1", "alpine2", "ovr0") as watch:
+            watch.mark("connect")
+            ...connect...
+            watch.until(reachable=True)
+        print(watch.convergence)
+
+    Leaving the context ends the loop on the node, also after an error. Needs root over SSH.
     """
 
     def __init__(
@@ -46,30 +73,228 @@ class Watch:
         cluster: Cluster,
         source: str,
         target: str,
+        network: str,
         *,
         address: str = "",
         interval: float = 0.1,
-        seconds: float = 30,
+        seconds: float = 60.0,
     ) -> None:
-        raise NotImplementedError
+        self._cluster = cluster
+        self._source = source
+        self._target = target
+        self._network = network
+        self._address = address
+        self._interval = interval
+        self._seconds = seconds
+        self._changed = threading.Condition()
+        self._lines: list[tuple[float, str]] = []
+        self._ended = False
+        self._event = ("", 0.0)
+        self._reachable = True
+        self._stack = contextlib.ExitStack()
 
-    def __enter__(self) -> Watch:
-        """Start sampling; returns once the first sample is there."""
-        raise NotImplementedError
+    def __enter__(self) -> Self:
+        """Start sampling; returns once the first sample has begun.
+
+        Raises:
+            PreconditionError: there is no such container, or the source does not run.
+            NodeError: the source's node does not let the sampler run.
+        """
+        found, silent = find_containers(self._cluster, {self._source, self._target})
+        source = found.get(self._source)
+        if source is None or not source.running:
+            raise PreconditionError(
+                f"{self._source} cannot be watched from: {source.status if source else silent}",
+                remedy=f"start {self._source} (notebook 04_run_containers)",
+            )
+        if not self._address and self._target in found:
+            self._address = found[self._target].addresses.get(self._network, "")
+        argv = ("sudo", "-n", "--", "nsenter", f"--net=/proc/{source.pid}/ns/net", "sh", "-c", program("watch.sh"))
+        samples = max(1, round(self._seconds / self._interval))
+        channel = self._cluster.node(source.node).ssh.stream(
+            [*argv, "sh", self._target, self._address, f"{self._interval:g}", str(samples)]
+        )
+        self._stack.callback(channel.close)
+        output = channel.makefile("r")
+        reader = threading.Thread(target=self._read, args=(output,), name=f"watch-{self._source}", daemon=True)
+        reader.start()
+        with self._changed:
+            self._changed.wait_for(lambda: self._lines or self._ended, timeout=10)
+            if not self._lines:
+                self._stack.close()
+                raise NodeError(
+                    source.node,
+                    f"the sampler in {self._source} did not start",
+                    remedy="it needs nsenter and sudo without a password on the node",
+                )
+        return self
 
     def __exit__(self, *error: object) -> None:
-        """Stop sampling and collect the samples."""
-        raise NotImplementedError
+        """Stop sampling. What was sampled stays readable."""
+        self._stack.close()
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended, timeout=5)
 
     def mark(self, event: str) -> None:
         """Remember that the event happens now: the zero of the time line."""
-        raise NotImplementedError
+        self._event = (event, time.monotonic())
 
-    def until(self, *, resolved: bool, answered: bool, timeout: float | None = None) -> bool:
-        """Wait until the samples show this state (three in a row); False when the time is over."""
-        raise NotImplementedError
+    def until(self, *, reachable: bool, timeout: float = 30.0) -> None:
+        """Wait until three samples in a row, begun after the event, show the target reachable or unreachable by name.
+
+        Raises:
+            DeadlineError: not within the timeout; what was seen last is in the message.
+        """
+        self._reachable = reachable
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while not self._settled(reachable):
+                left = deadline - time.monotonic()
+                if left <= 0 or self._ended:
+                    raise DeadlineError(
+                        f"{self._target} is not {'reachable' if reachable else 'unreachable'} from {self._source} "
+                        f"{timeout:g} s after {self._event[0] or 'the start'} ({self._last_seen()})",
+                        place=self._source,
+                        remedy="look at both with notebook 05_ping_tests, or raise timeouts.converge",
+                    )
+                self._changed.wait(min(left, 0.5))
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """What was sampled so far."""
+        with self._changed:
+            return parse_samples(self._lines, self._source, self._target, self._event[1])
 
     @property
     def convergence(self) -> Convergence:
-        """The finished time line. Raises ``RunbookError`` while it is still sampling."""
-        raise RunbookError("still sampling")
+        """The time line and its summary, of what was sampled so far."""
+        return summarize(self.samples, self._event[0], self._reachable, self._interval)
+
+    def _read(self, output: Iterable[str]) -> None:
+        try:
+            for line in output:
+                with self._changed:
+                    self._lines.append((time.monotonic(), line.rstrip("\n")))
+                    self._changed.notify_all()
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+
+    def _settled(self, reachable: bool) -> bool:
+        samples = parse_samples(self._lines, self._source, self._target, self._event[1])
+        last = [sample for sample in samples if sample.elapsed >= 0][-_SETTLED:]
+        return len(last) == _SETTLED and all(_is(sample, reachable) for sample in last)
+
+    def _last_seen(self) -> str:
+        samples = parse_samples(self._lines, self._source, self._target, self._event[1])
+        if not samples:
+            return "nothing was sampled"
+        last = samples[-1]
+        resolved = f"it resolves to {last.resolved}" if last.resolved else "its name does not resolve"
+        return f"{resolved}, and it {'answers' if last.answered else 'does not answer'}"
+
+
+def measure(
+    cluster: Cluster,
+    source: str,
+    target: str,
+    network: str,
+    event: str,
+    act: Callable[[], object],
+    *,
+    reachable: bool,
+    timeout: float = 30.0,
+) -> Convergence:
+    """Do something to the target and measure when the source sees it.
+
+    Raises:
+        DeadlineError: the source does not see it in time.
+        RunbookError: whatever ``act`` raises.
+    """
+    if source == target:
+        raise InputError("a container cannot watch itself", place=source, remedy="name two containers")
+    with Watch(cluster, source, target, network, seconds=timeout + 30) as watch:
+        watch.mark(event)
+        act()
+        watch.until(reachable=reachable, timeout=timeout)
+    return watch.convergence
+
+
+def parse_samples(lines: Sequence[tuple[float, str]], source: str, target: str, event: float) -> tuple[Sample, ...]:
+    """Finished samples from the lines of watch.sh, each with the local time at which it came.
+
+    The node's uptime is laid on the local clock by the line that came fastest. A sample counts once both name and
+    echo have had their answer or its absence.
+    """
+    ticks: dict[str, float] = {}
+    answers: dict[str, str] = {}
+    echoes: dict[str, list[float | None]] = {}
+    offset = min((came - float(line.split("\t")[2]) for came, line in lines if line.startswith("tick\t")), default=0.0)
+    for _, line in lines:
+        kind, *fields = line.split("\t")
+        if kind == "tick":
+            ticks[fields[0]] = float(fields[1]) + offset
+        elif kind == "dns":
+            answers[fields[0]] = fields[1].replace("-", "")
+        elif kind == "ping":
+            echoes.setdefault(fields[0], []).append(None if fields[2] == "-" else float(fields[2]))
+    return tuple(_samples(ticks, answers, echoes, source, target, event))
+
+
+def _samples(
+    ticks: dict[str, float],
+    answers: dict[str, str],
+    echoes: dict[str, list[float | None]],
+    source: str,
+    target: str,
+    event: float,
+) -> Iterator[Sample]:
+    for number, began in ticks.items():
+        if number not in answers or (answers[number] and number not in echoes):
+            continue
+        times = [milliseconds for milliseconds in echoes.get(number, ()) if milliseconds is not None]
+        yield Sample(
+            source=source,
+            target=target,
+            elapsed=round(began - event, 3) if event else round(began - min(ticks.values()), 3),
+            resolved=answers[number],
+            answered=bool(times),
+            milliseconds=min(times, default=None),
+        )
+
+
+def summarize(samples: Sequence[Sample], event: str, reachable: bool, interval: float) -> Convergence:
+    """When name and answer came to the expected state for good.
+
+    Raises:
+        RunbookError: no samples at all.
+    """
+    if not samples:
+        raise RunbookError("nothing was sampled", remedy="let the watch run for a moment before and after the event")
+    return Convergence(
+        source=samples[0].source,
+        target=samples[0].target,
+        event=event,
+        reachable=reachable,
+        resolves_after=_since([(s.elapsed, bool(s.resolved) == reachable) for s in samples]),
+        answers_after=_since([(s.elapsed, s.answered == reachable) for s in samples]),
+        interval=interval,
+        samples=tuple(samples),
+    )
+
+
+def _since(states: Sequence[tuple[float, bool]]) -> float | None:
+    """The time of the first state of the unbroken run of good ones at the end; none before the event counts."""
+    since = None
+    for elapsed, good in reversed(states):
+        if not good:
+            break
+        since = elapsed
+    return None if since is None else max(0.0, since)
+
+
+def _is(sample: Sample, reachable: bool) -> bool:
+    if reachable:
+        return bool(sample.resolved) and sample.answered
+    return not sample.resolved and not sample.answered

@@ -17,7 +17,9 @@ use Errno qw(ECONNREFUSED);
 use Socket;
 use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
-use constant { ECHO_REPLY => 0, ECHO_REQUEST => 8, SOL_RAW => 255, ICMP_FILTER => 1, SO_RCVBUFFORCE => 33 };
+use constant {
+    ECHO_REPLY => 0, ECHO_REQUEST => 8, SOL_RAW => 255, ICMP_FILTER => 1, SO_RCVBUFFORCE => 33, SIOCGSTAMP => 0x8906
+};
 
 my ($source, $count, $timeout, $by, @targets) = @ARGV;
 my %by = map { $_ => 1 } split /,/, $by;
@@ -32,7 +34,18 @@ sub icmp_socket {
     socket(my $icmp, AF_INET, SOCK_RAW, getprotobyname('icmp') || 1) or die "raw socket: $!\n";
     setsockopt $icmp, SOL_RAW, ICMP_FILTER, pack('L', ~(1 << ECHO_REPLY) & 0xffffffff);
     setsockopt $icmp, SOL_SOCKET, SO_RCVBUFFORCE, pack('i', 4 << 20);
+    arrival($icmp);    # the first call switches the kernel's time stamps on
     return $icmp;
+}
+
+# When the kernel received the packet that was read last. Our own clock would also count how long this process
+# had to wait for a processor, which is most of the time where many probers run at once.
+sub arrival {
+    my ($icmp) = @_;
+    my $stamp = pack 'l!l!', 0, 0;
+    return Time::HiRes::time() if !ioctl $icmp, SIOCGSTAMP, $stamp;
+    my ($seconds, $microseconds) = unpack 'l!l!', $stamp;
+    return $seconds + $microseconds / 1e6;
 }
 
 sub checksum {
@@ -89,8 +102,8 @@ my (@names, @slots);    # @names: questions; @slots: one target by one way, with
 
 sub add_slot {
     my ($target, $way, $address, $due) = @_;
-    push @slots,
-        { target => $target, by => $way, address => $address, to => pack_sockaddr_in(0, inet_aton($address)), due => $due, sent => [], ms => [] };
+    my $to = pack_sockaddr_in(0, inet_aton($address));
+    push @slots, { target => $target, by => $way, address => $address, to => $to, due => $due, sent => [], ms => [] };
 }
 
 for my $pair (@targets) {
@@ -134,6 +147,7 @@ sub send_echoes {
         next if !defined $slot->{due} || now() < $slot->{due};
         my $sequence = @{ $slot->{sent} };
         $slot->{sent}[$sequence] = now();
+        $slot->{sent_at}[$sequence] = Time::HiRes::time();
         $slot->{unsent}[$sequence] = "$!" if !defined send($icmp, echo_request($index, $sequence), 0, $slot->{to});
         $slot->{due} = $sequence + 1 < $count ? $slot->{sent}[$sequence] + $gap : undef;
         read_echoes();
@@ -160,7 +174,8 @@ sub read_echoes {
         next if length $packet < $header + 24 || substr($packet, $header + 8, 8) ne $cookie;
         my ($index, $sequence) = unpack 'NN', substr $packet, $header + 16, 8;
         my $slot = $slots[$index];
-        my $elapsed = $now - $slot->{sent}[$sequence];
+        my $elapsed = arrival($icmp) - $slot->{sent_at}[$sequence];
+        $elapsed = $now - $slot->{sent}[$sequence] if $elapsed <= 0;    # somebody set the clock meanwhile
         next if defined $slot->{ms}[$sequence] || $elapsed > $timeout;
         $slot->{ms}[$sequence] = sprintf '%.3f', $elapsed * 1000;
         $slot->{due} = $now if defined $slot->{due} && $sequence == $#{ $slot->{sent} };
