@@ -67,7 +67,7 @@ clients() {
         namespace=$(readlink "$process/ns/net" || sudo -n readlink "$process/ns/net") 2>/dev/null
         case $namespace in "$own"|"") ;; *) continue ;; esac
         printf '%s\\t' "${process#/proc/}"
-        tr '\\0' '\\t' <"$file" 2>/dev/null
+        cat "$file" 2>/dev/null | tr '\\0' '\\t'
         echo
     done
 }

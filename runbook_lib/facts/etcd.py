@@ -48,6 +48,8 @@ raft() {
     fetch "$1/debug/vars" | grep '"raft.status"'
 }
 section health fetch "$1/health"
+# a member that keeps silent is not worth three more timeouts
+case $? in 124|143) exit 0 ;; esac
 section self fetch "$1/v2/stats/self"
 section version fetch "$1/version"
 section raft raft "$1"
@@ -126,8 +128,9 @@ def parse_member(container: ContainerFacts, url: str, sections: Mapping[str, Sec
     if http_status(asked) is None:
         return replace(member, detail=fetch_trouble(asked))
     health, trouble = parse_health(asked)
-    state = _json(sections["self"])
-    raft = _raft(sections["raft"])
+    state, raft = _json(sections["self"]), _raft(sections["raft"])
+    if not trouble and http_status(sections["self"]) == 404:
+        trouble = "its v2 API is off, so engines cannot use it (etcd needs --enable-v2=true)"
     named = str(state.get("name") or container.name)
     if named != container.name:
         trouble = f"the member at {url} calls itself {named}"
@@ -135,7 +138,8 @@ def parse_member(container: ContainerFacts, url: str, sections: Mapping[str, Sec
     return replace(
         member,
         health=health,
-        leader=state.get("state") == "StateLeader",
+        # /v2/stats/self goes on calling a member leader that has lost its majority; raft's own status does not
+        leader=(raft.get("raftState") or state.get("state")) == "StateLeader",
         member_id=str(state.get("id") or raft.get("id") or ""),
         term=_whole(raft.get("term")),
         index=_whole(raft.get("applied", raft.get("commit"))),

@@ -20,7 +20,7 @@ UNRESOLVED = "ep-"
 class Endpoint:
     """A container's end of a network.
 
-    ``name`` is the container's, or ``ep-<endpoint id>`` where an etcd-mode engine lists another node's endpoint;
+    ``name`` is the container's, or ``ep-<endpoint id>`` where an etcd-mode engine does not know it;
     ``node`` and ``container`` are known once ``join_endpoints`` has matched it with the containers.
     """
 

@@ -16,8 +16,10 @@ section() {
     shift
     echo "#>> $name"
     "$@" </dev/null 2>&1
+    ended=$?
     echo "
-#<< $name $?"
+#<< $name $ended"
+    return "$ended"
 }
 """
 
@@ -67,6 +69,14 @@ def reading(node: str, what: str) -> Iterator[None]:
         ) from error
 
 
+def reading_script(script: str) -> str:
+    """The whole script: what defines ``section``, the given lines, and a good end whatever the last section's status.
+
+    ``section NAME COMMAND…`` returns the command's own status, so that a script can stop early (``exit 0``).
+    """
+    return f"{_PRELUDE}{script}\nexit 0\n"
+
+
 def read_sections(node: Node, script: str, *arguments: str, sudo: bool = False) -> dict[str, Section]:
     """Run a script of ``section NAME COMMAND…`` lines on a node, in one round trip.
 
@@ -75,6 +85,6 @@ def read_sections(node: Node, script: str, *arguments: str, sudo: bool = False) 
         CommandError: the script itself failed (a command inside a section may fail: its status is in the section).
         NodeError: the output is not what the script writes.
     """
-    result = node.ssh.script(_PRELUDE + script, *arguments, sudo=sudo)
+    result = node.ssh.script(reading_script(script), *arguments, sudo=sudo)
     with reading(node.name, "output of a reading script"):
         return parse_sections(result.stdout)

@@ -57,7 +57,7 @@ _REGISTRATION_SCRIPT = (
     FETCH
     + """\
 command_line() {
-    tr '\\0' '\\t' <"/proc/$1/cmdline"
+    cat "/proc/$1/cmdline" | tr '\\0' '\\t'
 }
 from_store() {
     for url in "$@"; do
