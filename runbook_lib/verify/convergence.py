@@ -5,55 +5,19 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Self
 
 from runbook_lib.cluster import Cluster
-from runbook_lib.errors import DeadlineError, InputError, NodeError, PreconditionError, RunbookError
+from runbook_lib.errors import DeadlineError, InputError, NodeError, PreconditionError
 from runbook_lib.verify.ping_matrix import find_containers
 from runbook_lib.verify.prober import program
+from runbook_lib.verify.samples import Convergence, Sample, parse_samples, shows, summarize
+
+__all__ = ["Convergence", "Sample", "Watch", "measure"]
 
 _SETTLED = 3
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One look: seconds since the event (negative before it), and what was seen.
-
-    ``resolved`` is the address that the name led to, or empty; ``milliseconds`` is the answer's round trip.
-    """
-
-    source: str
-    target: str
-    elapsed: float
-    resolved: str
-    answered: bool
-    milliseconds: float | None = None
-
-
-@dataclass(frozen=True)
-class Convergence:
-    """A sampled change.
-
-    ``resolves_after`` and ``answers_after`` are the seconds from the event until the name resolved (or, when
-    ``reachable`` is false, resolved no more) and the peer answered (or was silent), and stayed so until the end;
-    ``None`` when that was not seen. ``interval`` is how far apart the samples are: no time is known better.
-    """
-
-    source: str
-    target: str
-    event: str
-    reachable: bool
-    resolves_after: float | None
-    answers_after: float | None
-    interval: float
-    samples: tuple[Sample, ...]
-
-    @property
-    def converged(self) -> bool:
-        """True when both name and answer reached the expected state."""
-        return self.resolves_after is not None and self.answers_after is not None
+_BEFORE = 5
 
 
 class Watch:
@@ -135,6 +99,20 @@ class Watch:
         with self._changed:
             self._changed.wait_for(lambda: self._ended, timeout=5)
 
+    def wait_for_samples(self, count: int, timeout: float = 10.0) -> None:
+        """Wait until that many samples are finished, so that the time line shows what was before.
+
+        Raises:
+            DeadlineError: the sampler came to a stop.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(self._finished()) >= count or self._ended, timeout=timeout):
+                raise DeadlineError(
+                    f"fewer than {count} samples from {self._source} in {timeout:g} s",
+                    place=self._source,
+                    remedy="is the node overloaded?",
+                )
+
     def mark(self, event: str) -> None:
         """Remember that the event happens now: the zero of the time line."""
         self._event = (event, time.monotonic())
@@ -163,7 +141,7 @@ class Watch:
     def samples(self) -> tuple[Sample, ...]:
         """What was sampled so far."""
         with self._changed:
-            return parse_samples(self._lines, self._source, self._target, self._event[1])
+            return parse_samples(self._lines, self._source, self._target, self._event[1], finished=False)
 
     @property
     def convergence(self) -> Convergence:
@@ -181,13 +159,15 @@ class Watch:
                 self._ended = True
                 self._changed.notify_all()
 
+    def _finished(self) -> tuple[Sample, ...]:
+        return parse_samples(self._lines, self._source, self._target, self._event[1])
+
     def _settled(self, reachable: bool) -> bool:
-        samples = parse_samples(self._lines, self._source, self._target, self._event[1])
-        last = [sample for sample in samples if sample.elapsed >= 0][-_SETTLED:]
-        return len(last) == _SETTLED and all(_is(sample, reachable) for sample in last)
+        last = [sample for sample in self._finished() if sample.elapsed >= 0][-_SETTLED:]
+        return len(last) == _SETTLED and all(shows(sample, reachable) for sample in last)
 
     def _last_seen(self) -> str:
-        samples = parse_samples(self._lines, self._source, self._target, self._event[1])
+        samples = self._finished()
         if not samples:
             return "nothing was sampled"
         last = samples[-1]
@@ -215,86 +195,8 @@ def measure(
     if source == target:
         raise InputError("a container cannot watch itself", place=source, remedy="name two containers")
     with Watch(cluster, source, target, network, seconds=timeout + 30) as watch:
+        watch.wait_for_samples(_BEFORE)
         watch.mark(event)
         act()
         watch.until(reachable=reachable, timeout=timeout)
     return watch.convergence
-
-
-def parse_samples(lines: Sequence[tuple[float, str]], source: str, target: str, event: float) -> tuple[Sample, ...]:
-    """Finished samples from the lines of watch.sh, each with the local time at which it came.
-
-    The node's uptime is laid on the local clock by the line that came fastest. A sample counts once both name and
-    echo have had their answer or its absence.
-    """
-    ticks: dict[str, float] = {}
-    answers: dict[str, str] = {}
-    echoes: dict[str, list[float | None]] = {}
-    offset = min((came - float(line.split("\t")[2]) for came, line in lines if line.startswith("tick\t")), default=0.0)
-    for _, line in lines:
-        kind, *fields = line.split("\t")
-        if kind == "tick":
-            ticks[fields[0]] = float(fields[1]) + offset
-        elif kind == "dns":
-            answers[fields[0]] = fields[1].replace("-", "")
-        elif kind == "ping":
-            echoes.setdefault(fields[0], []).append(None if fields[2] == "-" else float(fields[2]))
-    return tuple(_samples(ticks, answers, echoes, source, target, event))
-
-
-def _samples(
-    ticks: dict[str, float],
-    answers: dict[str, str],
-    echoes: dict[str, list[float | None]],
-    source: str,
-    target: str,
-    event: float,
-) -> Iterator[Sample]:
-    for number, began in ticks.items():
-        if number not in answers or (answers[number] and number not in echoes):
-            continue
-        times = [milliseconds for milliseconds in echoes.get(number, ()) if milliseconds is not None]
-        yield Sample(
-            source=source,
-            target=target,
-            elapsed=round(began - event, 3) if event else round(began - min(ticks.values()), 3),
-            resolved=answers[number],
-            answered=bool(times),
-            milliseconds=min(times, default=None),
-        )
-
-
-def summarize(samples: Sequence[Sample], event: str, reachable: bool, interval: float) -> Convergence:
-    """When name and answer came to the expected state for good.
-
-    Raises:
-        RunbookError: no samples at all.
-    """
-    if not samples:
-        raise RunbookError("nothing was sampled", remedy="let the watch run for a moment before and after the event")
-    return Convergence(
-        source=samples[0].source,
-        target=samples[0].target,
-        event=event,
-        reachable=reachable,
-        resolves_after=_since([(s.elapsed, bool(s.resolved) == reachable) for s in samples]),
-        answers_after=_since([(s.elapsed, s.answered == reachable) for s in samples]),
-        interval=interval,
-        samples=tuple(samples),
-    )
-
-
-def _since(states: Sequence[tuple[float, bool]]) -> float | None:
-    """The time of the first state of the unbroken run of good ones at the end; none before the event counts."""
-    since = None
-    for elapsed, good in reversed(states):
-        if not good:
-            break
-        since = elapsed
-    return None if since is None else max(0.0, since)
-
-
-def _is(sample: Sample, reachable: bool) -> bool:
-    if reachable:
-        return bool(sample.resolved) and sample.answered
-    return not sample.resolved and not sample.answered
