@@ -1,6 +1,5 @@
 """Everything that changes a node: check, plan, apply, verify."""
 
-from runbook_lib.steps.attachment import Connect, Disconnect
 from runbook_lib.steps.base import (
     OWNER_LABEL,
     Finding,
@@ -13,8 +12,9 @@ from runbook_lib.steps.base import (
     silent,
 )
 from runbook_lib.steps.clean_up import clean_up_steps
+from runbook_lib.steps.connections import Connect, Disconnect
 from runbook_lib.steps.containers import RemoveContainers, RunContainers
-from runbook_lib.steps.etcd_autostart import EtcdAutostart, RemoveAutostart, StartMembers
+from runbook_lib.steps.etcd_autostart import EtcdAutostart, RemoveAutostart, StartMembers, has_autostart_block
 from runbook_lib.steps.networks import CreateNetwork, RemoveNetworks
 from runbook_lib.steps.reboot import Reboot
 from runbook_lib.steps.static_addresses import RemoveStaticAddresses, StaticAddresses
@@ -40,6 +40,7 @@ __all__ = [
     "Verb",
     "check_targets",
     "clean_up_steps",
+    "has_autostart_block",
     "require_success",
     "run_step",
     "run_steps",

@@ -9,7 +9,7 @@ from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import EngineNotFound
 from runbook_lib.facts.containers import ContainerFacts, read_containers
 from runbook_lib.facts.networks import NetworkFacts, read_network
-from runbook_lib.model.parameters import ContainerSpec, Etcd
+from runbook_lib.model.parameters import ContainerSpec, Etcd, Overlay
 from runbook_lib.steps.base import NO_STORE_REMEDY, OWNER_LABEL, Finding, Say, Step, pending, refused, satisfied
 from runbook_lib.steps.endpoints import force_disconnect, stale_endpoints
 from runbook_lib.steps.networks import Difference, store_trouble
@@ -65,9 +65,9 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
     name = "run containers"
     settle_seconds = 5.0
 
-    def __init__(self, containers: Sequence[ContainerSpec], network: str, etcd: Etcd, owner: str) -> None:
+    def __init__(self, containers: Sequence[ContainerSpec], overlay: Overlay, etcd: Etcd, owner: str) -> None:
         self._containers = tuple(containers)
-        self._network = network
+        self._network = overlay.name
         self._etcd = etcd
         self._owner = owner
 

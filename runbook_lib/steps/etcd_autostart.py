@@ -66,6 +66,11 @@ def read_own_members(node: Node, etcd: Etcd) -> tuple[ContainerFacts, ...]:
     return tuple(container for container in found if container is not None)
 
 
+def has_autostart_block(bootlocal: str | None) -> bool:
+    """True when our block is in the text of a ``bootlocal.sh``. Raises ``RunbookError`` for unmatched markers."""
+    return find_block(bootlocal, ETCD_AUTOSTART) is not None
+
+
 class _Autostart(Step[AutostartReading, AutostartWork]):
     def __init__(self, etcd: Etcd) -> None:
         self._etcd = etcd

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from time import monotonic, sleep
@@ -14,6 +15,7 @@ from runbook_lib.steps.base import Finding, Say, Step, pending, refused, satisfi
 
 _CONNECT_SECONDS = 3.0
 _COMMAND_SECONDS = 10.0
+_LISTEN_SECONDS = 0.5
 _PAUSE_SECONDS = 0.1
 
 
@@ -108,13 +110,16 @@ def wait_until_back(node: Node, before: Boot, timeouts: Timeouts, say: Say) -> N
 
 def _still_missing(probe: Node, before: Boot) -> tuple[str, str] | None:
     """What a node that is to come back lacks yet, and why; ``None`` when it is back."""
+    access = probe.spec.ssh
+    if not _listens(access.host, access.port):
+        probe.close()
+        return f"SSH at {access.host}:{access.port}", ""
     try:
         boot = read_boot(probe)
     except (NodeError, DeadlineError) as error:
         # a node on its way down gives odd answers as well as none
         probe.close()
-        access = probe.spec.ssh
-        return f"SSH at {access.host}:{access.port}", f" ({error.message})"
+        return f"an answer over SSH at {access.host}:{access.port}", f" ({error.message})"
     if boot.same_as(before):
         return "the end of the boot of before", f" (process 1 still runs, for {boot.up_seconds:.0f} s now)"
     try:
@@ -123,6 +128,15 @@ def _still_missing(probe: Node, before: Boot) -> tuple[str, str] | None:
         probe.engine.close()
         return "the Docker API", f" ({error.message})"
     return None
+
+
+def _listens(host: str, port: int) -> bool:
+    """Does anybody accept a connection there? Asked often and briefly: a host that is down drops what it is sent."""
+    try:
+        with socket.create_connection((host, port), timeout=_LISTEN_SECONDS):
+            return True
+    except OSError:
+        return False
 
 
 def _describe(boot: Boot) -> str:

@@ -15,6 +15,8 @@ from runbook_lib.model.parameters import Etcd
 from runbook_lib.steps.base import NO_STORE_REMEDY, Finding, Say, Step, pending, refused, satisfied, skipped
 from runbook_lib.steps.networks import store_trouble
 
+_DEFAULT_STORE = Etcd()
+
 
 @dataclass(frozen=True)
 class AttachmentReading:
@@ -101,7 +103,7 @@ class Disconnect(_Attachment):
     A node that does not have the container is ``skipped``.
     """
 
-    def __init__(self, container: str, network: str, etcd: Etcd) -> None:
+    def __init__(self, container: str, network: str, etcd: Etcd = _DEFAULT_STORE) -> None:
         super().__init__(container, network, etcd)
         self.name = f"disconnect {container} from {network}"
 
@@ -123,7 +125,7 @@ class Connect(_Attachment):
     ``verify.convergence`` to measure. A node that does not have the container is ``skipped``.
     """
 
-    def __init__(self, container: str, network: str, etcd: Etcd) -> None:
+    def __init__(self, container: str, network: str, etcd: Etcd = _DEFAULT_STORE) -> None:
         super().__init__(container, network, etcd)
         self.name = f"connect {container} to {network}"
 
