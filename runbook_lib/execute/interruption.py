@@ -1,0 +1,115 @@
+"""Turns Ctrl-C, SIGTERM and SIGHUP into an interrupt of the running cell, so that its ``finally`` runs.
+
+A process that just died of the signal would leave the kernel in the middle of a change and its record saying
+"running". The first signal interrupts the cell. A second one, or the end of the grace period, kills the kernel.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from runbook_lib.errors import InterruptedRun
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+#: How long a cell's ``finally`` may take after an interruption or a timeout, in seconds.
+GRACE_SECONDS = 60.0
+
+# One Ctrl-C may arrive twice, from the terminal and from a parent that passes it on.
+_SAME_SIGNAL_SECONDS = 0.5
+
+
+class Interruption:
+    """What has been received so far, and the kernel that is to be told.
+
+    Args:
+        grace_seconds: how long an interrupted cell may go on before its kernel is killed.
+        notify: called with a line for the user, from within a signal handler: it must not lock or buffer.
+    """
+
+    def __init__(self, grace_seconds: float = GRACE_SECONDS, notify: Callable[[str], None] | None = None) -> None:
+        self.grace_seconds = grace_seconds
+        self.received: signal.Signals | None = None
+        self._notify = notify or (lambda line: None)
+        self._received_at = 0.0
+        self._kernel: int | None = None
+        self._cell_runs = False
+        self._told_kernel = False
+        self._deadline: threading.Timer | None = None
+        self._depth = 0
+
+    @contextmanager
+    def installed(self) -> Iterator[Interruption]:
+        """Handle the signals within the block (in the main thread; elsewhere signals are not ours to handle)."""
+        if self._depth or threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        # A program started with nohup ignores SIGHUP, and should go on ignoring it.
+        heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._handle) for number in heeded}
+        self._depth = 1
+        try:
+            yield self
+        finally:
+            self._depth = 0
+            self.cell_ended()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def watch(self, kernel: int | None) -> None:
+        """The kernel (its process id) that signals are for from now on; ``None``: there is none."""
+        self._kernel = kernel
+
+    def cell_runs(self) -> None:
+        """The kernel has begun a cell; a signal that came while it was on its way reaches it now."""
+        self._cell_runs, self._told_kernel = True, False
+        if self.received is not None:
+            self._tell_kernel()
+
+    def cell_ended(self) -> None:
+        """The kernel does not run a cell any more."""
+        self._cell_runs = False
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def interrupt_kernel(self) -> None:
+        """Send SIGINT to the kernel alone: programs that it started stay, for its ``finally`` may need them."""
+        self._send(signal.SIGINT)
+
+    def raise_if_received(self) -> None:
+        """End the notebook between two cells. Raises ``InterruptedRun``."""
+        if self.received is not None:
+            raise InterruptedRun(f"interrupted by {self.received.name}")
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self.received is None:
+            self.received, self._received_at = signal.Signals(number), now
+            self._notify(f"{self.received.name}: the running cell may clean up; once more ends it at once")
+            if self._cell_runs:
+                self._tell_kernel()
+        elif now - self._received_at > _SAME_SIGNAL_SECONDS:
+            self._notify("again: the kernel is killed")
+            self._send(signal.SIGKILL)
+
+    def _tell_kernel(self) -> None:
+        if not self._told_kernel:
+            self._told_kernel = True
+            self.interrupt_kernel()
+            self._deadline = threading.Timer(self.grace_seconds, self._send, [signal.SIGKILL])
+            self._deadline.daemon = True
+            self._deadline.start()
+
+    def _send(self, number: signal.Signals) -> None:
+        if self._kernel is not None:
+            try:
+                os.kill(self._kernel, number)
+            except ProcessLookupError:
+                self._kernel = None

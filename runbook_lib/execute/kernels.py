@@ -1,0 +1,116 @@
+"""Kernels: this environment's own Python, reached through sockets in a private folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
+
+import runbook_lib
+
+# A socket's path has room for 107 characters.
+_LONGEST_TEMPORARY_FOLDER = 70
+
+
+class ProjectKernelManager(AsyncKernelManager):
+    """Starts this interpreter as the kernel, whatever kernelspec named python3 is installed elsewhere."""
+
+    folder: str = ""
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        """The kernel that every notebook here gets."""
+        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        return KernelSpec(argv=argv, display_name="Python 3 (ipykernel)", language="python")
+
+    async def cleanup_resources(self, restart: bool = False) -> None:  # type: ignore[override]  # the base is synchronous
+        """Remove the sockets, and the folder that they were in."""
+        await super()._async_cleanup_resources(restart=restart)
+        if self.folder and not restart:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Kernels:
+    """Starts kernels, one ahead of need, and leaves none behind. Use as a context manager.
+
+    Args:
+        folder: the folder that kernels start in; the current one by default.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._spare: Any = None
+        self._entered = False
+
+    def __enter__(self) -> Self:
+        self._entered = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._entered = False
+        if self._spare is not None:
+            spare, self._spare = self._spare, None
+            run_sync(_discard)(spare)
+
+    @contextmanager
+    def borrowed(self) -> Iterator[Kernels]:
+        """Itself, closed at the end unless somebody else has it open."""
+        if self._entered:
+            yield self
+        else:
+            with self:
+                yield self
+
+    def prepare(self) -> None:
+        """Start a kernel for the next notebook, without waiting for it."""
+        if self._spare is None:
+            self._spare = self._start()
+
+    def take(self) -> Any:
+        """The kernel manager of a fresh kernel: the one that was prepared, if there is one."""
+        kernel, self._spare = self._spare, None
+        return kernel or self._start()
+
+    def _start(self) -> ProjectKernelManager:
+        kernel = ProjectKernelManager(kernel_name="python3", transport="ipc")
+        kernel.folder = _private_folder()
+        kernel.connection_file = f"{kernel.folder}/kernel.json"
+        run_sync(kernel.start_kernel)(
+            extra_arguments=["--HistoryManager.hist_file=:memory:"],
+            cwd=str(self._folder) if self._folder else None,
+            env=_environment(),
+        )
+        return kernel
+
+
+async def _discard(kernel: Any) -> None:
+    await kernel.shutdown_kernel(now=True)
+    await kernel.cleanup_resources()
+
+
+def _private_folder() -> str:
+    folder = tempfile.gettempdir()
+    return tempfile.mkdtemp(prefix="runbook-", dir=folder if len(folder) <= _LONGEST_TEMPORARY_FOLDER else "/tmp")
+
+
+def _environment() -> dict[str, str]:
+    """The kernel's environment: it imports the same runbook_lib as this process, and warns of no debugger."""
+    package = str(Path(runbook_lib.__file__).resolve().parents[1])
+    others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != package]
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([package, *others]),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }

@@ -1,0 +1,72 @@
+"""Which notebooks to run: all of them, or those that the user names."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from runbook_lib.errors import InputError
+
+_NUMBERED = re.compile(r"\d\d_\w+")
+
+# A notebook outside the walkthrough says so in its metadata: {"runbook": {"default_run": false}}.
+# Cleaning up is outside by its nature.
+_METADATA = "runbook"
+_NEVER_BY_DEFAULT = re.compile(r"\d\d_clean_up")
+
+
+def choose_notebooks(names: Sequence[str], folder: Path) -> list[Path]:
+    """The notebooks to run, in the order given; without names the whole walkthrough in its own order.
+
+    Args:
+        names: names (``05_ping_tests``), beginnings that fit one notebook (``05``), or paths.
+        folder: where named notebooks are.
+
+    Raises:
+        InputError: an unknown or ambiguous name (with the names there are), or a file that is no notebook.
+    """
+    present = sorted(path for path in folder.glob("*.ipynb") if _NUMBERED.fullmatch(path.stem))
+    if names:
+        chosen = [_find(name, present, folder) for name in names]
+        for path in chosen:
+            _metadata(path)
+        return chosen
+    chosen = [path for path in present if not _NEVER_BY_DEFAULT.fullmatch(path.stem) and _is_in_default_run(path)]
+    if not chosen:
+        raise InputError("there are no notebooks", place=str(folder), remedy="call ./runbook of a whole checkout")
+    return chosen
+
+
+def _find(name: str, present: Sequence[Path], folder: Path) -> Path:
+    path = Path(name)
+    if path.suffix == ".ipynb" and path.is_file():
+        return path.resolve()
+    wanted = path.name.removesuffix(".ipynb") if path.parent in (Path(), Path(folder.name)) else ""
+    exact = [path for path in present if path.stem == wanted]
+    fitting = exact or [path for path in present if wanted and path.stem.startswith(wanted)]
+    if len(fitting) == 1:
+        return fitting[0]
+    what = "fits several notebooks" if fitting else "is no notebook"
+    known = ", ".join(path.stem for path in fitting or present) or "none"
+    raise InputError(f"{name!r} {what}", place=str(folder), remedy=f"name one of: {known}")
+
+
+def _is_in_default_run(path: Path) -> bool:
+    ours = _metadata(path).get(_METADATA)
+    return not (isinstance(ours, dict) and ours.get("default_run") is False)
+
+
+def _metadata(path: Path) -> dict[str, object]:
+    """A notebook's metadata. Raises ``InputError`` unless the file is a notebook of format 4."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["nbformat"] == 4 and isinstance(content["cells"], list):
+            return dict(content.get("metadata", {}))
+        problem = f"its format is {content['nbformat']}, not 4"
+    except OSError as error:
+        problem = f"it cannot be read ({error.strerror})"
+    except (ValueError, KeyError, TypeError) as error:
+        problem = f"{type(error).__name__}: {error}"
+    raise InputError(f"not a notebook: {problem}", place=str(path), remedy="name a notebook, or mend this one")

@@ -1,0 +1,108 @@
+"""How a notebook ended: its verdict, its exit code, and what its user must know of a failure."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from runbook_lib import errors
+from runbook_lib.errors import ExitCode, RunbookError
+
+NOT_RUN = "not run"
+
+VERDICTS = {
+    ExitCode.PASS: "pass",
+    ExitCode.CHECK_FAILED: "failed",
+    ExitCode.BAD_INPUT: "bad input",
+    ExitCode.ERROR: "error",
+    ExitCode.INTERRUPTED: "interrupted",
+    ExitCode.TIMEOUT: "timeout",
+    ExitCode.KERNEL_DIED: "kernel died",
+    ExitCode.LOCKED: "locked",
+}
+
+# Ends of a cell that are no errors of this package, and need no trace either.
+_OTHER_CODES = {
+    "KeyboardInterrupt": ExitCode.INTERRUPTED,
+    "CellTimeoutError": ExitCode.TIMEOUT,
+    "DeadKernelError": ExitCode.KERNEL_DIED,
+}
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_TRACE_LINES = 25
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a notebook did not come to its end.
+
+    ``cell`` says where, as the record shows it (``In [5]``), empty if no cell was running; ``trace`` is there only
+    for errors that do not explain themselves.
+    """
+
+    name: str
+    message: str
+    exit_code: ExitCode
+    cell: str = ""
+    trace: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.trace}\n{self.name}: {self.message}" if self.trace else self.message
+
+
+@dataclass(frozen=True)
+class NotebookResult:
+    """One notebook of a run; ``steps`` counts result rows (a step on a node), ``changed`` those that changed it."""
+
+    notebook: str
+    verdict: str = NOT_RUN
+    exit_code: ExitCode = ExitCode.PASS
+    steps: int = 0
+    changed: int = 0
+    seconds: float = 0.0
+    record: Path | None = None
+    failure: Failure | None = None
+
+
+def exit_code_of(name: str) -> ExitCode:
+    """The exit code of an exception that ended a cell, by the name of its class."""
+    known = _known_error(name)
+    return known.exit_code if known else _OTHER_CODES.get(name, ExitCode.ERROR)
+
+
+def failure_in_record(path: Path) -> Failure | None:
+    """The failure that an executed notebook shows: that of its first failed cell.
+
+    A cell that ended by ``sys.exit(0)`` is a failed cell too: what follows it was not run.
+    """
+    if not path.exists():
+        return None
+    executed = 0
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        executed += cell.get("execution_count") is not None
+        if cell["metadata"].get("papermill", {}).get("status") == "failed":
+            errors_shown = [output for output in cell["outputs"] if output["output_type"] == "error"]
+            # A kernel that died at once did not even number the cell.
+            where = f"In [{cell['execution_count'] or executed + 1}]"
+            if not errors_shown:
+                return Failure("Error", "the cell failed without a message", ExitCode.ERROR, where)
+            shown = errors_shown[-1]
+            return _failure(shown["ename"], shown["evalue"], shown["traceback"], where)
+    return None
+
+
+def _failure(name: str, message: str, traceback: list[str], cell: str) -> Failure:
+    """A failed cell's failure; an error of this package explains itself, any other needs its trace."""
+    trace = ""
+    if _known_error(name) is None and name not in _OTHER_CODES:
+        lines = _COLOURS.sub("", "\n".join(traceback)).rstrip().splitlines()
+        # IPython's last line repeats name and message.
+        trace = "\n".join(lines[-_TRACE_LINES - 1 : -1])
+    return Failure(name, _COLOURS.sub("", message), exit_code_of(name), cell, trace)
+
+
+def _known_error(name: str) -> type[RunbookError] | None:
+    known = getattr(errors, name, None)
+    return known if isinstance(known, type) and issubclass(known, RunbookError) else None

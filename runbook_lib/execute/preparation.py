@@ -1,0 +1,104 @@
+"""Everything before the first cell: the parameters are checked, the testbed is there, the inventory is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from runbook_lib.errors import Fault, InputError, ParameterError
+from runbook_lib.model.loading import load_parameters, load_run, override, read_document
+from runbook_lib.model.locations import testbed_inventory
+from runbook_lib.model.parameters import Parameters
+
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Leaves dates as the text that they are, like papermill's loader."""
+
+
+_PlainLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for: the file, and what replaces values in it (dotted keys)."""
+
+    file: Path
+    overrides: Mapping[str, Any]
+
+    def parameters(self) -> Parameters:
+        """The parameters, validated by themselves. Raises ``ParameterError`` with every fault, or ``InputError``."""
+        return load_parameters(self.file, self.overrides)
+
+    def validate(self) -> None:
+        """Check parameters and inventory together. Raises ``ParameterError`` with every fault, or ``InputError``."""
+        load_run(self.file, self.overrides)
+
+    def injected(self) -> dict[str, Any]:
+        """What a notebook's injected cell gets: what the user gave, and a path that means the same from anywhere."""
+        data = override(read_document(self.file).data, self.overrides)
+        inventory = data.get("inventory")
+        if isinstance(inventory, str) and not inventory.startswith("testbed:"):
+            data["inventory"] = str((self.file.parent / inventory).resolve())
+        return data
+
+
+def parse_overrides(pairs: Sequence[tuple[str, str]], *, plan: bool) -> dict[str, Any]:
+    """The values of ``-p KEY VALUE``, read as YAML, the last of a key winning; ``plan`` is ``--plan``.
+
+    Raises:
+        ParameterError: with every value that is not YAML.
+    """
+    overrides: dict[str, Any] = {}
+    faults = []
+    for key, value in pairs:
+        try:
+            # None is how papermill spells it.
+            overrides[key] = None if value == "None" else yaml.load(value, Loader=_PlainLoader)
+        except yaml.YAMLError as error:
+            problem = getattr(error, "problem", None) or "not valid YAML"
+            faults.append(Fault(f"-p {key}", f"the value {value!r} cannot be read: {problem}"))
+    if faults:
+        raise ParameterError(faults, place="command line")
+    return {**overrides, "plan": True} if plan else overrides
+
+
+def ensure_testbed(name: str, *, plan: bool, before_up: Callable[[], None]) -> None:
+    """Bring the testbed up unless it is; in plan mode only make sure that it is.
+
+    Args:
+        before_up: called first if there is something to bring up (it installs what the testbed needs).
+
+    Raises:
+        InputError: plan mode changes nothing, so it brings no testbed up.
+        TestbedError: it could not be brought up.
+    """
+    # The testbed's libraries take their time; a cluster of one's own does without them.
+    from runbook_lib.testbed import ConsoleReport, Testbed
+
+    if testbed_inventory(name).is_file() and Testbed.load(name).status().running:
+        return
+    if plan:
+        raise InputError(
+            f"the testbed '{name}' is not up, and --plan changes nothing, so it does not bring it up",
+            place="--plan",
+            remedy=f"bring it up first: {testbed_command('up', name)}",
+        )
+    before_up()
+    with ConsoleReport() as report:
+        Testbed.up(name, report=report)
+
+
+def testbed_command(command: str, name: str) -> str:
+    """How a testbed command is typed; the default testbed needs no name."""
+    head, _, rest = command.partition(" ")
+    option = "" if name == "runbook" else f" --name {name}"
+    return f"./runbook testbed {head}{option} {rest}".rstrip()

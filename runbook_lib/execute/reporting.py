@@ -1,0 +1,189 @@
+"""What a run tells while it goes on: a line a step; on a terminal also what is going on right now."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TextIO
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from runbook_lib.execute.outcome import NotebookResult
+from runbook_lib.model.events import CheckEvent, StepEvent
+from runbook_lib.model.results import Status, Verdict
+
+_STYLES = {
+    "changed": "yellow",
+    "planned": "cyan",
+    "failed": "bold red",
+    "unreachable": "bold red",
+    "fail": "bold red",
+    "warn": "yellow",
+    "error": "bold red",
+}
+_CUT = 60
+
+
+class Reporter:
+    """Tells a run as plain lines, for logs and pipes.
+
+    Output that nobody takes any more (a closed pipe, a terminal that is gone) is given up; the run goes on, since
+    ending a change half-way would be worse than being silent.
+    """
+
+    def __init__(self, output: TextIO | None = None) -> None:
+        self._output = output or sys.stdout
+        self._closed = False
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Show signs of life within the block, where there is somebody to see them."""
+        yield
+
+    def notebook_started(self, notebook: str) -> None:
+        """A notebook begins."""
+        self.line(_row(notebook, "started"))
+
+    def cell_started(self, notebook: str, number: int, total: int, source: str) -> None:
+        """A code cell begins: its place among ``total`` cells, from 1."""
+
+    def activity(self, text: str) -> None:
+        """The running cell tells how far it is."""
+
+    def step(self, notebook: str, step: StepEvent) -> None:
+        """A step ended on a node."""
+        detail = "" if step.status in (Status.OK, Status.CHANGED, Status.PLANNED) else step.detail
+        self.line(_row(notebook, step.step, step.node, step.status, step.seconds, detail))
+
+    def checks(self, notebook: str, checks: Sequence[CheckEvent]) -> None:
+        """Expectations were held against what was found: a line for each claim and verdict."""
+        for (claim, verdict), count in Counter((check.check, check.verdict) for check in checks).items():
+            same = [check for check in checks if (check.check, check.verdict) == (claim, verdict)]
+            where = same[0].node if count == 1 else f"{count} times"
+            detail = "" if verdict is Verdict.PASS else "; ".join(_found(check) for check in same[:3])
+            self.line(_row(notebook, claim, where, verdict, None, detail))
+
+    def notebook_ended(self, result: NotebookResult) -> None:
+        """A notebook came to an end, good or bad."""
+        self.line(_row(result.notebook, "ended", "", result.verdict, result.seconds))
+
+    def line(self, text: Text) -> None:
+        """Print one line."""
+        self._write(text.plain.rstrip() + "\n")
+
+    def either(self, plain: Text, lively: RenderableType) -> None:
+        """Print the one that suits the output."""
+        self.line(plain)
+
+    def note(self, text: str) -> None:
+        """Tell something from within a signal handler: past every buffer and lock."""
+        try:
+            os.write(sys.stderr.fileno(), f"\nrunbook: {text}\n".encode())
+        except (OSError, ValueError):
+            self._closed = True
+
+    def _write(self, text: str) -> None:
+        if self._closed:
+            return
+        try:
+            self._output.write(text)
+            self._output.flush()
+        except OSError:
+            self._closed = True
+
+
+class TerminalReporter(Reporter):
+    """Tells a run on a terminal: steady lines, and under them a live one with the cell that runs."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+        self._now = ""
+        self._activity = ""
+        self._since = time.monotonic()
+        self._spinner = Spinner("dots")
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Keep the live line going within the block."""
+        with Live(get_renderable=self._render, console=self._console, refresh_per_second=8, transient=True):
+            yield
+
+    def notebook_started(self, notebook: str) -> None:
+        """Tell it, and that its kernel is awaited."""
+        self._turn_to(f"{notebook}  waiting for the kernel")
+        super().notebook_started(notebook)
+
+    def cell_started(self, notebook: str, number: int, total: int, source: str) -> None:
+        """Show the cell in the live line by its first line that says something."""
+        lines = [line.strip() for line in source.splitlines()]
+        telling = next((line for line in lines if line and not line.startswith(("#", "import ", "from "))), "")
+        self._turn_to(f"{notebook}  cell {number}/{total}  {_clean(telling)[:_CUT]}")
+
+    def activity(self, text: str) -> None:
+        """Show the last line that a long step wrote."""
+        self._activity = "  ".join(_clean(line) for line in text.splitlines()[-2:])[:_CUT]
+
+    def notebook_ended(self, result: NotebookResult) -> None:
+        """Tell it, and let the live line wait for what comes."""
+        self._turn_to("")
+        super().notebook_ended(result)
+
+    def line(self, text: Text) -> None:
+        """Print one line above the live one."""
+        self._print(text, soft_wrap=True)
+
+    def either(self, plain: Text, lively: RenderableType) -> None:
+        """Print the one with colours and rules."""
+        self._print(lively, soft_wrap=False)
+
+    def _print(self, what: RenderableType, *, soft_wrap: bool) -> None:
+        if self._closed:
+            return
+        try:
+            self._console.print(what, soft_wrap=soft_wrap)
+        except OSError:
+            self._closed = True
+
+    def _turn_to(self, what: str) -> None:
+        self._now, self._activity, self._since = what, "", time.monotonic()
+
+    def _render(self) -> Table:
+        grid = Table.grid(padding=(0, 1))
+        seconds = f"{time.monotonic() - self._since:.0f} s"
+        grid.add_row(self._spinner, Text(self._now), Text(self._activity, style="dim"), Text(seconds, style="dim"))
+        return grid
+
+
+def reporter_for(output: TextIO) -> Reporter:
+    """The reporter that suits an output: lively on a terminal, plain lines elsewhere."""
+    console = Console(file=output, highlight=False)
+    return TerminalReporter(console) if console.is_terminal and not console.is_dumb_terminal else Reporter(output)
+
+
+def _row(
+    notebook: str, what: str, node: str = "", state: str = "", seconds: float | None = None, detail: str = ""
+) -> Text:
+    row = Text(f"{notebook:<22}  {_clean(what):<40}  {_clean(node):<10}  ")
+    row.append(f"{state:<11}", style=_STYLES.get(state, "green" if state in ("pass", "ok") else ""))
+    row.append("" if seconds is None else f"  {seconds:6.1f} s")
+    row.append(f"  {_clean(detail)}" if detail else "")
+    return row
+
+
+def _found(check: CheckEvent) -> str:
+    where = f"{check.node}: " if check.node else ""
+    return f"{where}expected {check.expected}, found {check.found}"
+
+
+def _clean(text: str) -> str:
+    """Text on one line, without characters that would steer a terminal."""
+    return "".join(character if character.isprintable() else " " for character in text).strip()

@@ -1,0 +1,87 @@
+"""The table at the end of a run."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich.table import Table
+from rich.text import Text
+
+from runbook_lib.execute.outcome import NOT_RUN, Failure, NotebookResult
+from runbook_lib.execute.reporting import Reporter
+
+COLUMNS = ("notebook", "verdict", "steps", "changed", "seconds", "record")
+
+
+def summarize(results: Sequence[NotebookResult]) -> pd.DataFrame:
+    """One row a notebook of a run, in its order.
+
+    Columns:
+        notebook: its name.
+        verdict: pass, planned, failed, bad input, error, interrupted, timeout, kernel died, locked or not run.
+        steps: result rows, one for each step on each node.
+        changed: those of them that changed the node.
+        seconds: from before its kernel to after its record.
+        record: path of the executed notebook, empty if there is none.
+    """
+    rows = [
+        (
+            result.notebook,
+            result.verdict,
+            result.steps,
+            result.changed,
+            round(result.seconds, 1),
+            str(result.record or ""),
+        )
+        for result in results
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def as_text(summary: pd.DataFrame) -> str:
+    """The summary as plain lines that fit 100 columns: records by their file names."""
+    return str(_with_short_records(summary).to_string(index=False))
+
+
+def as_table(summary: pd.DataFrame) -> Table:
+    """The summary for a terminal, at most 100 columns wide."""
+    table = Table(show_edge=False, pad_edge=False)
+    for column in COLUMNS:
+        table.add_column(column, justify="right" if column in ("steps", "changed", "seconds") else "left", no_wrap=True)
+    for row in _with_short_records(summary).astype(str).to_dict("records"):
+        style = {"pass": "green", "planned": "cyan", NOT_RUN: "dim"}.get(row["verdict"], "bold red")
+        table.add_row(*(Text(row[column], style=style if column == "verdict" else "") for column in COLUMNS))
+    return table
+
+
+def shown_path(path: Path) -> str:
+    """A path as one would type it here: relative if it lies below the current folder."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+def conclude(results: Sequence[NotebookResult], folder: Path, reporter: Reporter) -> None:
+    """Print what failed and why, the summary, and where the records are."""
+    for result in results:
+        if result.failure is not None:
+            _tell_failure(result, result.failure, reporter)
+    summary = summarize(results)
+    reporter.line(Text())
+    reporter.either(Text(as_text(summary)), as_table(summary))
+    reporter.line(Text(f"\nrecords: {shown_path(folder)}{os.sep}"))
+
+
+def _tell_failure(result: NotebookResult, failure: Failure, reporter: Reporter) -> None:
+    where = f" in cell {failure.cell}" if failure.cell else ""
+    reporter.line(Text(f"\n{result.notebook}: {result.verdict}{where} ({failure.name})", style="bold red"))
+    reporter.line(Text(textwrap.indent(str(failure), "  ")))
+    if result.record is not None:
+        reporter.line(Text(f"  record: {shown_path(result.record)}"))
+
+
+def _with_short_records(summary: pd.DataFrame) -> pd.DataFrame:
+    return summary.assign(record=[Path(record).name for record in summary["record"]])
