@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 
+from runbook_lib.cli.privileges import may_become_root
 from runbook_lib.errors import RequirementError
 from runbook_lib.testbed.requirements import missing_packages
 
@@ -40,15 +41,6 @@ def install_missing_packages() -> None:
     print(f"runbook: installed after {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     if still_missing := missing_packages():
         raise RequirementError(f"still missing after the installation: {', '.join(still_missing)}", remedy=line)
-
-
-def may_become_root() -> bool:
-    """Return whether commands can be run as root: already so, or sudo that needs no password or can ask for it."""
-    if os.geteuid() == 0:
-        return True
-    if shutil.which("sudo") is None:
-        return False
-    return sys.stdin.isatty() or subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0
 
 
 def run_apt(command: Sequence[str], *, remedy: str) -> None:

@@ -15,6 +15,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from runbook_lib.cli.privileges import asks_for_help, become_root
+from runbook_lib.cli.system_packages import install_missing_packages
 from runbook_lib.errors import RequirementError
 from runbook_lib.testbed import ConsoleReport, Testbed, TestbedStatus
 from runbook_lib.testbed.layout import DEFAULT_NAME, DEFAULT_NODES, DEFAULT_SUBNET, ENGINE_PORT
@@ -36,6 +38,13 @@ def _command(name: str, node: str, testbed: str) -> str:
     return f"./runbook testbed {name}{option} {node}".rstrip()
 
 
+@app.callback()
+def _as_root() -> None:
+    """A real Docker cluster on this machine."""
+    if not asks_for_help(sys.argv):
+        become_root()
+
+
 @app.command()
 def up(
     name: Name = DEFAULT_NAME,
@@ -45,6 +54,7 @@ def up(
     ] = None,
 ) -> None:
     """Bring the testbed up; what runs already is left alone."""
+    install_missing_packages()
     begun = time.monotonic()
     with ConsoleReport() as report:
         testbed = Testbed.up(name, nodes=nodes, subnet=subnet, report=report)

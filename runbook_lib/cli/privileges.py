@@ -1,0 +1,49 @@
+"""Becoming root, which the testbed needs: its nodes are namespaces, its keys are root's."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from itertools import takewhile
+
+from runbook_lib.errors import RequirementError
+
+#: What the command that continues as root must still know; sudo keeps neither.
+KEPT_SETTINGS = ("PATH", "PYTHONNOUSERSITE", "OVERLAY_RUNBOOK_STATE", "OVERLAY_RUNBOOK_CACHE")
+
+
+def may_become_root() -> bool:
+    """Return whether commands can be run as root: already so, or sudo that needs no password or can ask for it."""
+    if os.geteuid() == 0:
+        return True
+    if shutil.which("sudo") is None:
+        return False
+    return sys.stdin.isatty() or subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0
+
+
+def asks_for_help(words: Sequence[str]) -> bool:
+    """Return whether a command line asks for help only; what follows ``--`` is meant for somebody else."""
+    return any(word in {"-h", "--help"} for word in takewhile(lambda word: word != "--", words))
+
+
+def become_root() -> None:
+    """Continue this very command as root; returns at once where it is root already.
+
+    Raises:
+        RequirementError: it is not, and there is no sudo that could make it so.
+    """
+    if os.geteuid() == 0:
+        return
+    arguments = sys.argv[1:]
+    if not may_become_root():
+        raise RequirementError(
+            "the testbed needs root, and there is no sudo here that would give it",
+            remedy=f"as root: ./runbook {shlex.join(arguments)}",
+        )
+    print("runbook: the testbed needs root: continuing with sudo", file=sys.stderr, flush=True)
+    kept = [f"{name}={os.environ[name]}" for name in KEPT_SETTINGS if name in os.environ]
+    os.execvp("sudo", ["sudo", "env", *kept, sys.executable, "-P", "-m", "runbook_lib", *arguments])
