@@ -1,21 +1,49 @@
-"""The experiment that shows what docker_gwbridge is for: count packets while pinging the overlay, then the outside."""
+"""The experiment that shows what docker_gwbridge is for.
+
+Ping a peer over the overlay and count, then ping something outside and count. East-west traffic (container to
+container) moves the overlay's own interfaces, in a namespace hidden from the node, and leaves docker_gwbridge alone.
+North-south traffic (to the outside, along the default route) moves docker_gwbridge and leaves the overlay alone.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from runbook_lib.cluster import Cluster
-from runbook_lib.model.results import Check
+from runbook_lib.errors import CommandError, InputError, PreconditionError
+from runbook_lib.facts.containers import ContainerFacts
+from runbook_lib.facts.networks import read_network
+from runbook_lib.facts.reading import reading
+from runbook_lib.model.results import Check, Verdict
+from runbook_lib.verify.ping_matrix import find_containers
+from runbook_lib.verify.prober import parse_ping, program
+
+Direction = Literal["east-west", "north-south"]
+Role = Literal["overlay", "gateway bridge", "container on overlay", "container on gateway bridge", "cluster network"]
+
+GATEWAY_BRIDGE = "docker_gwbridge"
+_PHASES: tuple[tuple[Direction, str, str], ...] = (
+    ("east-west", "before", "between"),
+    ("north-south", "between", "after"),
+)
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """Packets that one interface counted while one kind of traffic flowed."""
+    """Packets (received and sent together) that one interface counted while one kind of traffic flowed.
 
-    traffic: str
+    ``place`` is ``node``, ``overlay`` (its hidden namespace) or ``container``.
+    """
+
+    traffic: Direction
+    target: str
     node: str
+    place: str
     interface: str
-    role: str
+    role: Role
     packets_before: int
     packets_after: int
     moved: int
@@ -23,7 +51,7 @@ class Traffic:
 
 @dataclass(frozen=True)
 class BridgeExperiment:
-    """The counters, the container's default route, and the verdicts."""
+    """What each interface counted, the container's default route, and the verdicts."""
 
     traffic: tuple[Traffic, ...]
     default_route: str
@@ -31,7 +59,157 @@ class BridgeExperiment:
 
 
 def gateway_bridge_experiment(
-    cluster: Cluster, container: str, peer: str, network: str, *, packets: int = 20
+    cluster: Cluster, container: str, peer: str, network: str, *, outside: str = "", packets: int = 20
 ) -> BridgeExperiment:
-    """Ping the peer over the overlay, then another node's address, and compare what each interface counted."""
-    raise NotImplementedError
+    """Ping the peer over the overlay, then an outside address, and compare what each interface counted.
+
+    ``outside`` is by default the cluster address of the peer's node. Changes nothing; needs root over SSH.
+
+    Raises:
+        PreconditionError: no such containers, not running, not on the network.
+        InputError: both on one node, where no packet would cross the overlay's tunnel.
+        CommandError: the node does not let the counters be read.
+    """
+    source, target = _two_containers(cluster, container, peer, network)
+    node = cluster.node(source.node)
+    facts = read_network(node, network)
+    if facts is None:
+        raise PreconditionError(
+            f"{source.node} knows no network {network}", remedy="notebook 03_create_overlay makes it"
+        )
+    address = target.addresses[network]
+    outside = outside or cluster.node(target.node).spec.cluster_address
+    arguments = (str(source.pid), facts.id, address, outside, str(packets))
+    result = node.ssh.script(program("bridge.sh"), *arguments, sudo=True, check=False, timeout=30 + 2 * packets)
+    with reading(node.name, "packet counters"):
+        frames = parse_frames(result.stdout)
+        if "after container" not in frames:
+            raise CommandError(
+                node.name,
+                ("nsenter",),
+                exit_status=result.exit_status,
+                stderr=result.stderr,
+                destination=node.ssh.destination,
+                remedy="the experiment needs root over SSH (sudo without a password) and nsenter on the node",
+            )
+        return evaluate(frames, source, network, cluster.inventory.network.interface, address, outside, packets)
+
+
+def _two_containers(cluster: Cluster, container: str, peer: str, network: str) -> tuple[ContainerFacts, ContainerFacts]:
+    found, silent = find_containers(cluster, {container, peer})
+    for name in (container, peer):
+        if name not in found or not found[name].running or network not in found[name].addresses:
+            state = f"{name} is {found[name].status}, on {', '.join(found[name].networks)}" if name in found else silent
+            raise PreconditionError(
+                f"{name} does not run on {network}: {state}",
+                remedy="notebook 04_run_containers starts it, 06_disconnect_connect connects it",
+            )
+    if found[container].node == found[peer].node:
+        raise InputError(
+            f"{container} and {peer} are both on {found[peer].node}: no packet would leave the node",
+            place="containers",
+            remedy="name two containers on different nodes",
+        )
+    return found[container], found[peer]
+
+
+def parse_frames(text: str) -> dict[str, str]:
+    """The framed outputs of bridge.sh by their title, for example ``before node``."""
+    return {match[1]: match[2] for match in re.finditer(r"^#>> (.+)\n((?:.*\n)*?)#<<$", text, re.MULTILINE)}
+
+
+def parse_counters(text: str) -> dict[str, int]:
+    """Packets received plus sent by interface, from the text of ``/proc/net/dev``.
+
+    Raises:
+        ValueError: no counters in it.
+    """
+    counters = {}
+    for line in text.splitlines():
+        name, colon, rest = line.partition(":")
+        fields = rest.split()
+        if colon and len(fields) >= 16:
+            counters[name.strip()] = int(fields[1]) + int(fields[9])
+    if not counters:
+        raise ValueError(f"no interface counters: {text.strip()[:80]!r}")
+    return counters
+
+
+def evaluate(
+    frames: Mapping[str, str],
+    source: ContainerFacts,
+    network: str,
+    underlay: str,
+    address: str,
+    outside: str,
+    packets: int,
+) -> BridgeExperiment:
+    """Rows and verdicts from the outputs of bridge.sh. Raises ``ValueError`` or ``KeyError`` when one is unreadable."""
+    roles = _roles(frames, source.addresses[network], underlay)
+    rows = []
+    for direction, first, second in _PHASES:
+        for (place, interface), role in roles.items():
+            before = parse_counters(frames[f"{first} {place}"])[interface]
+            after = parse_counters(frames[f"{second} {place}"])[interface]
+            target = address if direction == "east-west" else outside
+            rows.append(Traffic(direction, target, source.node, place, interface, role, before, after, after - before))
+    route = next((line.strip() for line in frames["facts routes"].splitlines() if line.startswith("default")), "")
+    return BridgeExperiment(tuple(rows), route, _verdicts(rows, frames, route, source.node, packets))
+
+
+def _roles(frames: Mapping[str, str], own: str, underlay: str) -> dict[tuple[str, str], Role]:
+    inside: dict[str, str] = {}
+    for line in frames["facts addresses"].splitlines():
+        match = re.match(r"\d+: (\S+)\s+inet ([\d.]+)", line)
+        if match and match[1] != "lo":
+            inside[match[1]] = match[2]
+    roles: dict[tuple[str, str], Role] = {}
+    for interface, address in inside.items():
+        roles["container", interface] = "container on overlay" if address == own else "container on gateway bridge"
+    for interface in parse_counters(frames["before overlay"]):
+        if interface.startswith(("vxlan", "vx-")):
+            roles["overlay", interface] = "overlay"
+    roles["node", GATEWAY_BRIDGE] = "gateway bridge"
+    roles["node", underlay] = "cluster network"
+    return roles
+
+
+def _verdicts(
+    rows: Sequence[Traffic], frames: Mapping[str, str], route: str, node: str, packets: int
+) -> tuple[Check, ...]:
+    def moved(direction: Direction, role: Role) -> int:
+        return sum(row.moved for row in rows if row.traffic == direction and row.role == role)
+
+    checks = []
+    expected: tuple[tuple[Direction, Role, Role], ...] = (
+        ("east-west", "overlay", "gateway bridge"),
+        ("north-south", "gateway bridge", "overlay"),
+    )
+    for direction, busy, idle in expected:
+        answered = sum(time is not None for time in parse_ping(frames[f"{direction} ping"], packets)[0])
+        # every answered ping is at least one packet each way; a few strangers (ARP, other containers) may pass too
+        carried, bystander = moved(direction, busy), moved(direction, idle)
+        holds = answered > 0 and carried >= answered and bystander < answered
+        checks.append(
+            Check(
+                check=f"{direction} traffic is carried by the {busy}",
+                node=node,
+                verdict=Verdict.PASS if holds else Verdict.FAIL,
+                expected=f"{packets} pings move the {busy}, not the {idle}",
+                found=f"{answered} answered; {busy} +{carried} packets, {idle} +{bystander}",
+                remedy="" if holds else "repeat it on a quiet cluster; if no ping was answered, see 05_ping_tests",
+            )
+        )
+    gateway = [row.interface for row in rows if row.role == "container on gateway bridge"]
+    leads = any(f"dev {interface}" in route for interface in gateway)
+    checks.append(
+        Check(
+            check="the default route leads to docker_gwbridge",
+            node=node,
+            verdict=Verdict.PASS if leads else Verdict.FAIL,
+            expected=f"default via {GATEWAY_BRIDGE}'s address",
+            found=route or "no default route",
+            remedy="" if leads else "an internal network has no way out; that is what --internal is for",
+        )
+    )
+    return tuple(checks)

@@ -1,0 +1,47 @@
+# Counts packets on every interface that could carry a container's traffic, before and after each kind of traffic.
+#
+# usage (as root): sh -s PID NETWORK_ID PEER OUTSIDE PACKETS
+#
+# Prints /proc/net/dev three times (before, after pinging PEER, after pinging OUTSIDE), framed by lines
+# "#>> WHEN PLACE" and "#<<"; PLACE is node, overlay (the overlay's hidden namespace) or container.
+# Then the container's addresses and routes, and the output of both pings, framed alike.
+pid=$1
+network=$(printf '%.10s' "$2")
+peer=$3
+outside=$4
+packets=$5
+export LC_ALL=C
+
+hidden=
+for file in /var/run/docker/netns/[0-9]*-"$network"; do hidden=$file; done
+
+frame() {
+    echo "#>> $1 $2"
+    shift 2
+    "$@" 2>&1
+    echo "#<<"
+}
+
+in_container() { nsenter "--net=/proc/$pid/ns/net" "$@" </dev/null; }
+
+count() {
+    frame "$1" node cat /proc/net/dev
+    frame "$1" overlay nsenter "--net=$hidden" cat /proc/self/net/dev
+    frame "$1" container in_container cat /proc/self/net/dev
+}
+
+# an old busybox has no -i and sends one a second
+pace="-i 0.05"
+# shellcheck disable=SC2086 # two words
+in_container ping $pace -c 1 -W 1 127.0.0.1 >/dev/null 2>&1 || pace=
+
+# shellcheck disable=SC2086 # none or two words
+send() { in_container ping $pace -c "$packets" -W 1 "$1"; }
+
+frame facts addresses in_container ip -o -4 addr show
+frame facts routes in_container ip route show
+count before
+frame east-west ping send "$peer"
+count between
+frame north-south ping send "$outside"
+count after
