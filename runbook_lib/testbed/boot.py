@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -36,23 +38,39 @@ def boot(current: State, order: Sequence[NodeLayout], report: Report, after: Aft
     """
     layout, rootfs = current.layout, Path(current.rootfs)
     leases = dhcp.parse_leases(layout.dhcp_log.read_text(errors="replace"))
+    abandoned = threading.Event()
+    finish = functools.partial(_finish, layout, report=report, after=after, abandoned=abandoned)
     with ThreadPoolExecutor(max_workers=len(order)) as pool:
         waiting: list[Future[None]] = []
-        for node in order:
-            running = nodes.supervisor(node)
-            process = running or nodes.start(layout, node, rootfs)
-            what = "boot" if running is None else "check"
-            waiting.append(pool.submit(_finish, layout, node, process, report, what, after))
-            if running is None and node.cluster_mac not in leases:
-                # Its own ladder reports the failure; the other nodes go on.
-                with contextlib.suppress(TestbedError):
-                    readiness.climb(layout, node, process, upto="address", timeout=_ORDER_TIMEOUT)
-        raise_together([future.exception() for future in waiting])
+        try:
+            for node in order:
+                running = nodes.supervisor(node)
+                process = running or nodes.start(layout, node, rootfs)
+                waiting.append(pool.submit(finish, node, process, "boot" if running is None else "check"))
+                if running is None and node.cluster_mac not in leases:
+                    # Its own ladder reports the failure; the other nodes go on.
+                    with contextlib.suppress(TestbedError):
+                        readiness.climb(layout, node, process, upto="address", timeout=_ORDER_TIMEOUT)
+            errors = [future.exception() for future in waiting]
+        except BaseException:
+            # Ctrl-C, or a node that could not be started at all: leaving the pool waits for its threads.
+            abandoned.set()
+            raise
+    raise_together(errors)
 
 
-def _finish(layout: Layout, node: NodeLayout, process: Process, report: Report, what: str, after: After | None) -> None:
+def _finish(
+    layout: Layout,
+    node: NodeLayout,
+    process: Process,
+    what: str,
+    *,
+    report: Report,
+    after: After | None,
+    abandoned: threading.Event,
+) -> None:
     with step(report, what, node.name) as now:
-        readiness.climb(layout, node, process)
+        readiness.climb(layout, node, process, abandoned=abandoned)
         now.detail = ", ".join(nodes.cluster_addresses(layout, node))
     if after is not None:
         after(node)

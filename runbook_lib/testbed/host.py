@@ -14,6 +14,7 @@ from pathlib import Path
 from runbook_lib.errors import TestbedError
 
 _TAIL_LINES = 15
+_GIVE_UP_SECONDS = 10.0
 
 
 def run(
@@ -32,26 +33,44 @@ def run(
     """
     command = shlex.join(argv)
     try:
-        done = subprocess.run(
+        # A process group of its own, so that a program that is given up takes its helpers with it.
+        child = subprocess.Popen(
             argv,
-            input=stdin,
-            capture_output=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            timeout=timeout,
             env={**os.environ, **(environment or {})},
-            check=False,
+            process_group=0,
         )
     except FileNotFoundError as error:
         raise TestbedError(f"'{argv[0]}' is not installed, so this could not run: {command}") from error
-    except subprocess.TimeoutExpired as error:
-        raise TestbedError(f"the command did not end within {timeout:.0f} s: {command}") from error
+    with child:
+        try:
+            stdout, stderr = child.communicate(stdin, timeout=timeout)
+        except subprocess.TimeoutExpired as error:
+            _end_group(child)
+            raise TestbedError(f"the command did not end within {timeout:.0f} s: {command}") from error
+        except BaseException:
+            _end_group(child)
+            raise
+    done = subprocess.CompletedProcess(argv, child.returncode, stdout, stderr)
     if check and done.returncode != 0:
         raise TestbedError(
             f"the command failed with exit status {done.returncode}: {command}",
             log_tail=tail(done.stderr or done.stdout),
         )
     return done
+
+
+def _end_group(child: subprocess.Popen[str]) -> None:
+    """End a program and its helpers: politely, and after a while by force."""
+    os.killpg(child.pid, signal.SIGTERM)
+    try:
+        child.wait(_GIVE_UP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def ip_batch(lines: Sequence[str], *, namespace: str | None = None) -> None:

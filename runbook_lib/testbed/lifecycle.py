@@ -170,7 +170,8 @@ def _stop(wanted: Sequence[NodeLayout], report: Report, *, hard: bool) -> None:
 
 def _ensure_switch(current: State) -> State:
     if not network.switch_is_up(current.layout):
-        # What is left of it after a crash would be in the way.
+        # What is left of it after a crash would be in the way, and a node without a switch is of no use.
+        nodes.kill(current.layout.nodes)
         network.remove_switch(current.layout)
         network.create_switch(current.layout)
     return _with_dhcp(current)

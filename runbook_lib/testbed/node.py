@@ -7,7 +7,7 @@ import os
 import shlex
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from runbook_lib.errors import TestbedError
@@ -20,6 +20,7 @@ from runbook_lib.testbed.rootfs import FILES
 # dockerd itself waits 15 s for containers that ignore SIGTERM.
 STOP_TIMEOUT = 60.0
 _KILL_TIMEOUT = 15.0
+_PROPAGATE = Path("/run/systemd/nspawn/propagate")
 _SYSTEMD = Path("/run/systemd/system")
 ETCD_CLIENT_PORT = 2379
 
@@ -65,9 +66,13 @@ SERVERCERT=/var/lib/boot2docker/server.pem
 def start(layout: Layout, node: NodeLayout, rootfs: Path) -> Process:
     """Start the node's supervisor, which wires the node and boots it.
 
+    A node that lost its supervisor is ended first: two must never write to one disk.
+
     Raises:
         TestbedError: the supervisor could not be started.
     """
+    if container(node) is not None:
+        kill([node])
     values = {
         "NODE": node.name,
         "MACHINE": node.machine,
@@ -152,13 +157,12 @@ def stop(nodes: Sequence[NodeLayout]) -> None:
     Raises:
         TestbedError: naming the nodes that did not go down in time.
     """
-    waiting = []
+    processes = {node.name: _processes(node) for node in nodes}
     for node in nodes:
         process = container(node)
         if process is not None:
             process.send(signal.SIGTERM)
-        waiting.append((node, supervisor(node)))
-    _wait_off(waiting, STOP_TIMEOUT)
+    _wait_off(nodes, processes, STOP_TIMEOUT)
 
 
 def kill(nodes: Sequence[NodeLayout]) -> None:
@@ -167,21 +171,24 @@ def kill(nodes: Sequence[NodeLayout]) -> None:
     Raises:
         TestbedError: naming the nodes that are still there.
     """
-    waiting = []
+    processes = {node.name: _processes(node) for node in nodes}
     for node in nodes:
         process = init(node) or container(node)
         if process is not None:
             process.send(signal.SIGKILL)
-        waiting.append((node, supervisor(node)))
-    _wait_off(waiting, _KILL_TIMEOUT)
+    _wait_off(nodes, processes, _KILL_TIMEOUT)
 
 
-def _wait_off(waiting: Sequence[tuple[NodeLayout, Process | None]], timeout: float) -> None:
+def _processes(node: NodeLayout) -> list[Process]:
+    return [process for process in (container(node), supervisor(node)) if process is not None]
+
+
+def _wait_off(nodes: Sequence[NodeLayout], processes: Mapping[str, Sequence[Process]], timeout: float) -> None:
     deadline = time.monotonic() + timeout
     left = [
         node
-        for node, process in waiting
-        if process is not None and not process.wait(max(0.0, deadline - time.monotonic()))
+        for node in nodes
+        if not all(process.wait(max(0.0, deadline - time.monotonic())) for process in processes[node.name])
     ]
     if left:
         names = " ".join(node.name for node in left)
@@ -193,13 +200,15 @@ def _wait_off(waiting: Sequence[tuple[NodeLayout, Process | None]], timeout: flo
         )
 
 
-def remove_cgroups(node: NodeLayout) -> None:
-    """Remove the node's own cgroups, which are empty when it is off."""
+def remove_traces(node: NodeLayout) -> None:
+    """Remove what a node that is off leaves outside its folder: its cgroups, and nspawn's folder for its mounts."""
+    if (folder := _PROPAGATE / node.machine).is_dir():
+        folder.rmdir()
     try:
         groups = [Path(line) for line in (node.folder / "cgroups").read_text().splitlines()]
     except FileNotFoundError:
         return
     for group in groups:
         if group.name == node.cgroup and group.is_dir():
-            for folder, _folders, _files in os.walk(group, topdown=False):
-                Path(folder).rmdir()
+            for path, _folders, _files in os.walk(group, topdown=False):
+                Path(path).rmdir()

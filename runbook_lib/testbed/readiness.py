@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from runbook_lib.testbed.layout import ENGINE_PORT, Layout, NodeLayout
 TIMEOUT = 120.0
 _POLL = 0.02
 _PROBE_TIMEOUT = 2.0
+_NEVER = threading.Event()
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,19 @@ def ladder(layout: Layout, node: NodeLayout) -> tuple[Rung, ...]:
 
 
 def climb(
-    layout: Layout, node: NodeLayout, supervisor: Process, *, upto: str = "boot finished", timeout: float = TIMEOUT
+    layout: Layout,
+    node: NodeLayout,
+    supervisor: Process,
+    *,
+    upto: str = "boot finished",
+    timeout: float = TIMEOUT,
+    abandoned: threading.Event | None = None,
 ) -> None:
     """Wait until a node stands on the last rung, or on the one named ``upto``.
 
     Raises:
-        TestbedError: the node ended, or a rung was not reached within ``timeout`` seconds of the
-            beginning; ``rung`` names it and ``log_tail`` has the end of the log that belongs to it.
+        TestbedError: the node ended, the wait was ``abandoned``, or a rung was not reached within
+            ``timeout`` seconds of the beginning; ``rung`` names it, ``log_tail`` is the end of its log.
     """
     begun = time.monotonic()
     for rung in ladder(layout, node):
@@ -60,17 +68,20 @@ def climb(
                 raise _failure(node, rung, f"the node ended {waited:.1f} s after its start", node.console_log)
             if waited > timeout:
                 raise _failure(node, rung, f"not reached {waited:.0f} s after the node's start", rung.log)
-            time.sleep(_POLL)
+            if (abandoned or _NEVER).wait(_POLL):
+                raise _failure(node, rung, f"given up {waited:.1f} s after its start", rung.log)
         if rung.name == upto:
             return
 
 
 def _failure(node: NodeLayout, rung: Rung, what: str, log: Path) -> TestbedError:
+    cut = any((node.folder / f"cut.{kind}").exists() for kind in ("cluster", "management"))
     return TestbedError(
         f"rung '{rung.name}': {what}; the end of {log}:",
         place=node.name,
         rung=rung.name,
         log_tail=host.tail_of(log),
+        remedy=f"a cable of it is pulled: ./runbook testbed restore {node.name}" if cut else "",
     )
 
 

@@ -53,7 +53,7 @@ def remove(layout: Layout, report: Report) -> None:
         network.remove_switch(layout)
     with step(report, "remove the disks, keys and records"):
         for node in layout.nodes:
-            nodes.remove_cgroups(node)
+            nodes.remove_traces(node)
         left = list(_processes(layout))
         if not left:
             refuse_mounts(layout.folder)
