@@ -7,16 +7,24 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from runbook_lib.model.names import Address, HostName, InterfaceName, Subnet
+from runbook_lib.model.names import (
+    Address,
+    HostName,
+    InterfaceName,
+    ReachableAt,
+    Subnet,
+    UserName,
+    parse_address,
+)
+from runbook_lib.model.numbers import Port, WholeNumber
+
+FilePath = Annotated[str, Field(min_length=1)]
 
 
 class Model(BaseModel):
     """Base of everything read from a file: frozen, and unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class AddressRange(Model):
@@ -31,7 +39,7 @@ class AddressRange(Model):
         first, dash, last = text.partition("-")
         if not dash:
             raise ValueError(f"{text!r} is not a range such as 192.168.99.100-192.168.99.254")
-        parsed = cls(first=first.strip(), last=last.strip())
+        parsed = cls(first=parse_address(first.strip()), last=parse_address(last.strip()))
         if ipaddress.IPv4Address(parsed.first) > ipaddress.IPv4Address(parsed.last):
             raise ValueError(f"{text!r} ends before it begins")
         return parsed
@@ -72,22 +80,22 @@ class ClusterNetwork(Model):
 class SshAccess(Model):
     """How to reach a node over SSH; the key is named, never contained."""
 
-    host: str
+    host: ReachableAt
     port: Port = 22
-    user: str = "docker"
-    key_file: str
-    known_hosts: str
+    user: UserName = "docker"
+    key_file: FilePath
+    known_hosts: FilePath
 
 
 class DockerAccess(Model):
     """How to reach a node's engine: over TLS with a client certificate, or over the SSH connection."""
 
     via: Literal["tls", "ssh"] = "ssh"
-    host: str | None = None
+    host: ReachableAt | None = None
     port: Port = 2376
-    ca: str | None = None
-    cert: str | None = None
-    key: str | None = None
+    ca: FilePath | None = None
+    cert: FilePath | None = None
+    key: FilePath | None = None
 
     @model_validator(mode="after")
     def _tls_is_complete(self) -> Self:
@@ -106,10 +114,16 @@ class NodeSpec(Model):
     docker: DockerAccess = DockerAccess()
 
 
+def _version(value: int) -> int:
+    if value != 1:
+        raise ValueError(f"version {value} of the inventory's format is not known here, only 1 is")
+    return value
+
+
 class Inventory(Model):
     """A cluster's nodes and network."""
 
-    version: Literal[1] = 1
+    version: Annotated[WholeNumber, AfterValidator(_version)] = 1
     name: HostName | None = None
     network: ClusterNetwork
     nodes: tuple[NodeSpec, ...] = Field(min_length=1)

@@ -1,21 +1,26 @@
-"""Reads and validates parameters and inventories, and reports every fault at once with its place."""
+"""Validates parameters and the inventory that they lead to, and reports every fault at once with its place."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
 from runbook_lib.errors import Fault, InputError, ParameterError
+from runbook_lib.model.complaints import explain
+from runbook_lib.model.documents import Document, KeyPath, anchored, override, read_document
 from runbook_lib.model.inventory import Inventory, Model
-from runbook_lib.model.keyfiles import check_key_file
+from runbook_lib.model.keyfiles import check_file, check_key_files
 from runbook_lib.model.locations import testbed_inventory
+from runbook_lib.model.names import is_host_name
 from runbook_lib.model.parameters import Parameters
+
+__all__ = ["Document", "Run", "anchored", "load_parameters", "load_run", "override", "read_document"]
 
 M = TypeVar("M", bound=Model)
 
@@ -29,80 +34,30 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Document:
-    """A YAML file as data, and the line at which each key path stands."""
+class _Source:
+    """A document with an inventory in it, at ``base``."""
 
-    data: dict[str, Any]
-    lines: Mapping[tuple[str | int, ...], int]
-    source: str
-    overridden: frozenset[str] = frozenset()
+    document: Document
+    base: KeyPath = ()
 
-    def place(self, path: Sequence[str | int]) -> str:
-        """``file:line: key.path`` of a path, or of its nearest parent that the file has; ``-p key`` if overridden."""
-        key = ".".join(str(part) for part in path) or "(top level)"
-        for length in range(len(path), 0, -1):
-            option = ".".join(str(part) for part in path[:length])
-            if option in self.overridden:
-                return f"-p {option}" if option == key else f"-p {option}: {key}"
-        for length in range(len(path), -1, -1):
-            line = self.lines.get(tuple(path[:length]))
-            if line is not None:
-                return f"{self.source}:{line}: {key}"
-        return f"{self.source}: {key}"
+    def place(self, *path: str | int) -> str:
+        return self.document.place([*self.base, *path])
 
 
-def read_document(path: Path) -> Document:
-    """Read a YAML file that holds a mapping.
+@dataclass
+class _Findings:
+    faults: list[Fault] = field(default_factory=list)
+    # A single error that says more than a fault could; raised alone when nothing else is wrong.
+    error: InputError | None = None
 
-    Raises:
-        InputError: no such file, a directory, not YAML (with line and column), or not a mapping.
-    """
-    remedy = "name a YAML file with the keys of params/testbed.yaml"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise InputError("there is no such file", place=str(path), remedy=remedy) from error
-    except IsADirectoryError as error:
-        raise InputError("this is a folder, not a parameter file", place=str(path), remedy=remedy) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the file cannot be read ({error})", place=str(path), remedy=remedy) from error
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        problem = getattr(error, "problem", None) or str(error)
-        raise InputError(f"not valid YAML: {problem}", place=where, remedy="mend the YAML at that place") from error
-    if data is None:
-        data = {}
-    if not isinstance(data, dict):
-        raise InputError("the file must hold keys and values", place=f"{path}:1", remedy=remedy)
-    return Document(data, dict(_lines(root, ())) if root is not None else {}, str(path))
-
-
-def _lines(node: yaml.Node, path: tuple[str | int, ...]) -> Iterable[tuple[tuple[str | int, ...], int]]:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            yield (*path, str(key.value)), key.start_mark.line + 1
-            yield from _lines(value, (*path, str(key.value)))
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            yield (*path, index), value.start_mark.line + 1
-            yield from _lines(value, (*path, index))
-
-
-def override(data: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of the data in which each override, its key dotted (``overlay.name``), replaces one value."""
-    result = dict(data)
-    for key, value in overrides.items():
-        head, _, rest = key.partition(".")
-        if rest:
-            inner = result.get(head)
-            result[head] = override(inner if isinstance(inner, Mapping) else {}, {rest: value})
-        else:
-            result[head] = value
-    return result
+    def raise_all(self, source: str) -> None:
+        if self.error is not None and not self.faults:
+            raise self.error
+        if self.error is not None:
+            remedy = f" ({self.error.remedy})" if self.error.remedy else ""
+            self.faults.append(Fault(self.error.place, f"{self.error.message}{remedy}"))
+        if self.faults:
+            raise ParameterError(self.faults, place=source)
 
 
 def load_parameters(source: Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Parameters:
@@ -113,122 +68,199 @@ def load_parameters(source: Path | Mapping[str, Any], overrides: Mapping[str, An
         InputError: a file that cannot be read at all.
     """
     document = _document(source, overrides)
-    faults: list[Fault] = []
-    parameters = _validate(Parameters, document, faults)
-    if parameters is None:
-        raise ParameterError(faults, place=document.source)
+    found = _Findings()
+    parameters = _validate(Parameters, document, found)
+    if parameters is not None:
+        found.faults += _container_faults(parameters, None, document)
+    found.raise_all(document.source)
+    assert parameters is not None  # else there would be a fault
     return parameters
-
-
-def _document(source: Path | Mapping[str, Any], overrides: Mapping[str, Any] | None) -> Document:
-    document = read_document(source) if isinstance(source, Path) else Document(dict(source), {}, "parameters")
-    data = override(document.data, overrides or {})
-    return Document(data, document.lines, document.source, frozenset(overrides or ()))
 
 
 def load_run(source: Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Run:
     """Validate a parameter file (or a mapping) and the inventory that it leads to.
 
+    Args:
+        source: the file, or the parameters themselves. Relative paths in a file are relative to its folder.
+        overrides: values that replace those of the file, by dotted key (``overlay.name``, ``containers.0.node``).
+
     Raises:
         ParameterError: with every fault of parameters and inventory, each with its place.
         InputError: a file that cannot be read at all, or a testbed that is not up.
-        KeyFileError: a private key that is missing, or that others may read.
+        KeyFileError: private keys that are missing, or that others may read.
     """
     document = _document(source, overrides)
-    faults: list[Fault] = []
-    parameters = _validate(Parameters, document, faults)
-    inventory, inventory_document = _inventory(parameters, document, faults)
+    found = _Findings()
+    parameters = _validate(Parameters, document, found)
+    inventory, origin = _inventory(parameters, document, found)
     if inventory is not None:
-        base: tuple[str, ...] = ("inventory",) if inventory_document is document else ()
-        faults += _inventory_faults(inventory, inventory_document, base)
+        found.faults += _inventory_faults(inventory, origin)
         if parameters is not None:
-            faults += _placement_faults(parameters, inventory, document)
-    if faults or parameters is None or inventory is None:
-        raise ParameterError(faults, place=document.source)
-    for node in inventory.nodes:
-        check_key_file(node.ssh.key_file, f"{inventory_document.source}: ssh.key_file of {node.name}")
-        if node.docker.key is not None:
-            check_key_file(node.docker.key, f"{inventory_document.source}: docker.key of {node.name}")
+            found.faults += _overlay_faults(parameters, inventory, document)
+    if parameters is not None:
+        found.faults += _container_faults(parameters, inventory, document)
+    found.raise_all(document.source)
+    assert parameters is not None  # else there would be a fault
+    assert inventory is not None
+    _check_files(inventory, origin)
     return Run(parameters, inventory)
 
 
-def _validate(model: type[M], document: Document, faults: list[Fault]) -> M | None:
+def _document(source: Path | Mapping[str, Any], overrides: Mapping[str, Any] | None) -> Document:
+    document = read_document(source) if isinstance(source, Path) else Document(dict(source), {}, "parameters")
+    data = override(document.data, overrides or {})
+    folder = source.parent if isinstance(source, Path) else Path()
+    return replace(document, data=anchored(data, folder), overridden=frozenset(overrides or ()))
+
+
+def _validate(model: type[M], document: Document, found: _Findings) -> M | None:
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
         for item in error.errors():
-            path = [part for part in item["loc"] if part not in ("str", "Inventory")]
-            if item["loc"][:2] == ("inventory", "str") and isinstance(document.data.get("inventory"), Mapping):
-                continue  # the union's other branch: the user gave nodes, not a reference
-            if item["loc"][:2] == ("inventory", "Inventory") and isinstance(document.data.get("inventory"), str):
+            if item["loc"][:1] == ("inventory",) and _other_branch(item["loc"], document.data.get("inventory")):
                 continue
-            faults.append(Fault(document.place(path), _plain(item, model)))
+            path = [part for part in item["loc"] if part not in ("str", "Inventory", "[key]")]
+            found.faults.append(Fault(document.place(path), explain(item, model)))
         return None
 
 
-def _plain(item: Any, model: type[Model]) -> str:
-    if item["type"] == "extra_forbidden":
-        hint = f" (known: {', '.join(model.model_fields)})" if len(item["loc"]) == 1 else ""
-        return f"unknown parameter{hint}"
-    message = str(item["msg"]).removeprefix("Value error, ")
-    return message[:1].lower() + message[1:]
+def _other_branch(loc: KeyPath, given: Any) -> bool:
+    """True for the complaints of the form of inventory (reference or nodes) that the user did not choose."""
+    return loc[1:2] == (("str",) if isinstance(given, Mapping) else ("Inventory",))
 
 
-def _inventory(
-    parameters: Parameters | None, document: Document, faults: list[Fault]
-) -> tuple[Inventory | None, Document]:
+def _inventory(parameters: Parameters | None, document: Document, found: _Findings) -> tuple[Inventory | None, _Source]:
+    """The inventory and where it stands; ``None`` when it has faults, which are found then."""
+    own = _Source(document, ("inventory",))
     reference = document.data.get("inventory", Parameters.model_fields["inventory"].default)
+    if isinstance(reference, Inventory):
+        return reference, own
     if not isinstance(reference, str):
-        if parameters is None or isinstance(parameters.inventory, str):
-            return None, document
-        return parameters.inventory, document
-    if reference.startswith("testbed:"):
-        name = reference.removeprefix("testbed:")
-        path = testbed_inventory(name)
-        if not path.is_file():
-            option = "" if name == "runbook" else f" --name {name}"
-            raise InputError(
-                f"the testbed '{name}' is not up",
-                place=document.place(["inventory"]),
-                remedy=f"bring it up: ./runbook testbed up{option}",
-            )
-    else:
+        inline = parameters.inventory if parameters is not None else None
+        if inline is None and isinstance(reference, Mapping):
+            # Other parameters are at fault; the inventory is still checked, so that all is said at once.
+            try:
+                inline = Inventory.model_validate(reference)
+            except ValidationError:
+                return None, own
+        return (inline if isinstance(inline, Inventory) else None), own
+    try:
+        path = _inventory_path(reference, own)
+        read = read_document(path)
+    except InputError as error:
+        found.error = error
+        return None, own
+    inventory_document = replace(read, data=anchored(read.data, path.parent))
+    return _validate(Inventory, inventory_document, found), _Source(inventory_document)
+
+
+def _inventory_path(reference: str, source: _Source) -> Path:
+    if not reference.startswith("testbed:"):
         path = Path(reference)
-        if not path.is_absolute() and document.source != "parameters":
-            path = Path(document.source).parent / path
-    inventory_document = read_document(path)
-    return _validate(Inventory, inventory_document, faults), inventory_document
+        if not path.exists():
+            raise InputError(
+                f"there is no inventory file {path}",
+                place=source.place(),
+                remedy="name an inventory file, or testbed:NAME",
+            )
+        return path
+    name = reference.removeprefix("testbed:")
+    if not is_host_name(name):
+        raise InputError(
+            f"{name!r} is no name of a testbed: lower-case letters, digits and inner '-' only",
+            place=source.place(),
+            remedy="write testbed:NAME, such as testbed:runbook",
+        )
+    path = testbed_inventory(name)
+    if not path.is_file():
+        option = "" if name == "runbook" else f" --name {name}"
+        raise InputError(
+            f"the testbed '{name}' is not up",
+            place=source.place(),
+            remedy=f"bring it up: ./runbook testbed up{option}",
+        )
+    return path
 
 
-def _inventory_faults(inventory: Inventory, document: Document, base: tuple[str, ...]) -> Iterable[Fault]:
-    network, names, addresses = inventory.network.prefix, dict[str, int](), dict[str, str]()
+def _inventory_faults(inventory: Inventory, source: _Source) -> Iterator[Fault]:
+    network = inventory.network
+    if network.gateway is not None and ipaddress.IPv4Address(network.gateway) not in network.prefix:
+        yield Fault(source.place("network", "gateway"), f"{network.gateway} is outside the subnet {network.prefix}")
+    pool = network.pool
+    if pool is not None and not all(ipaddress.IPv4Address(end) in network.prefix for end in (pool.first, pool.last)):
+        yield Fault(source.place("network", "dhcp_pool"), f"{pool} is outside the subnet {network.prefix}")
+    names, owners = set[str](), dict[str, str]()
     for index, node in enumerate(inventory.nodes):
-        place = document.place([*base, "nodes", index, "cluster_address"])
         if node.name in names:
-            yield Fault(document.place([*base, "nodes", index, "name"]), f"the name {node.name!r} is used twice")
-        names[node.name] = index
-        address = node.cluster_address
-        if address in addresses:
-            yield Fault(place, f"{node.name} and {addresses[address]} have the same address {address}")
-        addresses[address] = node.name
-        parsed = ipaddress.IPv4Address(address)
-        if parsed not in network:
-            yield Fault(place, f"{address} of {node.name} is outside the subnet {network}")
-        elif parsed in (network.network_address, network.broadcast_address):
-            yield Fault(place, f"{address} of {node.name} is the network or broadcast address of {network}")
-        if address == inventory.network.gateway:
-            yield Fault(place, f"{address} of {node.name} is the gateway's address")
+            yield Fault(source.place("nodes", index, "name"), f"the name {node.name!r} is used twice")
+        names.add(node.name)
+        address, place = node.cluster_address, source.place("nodes", index, "cluster_address")
+        if address in owners:
+            yield Fault(place, f"{node.name} and {owners[address]} have the same address {address}")
+        owners.setdefault(address, node.name)
+        wrong = _address_fault(address, inventory)
+        if wrong:
+            yield Fault(place, f"{address} of {node.name} is {wrong}")
 
 
-def _placement_faults(parameters: Parameters, inventory: Inventory, document: Document) -> Iterable[Fault]:
+def _address_fault(address: str, inventory: Inventory) -> str:
+    """Why a node cannot have the address; empty when it can."""
+    network, parsed = inventory.network.prefix, ipaddress.IPv4Address(address)
+    if parsed not in network:
+        return f"outside the subnet {network}"
+    if network.prefixlen < 31 and parsed == network.network_address:
+        return f"the network's own address in {network}"
+    if network.prefixlen < 31 and parsed == network.broadcast_address:
+        return f"the broadcast address of {network}"
+    return "the gateway's address" if address == inventory.network.gateway else ""
+
+
+def _overlay_faults(parameters: Parameters, inventory: Inventory, document: Document) -> Iterator[Fault]:
+    subnet, underlay = parameters.overlay.subnet, inventory.network.prefix
+    if subnet is not None and ipaddress.IPv4Network(subnet).overlaps(underlay):
+        yield Fault(
+            document.place(["overlay", "subnet"]), f"{subnet} overlaps {underlay}, the network between the nodes"
+        )
+
+
+def _container_faults(parameters: Parameters, inventory: Inventory | None, document: Document) -> Iterator[Fault]:
+    for name in _repeated(parameters.etcd.members):
+        yield Fault(document.place(["etcd", "members"]), f"the name {name!r} is used twice")
     seen: set[str] = set()
     for index, container in enumerate(parameters.containers):
-        if container.node is not None and container.node not in inventory.names:
-            known = ", ".join(inventory.names)
+        place = document.place(["containers", index, "name"])
+        if container.name in seen:
+            yield Fault(place, f"the name {container.name!r} is used twice")
+        seen.add(container.name)
+        if container.name in parameters.etcd.members:
+            yield Fault(place, f"{container.name!r} is the name of an etcd member")
+        if inventory is not None and container.node is not None and container.node not in inventory.names:
             yield Fault(
                 document.place(["containers", index, "node"]),
-                f"{container.name} is placed on {container.node!r}, which is no node of the inventory ({known})",
+                f"{container.name} is placed on {container.node!r}, which is no node of the inventory "
+                f"({', '.join(inventory.names)})",
             )
-        if container.name in seen:
-            yield Fault(document.place(["containers", index, "name"]), f"the name {container.name!r} is used twice")
-        seen.add(container.name)
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def _check_files(inventory: Inventory, source: _Source) -> None:
+    keys, others = list[tuple[str, str]](), dict[tuple[str, str], str]()
+    for index, node in enumerate(inventory.nodes):
+        ssh, docker = node.ssh, node.docker
+        keys.append((ssh.key_file, source.place("nodes", index, "ssh", "key_file")))
+        if docker.key is not None:
+            keys.append((docker.key, source.place("nodes", index, "docker", "key")))
+        for section, name, path, what in (
+            ("ssh", "known_hosts", ssh.known_hosts, "known_hosts file"),
+            ("docker", "ca", docker.ca, "certificate authority"),
+            ("docker", "cert", docker.cert, "client certificate"),
+        ):
+            if path is not None:
+                others.setdefault((path, what), source.place("nodes", index, section, name))
+    check_key_files(keys)
+    for (path, what), place in others.items():
+        check_file(path, what, place)

@@ -11,7 +11,11 @@ from pydantic import AfterValidator
 _OBJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _IMAGE = re.compile(r"[a-z0-9][a-zA-Z0-9_./:@-]{0,254}")
-_INTERFACE = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
+_INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
+_REACHABLE_AT = re.compile(r"[A-Za-z0-9_:]([A-Za-z0-9_.:-]{0,251}[A-Za-z0-9_:])?")
+_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
+# Docker makes or reserves these; a user's overlay cannot be called so.
+_RESERVED_NETWORKS = ("bridge", "default", "docker_gwbridge", "host", "ingress", "none")
 
 
 def _object_name(value: str) -> str:
@@ -22,8 +26,19 @@ def _object_name(value: str) -> str:
     return value
 
 
+def _network_name(value: str) -> str:
+    if value in _RESERVED_NETWORKS:
+        raise ValueError(f"{value!r} is a network of Docker's own: choose another name")
+    return _object_name(value)
+
+
+def is_host_name(value: str) -> bool:
+    """True for a name that can be one label of DNS."""
+    return _HOST_NAME.fullmatch(value) is not None
+
+
 def _host_name(value: str) -> str:
-    if not _HOST_NAME.fullmatch(value):
+    if not is_host_name(value):
         raise ValueError(f"{value!r} is not a host name: lower-case letters, digits and inner '-' only")
     return value
 
@@ -40,7 +55,20 @@ def _interface(value: str) -> str:
     return value
 
 
-def _address(value: str) -> str:
+def _reachable_at(value: str) -> str:
+    if not _REACHABLE_AT.fullmatch(value):
+        raise ValueError(f"{value!r} is neither an address nor a host name")
+    return value
+
+
+def _user(value: str) -> str:
+    if not _USER.fullmatch(value):
+        raise ValueError(f"{value!r} is not a user name: a letter, then letters, digits, '_', '.' or '-'")
+    return value
+
+
+def parse_address(value: str) -> str:
+    """The IPv4 address, in its usual form. Raises ``ValueError``."""
     try:
         return str(ipaddress.IPv4Address(value))
     except ValueError as error:
@@ -49,14 +77,20 @@ def _address(value: str) -> str:
 
 def _subnet(value: str) -> str:
     try:
+        if "/" not in value:
+            raise ValueError(value)  # it would be taken for a subnet of one address
         return str(ipaddress.IPv4Network(value))
     except ValueError as error:
-        raise ValueError(f"{value!r} is not an IPv4 subnet such as 192.168.99.0/24 ({error})") from error
+        why = ": it has host bits set" if "host bits" in str(error) else ""
+        raise ValueError(f"{value!r} is not an IPv4 subnet such as 192.168.99.0/24{why}") from error
 
 
 ObjectName = Annotated[str, AfterValidator(_object_name)]
+NetworkName = Annotated[str, AfterValidator(_network_name)]
 HostName = Annotated[str, AfterValidator(_host_name)]
 ImageReference = Annotated[str, AfterValidator(_image)]
 InterfaceName = Annotated[str, AfterValidator(_interface)]
-Address = Annotated[str, AfterValidator(_address)]
+Address = Annotated[str, AfterValidator(parse_address)]
 Subnet = Annotated[str, AfterValidator(_subnet)]
+ReachableAt = Annotated[str, AfterValidator(_reachable_at)]
+UserName = Annotated[str, AfterValidator(_user)]

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from runbook_lib.model.inventory import Inventory, Model, Port
-from runbook_lib.model.names import HostName, ImageReference, ObjectName, Subnet
+from runbook_lib.model.inventory import Inventory, Model
+from runbook_lib.model.names import HostName, ImageReference, NetworkName, ObjectName, Subnet
+from runbook_lib.model.numbers import Port, Seconds, WholeNumber
 
-Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+def _option_text(value: Any) -> Any:
+    """Driver options are text to Docker; a YAML file says 1400 and true."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
+DriverOption = Annotated[str, BeforeValidator(_option_text)]
 
 
 class Addresses(Model):
@@ -23,7 +32,9 @@ class Addresses(Model):
 class Etcd(Model):
     """The cluster store."""
 
-    members: tuple[ObjectName, ...] = Field(("etcd1", "etcd2", "etcd3"), description="names of the etcd containers")
+    members: tuple[ObjectName, ...] = Field(
+        ("etcd1", "etcd2", "etcd3"), min_length=1, description="names of the etcd containers"
+    )
     client_port: Port = 2379
     autostart: Literal["bootlocal", "restart-policy"] = Field(
         "bootlocal",
@@ -34,9 +45,9 @@ class Etcd(Model):
 class Overlay(Model):
     """The overlay network."""
 
-    name: ObjectName = "ovr0"
+    name: NetworkName = "ovr0"
     subnet: Subnet | None = Field("10.0.0.0/24", description="its subnet; null lets Docker choose")
-    options: dict[str, str] = Field(default_factory=dict, description="driver options")
+    options: dict[str, DriverOption] = Field(default_factory=dict, description="driver options")
 
 
 class ContainerSpec(Model):
@@ -50,7 +61,7 @@ class ContainerSpec(Model):
 class Probes(Model):
     """How pings are sent."""
 
-    count: int = Field(3, ge=1, le=1000, description="echo requests a pair")
+    count: WholeNumber = Field(3, ge=1, le=1000, description="echo requests a pair")
     timeout_seconds: Seconds = Field(1.0, description="how long an answer is waited for")
 
 
