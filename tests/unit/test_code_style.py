@@ -11,6 +11,8 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 TOOLS = Path(sys.executable).parent
 LONGEST_MODULE = 400
+# SC2154: what a DHCP client and the testbed hand to a node's scripts is in the environment, which shellcheck cannot see.
+SHELLCHECK = ["shellcheck", "--severity=warning", "--exclude=SC2154"]
 
 
 def shell_scripts() -> list[str]:
@@ -24,7 +26,7 @@ def shell_scripts() -> list[str]:
         pytest.param(["ruff", "check", "--no-cache", "."], id="ruff check"),
         pytest.param(["ruff", "format", "--no-cache", "--check", "."], id="ruff format"),
         pytest.param(["mypy"], id="mypy"),
-        pytest.param(["shellcheck", "--severity=warning", *shell_scripts()], id="shellcheck"),
+        pytest.param([*SHELLCHECK, *shell_scripts()], id="shellcheck"),
     ],
 )
 def test_the_code_passes(command: list[str]) -> None:
