@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import stat
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+
+from runbook_lib.model.locations import STATE_VARIABLE
+from runbook_lib.testbed import node as nodes
+from runbook_lib.testbed.certificates import Authority
+from runbook_lib.testbed.layout import Layout
+
+CAPTURED = Path(__file__).with_name("captured")
+
+
+@pytest.fixture
+def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    monkeypatch.setenv(STATE_VARIABLE, str(tmp_path))
+    return Layout("tests", 4, IPv4Network("192.168.99.0/24"), IPv4Network("10.213.30.0/24"))
+
+
+def test_a_nodes_addresses_are_read_without_entering_it() -> None:
+    found = nodes.parse_local_addresses((CAPTURED / "fib_trie.txt").read_text())
+    assert "192.168.99.104" in found
+    assert "127.0.0.1" in found
+    assert not any(address.endswith((".0", ".255")) and address != "127.0.0.0" for address in found)
+
+
+def test_a_profile_points_the_engines_at_the_first_three_nodes(layout: Layout) -> None:
+    profile = nodes.profile(layout)
+    assert "--cluster-store=etcd://192.168.99.104:2379,192.168.99.105:2379,192.168.99.106:2379\n" in profile
+    assert "--cluster-advertise=eth1:2376\n" in profile
+
+
+def test_a_prepared_disk_has_private_keys_and_a_host_name(layout: Layout) -> None:
+    node = layout.nodes[1]
+    line = nodes.prepare(layout, node, Authority.create("tests"), "ssh-ed25519 AAAA me\n")
+    assert line.startswith("10.213.30.12,192.168.99.105 ssh-ed25519 ")
+    assert (node.disk / "etc" / "hostname").read_text() == "node2\n"
+    for key in ("ssh/ssh_host_ed25519_key", "server-key.pem"):
+        assert stat.S_IMODE((node.disk / key).stat().st_mode) == 0o600
+
+
+def test_a_node_that_was_never_started_is_off(layout: Layout) -> None:
+    node = layout.nodes[0]
+    assert nodes.supervisor(node) is None
+    assert nodes.init(node) is None
+    assert nodes.cluster_addresses(layout, node) == []
+    nodes.stop([node])
+    nodes.kill([node])
