@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from runbook_lib.errors import Fault, InputError, ParameterError
-from runbook_lib.model.loading import load_parameters, load_run, override, read_document
+from runbook_lib.model.loading import anchored, load_parameters, load_run, override, read_document
 from runbook_lib.model.locations import testbed_inventory
 from runbook_lib.model.parameters import Parameters
 
@@ -43,12 +43,8 @@ class Request:
         load_run(self.file, self.overrides)
 
     def injected(self) -> dict[str, Any]:
-        """What a notebook's injected cell gets: what the user gave, and a path that means the same from anywhere."""
-        data = override(read_document(self.file).data, self.overrides)
-        inventory = data.get("inventory")
-        if isinstance(inventory, str) and not inventory.startswith("testbed:"):
-            data["inventory"] = str((self.file.parent / inventory).resolve())
-        return data
+        """What a notebook's injected cell gets: what the user gave, with paths that mean the same from anywhere."""
+        return anchored(override(read_document(self.file).data, self.overrides), self.file.parent)
 
 
 def parse_overrides(pairs: Sequence[tuple[str, str]], *, plan: bool) -> dict[str, Any]:
