@@ -44,11 +44,13 @@ class Document:
             option = ".".join(str(part) for part in path[:length])
             if option in self.overridden:
                 return f"-p {option}" if option == key else f"-p {option}: {key}"
-        for length in range(len(path), -1, -1):
-            line = self.lines.get(tuple(path[:length]))
-            if line is not None:
-                return f"{self.source}:{line}: {key}"
-        return f"{self.source}: {key}"
+        line = self.line(path)
+        return f"{self.source}:{line}: {key}" if line else f"{self.source}: {key}"
+
+    def line(self, path: Sequence[str | int]) -> int:
+        """The line of a path, or of its nearest parent that the file has; 0 when it has none."""
+        parents = (tuple(path[:length]) for length in range(len(path), -1, -1))
+        return next((self.lines[parent] for parent in parents if parent in self.lines), 0)
 
 
 def read_document(path: Path) -> Document:
@@ -60,9 +62,10 @@ def read_document(path: Path) -> Document:
     """
     text = _read_text(path)
     try:
-        root = yaml.compose(text, Loader=_Loader)
+        loader = _Loader(text)
+        root = loader.get_single_node()
         repeated = [] if root is None else list(_repeated_keys(root, str(path)))
-        data = None if root is None or repeated else yaml.load(text, Loader=_Loader)
+        data = None if root is None or repeated else loader.construct_document(root)
     except RecursionError as error:
         raise InputError("the file nests too deep, or into itself", place=str(path), remedy=_REMEDY) from error
     except (yaml.YAMLError, ValueError) as error:
@@ -77,7 +80,7 @@ def read_document(path: Path) -> Document:
     if data is not None and not isinstance(data, dict):
         raise InputError("the file must hold keys and values", place=f"{path}:1", remedy=_REMEDY)
     lines = {} if root is None else dict(_lines(root, ()))
-    return Document({str(key): value for key, value in (data or {}).items()}, lines, str(path))
+    return Document(data or {}, lines, str(path))
 
 
 def _read_text(path: Path) -> str:
@@ -95,9 +98,12 @@ def _read_text(path: Path) -> str:
 
 
 def _repeated_keys(node: yaml.Node, source: str) -> Iterable[Fault]:
+    """A fault for each key that stands twice in its mapping; makes every key the text that it is in the file."""
     if isinstance(node, yaml.MappingNode):
         first: dict[str, int] = {}
         for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                key.tag = "tag:yaml.org,2002:str"  # else 'on' would be the key True
             line = key.start_mark.line + 1
             name = str(key.value)
             if name in first and name != "<<":

@@ -24,6 +24,8 @@ __all__ = ["Document", "Run", "anchored", "load_parameters", "load_run", "overri
 
 M = TypeVar("M", bound=Model)
 
+_NO_INVENTORY = "this must be testbed:NAME, the path of an inventory file, or the nodes themselves"
+
 
 @dataclass(frozen=True)
 class Run:
@@ -117,11 +119,16 @@ def _validate(model: type[M], document: Document, found: _Findings) -> M | None:
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
+        faults = []
         for item in error.errors():
             if item["loc"][:1] == ("inventory",) and _other_branch(item["loc"], document.data.get("inventory")):
                 continue
+            if item["type"] == "too_short" and item["input"]:
+                continue  # pydantic counts only the items without a fault of their own
             path = [part for part in item["loc"] if part not in ("str", "Inventory", "[key]")]
-            found.faults.append(Fault(document.place(path), explain(item, model)))
+            message = _NO_INVENTORY if item["loc"] == ("inventory", "str") else explain(item, model)
+            faults.append((document.line(path), Fault(document.place(path), message)))
+        found.faults += [fault for _, fault in sorted(faults, key=lambda pair: pair[0])]
         return None
 
 
