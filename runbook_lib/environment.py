@@ -138,11 +138,6 @@ def run_stage(title: str, command: list[str], log: Path, *, lock: int, project: 
     say(f"    {time.monotonic() - started:.1f} s")
 
 
-def count_packages(project: Path) -> int:
-    """Return how many packages the lock file pins."""
-    return sum("==" in line for line in (project / "requirements.lock").read_text().splitlines())
-
-
 def clear(project: Path, environment: Path) -> None:
     """Remove an environment that is no good.
 
@@ -172,9 +167,8 @@ def make(manager: str, project: Path, environment: Path, lock: int) -> None:
         create = [str(interpreter), "-I", "-m", "venv", str(environment)]
         run_stage("virtual environment", create, log, lock=lock, project=project)
     install = [str(environment / "bin/python"), "-I", "-m", "pip", "install", "--no-deps", "--progress-bar", "off"]
-    packages = f"{count_packages(project)} pinned packages (requirements.lock)"
     requirements = [*install, "--requirement", str(project / "requirements.lock")]
-    run_stage(packages, requirements, log, lock=lock, project=project)
+    run_stage("the packages that requirements.lock pins", requirements, log, lock=lock, project=project)
     # setuptools is pinned and just installed: the project's own build needs nothing else from anywhere.
     itself = [*install, "--no-build-isolation", "--editable", str(project)]
     run_stage("the project itself", itself, log, lock=lock, project=project)

@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 from typer.core import TyperCommand
 
+from runbook_lib.cli.privileges import become_root
 from runbook_lib.cli.project import project_folder
 from runbook_lib.cli.system_packages import install_missing_packages
 from runbook_lib.errors import ExitCode, InputError
@@ -75,6 +76,7 @@ def run(
     request = Request(file or project / "params" / "testbed.yaml", parse_overrides(pairs, plan=plan))
     parameters = request.parameters()
     if parameters.testbed_name is not None:
+        become_root()
         ensure_testbed(parameters.testbed_name, plan=parameters.plan, before_up=install_missing_packages)
     request.validate()
     reporter = reporter_for(sys.stdout)
