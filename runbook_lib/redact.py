@@ -5,6 +5,7 @@ Exact values only: blind patterns would spoil evidence.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 SHORTEST_SECRET = 4
@@ -26,9 +27,11 @@ class Redactor:
 
     def __call__(self, text: str) -> str:
         """Return the text without any registered value, the longest values first."""
-        for value in sorted(self._names, key=len, reverse=True):
-            text = text.replace(value, f"[REDACTED:{self._names[value]}]")
-        return text
+        if not self._names:
+            return text
+        # One pass, so that no value is looked for inside the mark that replaced another.
+        values = sorted(self._names, key=len, reverse=True)
+        return re.sub("|".join(map(re.escape, values)), lambda found: f"[REDACTED:{self._names[found[0]]}]", text)
 
     def __repr__(self) -> str:
         return f"Redactor({len(self._names)} secrets)"
