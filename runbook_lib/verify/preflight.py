@@ -2,11 +2,192 @@
 
 from __future__ import annotations
 
-from runbook_lib.cluster import Cluster
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
+from typing import TypeVar
+
+from runbook_lib.cluster import Cluster, Node, Outcome
+from runbook_lib.facts.engine import EngineFacts, read_engine
+from runbook_lib.facts.host import HostFacts, read_host
+from runbook_lib.facts.interfaces import Route, read_host_network
+from runbook_lib.facts.networks import NetworkFacts, read_network, read_networks
 from runbook_lib.model.parameters import Etcd, Overlay
-from runbook_lib.model.results import Check
+from runbook_lib.model.results import Check, Verdict
+from runbook_lib.verify.port_checks import check_ports
+
+T = TypeVar("T")
+
+SKEW_WARN_MS = 500.0
+SKEW_FAIL_MS = 2000.0
+ALL = "all"
+# In a network namespace of its own, so that the device is gone when the command ends, however it ends.
+_VXLAN_PROBE = "exec unshare --net ip link add probe0 type vxlan id 1 dstport 4789"
 
 
-def preflight(cluster: Cluster, etcd: Etcd | None = None, overlay: Overlay | None = None) -> tuple[Check, ...]:
-    """All checks, in a fixed order. One row a node or an ordered pair of nodes; every node answers."""
-    raise NotImplementedError
+def preflight(cluster: Cluster, etcd: Etcd, overlay: Overlay, *, containers: int = 2) -> tuple[Check, ...]:
+    """All checks, in a fixed order; a node that does not answer fails each of its checks.
+
+    ``containers`` is how many addresses the overlay must have free where the network is still to be made.
+    Changes nothing for good: rules that count probes are removed at once, and by a watchdog if this is killed.
+    """
+    engines = cluster.each(read_engine)
+    known = {outcome.node: outcome.value for outcome in engines if outcome.value is not None}
+    return (
+        *judge_engines(engines),
+        *judge_engine_ids(known),
+        *check_ports(cluster, known, etcd.client_port),
+        *judge_clocks(cluster.each(read_host)),
+        *check_subnets(cluster, overlay),
+        *check_pool(cluster, overlay, containers),
+        *check_vxlan(cluster),
+    )
+
+
+def _silent(check: str, expected: str, outcomes: Sequence[Outcome[T]]) -> Iterator[Check]:
+    for outcome in outcomes:
+        if outcome.error is not None:
+            error = outcome.error
+            yield Check(check, outcome.node, Verdict.FAIL, expected, error.message.splitlines()[0], error.remedy)
+
+
+def judge_engines(outcomes: Sequence[Outcome[EngineFacts]]) -> Iterator[Check]:
+    """Whether each engine can, and does, keep an overlay's state in a cluster store."""
+    check, expected = "engine", "1.9 to 20.10, with an etcd cluster store"
+    yield from _silent(check, expected, outcomes)
+    for outcome in outcomes:
+        facts = outcome.value
+        if facts is None:
+            continue
+        verdict, remedy = Verdict.PASS, ""
+        version = parse_version(facts.version)
+        if version >= (23,):
+            verdict, remedy = Verdict.FAIL, "20.10 is the last series with --cluster-store; from 23 on use Swarm mode"
+        elif version < (1, 9):
+            verdict, remedy = Verdict.FAIL, "multi-host networks came with Docker 1.9"
+        elif facts.mode != "etcd":
+            verdict, remedy = Verdict.FAIL, "start dockerd with --cluster-store=etcd://… and --cluster-advertise=…"
+        where = facts.cluster_store if facts.mode == "etcd" else f"mode {facts.mode}"
+        yield Check(check, facts.node, verdict, expected, f"{facts.version}, {where}", remedy)
+
+
+def parse_version(version: str) -> tuple[int, ...]:
+    """``20.10.24+dfsg1`` as ``(20, 10, 24)``."""
+    match = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(part) for part in match[0].split(".")) if match else ()
+
+
+def judge_engine_ids(engines: Mapping[str, EngineFacts]) -> Iterator[Check]:
+    """Whether every engine has an ID of its own (cloned hosts share one)."""
+    counts = Counter(facts.engine_id for facts in engines.values())
+    shared = {name: facts.engine_id for name, facts in engines.items() if counts[facts.engine_id] > 1}
+    verdict = Verdict.FAIL if shared else Verdict.PASS
+    found = f"{', '.join(shared)} share an ID" if shared else f"{len(counts)} engines, {len(counts)} IDs"
+    remedy = "these hosts were cloned: delete /etc/docker/key.json on all but one and restart dockerd" if shared else ""
+    yield Check("engine IDs", ALL, verdict, "every engine has its own ID", found, remedy)
+
+
+def judge_clocks(outcomes: Sequence[Outcome[HostFacts]]) -> Iterator[Check]:
+    """How far each clock is from the middle one of all nodes; half the reading's round trip is the uncertainty."""
+    check, expected = "clock", f"within {SKEW_WARN_MS:.0f} ms of the others"
+    yield from _silent(check, expected, outcomes)
+    facts = [outcome.value for outcome in outcomes if outcome.value is not None]
+    middle = median(item.clock_offset_ms for item in facts) if facts else 0.0
+    for item in facts:
+        skew = item.clock_offset_ms - middle
+        certain = abs(skew) - item.clock_uncertainty_ms
+        verdict = Verdict.FAIL if certain > SKEW_FAIL_MS else Verdict.WARN if certain > SKEW_WARN_MS else Verdict.PASS
+        remedy = "" if verdict is Verdict.PASS else "set the clock (NTP): certificates and leases in etcd depend on it"
+        found = f"{skew:+.0f} ms (± {item.clock_uncertainty_ms:.0f} ms)"
+        yield Check(check, item.node, verdict, expected, found, remedy)
+
+
+def check_subnets(cluster: Cluster, overlay: Overlay) -> Iterator[Check]:
+    """Whether the overlay's subnet overlaps with a route of a node, or with another network of its engine."""
+    check = "overlapping subnets"
+    if overlay.subnet is None:
+        yield Check(check, ALL, Verdict.SKIP, "", "Docker chooses the overlay's subnet")
+        return
+    expected = f"nothing else uses {overlay.subnet}"
+
+    def ask(node: Node) -> tuple[Sequence[Route], Sequence[NetworkFacts]]:
+        return read_host_network(node)[1], read_networks(node)
+
+    outcomes = cluster.each(ask)
+    yield from _silent(check, expected, outcomes)
+    for outcome in outcomes:
+        if outcome.value is not None:
+            yield judge_subnets(outcome.node, overlay.name, overlay.subnet, *outcome.value)
+
+
+def judge_subnets(
+    node: str, name: str, subnet: str, routes: Sequence[Route], networks: Sequence[NetworkFacts]
+) -> Check:
+    """The row of one node; a default route overlaps with nothing, and the overlay not with itself."""
+    own = ipaddress.ip_network(subnet)
+    others = [
+        (f"route {route.destination} dev {route.interface}", route.destination)
+        for route in routes
+        if route.destination != "default"
+    ]
+    others += [(f"network {item.name} {item.subnet}", item.subnet) for item in networks if item.name != name]
+    clashes = [
+        words for words, text in others if text and ":" not in text and own.overlaps(ipaddress.ip_network(text, False))
+    ]
+    return Check(
+        "overlapping subnets",
+        node,
+        Verdict.FAIL if clashes else Verdict.PASS,
+        f"nothing else uses {subnet}",
+        ", ".join(clashes) or f"{len(others)} routes and networks, none overlaps",
+        "give the overlay another subnet (overlay.subnet)" if clashes else "",
+    )
+
+
+def check_pool(cluster: Cluster, overlay: Overlay, containers: int) -> Iterator[Check]:
+    """Whether the overlay's pool has addresses left."""
+    check = "free addresses"
+    outcomes = cluster.each(lambda node: read_network(node, overlay.name))
+    networks = [outcome.value for outcome in outcomes if outcome.value is not None]
+    subnet = networks[0].subnet if networks else overlay.subnet
+    if not subnet:
+        yield Check(check, ALL, Verdict.SKIP, "", "Docker chooses the overlay's subnet")
+        return
+    used = {endpoint.address for network in networks for endpoint in network.endpoints if endpoint.address}
+    yield judge_pool(overlay.name, subnet, len(used), containers if not networks else 1, exists=bool(networks))
+
+
+def judge_pool(name: str, subnet: str, used: int, needed: int, *, exists: bool) -> Check:
+    """The pool's row; the network, broadcast and gateway addresses are nobody's."""
+    free = max(0, ipaddress.ip_network(subnet).num_addresses - 3) - used
+    enough = free >= needed
+    state = f"{used} in use" if exists else f"{name} does not exist yet"
+    return Check(
+        "free addresses",
+        ALL,
+        Verdict.PASS if enough else Verdict.FAIL,
+        f"at least {needed} in {subnet}",
+        f"{free} free, {state}",
+        "" if enough else "a larger subnet; look for leaked endpoints with 'docker network inspect'",
+    )
+
+
+def check_vxlan(cluster: Cluster) -> Iterator[Check]:
+    """Whether each kernel makes a vxlan device (in a namespace that is gone afterwards)."""
+    check, expected = "kernel vxlan", "a vxlan device can be made"
+    outcomes = cluster.each(lambda node: node.ssh.run(["sh", "-c", _VXLAN_PROBE], sudo=True, check=False))
+    yield from _silent(check, expected, outcomes)
+    for outcome in outcomes:
+        result = outcome.value
+        if result is None:
+            continue
+        if result.exit_status == 0:
+            yield Check(check, outcome.node, Verdict.PASS, expected, "made and removed again")
+        else:
+            words = (result.stderr.strip().splitlines() or [f"exit status {result.exit_status}"])[-1]
+            missing = "not supported" in words or "Unknown device type" in words
+            verdict = Verdict.FAIL if missing else Verdict.WARN
+            found = words if missing else f"not proven: {words}"
+            yield Check(check, outcome.node, verdict, expected, found, "modprobe vxlan; or a kernel that has it")
