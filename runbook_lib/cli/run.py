@@ -16,7 +16,7 @@ from runbook_lib.cli.project import project_folder
 from runbook_lib.cli.system_packages import install_missing_packages
 from runbook_lib.errors import ExitCode, InputError
 from runbook_lib.execute.notebooks import choose_notebooks
-from runbook_lib.execute.preparation import Request, ensure_testbed, parse_overrides, testbed_command
+from runbook_lib.execute.preparation import Request, ensure_testbed, parse_overrides, typed_command
 from runbook_lib.execute.reporting import Reporter, reporter_for
 
 app = typer.Typer(add_completion=False)
@@ -110,7 +110,7 @@ def _execute(
 def _what_next(testbed: str) -> str:
     return (
         f"The testbed '{testbed}' stays up.\n"
-        f"  enter a node:  {testbed_command('ssh node1', testbed)}\n"
+        f"  enter a node:  {typed_command('ssh node1', testbed)}\n"
         f"  the notebooks: ./runbook notebook\n"
-        f"  remove it:     {testbed_command('down', testbed)}"
+        f"  remove it:     {typed_command('down', testbed)}"
     )

@@ -86,14 +86,14 @@ def ensure_testbed(name: str, *, plan: bool, before_up: Callable[[], None]) -> N
         raise InputError(
             f"the testbed '{name}' is not up, and --plan changes nothing, so it does not bring it up",
             place="--plan",
-            remedy=f"bring it up first: {testbed_command('up', name)}",
+            remedy=f"bring it up first: {typed_command('up', name)}",
         )
     before_up()
     with ConsoleReport() as report:
         Testbed.up(name, report=report)
 
 
-def testbed_command(command: str, name: str) -> str:
+def typed_command(command: str, name: str) -> str:
     """How a testbed command is typed; the default testbed needs no name."""
     head, _, rest = command.partition(" ")
     option = "" if name == "runbook" else f" --name {name}"

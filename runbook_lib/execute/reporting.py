@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
@@ -32,16 +33,59 @@ _STYLES = {
 _CUT = 60
 
 
-class Reporter:
-    """Tells a run as plain lines, for logs and pipes.
+class SteadyOutput(io.TextIOBase):
+    """An output that may go away (a closed pipe, a terminal that is gone) without ending the run.
 
-    Output that nobody takes any more (a closed pipe, a terminal that is gone) is given up; the run goes on, since
-    ending a change half-way would be worse than being silent.
+    Ending a change half-way would be worse than being silent.
     """
 
+    def __init__(self, output: TextIO) -> None:
+        self._output = output
+
+    def write(self, text: str) -> int:
+        """Write, if there is still somebody to read it."""
+        try:
+            self._output.write(text)
+        except OSError:
+            self._give_up()
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, if there is still somebody to read it."""
+        try:
+            self._output.flush()
+        except OSError:
+            self._give_up()
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return self._output.isatty()
+
+    def fileno(self) -> int:
+        """The file that it is, which a terminal is asked for its width by."""
+        return self._output.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # typeshed has an attribute
+        """The encoding of the text that it takes."""
+        return self._output.encoding or "utf-8"
+
+    def _give_up(self) -> None:
+        # What is still buffered would fail again when the interpreter ends, and change the exit code.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, self._output.fileno())
+        except io.UnsupportedOperation:
+            self._output = io.StringIO()
+        finally:
+            os.close(nowhere)
+
+
+class Reporter:
+    """Tells a run as plain lines, for logs and pipes."""
+
     def __init__(self, output: TextIO | None = None) -> None:
-        self._output = output or sys.stdout
-        self._closed = False
+        self._output = SteadyOutput(output or sys.stdout)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -77,7 +121,8 @@ class Reporter:
 
     def line(self, text: Text) -> None:
         """Print one line."""
-        self._write(text.plain.rstrip() + "\n")
+        self._output.write(text.plain.rstrip() + "\n")
+        self._output.flush()
 
     def either(self, plain: Text, lively: RenderableType) -> None:
         """Print the one that suits the output."""
@@ -88,16 +133,7 @@ class Reporter:
         try:
             os.write(sys.stderr.fileno(), f"\nrunbook: {text}\n".encode())
         except (OSError, ValueError):
-            self._closed = True
-
-    def _write(self, text: str) -> None:
-        if self._closed:
             return
-        try:
-            self._output.write(text)
-            self._output.flush()
-        except OSError:
-            self._closed = True
 
 
 class TerminalReporter(Reporter):
@@ -105,6 +141,7 @@ class TerminalReporter(Reporter):
 
     def __init__(self, console: Console) -> None:
         super().__init__()
+        console.file = SteadyOutput(console.file)  # type: ignore[arg-type, assignment]  # typeshed: IO[str] is no TextIO
         self._console = console
         self._now = ""
         self._activity = ""
@@ -139,19 +176,11 @@ class TerminalReporter(Reporter):
 
     def line(self, text: Text) -> None:
         """Print one line above the live one."""
-        self._print(text, soft_wrap=True)
+        self._console.print(text, soft_wrap=True)
 
     def either(self, plain: Text, lively: RenderableType) -> None:
         """Print the one with colours and rules."""
-        self._print(lively, soft_wrap=False)
-
-    def _print(self, what: RenderableType, *, soft_wrap: bool) -> None:
-        if self._closed:
-            return
-        try:
-            self._console.print(what, soft_wrap=soft_wrap)
-        except OSError:
-            self._closed = True
+        self._console.print(lively)
 
     def _turn_to(self, what: str) -> None:
         self._now, self._activity, self._since = what, "", time.monotonic()

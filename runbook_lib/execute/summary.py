@@ -49,7 +49,7 @@ def as_text(summary: pd.DataFrame) -> str:
 
 def as_table(summary: pd.DataFrame) -> Table:
     """The summary for a terminal, at most 100 columns wide."""
-    table = Table(show_edge=False, pad_edge=False)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold underline")
     for column in COLUMNS:
         table.add_column(column, justify="right" if column in ("steps", "changed", "seconds") else "left", no_wrap=True)
     for row in _with_short_records(summary).astype(str).to_dict("records"):

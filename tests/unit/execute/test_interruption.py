@@ -1,0 +1,127 @@
+"""What a signal does to the kernel; the kernel is a real process that tells of its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from runbook_lib.errors import InterruptedRun
+from runbook_lib.execute.interruption import Interruption
+
+# Says when it is interrupted, and stays.
+STUBBORN = """
+import signal, sys, time
+signal.signal(signal.SIGINT, lambda *_: print("interrupted", flush=True))
+print("ready", flush=True)
+time.sleep(60)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def kernel() -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+        process.kill()
+
+
+def line_of(kernel: subprocess.Popen[str]) -> str:
+    assert kernel.stdout is not None
+    return kernel.stdout.readline().strip()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_interrupts_the_cell_that_runs(kernel: subprocess.Popen[str], number: signal.Signals) -> None:
+    notes: list[str] = []
+    with Interruption(notify=notes.append).installed() as interruption:
+        interruption.watch(kernel.pid)
+        interruption.cell_runs()
+        os.kill(os.getpid(), number)
+        assert line_of(kernel) == "interrupted"
+        assert interruption.received is number
+        assert kernel.poll() is None
+    assert number.name in notes[0]
+
+
+def test_a_second_signal_kills_the_kernel_but_not_an_echo_of_the_first(kernel: subprocess.Popen[str]) -> None:
+    with Interruption().installed() as interruption:
+        interruption.watch(kernel.pid)
+        interruption.cell_runs()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert line_of(kernel) == "interrupted"
+        os.kill(os.getpid(), signal.SIGINT)
+        assert kernel.poll() is None
+        time.sleep(0.6)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert kernel.wait(5) == -signal.SIGKILL
+
+
+def test_the_grace_period_has_an_end(kernel: subprocess.Popen[str]) -> None:
+    with Interruption(grace_seconds=0.2).installed() as interruption:
+        interruption.watch(kernel.pid)
+        interruption.cell_runs()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert kernel.wait(5) == -signal.SIGKILL
+
+
+def test_a_cell_that_ends_in_time_keeps_its_kernel(kernel: subprocess.Popen[str]) -> None:
+    with Interruption(grace_seconds=0.2).installed() as interruption:
+        interruption.watch(kernel.pid)
+        interruption.cell_runs()
+        os.kill(os.getpid(), signal.SIGTERM)
+        interruption.cell_ended()
+        time.sleep(0.4)
+        assert kernel.poll() is None
+
+
+def test_a_signal_between_cells_ends_the_notebook_and_not_the_kernel(kernel: subprocess.Popen[str]) -> None:
+    with Interruption().installed() as interruption:
+        interruption.watch(kernel.pid)
+        interruption.raise_if_received()
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(InterruptedRun, match="SIGINT"):
+            interruption.raise_if_received()
+        assert kernel.poll() is None
+
+
+def test_a_signal_that_comes_before_the_kernel_has_begun_reaches_the_cell(kernel: subprocess.Popen[str]) -> None:
+    with Interruption().installed() as interruption:
+        interruption.watch(kernel.pid)
+        os.kill(os.getpid(), signal.SIGINT)
+        interruption.cell_runs()
+        assert line_of(kernel) == "interrupted"
+
+
+def test_the_former_handlers_come_back_and_ignored_signals_stay_ignored() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interruption().installed():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGINT) is not before
+        assert signal.getsignal(signal.SIGINT) is before
+    finally:
+        signal.signal(signal.SIGHUP, ignored)
+
+
+def test_another_thread_leaves_the_signals_alone() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    seen = []
+
+    def elsewhere() -> None:
+        with Interruption().installed():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert seen == [before]
