@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from runbook_lib.cluster import Node
+from runbook_lib.errors import NodeError
 from runbook_lib.facts.reading import read_sections, reading
 
 _REPLY = re.compile(r"(?:Unicast|Broadcast) reply from \S+ \[([0-9A-Fa-f:]+)\]")
@@ -43,6 +44,12 @@ def arp_owners(node: Node, interface: str, addresses: Sequence[str]) -> dict[str
     if not addresses:
         return {}
     sections = read_sections(node, _ARP_SCRIPT, interface, *addresses, sudo=True)
+    if any(section.exit_status == 127 for section in sections.values()):
+        raise NodeError(
+            node.name,
+            "there is no arping, so nobody can tell whether an address is free",
+            remedy="install iputils-arping or busybox on the node",
+        )
     with reading(node.name, f"ARP probe on {interface}"):
         return {address: parse_arping(sections[address].text) for address in addresses}
 

@@ -99,6 +99,8 @@ def _interface(lines: list[str]) -> Interface:
 
 def _inet(line: str) -> InetAddress:
     words = line.split()
+    if len(words) < 2:
+        raise ValueError(f"no address in {line!r}")
     # point-to-point addresses read 'inet LOCAL peer REMOTE/LEN'
     local = words[1]
     length = (words[3] if len(words) > 3 and words[2] == "peer" else local).partition("/")[2]

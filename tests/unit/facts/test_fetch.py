@@ -1,0 +1,107 @@
+"""The fetching script with the real HTTP clients of this machine, against a real server."""
+
+from __future__ import annotations
+
+import http.server
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runbook_lib.facts.fetch import FETCH, fetch_trouble, has_client, http_status, parse_json
+from runbook_lib.facts.reading import Section, parse_sections, reading_script
+
+TOOLS = ("timeout", "true")
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        status = {"/good": 200, "/missing": 404, "/sick": 503}[self.path]
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(b'{"health":"true"}')
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+def tools(folder: Path, *clients: str) -> str:
+    for name in (*TOOLS, *clients):
+        found = shutil.which(name)
+        if found is None:
+            pytest.skip(f"this machine has no {name}")
+        (folder / name).symlink_to(found)
+    return str(folder)
+
+
+def fetch(url: str, path: str) -> Section:
+    result = subprocess.run(
+        ["/bin/sh", "-s", "--", url],
+        input=reading_script(FETCH + 'section it fetch "$1"\n'),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+        env={"PATH": path, "no_proxy": "*"},
+    )
+    return parse_sections(result.stdout)["it"]
+
+
+@pytest.fixture(params=["wget", "curl", "busybox"])
+def client(request, tmp_path: Path) -> str:
+    """A PATH with one HTTP client in it."""
+    return tools(tmp_path, request.param)
+
+
+def test_a_good_answer_is_the_body_alone(client: str, server: str) -> None:
+    section = fetch(f"{server}/good", client)
+    assert (section.text, http_status(section), fetch_trouble(section)) == ('{"health":"true"}', 200, "")
+
+
+@pytest.mark.parametrize(("page", "status"), [("missing", 404), ("sick", 503)])
+def test_a_refused_request_tells_its_status(client: str, server: str, page: str, status: int) -> None:
+    section = fetch(f"{server}/{page}", client)
+    assert section.exit_status != 0
+    assert http_status(section) == status
+    assert fetch_trouble(section) == f"the server answers HTTP {status}"
+
+
+def test_nobody_listening_is_no_answer(client: str) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        section = fetch(f"http://127.0.0.1:{unused.getsockname()[1]}/", client)
+    assert http_status(section) is None
+    assert fetch_trouble(section)
+
+
+def test_a_server_that_keeps_silent_is_given_up(client: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        section = fetch(f"http://127.0.0.1:{silent.getsockname()[1]}/", client)
+    assert http_status(section) is None
+    assert fetch_trouble(section) == "no answer within 3 s"
+
+
+def test_a_machine_without_any_client_says_so(tmp_path: Path, server: str) -> None:
+    section = fetch(f"{server}/good", tools(tmp_path))
+    assert not has_client(section)
+    assert "neither wget nor busybox nor curl" in section.text
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "[1]", '"text"', "{"])
+def test_anything_but_a_json_object_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not"):
+        parse_json(text)

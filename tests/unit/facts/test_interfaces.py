@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+
+from runbook_lib.facts.containers import parse_container
+from runbook_lib.facts.interfaces import parse_inside, parse_routes
+
+
+@pytest.fixture
+def container(captured_json):
+    return parse_container("node1", captured_json("container_running.json"))
+
+
+@pytest.mark.parametrize("tool", ["iproute2", "busybox"])
+def test_inside_a_container_of_the_overlay(container, captured, tool: str) -> None:
+    inside = parse_inside(
+        container, captured(f"ip_addr_container_{tool}.txt"), captured(f"ip_route_container_{tool}.txt")
+    )
+    loopback, overlay, gateway = inside.interfaces
+    assert loopback.name == "lo"
+    assert (overlay.container, overlay.node, overlay.name) == ("f-1", "node1", "eth0")
+    assert (overlay.address, overlay.prefix_length, overlay.mtu) == ("10.88.0.2", 24, 1400)
+    assert overlay.mac == container.macs["f-ovr"]
+    assert (gateway.name, gateway.address.rpartition(".")[0]) == ("eth1", "172.18.0")
+    assert (inside.routes[0].destination, inside.routes[0].interface) == ("0.0.0.0/0", "eth1")
+
+
+def test_a_disconnected_container_has_the_loopback_alone(container) -> None:
+    text = "1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN\n    inet 127.0.0.1/8 scope host lo\n"
+    inside = parse_inside(container, text, "")
+    assert [item.name for item in inside.interfaces] == ["lo"]
+    assert inside.routes == ()
+
+
+def test_a_node_s_own_routes_name_no_container(captured) -> None:
+    routes = parse_routes(captured("ip_route_node.txt"), "node1")
+    assert {route.container for route in routes} == {""}
+    assert "192.168.99.0/24" in {route.destination for route in routes}
