@@ -40,7 +40,7 @@ class ProbeRow(Protocol):
 
     @property
     def sent(self) -> int:
-        """Echo requests, the cold first one not among them."""
+        """Echo requests, the cold first one included."""
 
     @property
     def received(self) -> int:
@@ -52,15 +52,15 @@ class ProbeRow(Protocol):
 
     @property
     def min_ms(self) -> float | None:
-        """The fastest answer."""
+        """The fastest answer after the first request."""
 
     @property
     def avg_ms(self) -> float | None:
-        """The average."""
+        """Their average."""
 
     @property
     def max_ms(self) -> float | None:
-        """The slowest answer."""
+        """The slowest of them."""
 
     @property
     def first_ms(self) -> float | None:
