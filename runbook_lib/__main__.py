@@ -11,7 +11,7 @@ def main() -> None:
     The environment may have been made by hand and lack a package; that is told in one line, as the remedy is simple.
     """
     try:
-        from runbook_lib.cli import run
+        from runbook_lib.cli import main as run_command_line
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "runbook_lib":
             raise
@@ -21,7 +21,7 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(3)
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(run_command_line(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The command line: ``run(arguments)`` returns an exit code and never lets a user's mistake become a traceback.
+"""The command line: ``main(arguments)`` returns an exit code and never lets a user's mistake become a traceback.
 
 Each command lives in a module of its own that defines ``app``, a typer application. It is imported when the command
 is called, so that ``--help`` and the light commands do not wait for the libraries of the heavy ones.
@@ -21,7 +21,7 @@ from typer.main import get_command
 from runbook_lib import __version__
 from runbook_lib.errors import ExitCode, InterruptedRun, RunbookError
 
-__all__ = ["COMMANDS", "app", "run"]
+__all__ = ["COMMANDS", "app", "main"]
 
 #: Every command with the line that ``--help`` shows for it; its module is ``runbook_lib.cli.NAME``.
 COMMANDS = {
@@ -97,7 +97,7 @@ def _listen_to_signals() -> None:
             signal.signal(number, _end_on_signal)
 
 
-def run(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code (``runbook_lib.errors.ExitCode``).
 
     A ``RunbookError`` is told on stderr as it tells itself: message, place, remedy. Anything else unexpected is a

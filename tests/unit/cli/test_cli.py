@@ -53,14 +53,14 @@ def test_the_exit_code_tells_how_a_command_ended(
     command_ends_with: EndsWith, end: BaseException | None, code: int
 ) -> None:
     command_ends_with(end)
-    assert cli.run(["notebook"]) == code
+    assert cli.main(["notebook"]) == code
 
 
 def test_an_error_is_told_with_place_and_remedy_and_without_traceback(
     command_ends_with: EndsWith, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command_ends_with(InputError("no such node", place="params/x.yaml", remedy="name one of node1, node2"))
-    cli.run(["notebook"])
+    cli.main(["notebook"])
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err == "runbook: params/x.yaml: no such node\n  remedy: name one of node1, node2\n"
@@ -70,7 +70,7 @@ def test_every_fault_of_a_parameter_file_is_in_the_one_message(
     command_ends_with: EndsWith, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command_ends_with(ParameterError([Fault("overlay.subnet", "not a subnet"), Fault("probes.count", "negative")]))
-    assert cli.run(["notebook"]) == 2
+    assert cli.main(["notebook"]) == 2
     shown = capsys.readouterr().err
     assert "overlay.subnet: not a subnet" in shown
     assert "probes.count: negative" in shown
@@ -81,7 +81,7 @@ def test_a_fault_of_the_program_shows_its_traceback_and_how_to_report_it(
     command_ends_with: EndsWith, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command_ends_with(ZeroDivisionError("of nothing"))
-    cli.run(["notebook"])
+    cli.main(["notebook"])
     shown = capsys.readouterr().err
     assert "Traceback" in shown
     assert "ZeroDivisionError: of nothing" in shown
@@ -94,24 +94,24 @@ def test_a_fault_of_the_program_shows_its_traceback_and_how_to_report_it(
     ids=" ".join,
 )
 def test_bad_usage_is_bad_input(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(arguments) == 2
+    assert cli.main(arguments) == 2
     assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_mistyped_command_is_answered_with_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["notebok"]) == 2
+    assert cli.main(["notebok"]) == 2
     assert "Did you mean 'notebook'?" in capsys.readouterr().err
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["--version"]) == 0
+    assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"overlay-runbook {__version__}\n"
 
 
 def test_help_lists_every_command_and_loads_none_of_their_libraries() -> None:
     script = """
 import sys, runbook_lib.cli
-runbook_lib.cli.run(["--help"])
+runbook_lib.cli.main(["--help"])
 print(*{"pandas", "paramiko", "docker", "matplotlib"} & set(sys.modules))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -133,7 +133,7 @@ def notebook():
     finally:
         print("closed")
 sys.modules["runbook_lib.cli.notebook"] = module
-sys.exit(cli.run(["notebook"]))
+sys.exit(cli.main(["notebook"]))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (4, "closed\n")
