@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from runbook_lib.errors import EngineNotFound, RunbookError, TestbedError
-from runbook_lib.testbed import client, dhcp, etcd, readiness
+from runbook_lib.testbed import client, dhcp, etcd, power, readiness
 from runbook_lib.testbed import node as nodes
 from runbook_lib.testbed.host import Process
 from runbook_lib.testbed.images import Archive
@@ -45,7 +45,7 @@ def boot(current: State, order: Sequence[NodeLayout], report: Report, after: Aft
         try:
             for node in order:
                 running = nodes.supervisor(node)
-                process = running or nodes.start(layout, node, rootfs)
+                process = running or power.start(layout, node, rootfs)
                 waiting.append(pool.submit(finish, node, process, "boot" if running is None else "check"))
                 if running is None and node.cluster_mac not in leases:
                     # Its own ladder reports the failure; the other nodes go on.

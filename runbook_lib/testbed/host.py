@@ -155,6 +155,13 @@ class Process:
             return []
         return [process for pid in text.split() if (process := Process.of(int(pid))) is not None]
 
+    def descendants(self) -> list[Process]:
+        """Its child processes and theirs."""
+        found = []
+        for child in self.children():
+            found += [child, *child.descendants()]
+        return found
+
 
 def _start_time(pid: int) -> int | None:
     try:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from runbook_lib.errors import InputError, RunbookError, TestbedError
-from runbook_lib.testbed import boot, client, dhcp, images, network, removal, requirements, rootfs, state
+from runbook_lib.testbed import boot, client, dhcp, images, network, power, removal, requirements, rootfs, state
 from runbook_lib.testbed import node as nodes
 from runbook_lib.testbed.layout import Layout, NodeLayout
 from runbook_lib.testbed.progress import Report, step
@@ -163,15 +163,15 @@ def _stop(wanted: Sequence[NodeLayout], report: Report, *, hard: bool) -> None:
         return
     with step(report, "cut the power" if hard else "shut down", " ".join(node.name for node in running)):
         if hard:
-            nodes.kill(running)
+            power.kill(running)
         else:
-            nodes.stop(running)
+            power.stop(running)
 
 
 def _ensure_switch(current: State) -> State:
     if not network.switch_is_up(current.layout):
         # What is left of it after a crash would be in the way, and a node without a switch is of no use.
-        nodes.kill(current.layout.nodes)
+        power.kill(current.layout.nodes)
         network.remove_switch(current.layout)
         network.create_switch(current.layout)
     return _with_dhcp(current)

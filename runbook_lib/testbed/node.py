@@ -1,27 +1,15 @@
-"""One node: its disk, its supervisor, its processes, and starting and stopping it."""
+"""One node: its disk, its processes as the host sees them, its addresses."""
 
 from __future__ import annotations
 
 import ipaddress
-import os
-import shlex
-import signal
-import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from runbook_lib.errors import TestbedError
 from runbook_lib.testbed import host
 from runbook_lib.testbed.certificates import Authority, ssh_key_pair
 from runbook_lib.testbed.host import Process
 from runbook_lib.testbed.layout import ENGINE_PORT, Layout, NodeLayout
-from runbook_lib.testbed.rootfs import FILES
 
-# dockerd itself waits 15 s for containers that ignore SIGTERM.
-STOP_TIMEOUT = 60.0
-_KILL_TIMEOUT = 15.0
-_PROPAGATE = Path("/run/systemd/nspawn/propagate")
-_SYSTEMD = Path("/run/systemd/system")
 ETCD_CLIENT_PORT = 2379
 
 
@@ -47,12 +35,17 @@ def prepare(layout: Layout, node: NodeLayout, authority: Authority, authorized_k
 
 
 def profile(layout: Layout) -> str:
-    """The boot2docker profile: TLS, and the article's cluster store and advertised interface."""
+    """The boot2docker profile: TLS, and the article's cluster store and advertised interface.
+
+    An engine that finds no store looks again after a heartbeat; 2 s instead of 20 s makes a start without etcd short.
+    """
     store = ",".join(f"{node.cluster_address}:{ETCD_CLIENT_PORT}" for node in layout.etcd_nodes)
     return f"""\
 EXTRA_ARGS='
 --cluster-store=etcd://{store}
 --cluster-advertise=eth1:{ENGINE_PORT}
+--cluster-store-opt=discovery.heartbeat=2
+--cluster-store-opt=discovery.ttl=20
 '
 CACERT=/var/lib/boot2docker/ca.pem
 DOCKER_HOST='-H tcp://0.0.0.0:{ENGINE_PORT}'
@@ -61,46 +54,6 @@ DOCKER_TLS=auto
 SERVERKEY=/var/lib/boot2docker/server-key.pem
 SERVERCERT=/var/lib/boot2docker/server.pem
 """
-
-
-def start(layout: Layout, node: NodeLayout, rootfs: Path) -> Process:
-    """Start the node's supervisor, which wires the node and boots it.
-
-    A node that lost its supervisor is ended first: two must never write to one disk.
-
-    Raises:
-        TestbedError: the supervisor could not be started.
-    """
-    if container(node) is not None:
-        kill([node])
-    values = {
-        "NODE": node.name,
-        "MACHINE": node.machine,
-        "NAMESPACE": node.namespace,
-        "SWITCH": layout.switch_namespace,
-        "ROOTFS": str(rootfs),
-        "CGROUP": node.cgroup,
-        "MANAGEMENT_PORT": node.management_port,
-        "MANAGEMENT_MAC": node.management_mac,
-        "MANAGEMENT_ADDRESS": f"{node.management_address}/{layout.management.prefixlen}",
-        "CLUSTER_PORT": node.cluster_port,
-        "CLUSTER_MAC": node.cluster_mac,
-    }
-    text = "".join(f"{key}={shlex.quote(value)}\n" for key, value in values.items())
-    (node.folder / "supervisor.env").write_text(text)
-    (node.folder / "supervisor.pid").unlink(missing_ok=True)
-    # Else the ladder could take the last boot's word for this one's.
-    node.boot_status.write_text("starting\n")
-    return host.spawn(supervisor_command(node), node.console_log)
-
-
-def supervisor_command(node: NodeLayout) -> list[str]:
-    """How the supervisor is called: under systemd in a scope of its own, whose cgroup is delegated to it."""
-    script = ["sh", str(FILES / "supervisor.sh"), str(node.folder)]
-    if not _SYSTEMD.is_dir():
-        return script
-    scope = f"--unit=overlay-runbook-{node.machine}"
-    return ["systemd-run", "--scope", "--quiet", "--collect", scope, "--property=Delegate=yes", *script]
 
 
 def supervisor(node: NodeLayout) -> Process | None:
@@ -149,66 +102,3 @@ def parse_local_addresses(fib_trie: str) -> list[str]:
         elif text == "/32 host LOCAL" and address not in found:
             found.append(address)
     return found
-
-
-def stop(nodes: Sequence[NodeLayout]) -> None:
-    """Shut nodes down gracefully, all at once, and wait until they are off.
-
-    Raises:
-        TestbedError: naming the nodes that did not go down in time.
-    """
-    processes = {node.name: _processes(node) for node in nodes}
-    for node in nodes:
-        process = container(node)
-        if process is not None:
-            process.send(signal.SIGTERM)
-    _wait_off(nodes, processes, STOP_TIMEOUT)
-
-
-def kill(nodes: Sequence[NodeLayout]) -> None:
-    """Cut the nodes' power: all their processes end at once, nothing is flushed.
-
-    Raises:
-        TestbedError: naming the nodes that are still there.
-    """
-    processes = {node.name: _processes(node) for node in nodes}
-    for node in nodes:
-        process = init(node) or container(node)
-        if process is not None:
-            process.send(signal.SIGKILL)
-    _wait_off(nodes, processes, _KILL_TIMEOUT)
-
-
-def _processes(node: NodeLayout) -> list[Process]:
-    return [process for process in (container(node), supervisor(node)) if process is not None]
-
-
-def _wait_off(nodes: Sequence[NodeLayout], processes: Mapping[str, Sequence[Process]], timeout: float) -> None:
-    deadline = time.monotonic() + timeout
-    left = [
-        node
-        for node in nodes
-        if not all(process.wait(max(0.0, deadline - time.monotonic())) for process in processes[node.name])
-    ]
-    if left:
-        names = " ".join(node.name for node in left)
-        raise TestbedError(
-            f"still running {timeout:.0f} s after the request to stop",
-            place=names,
-            log_tail=host.tail_of(left[0].console_log),
-            remedy=f"cut the power: ./runbook testbed poweroff --hard {names}",
-        )
-
-
-def remove_traces(node: NodeLayout) -> None:
-    """Remove what a node that is off leaves outside its folder: its cgroups, and nspawn's folder for its mounts."""
-    if (folder := _PROPAGATE / node.machine).is_dir():
-        folder.rmdir()
-    try:
-        groups = [Path(line) for line in (node.folder / "cgroups").read_text().splitlines()]
-    except FileNotFoundError:
-        return
-    for group in groups:
-        if group.name == node.cgroup and group.is_dir():
-            for path, _folders, _files in os.walk(group, topdown=False):
-                Path(path).rmdir()

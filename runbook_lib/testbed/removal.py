@@ -8,14 +8,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from runbook_lib.errors import TestbedError
-from runbook_lib.testbed import dhcp, network, state
+from runbook_lib.testbed import cgroups, dhcp, network, power, state
 from runbook_lib.testbed import node as nodes
 from runbook_lib.testbed.host import Process
 from runbook_lib.testbed.layout import MOST_NODES, Layout, Network
 from runbook_lib.testbed.progress import Report, step
 from runbook_lib.testbed.rootfs import refuse_mounts
 
-_END_TIMEOUT = 15.0
+# nspawn leaves a folder a machine behind where /run is on a disk.
+_PROPAGATE = Path("/run/systemd/nspawn/propagate")
 _NO_SUBNET = Network("0.0.0.0/0")
 
 
@@ -53,7 +54,9 @@ def remove(layout: Layout, report: Report) -> None:
         network.remove_switch(layout)
     with step(report, "remove the disks, keys and records"):
         for node in layout.nodes:
-            nodes.remove_traces(node)
+            cgroups.remove(node)
+            if (folder := _PROPAGATE / node.machine).is_dir():
+                folder.rmdir()
         left = list(_processes(layout))
         if not left:
             refuse_mounts(layout.folder)
@@ -68,20 +71,15 @@ def remove(layout: Layout, report: Report) -> None:
 
 
 def _end_nodes(layout: Layout) -> None:
-    """End every supervisor and everything in every node, without ceremony: the disks go anyway."""
-    supervisors = [process for node in layout.nodes if (process := nodes.supervisor(node)) is not None]
-    for process in supervisors:
-        # First, so that none boots its node again.
-        process.send(signal.SIGTERM)
-    containers = [process for node in layout.nodes if (process := nodes.container(node)) is not None]
-    for node in layout.nodes:
-        inner = nodes.init(node)
-        if inner is not None:
-            inner.send(signal.SIGKILL)
-    for process in [*containers, *supervisors]:
-        if not process.wait(_END_TIMEOUT):
-            process.send(signal.SIGKILL)
-            process.wait(_END_TIMEOUT)
+    """End everything in every node without ceremony, for the disks go anyway; then supervisors that are stuck."""
+    try:
+        power.kill(layout.nodes)
+    except TestbedError:
+        for node in layout.nodes:
+            for process in [nodes.supervisor(node), nodes.container(node), *cgroups.processes(node)]:
+                if process is not None:
+                    process.send(signal.SIGKILL)
+        power.kill(layout.nodes)
 
 
 def _processes(layout: Layout) -> Iterable[str]:

@@ -92,6 +92,7 @@ identity $$ >supervisor.pid
 join_cgroups
 while [ "$stopping" = no ]; do
     wire || exit 3
+    if [ "$stopping" = yes ]; then break; fi
     boot
     echo "the node ended with status $status"
     # nspawn says 133 when the node asked for a reboot.

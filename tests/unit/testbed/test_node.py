@@ -8,6 +8,7 @@ import pytest
 
 from runbook_lib.model.locations import STATE_VARIABLE
 from runbook_lib.testbed import node as nodes
+from runbook_lib.testbed import power
 from runbook_lib.testbed.certificates import Authority
 from runbook_lib.testbed.layout import Layout
 
@@ -47,5 +48,5 @@ def test_a_node_that_was_never_started_is_off(layout: Layout) -> None:
     assert nodes.supervisor(node) is None
     assert nodes.init(node) is None
     assert nodes.cluster_addresses(layout, node) == []
-    nodes.stop([node])
-    nodes.kill([node])
+    power.stop([node])
+    power.kill([node])
