@@ -1,0 +1,70 @@
+"""The steps of this project, each built from a run's parameters."""
+
+from __future__ import annotations
+
+from runbook_lib.model.inventory import Inventory
+from runbook_lib.model.parameters import Parameters
+from runbook_lib.steps.boot_scripts import static_address
+from runbook_lib.steps.connections import Connect, Disconnect
+from runbook_lib.steps.containers import RemoveContainers, RunContainers
+from runbook_lib.steps.etcd_autostart import EtcdAutostart, RemoveAutostart, StartMembers
+from runbook_lib.steps.networks import CreateNetwork, RemoveNetworks
+from runbook_lib.steps.static_addresses import RemoveStaticAddresses, StaticAddresses
+
+
+class StepCatalog:
+    """``run.steps``: what can be planned and applied. Making a step changes nothing."""
+
+    def __init__(self, inventory: Inventory, parameters: Parameters) -> None:
+        self._inventory = inventory
+        self._parameters = parameters
+
+    def static_addresses(self) -> StaticAddresses:
+        """Fix every node's address on the cluster's network through bootsync.sh."""
+        return StaticAddresses(self._inventory, self._parameters.addresses)
+
+    def boot_block(self, node: str) -> str:
+        """The text that ``static_addresses`` puts into one node's bootsync.sh."""
+        network = self._inventory.network
+        return static_address(network.interface, self._inventory.node(node).cluster_address, network.prefix)
+
+    def release_addresses(self) -> RemoveStaticAddresses:
+        """Take the fixed addresses back; DHCP returns with the next restart."""
+        return RemoveStaticAddresses()
+
+    def start_members(self) -> StartMembers:
+        """Start the etcd members now."""
+        return StartMembers(self._parameters.etcd)
+
+    def etcd_autostart(self) -> EtcdAutostart:
+        """Make the etcd members start at boot."""
+        return EtcdAutostart(self._parameters.etcd)
+
+    def no_autostart(self) -> RemoveAutostart:
+        """Take that back."""
+        return RemoveAutostart(self._parameters.etcd)
+
+    def create_network(self) -> CreateNetwork:
+        """Create the overlay."""
+        return CreateNetwork(self._parameters.overlay, self._parameters.etcd, self._parameters.name)
+
+    def remove_network(self) -> RemoveNetworks:
+        """Remove the networks that this cluster's runs made."""
+        return RemoveNetworks(self._parameters.name)
+
+    def run_containers(self) -> RunContainers:
+        """Run the wanted containers on the overlay."""
+        parameters = self._parameters
+        return RunContainers(parameters.containers, parameters.overlay, parameters.etcd, parameters.name)
+
+    def remove_containers(self) -> RemoveContainers:
+        """Remove the containers that this cluster's runs made."""
+        return RemoveContainers(self._parameters.name)
+
+    def disconnect(self) -> Disconnect:
+        """Disconnect the first wanted container from the overlay."""
+        return Disconnect(self._parameters.containers[0].name, self._parameters.overlay.name, self._parameters.etcd)
+
+    def connect(self) -> Connect:
+        """Connect the first wanted container to the overlay."""
+        return Connect(self._parameters.containers[0].name, self._parameters.overlay.name, self._parameters.etcd)

@@ -1,0 +1,55 @@
+"""How results look in a notebook's output: short lines with a symbol that reads without colour, and pictures."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from html import escape
+
+from matplotlib.figure import Figure
+
+from runbook_lib.model.results import Check, Status, StepResult, Verdict
+
+SYMBOLS = {Verdict.PASS: "✓", Verdict.WARN: "!", Verdict.FAIL: "✗", Verdict.SKIP: "–"}
+
+
+class Picture:
+    """An SVG or a figure with its text alternative; shown as a picture, archived as one, read as text."""
+
+    def __init__(self, source: str | Figure, alternative: str) -> None:
+        self.alternative = alternative
+        if isinstance(source, Figure):
+            buffer = io.BytesIO()
+            source.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+            data, kind = buffer.getvalue(), "image/png"
+        else:
+            data, kind = source.encode(), "image/svg+xml"
+        self._url = f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+    def _repr_html_(self) -> str:
+        return f'<img src="{self._url}" alt="{escape(self.alternative)}" style="max-width:100%">'
+
+    def __repr__(self) -> str:
+        return self.alternative
+
+
+def check_line(check: Check) -> str:
+    """One line for a check: symbol, claim, node, what was expected and found."""
+    where = f" on {check.node}" if check.node else ""
+    detail = f"expected {check.expected}, found {check.found}" if check.expected else check.found
+    return f"{SYMBOLS[check.verdict]} {check.verdict}: {check.check}{where}" + (f" ({detail})" if detail else "")
+
+
+def checks_html(checks: Sequence[Check]) -> str:
+    """The same lines as HTML."""
+    return "".join(f"<div><b>{escape(check_line(check))}</b></div>" for check in checks)
+
+
+def step_line(rows: Sequence[StepResult]) -> str:
+    """One line for a step: how many nodes ended how, and the slowest node's seconds."""
+    counts = {status: sum(row.status is status for row in rows) for status in Status}
+    parts = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    name = rows[0].step if rows else "nothing to do"
+    slowest = max((row.seconds for row in rows), default=0.0)
+    return f"{name}: {parts or 'no nodes'} in {slowest:.1f} s"

@@ -1,0 +1,44 @@
+"""Addresses before and after a restart in another order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from runbook_lib.charts import address_drift
+from runbook_lib.facts.addresses import ClusterAddress
+from runbook_lib.session.display import Picture
+from runbook_lib.tables.frame import FLAG, TEXT, frame
+
+COLUMNS = {"node": TEXT, "before": TEXT, "assigned by": TEXT, "after": TEXT, "moved": FLAG}
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Every node's address before and after; ``restarted`` is false when the nodes were left alone."""
+
+    before: tuple[ClusterAddress, ...]
+    after: tuple[ClusterAddress, ...]
+    restarted: bool
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Columns: node, before, assigned by, after, moved."""
+        rows = [
+            (old.node, old.address, old.assigned_by, new.address, old.address != new.address)
+            for old, new in zip(self.before, self.after, strict=True)
+        ]
+        return frame(rows, COLUMNS)
+
+    @property
+    def expected(self) -> dict[str, bool]:
+        """Per node, whether its address should have moved: those that DHCP assigned, after a restart."""
+        return {old.node: self.restarted and old.assigned_by == "dhcp" for old in self.before}
+
+    def picture(self) -> Picture:
+        """An arrow from each node's old address to its new one."""
+        moved = sum(old.address != new.address for old, new in zip(self.before, self.after, strict=True))
+        return Picture(
+            address_drift(self.before, self.after), f"Addresses before and after: {moved} of {len(self.before)} moved"
+        )

@@ -1,0 +1,177 @@
+"""What a notebook can look at: every reading asks all nodes at once and comes back as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import pandas as pd
+
+from runbook_lib import tables
+from runbook_lib.cluster import Cluster, Node
+from runbook_lib.facts.addresses import ClusterAddress, read_bootlocal, read_cluster_address
+from runbook_lib.facts.containers import ContainerFacts, find_container, read_containers
+from runbook_lib.facts.engine import read_engine
+from runbook_lib.facts.etcd import EtcdMember, read_members
+from runbook_lib.facts.interfaces import read_interfaces
+from runbook_lib.facts.networks import NetworkFacts, join_endpoints, read_network, read_networks
+from runbook_lib.facts.registrations import read_registrations
+from runbook_lib.model.parameters import Parameters
+from runbook_lib.model.results import Check
+from runbook_lib.steps import has_autostart_block, verify_addresses
+from runbook_lib.steps.targets import check_targets
+from runbook_lib.tables.frame import FLAG, TEXT, frame
+from runbook_lib.verify import preflight
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Checks with their table (columns: check, node, verdict, expected, found, remedy)."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a check and node."""
+        return tables.checks(self.checks)
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row a check: how often it passed, warned, failed; where there was trouble."""
+        return tables.checks_by_name(self.checks)
+
+
+class Readings:
+    """Readings of one cluster. Nothing here changes a node."""
+
+    def __init__(self, cluster: Cluster, parameters: Parameters) -> None:
+        self._cluster = cluster
+        self._parameters = parameters
+
+    def addresses(self) -> pd.DataFrame:
+        """Columns: node, interface, address, expected, as expected, assigned by, DHCP client, MAC."""
+        return tables.addresses(self.address_facts())
+
+    def address_facts(self) -> tuple[ClusterAddress, ...]:
+        """Every node's address on the cluster's network as facts."""
+        network = self._cluster.inventory.network
+        return tuple(self._all(lambda node: read_cluster_address(node, network)))
+
+    def engines(self) -> pd.DataFrame:
+        """Columns: node, version, API, mode, advertises, storage, running, engine ID."""
+        return tables.engines(self._all(read_engine))
+
+    def members(self) -> pd.DataFrame:
+        """Columns: member, node, container, restart policy, health, leader, client URL, detail."""
+        return tables.members(self.member_facts())
+
+    def member_facts(self) -> tuple[EtcdMember, ...]:
+        """The members of etcd as facts."""
+        return read_members(self._cluster, self._parameters.etcd)
+
+    def registrations(self) -> pd.DataFrame:
+        """Columns: node, advertises, connected, last heartbeat (s ago), detail."""
+        return tables.registrations(read_registrations(self._cluster, self._parameters.etcd))
+
+    def autostart(self) -> pd.DataFrame:
+        """What would start each member at its node's next boot.
+
+        Columns: member, node, restart policy, in bootlocal.sh, starts at boot.
+        """
+        blocks = {node.name: has_autostart_block(read_bootlocal(node) or "") for node in self._cluster}
+        rows = []
+        for member in self.member_facts():
+            block = blocks.get(member.node, False)
+            policy = member.restart_policy in ("always", "unless-stopped")
+            rows.append((member.name, member.node, member.restart_policy, block, block or policy))
+        columns = {
+            "member": TEXT,
+            "node": TEXT,
+            "restart policy": TEXT,
+            "in bootlocal.sh": FLAG,
+            "starts at boot": FLAG,
+        }
+        return frame(rows, columns)
+
+    def preflight(self) -> Checked:
+        """Whether the cluster can carry an overlay, proved by real packets between the nodes."""
+        return Checked(preflight.preflight(self._cluster, self._parameters.etcd, self._parameters.overlay))
+
+    def targets(self) -> Checked:
+        """Whether each node can have the fixed address that the inventory gives it."""
+        return Checked(check_targets(self._cluster, self._parameters.addresses))
+
+    def address_proof(self) -> Checked:
+        """Whether each node has its fixed address, keeps it without DHCP, and serves its engine there over TLS."""
+        return Checked(verify_addresses(self._cluster))
+
+    def network(self) -> pd.DataFrame:
+        """The overlay as each node sees it. Columns: node, network, ID, driver, scope, subnet, gateway, endpoints."""
+        return tables.networks(self.network_facts())
+
+    def network_facts(self) -> tuple[NetworkFacts, ...]:
+        """The overlay as facts, one for each node that knows it."""
+        name = self._parameters.overlay.name
+        return tuple(found for found in self._all(lambda node: read_network(node, name)) if found is not None)
+
+    def network_settings(self) -> pd.DataFrame:
+        """``docker network inspect`` of the overlay. Columns: setting, value."""
+        facts = self.network_facts()
+        return tables.network_settings(facts[0]) if facts else frame([], {"setting": TEXT, "value": TEXT})
+
+    def networks(self) -> pd.DataFrame:
+        """``docker network ls`` over all nodes. Columns: network, driver, scope, then one a node with the ID."""
+        found = [network for networks in self._all(read_networks) for network in networks]
+        return tables.network_presence(found)
+
+    def containers(self) -> pd.DataFrame:
+        """``docker ps`` of the wanted containers over all nodes.
+
+        Columns: node, container, image, command, state, status, restart policy, addresses, ID.
+        """
+        wanted = {container.name for container in self._parameters.containers}
+        found = [item for item in self.container_facts() if item.name in wanted]
+        table = tables.containers(found)
+        table.insert(0, "node", pd.Series([item.node for item in found], dtype="str"))
+        return table
+
+    def container_facts(self) -> tuple[ContainerFacts, ...]:
+        """Every container of every node as facts, stopped ones too."""
+        return tuple(item for items in self._all(read_containers) for item in items)
+
+    def endpoints(self) -> pd.DataFrame:
+        """The overlay's endpoints. Columns: container, address, MAC, endpoint."""
+        return tables.endpoints(join_endpoints(self.network_facts(), self.container_facts()))
+
+    def nodes_with(self, network: str) -> set[str]:
+        """The nodes whose engine lists a network of that name."""
+        return {item.node for networks in self._all(read_networks) for item in networks if item.name == network}
+
+    def overlay_nodes(self) -> set[str]:
+        """The nodes that run a container on any overlay network."""
+        overlays = {item.name for networks in self._all(read_networks) for item in networks if item.driver == "overlay"}
+        return {item.node for item in self.container_facts() if item.running and overlays & set(item.networks)}
+
+    def overlay_addresses(self) -> dict[str, str]:
+        """The address of every container that is on the overlay."""
+        name = self._parameters.overlay.name
+        return {item.name: item.addresses[name] for item in self.container_facts() if name in item.addresses}
+
+    def interfaces(self, container: str) -> pd.DataFrame:
+        """Interfaces inside a container. Columns: container, interface, network, address, MAC, MTU (bytes), state."""
+        found = find_container(self._cluster, container)
+        if found is None or not found.running:
+            return tables.interfaces([]).assign(network="")
+        node = self._cluster.node(found.node)
+        rows = [row for row in read_interfaces(node, found) if row.name != "lo"]
+        owners = {address: network for network, address in found.addresses.items()}
+        table = tables.interfaces(rows)
+        networks = [owners.get(row.address, "docker_gwbridge" if row.address else "") for row in rows]
+        table.insert(2, "network", pd.Series(networks, dtype="str"))
+        return table
+
+    def _all(self, ask: Callable[[Node], T]) -> Sequence[T]:
+        return [outcome.result for outcome in self._cluster.each(ask)]

@@ -1,0 +1,84 @@
+"""Opens a notebook's session: takes its parameters, validates them, shows the cluster."""
+
+from __future__ import annotations
+
+import ast
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from IPython.display import display
+
+from runbook_lib.cluster import Cluster, Node
+from runbook_lib.errors import Fault, ParameterError
+from runbook_lib.model.events import StartEvent
+from runbook_lib.model.loading import load_run
+from runbook_lib.model.parameters import Parameters
+from runbook_lib.session.events import publish
+from runbook_lib.session.session import Session
+from runbook_lib.tables.frame import TEXT, frame
+
+# papermill puts this line at the top of the cell that it injects.
+_INJECTED = "# Parameters"
+
+
+def start(notebook: str, namespace: Mapping[str, Any]) -> Session:
+    """Open the session of a notebook and show its cluster.
+
+    Args:
+        notebook: the notebook's name, such as ``05_ping_tests``.
+        namespace: the notebook's ``globals()``: its parameters are the names that ``Parameters`` has.
+
+    Returns:
+        The session. A table is shown: node, reached at, fixed address, interface, engine, answers.
+
+    Raises:
+        ParameterError: with every fault; no node was contacted.
+        InputError: an inventory that cannot be found, a key that others may read, a refused host key.
+    """
+    unknown = _unknown_parameters(namespace)
+    if unknown:
+        known = ", ".join(Parameters.model_fields)
+        raise ParameterError([Fault(name, f"unknown parameter (known: {known})") for name in unknown])
+    given = {name: namespace[name] for name in Parameters.model_fields if name in namespace}
+    run = load_run(given)
+    session = Session(notebook, run, Cluster(run.inventory, run.parameters.timeouts), started=time.monotonic())
+    parameters = run.parameters
+    line = f"{notebook} on cluster '{parameters.name}', {len(run.inventory.nodes)} nodes"
+    if parameters.plan:
+        line += " (plan mode: nothing is changed)"
+    publish([StartEvent(notebook=notebook, cluster=parameters.name, plan=parameters.plan)], text=line)
+    display(_cluster_table(session.cluster))  # type: ignore[no-untyped-call]
+    return session
+
+
+def _unknown_parameters(namespace: Mapping[str, Any]) -> list[str]:
+    """Names that papermill injected and no parameter has; papermill itself only warns of them."""
+    names: list[str] = []
+    for source in namespace.get("In", []):
+        if isinstance(source, str) and source.startswith(_INJECTED):
+            for statement in ast.parse(source).body:
+                if isinstance(statement, ast.Assign):
+                    names += [target.id for target in statement.targets if isinstance(target, ast.Name)]
+    return [name for name in names if name not in Parameters.model_fields]
+
+
+def _cluster_table(cluster: Cluster) -> Any:
+    def ask(node: Node) -> str:
+        return str(node.engine.version()["Version"])
+
+    rows = []
+    for node, outcome in zip(cluster.nodes, cluster.each(ask), strict=True):
+        spec = node.spec
+        rows.append(
+            (
+                node.name,
+                f"{spec.ssh.user}@{spec.ssh.host}:{spec.ssh.port}",
+                spec.cluster_address,
+                cluster.inventory.network.interface,
+                outcome.value or "",
+                "yes" if outcome.error is None else f"no: {outcome.error.message}",
+            )
+        )
+    columns = ("node", "reached at", "fixed address", "interface", "engine", "answers")
+    return frame(rows, dict.fromkeys(columns, TEXT))

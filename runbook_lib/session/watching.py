@@ -1,0 +1,74 @@
+"""A step done while a peer keeps looking: when does it notice?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from runbook_lib import tables
+from runbook_lib.charts import convergence_timeline
+from runbook_lib.model.results import Check, StepResult, Verdict
+from runbook_lib.session.display import Picture
+from runbook_lib.tables.frame import DECIMAL, TEXT, frame
+from runbook_lib.verify.convergence import Convergence
+
+COLUMNS = {"after": TEXT, "the peer": TEXT, "time (s)": DECIMAL, "at most (s)": DECIMAL}
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A step's rows, and what its peer saw before, during and after; ``timeline`` is ``None`` in plan mode."""
+
+    rows: tuple[StepResult, ...]
+    timeline: Convergence | None
+    reachable: bool
+    limit: float
+
+    @property
+    def steps(self) -> pd.DataFrame:
+        """The step's rows."""
+        return tables.steps(self.rows)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Columns: after (the event), the peer (what it noticed), time (s), at most (s)."""
+        line = self.timeline
+        if line is None:
+            return frame([], COLUMNS)
+        resolves, answers = self._words()
+        return frame(
+            [
+                (line.event, f"{line.source} {resolves} {line.target}", line.resolves_after, self.limit),
+                (line.event, f"{line.source} {answers} {line.target}", line.answers_after, self.limit),
+            ],
+            COLUMNS,
+        )
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """Whether the peer noticed both in time."""
+        line = self.timeline
+        if line is None:
+            return (Check("the peer notices", "", Verdict.SKIP, found="plan mode: nothing was changed"),)
+        resolves, answers = self._words()
+        return tuple(
+            Check(
+                f"{line.source} {words} {line.target} after {line.event}",
+                "",
+                Verdict.FAIL if seconds is None else Verdict.PASS,
+                f"within {self.limit:.0f} s",
+                "not within the time" if seconds is None else f"after {seconds:.1f} s",
+            )
+            for words, seconds in ((resolves, line.resolves_after), (answers, line.answers_after))
+        )
+
+    def picture(self) -> Picture | str:
+        """The time line, a mark every 100 ms."""
+        if self.timeline is None:
+            return "plan mode: nothing was changed, so there is no time line"
+        found = "; ".join(check.found for check in self.checks)
+        return Picture(convergence_timeline(self.timeline), f"Time line after {self.timeline.event}: {found}")
+
+    def _words(self) -> tuple[str, str]:
+        return ("resolves", "reaches") if self.reachable else ("no longer resolves", "no longer reaches")
