@@ -1,0 +1,109 @@
+"""Ctrl-C and its like while a notebook runs: the cell cleans up, the record is true, the exit code is 4."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.notebooks.generated import Workplace, states
+
+PROJECT = Path(__file__).parents[2]
+WAIT_SECONDS = 60
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Workplace:
+    return Workplace(tmp_path)
+
+
+@contextmanager
+def running(workplace: Workplace, *notebooks: Path) -> Iterator[subprocess.Popen[str]]:
+    """Start ``runbook run`` and wait until a cell has made the file ``begun``."""
+    command = [sys.executable, "-P", "-m", "runbook_lib", *workplace.arguments(*notebooks)]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        try:
+            deadline = time.monotonic() + WAIT_SECONDS
+            while not (workplace.folder / "begun").exists():
+                assert time.monotonic() < deadline
+                assert run.poll() is None, run.communicate()
+                time.sleep(0.05)
+            yield run
+        finally:
+            run.kill()
+
+
+def cell(workplace: Workplace, *lines: str) -> str:
+    """A cell that says that it has begun, and then does these lines; ``touch`` makes a file."""
+    begin = [
+        f"import os, pathlib, time\nos.chdir({str(workplace.folder)!r})",
+        "touch = lambda name: pathlib.Path(name).touch()",
+    ]
+    return "\n".join([*begin, *lines])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_lets_the_cell_clean_up_and_leaves_a_true_record(workplace: Workplace, number: signal.Signals) -> None:
+    slow = cell(workplace, "try:", "    touch('begun')", "    time.sleep(60)", "finally:", "    touch('cleaned_up')")
+    first, second = workplace.notebook("01_slow", slow, "1"), workplace.notebook("02_later", "1")
+    with running(workplace, first, second) as run:
+        run.send_signal(number)
+        output, errors = run.communicate(timeout=WAIT_SECONDS)
+    assert run.returncode == 4
+    assert (workplace.folder / "cleaned_up").exists()
+    assert f"interrupted by {number.name}" in output
+    assert "not run" in output
+    assert "may clean up" in errors
+    assert "Traceback" not in output + errors
+    assert states(workplace.record("01_slow"))[-2:] == ["failed", "pending"]
+    assert workplace.files_in_records() == ["01_slow.ipynb"]
+
+
+def test_a_cell_that_swallows_the_interrupt_is_the_last_one(workplace: Workplace) -> None:
+    swallowing = cell(
+        workplace, "try:", "    touch('begun')", "    time.sleep(60)", "except KeyboardInterrupt:", "    pass"
+    )
+    with running(workplace, workplace.notebook("01_swallowing", swallowing, "touch('went_on')")) as run:
+        run.send_signal(signal.SIGINT)
+        output, _ = run.communicate(timeout=WAIT_SECONDS)
+    assert run.returncode == 4
+    assert "interrupted" in output
+    assert not (workplace.folder / "went_on").exists()
+    assert states(workplace.record("01_swallowing"))[-2:] == ["completed", "pending"]
+
+
+def test_a_second_interrupt_ends_a_cell_that_does_not_listen(workplace: Workplace) -> None:
+    deaf = cell(
+        workplace, "while True:", "    try:", "        touch('begun')", "        time.sleep(60)",
+        "    except KeyboardInterrupt:", "        touch('heard')",
+    )  # fmt: skip
+    with running(workplace, workplace.notebook("01_deaf", deaf)) as run:
+        run.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not (workplace.folder / "heard").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(0.6)  # sooner it would count as an echo of the first
+        run.send_signal(signal.SIGINT)
+        output, _ = run.communicate(timeout=WAIT_SECONDS)
+    assert run.returncode == 4
+    assert "interrupted by SIGINT" in output
+    assert states(workplace.record("01_deaf"))[-1] == "failed"
+
+
+def test_output_that_nobody_reads_any_more_does_not_end_the_run(workplace: Workplace) -> None:
+    notebook = workplace.notebook("01_good", cell(workplace, "touch('begun')", "time.sleep(1)"), "touch('went_on')")
+    with running(workplace, notebook) as run:
+        assert run.stdout is not None
+        run.stdout.close()
+        assert run.wait(WAIT_SECONDS) == 0
+    assert (workplace.folder / "went_on").exists()
+    assert set(states(workplace.record("01_good"))) == {"completed"}
