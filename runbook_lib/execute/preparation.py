@@ -89,8 +89,14 @@ def ensure_testbed(name: str, *, plan: bool, before_up: Callable[[], None]) -> N
             remedy=f"bring it up first: {typed_command('up', name)}",
         )
     before_up()
-    with ConsoleReport() as report:
-        Testbed.up(name, report=report)
+    try:
+        with ConsoleReport() as report:
+            Testbed.up(name, report=report)
+    except InputError as error:
+        if error.place == "--subnet":
+            # That option belongs to another command, which then is the one to call.
+            error.remedy = f"{typed_command('up', name)} --subnet auto, and then run again"
+        raise
 
 
 def typed_command(command: str, name: str) -> str:

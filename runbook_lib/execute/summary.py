@@ -44,7 +44,12 @@ def summarize(results: Sequence[NotebookResult]) -> pd.DataFrame:
 
 def as_text(summary: pd.DataFrame) -> str:
     """The summary as plain lines that fit 100 columns: records by their file names."""
-    return str(_with_short_records(summary).to_string(index=False))
+    shown = _with_short_records(summary)
+    for column in ("notebook", "verdict", "record"):
+        width = max(len(text) for text in [column, *shown[column]])
+        shown[column] = shown[column].str.ljust(width)
+        shown = shown.rename(columns={column: column.ljust(width)})
+    return str(shown.to_string(index=False))
 
 
 def as_table(summary: pd.DataFrame) -> Table:
