@@ -267,14 +267,18 @@ class SshConnection:
         while True:
             try:
                 return transport.open_session(timeout=max(0.1, give_up - time.monotonic()))
-            except paramiko.ChannelException as error:
-                if time.monotonic() >= give_up:
+            except paramiko.SSHException as error:
+                # paramiko keeps one exception for all threads: a refusal is not always a ChannelException here.
+                if transport.is_active() and time.monotonic() < give_up:
+                    time.sleep(_SESSION_RETRY_SECONDS)
+                elif isinstance(error, paramiko.ChannelException):
                     raise NodeError(
                         self._node.name,
                         f"sshd opens no further session on this connection ({error.text})",
                         remedy="raise MaxSessions in its sshd_config, or ask less at once",
                     ) from error
-                time.sleep(_SESSION_RETRY_SECONDS)
+                else:
+                    raise
 
     def _discard(self, transport: paramiko.Transport) -> None:
         """Close a dead transport, but not the one that another thread may have opened since."""

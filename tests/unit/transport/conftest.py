@@ -1,0 +1,213 @@
+"""A real SSH server on loopback, unprivileged: paramiko's own server side running real commands."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import paramiko
+import pytest
+
+from runbook_lib.model.inventory import NodeSpec
+from runbook_lib.model.parameters import Timeouts
+from runbook_lib.transport.ssh import SshConnection
+
+# Stands in for sudo, which asks an ordinary user for a password: drops '-n --' and runs the rest.
+SUDO = '#!/bin/sh\n[ "$1 $2" = "-n --" ] || exit 9\nshift 2\nRAN_AS_ROOT=yes exec "$@"\n'
+
+
+class Files(paramiko.SFTPServerInterface):
+    """SFTP on the real file system."""
+
+    def open(self, path: str, flags: int, attr: paramiko.SFTPAttributes) -> Any:
+        try:
+            handle = os.fdopen(os.open(path, flags, 0o600), "r+b" if flags & os.O_RDWR else "wb" if flags else "rb")
+        except OSError as error:
+            return paramiko.SFTPServer.convert_errno(error.errno or 0)
+        result = paramiko.SFTPHandle(flags)
+        result.readfile = result.writefile = handle  # type: ignore[attr-defined]
+        return result
+
+    def stat(self, path: str) -> Any:
+        try:
+            return paramiko.SFTPAttributes.from_stat(os.stat(path))  # noqa: PTH116
+        except OSError as error:
+            return paramiko.SFTPServer.convert_errno(error.errno or 0)
+
+
+class Session(paramiko.ServerInterface):
+    """One client: its key, its sessions, its commands."""
+
+    def __init__(self, server: SshServer) -> None:
+        self.server = server
+        self.open_sessions = 0
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "publickey"
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        known = username == "docker" and key == self.server.client_key
+        return paramiko.AUTH_SUCCESSFUL if known else paramiko.AUTH_FAILED
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        if self.open_sessions >= self.server.max_sessions:
+            return paramiko.OPEN_FAILED_CONNECT_FAILED
+        self.open_sessions += 1
+        self.server.sessions += 1
+        return paramiko.OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        if self.server.refuse_commands:
+            return False
+        self.server.commands.append(command.decode())
+        threading.Thread(target=self._run, args=(channel, command.decode()), daemon=True).start()
+        return True
+
+    def _run(self, channel: paramiko.Channel, command: str) -> None:
+        time.sleep(0.005)  # paramiko says yes to the request only after this was started; a close must not overtake it
+        environment = os.environ | {"PATH": f"{self.server.folder}/bin:{os.environ['PATH']}"}
+        pipe = subprocess.PIPE
+        with (
+            contextlib.suppress(OSError),
+            subprocess.Popen(["sh", "-c", command], stdin=pipe, stdout=pipe, stderr=pipe, env=environment) as process,
+        ):
+            pumps = [
+                threading.Thread(target=pump, args=(process.stdout, channel.sendall), daemon=True),
+                threading.Thread(target=pump, args=(process.stderr, channel.sendall_stderr), daemon=True),
+            ]
+            for thread in pumps:
+                thread.start()
+            threading.Thread(target=feed, args=(channel, process.stdin), daemon=True).start()
+            for thread in pumps:
+                thread.join()
+            if self.server.eof_before_status:
+                channel.shutdown_write()
+            status = process.wait()
+            if status >= 0:
+                channel.send_exit_status(status)
+        channel.close()
+        self.open_sessions -= 1
+
+
+def pump(source: Any, sink: Callable[[bytes], None]) -> None:
+    with contextlib.suppress(OSError), source:
+        while chunk := source.read1(65536):
+            sink(chunk)
+
+
+def feed(channel: paramiko.Channel, sink: Any) -> None:
+    with contextlib.suppress(OSError), sink:
+        while chunk := channel.recv(65536):
+            sink.write(chunk)
+            sink.flush()
+
+
+class SshServer:
+    """A listening SSH server with one authorized key."""
+
+    def __init__(self, folder: Path, *host_keys: paramiko.PKey) -> None:
+        self.folder = folder
+        self.host_keys = host_keys or (paramiko.ECDSAKey.generate(),)
+        self.client_key: paramiko.PKey = paramiko.ECDSAKey.generate()
+        self.max_sessions = 10
+        self.refuse_commands = self.eof_before_status = False
+        self.connections = self.sessions = 0
+        self.commands: list[str] = []
+        self.clients: list[paramiko.Transport] = []
+        (folder / "bin").mkdir()
+        (folder / "bin/sudo").write_text(SUDO)
+        (folder / "bin/sudo").chmod(0o755)
+        self.key_file = folder / "key"
+        self.client_key.write_private_key_file(str(self.key_file))
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self.socket.getsockname()[1])
+        self.known_hosts = folder / "known_hosts"
+        self.know(*self.host_keys)
+        threading.Thread(target=self._serve, args=(self.socket,), daemon=True).start()
+
+    def know(self, *keys: paramiko.PKey, name: str = "") -> None:
+        """Make known_hosts say that these are the server's keys."""
+        name = name or f"[127.0.0.1]:{self.port}"
+        self.known_hosts.write_text("".join(f"{name} {key.get_name()} {key.get_base64()}\n" for key in keys))
+
+    def _serve(self, listening: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listening.accept()
+                self.connections += 1
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                transport = paramiko.Transport(client)
+                for key in self.host_keys:
+                    transport.add_server_key(key)
+                transport.set_subsystem_handler("sftp", paramiko.SFTPServer, Files)
+                with contextlib.suppress(paramiko.SSHException, EOFError):
+                    transport.start_server(server=Session(self), event=threading.Event())
+                self.clients.append(transport)
+
+    def drop_clients(self) -> None:
+        """Cut every connection, as a node that is switched off does."""
+        for transport in self.clients:
+            transport.close()
+        self.clients.clear()
+
+    def stop(self) -> None:
+        """Listen no more, and cut every connection."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+        self.drop_clients()
+
+    def restart(self) -> None:
+        """Listen again at the same port."""
+        self.stop()
+        self.socket = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._serve, args=(self.socket,), daemon=True).start()
+
+    def node(self, **ssh: Any) -> NodeSpec:
+        """The server as a node of an inventory."""
+        access = {
+            "host": "127.0.0.1",
+            "port": self.port,
+            "key_file": str(self.key_file),
+            "known_hosts": str(self.known_hosts),
+        }
+        return NodeSpec.model_validate({"name": "node1", "cluster_address": "10.0.0.1", "ssh": access | ssh})
+
+    def connection(self, *, connect: float = 5.0, command: float = 20.0, **ssh: Any) -> SshConnection:
+        """A connection to it, not yet open. The caller closes it."""
+        return SshConnection(self.node(**ssh), Timeouts(connect=connect, command=command))
+
+
+@pytest.fixture
+def make_server(tmp_path: Path) -> Iterator[Callable[..., SshServer]]:
+    """A function that starts one more server with the given host keys."""
+    servers: list[SshServer] = []
+
+    def make(*host_keys: paramiko.PKey) -> SshServer:
+        folder = tmp_path / f"server{len(servers)}"
+        folder.mkdir()
+        servers.append(SshServer(folder, *host_keys))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def server(make_server: Callable[..., SshServer]) -> SshServer:
+    return make_server()
+
+
+@pytest.fixture
+def ssh(server: SshServer) -> Iterator[SshConnection]:
+    """A connection to the server."""
+    with server.connection() as connection:
+        yield connection
