@@ -40,7 +40,7 @@ _STATIC_ADDRESS = Template(
         set -f
         # Words of a command line, split on purpose.
         # shellcheck disable=SC2046
-        set -- $$(tr '\\000' ' ' <"/proc/$$1/cmdline" 2>/dev/null)
+        set -- $$(tr '\\000' ' ' 2>/dev/null <"/proc/$$1/cmdline")
         set +f
         if [ "$${1##*/}" = busybox ]; then shift; fi
         if [ "$${1##*/}" != udhcpc ]; then return 1; fi
@@ -86,9 +86,10 @@ _STATIC_ADDRESS = Template(
     fi
     if [ "$$status" -eq 0 ]; then say "$$interface has $$address"; else say "$$interface did not take $$address"; fi
 
-    # Tells the neighbours, whose tables may still lead to whoever had the address before.
+    # Tells the neighbours, whose tables may still lead to whoever had the address before. Several times, because a
+    # neighbour that boots now may for a moment have been lent this very address by DHCP.
     if command -v busybox >/dev/null; then
-        busybox arping -q -A -c 2 -I "$$interface" "$$address" </dev/null >/dev/null 2>&1 &
+        busybox arping -q -A -c 5 -I "$$interface" "$$address" </dev/null >/dev/null 2>&1 &
     fi
 )
 """

@@ -13,6 +13,7 @@ from runbook_lib.facts.interfaces import ContainerInterface, read_interfaces
 from runbook_lib.facts.networks import NetworkFacts, read_network
 from runbook_lib.model.parameters import Etcd
 from runbook_lib.steps.base import NO_STORE_REMEDY, Finding, Say, Step, pending, refused, satisfied, skipped
+from runbook_lib.steps.gossip import wait_for_gossip
 from runbook_lib.steps.networks import store_trouble
 
 _DEFAULT_STORE = Etcd()
@@ -137,6 +138,7 @@ class Connect(_Attachment):
 
     def apply(self, cluster: Cluster, node: Node, work: str, say: Say) -> None:
         """Connect it."""
+        wait_for_gossip(node, say)
         node.engine.connect(work, self._network)
 
 

@@ -6,16 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.errors import EngineNotFound
+from runbook_lib.errors import EngineError, EngineNotFound
 from runbook_lib.facts.containers import ContainerFacts, read_containers
 from runbook_lib.facts.networks import NetworkFacts, read_network
 from runbook_lib.model.parameters import ContainerSpec, Etcd, Overlay
 from runbook_lib.steps.base import NO_STORE_REMEDY, OWNER_LABEL, Finding, Say, Step, pending, refused, satisfied
 from runbook_lib.steps.endpoints import force_disconnect, stale_endpoints
+from runbook_lib.steps.gossip import wait_for_gossip
 from runbook_lib.steps.networks import Difference, store_trouble
 from runbook_lib.steps.placement import full_image_name, place
 
 COMMAND = ("/bin/sh",)
+# An engine that died alone, while its store lived on, tries at each start to restore the endpoints which its own little
+# database still has, in a namespace that is gone; from then on no container of that node joins the overlay.
+_LOST_SANDBOX = "could not get network sandbox"
+_LOCAL_STORE = "/var/lib/docker/network/files/local-kv.db"
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,7 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
 
     def apply(self, cluster: Cluster, node: Node, work: tuple[Job, ...], say: Say) -> None:
         """Do the jobs of one node, one after the other."""
+        wait_for_gossip(node, say)
         for job in work:
             name = job.spec.name
             say(f"running {name}")
@@ -105,7 +111,7 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
             if job.connect:
                 node.engine.connect(name, self._network)
             if job.start:
-                node.engine.start(name)
+                _start(node, name)
 
     def _look(self, readings: Mapping[str, ContainersReading], missing: frozenset[str]) -> _Sight:
         everything = [item for reading in readings.values() for item in reading.containers]
@@ -164,11 +170,12 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
             where = ", ".join(item.full_name for item in holders)
             return f"there is more than one container named {name}: {where}", f"remove one: docker rm -f {name}"
         if holders:
+            remedy = f"on {holders[0].node}: docker rm -f {name}"
             different = self._differences(spec, node, holders[0])
             if different:
                 return (
                     f"{holders[0].full_name} exists and is not as wanted: {'; '.join(map(str, different))}",
-                    f"remove it (on {holders[0].node}: docker rm -f {name}), or give the container another name",
+                    f"remove it ({remedy}), or give the container another name",
                 )
             return None
         if missing and spec.node is None:
@@ -182,11 +189,14 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
             )
         return None
 
+    def _owns(self, container: ContainerFacts) -> bool:
+        return container.labels.get(OWNER_LABEL) == self._owner
+
     def _differences(self, spec: ContainerSpec, node: str, found: ContainerFacts) -> list[Difference]:
         result = []
         if full_image_name(found.image) != full_image_name(spec.image):
             result.append(Difference("image", full_image_name(spec.image), full_image_name(found.image)))
-        ours = found.labels.get(OWNER_LABEL) == self._owner
+        ours = self._owns(found)
         others = [name for name in found.networks if name != "none"]
         if self._network not in found.networks and (others or not ours):
             result.append(Difference("network", self._network, ", ".join(others)))
@@ -222,6 +232,22 @@ class RemoveContainers(Step[tuple[ContainerFacts, ...], tuple[str, ...]]):
         """Remove them by their IDs."""
         for container in work:
             node.engine.remove_container(container, force=True)
+
+
+def _start(node: Node, name: str) -> None:
+    """Start a container; what an engine says that cannot join an overlay since a crash is given its remedy."""
+    try:
+        node.engine.start(name)
+    except EngineError as error:
+        if _LOST_SANDBOX not in error.explanation:
+            raise
+        raise EngineError(
+            node.name,
+            error.call,
+            f"since a crash this engine cannot join the network any more ({_LOST_SANDBOX}, moby#25215)",
+            status=error.status,
+            remedy=f"on {node.name}: stop the engine, delete {_LOCAL_STORE} (it makes its own networks anew), start it",
+        ) from error
 
 
 def _has_image(node: Node, name: str) -> bool:

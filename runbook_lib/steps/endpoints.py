@@ -15,12 +15,14 @@ from runbook_lib.facts.networks import NetworkFacts
 
 
 def stale_endpoints(network: NetworkFacts, containers: Iterable[ContainerFacts]) -> tuple[str, ...]:
-    """The names of endpoints of a network that belong to none of the containers.
+    """The names of endpoints of a network that belong to none of the containers, running or not.
+
+    What a crash left to a container that still exists is not stale: its engine puts it right when the container starts.
 
     True only if ``containers`` are all containers of all nodes: the caller makes sure that every node answered.
     """
-    alive = {endpoint_id for item in containers if item.running for endpoint_id in item.endpoint_ids.values()}
-    return tuple(item.name for item in network.endpoints if item.endpoint_id not in alive)
+    owned = {endpoint_id for item in containers for endpoint_id in item.endpoint_ids.values()}
+    return tuple(item.name for item in network.endpoints if item.endpoint_id not in owned)
 
 
 def force_disconnect(cluster: Cluster, node: Node, network: str, endpoint: str) -> None:
