@@ -1,0 +1,86 @@
+import pytest
+
+from runbook_lib.facts.containers import ContainerFacts
+from runbook_lib.model.parameters import Etcd
+from runbook_lib.steps.base import Verb
+from runbook_lib.steps.blocks import find_block
+from runbook_lib.steps.boot_scripts import ETCD_AUTOSTART
+from runbook_lib.steps.etcd_autostart import AutostartReading, EtcdAutostart, RemoveAutostart, StartMembers
+
+BY_SCRIPT, BY_POLICY = Etcd(autostart="bootlocal"), Etcd(autostart="restart-policy")
+
+
+def member(name: str = "etcd1", policy: str = "no", state: str = "exited") -> ContainerFacts:
+    return ContainerFacts("node1", "1" * 64, name, "etcd:3.4", "sha256:1", "etcd", state, state, policy)
+
+
+def written(text: str | None = None) -> str:
+    work = EtcdAutostart(BY_SCRIPT).judge(AutostartReading((member(),), text)).work
+    assert work is not None
+    assert work.write is not None
+    return work.write
+
+
+def test_bootlocal_gets_a_block_with_this_nodes_members_only() -> None:
+    body = find_block(written("echo theirs\n"), ETCD_AUTOSTART)
+    assert body is not None
+    assert "members='etcd1'" in body
+    after = EtcdAutostart(BY_SCRIPT).judge(AutostartReading((member(),), written("echo theirs\n")))
+    assert (after.verb, after.before) == (Verb.SATISFIED, "bootlocal.sh starts etcd1")
+
+
+@pytest.mark.parametrize("etcd", [BY_SCRIPT, BY_POLICY])
+def test_a_node_without_a_member_is_ok_and_says_so(etcd: Etcd) -> None:
+    finding = EtcdAutostart(etcd).judge(AutostartReading((), "echo theirs\n"))
+    assert (finding.verb, finding.detail) == (Verb.SATISFIED, "no etcd member here")
+
+
+def test_choosing_the_restart_policy_takes_the_block_out() -> None:
+    finding = EtcdAutostart(BY_POLICY).judge(AutostartReading((member(),), written()))
+    assert finding.verb is Verb.PENDING
+    assert finding.work is not None
+    assert finding.work.policies == (("etcd1", "always"),)
+    assert finding.work.restoration is not None
+    assert finding.work.restoration.text is None
+
+
+def test_choosing_bootlocal_resets_the_restart_policy() -> None:
+    work = EtcdAutostart(BY_SCRIPT).judge(AutostartReading((member(policy="always"),), None)).work
+    assert work is not None
+    assert work.policies == (("etcd1", "no"),)
+    assert work.write is not None
+
+
+@pytest.mark.parametrize("policy", ["always", "unless-stopped"])
+def test_either_restarting_policy_satisfies(policy: str) -> None:
+    finding = EtcdAutostart(BY_POLICY).judge(AutostartReading((member(policy=policy),), None))
+    assert (finding.verb, finding.before) == (Verb.SATISFIED, f"Docker restarts etcd1 ({policy})")
+
+
+def test_a_policy_that_restarts_on_failure_only_is_no_autostart() -> None:
+    assert EtcdAutostart(BY_POLICY).judge(AutostartReading((member(policy="on-failure"),), None)).verb is Verb.PENDING
+
+
+def test_the_articles_line_is_reported() -> None:
+    reading = AutostartReading((member(),), written("sleep 5\n/usr/local/bin/docker start etcd1 etcd2 etcd3\n"))
+    assert "line 2: /usr/local/bin/docker start etcd1" in EtcdAutostart(BY_SCRIPT).judge(reading).detail
+
+
+def test_removal_takes_back_whichever_mechanism_is_there() -> None:
+    step = RemoveAutostart(BY_SCRIPT)
+    finding = step.judge(AutostartReading((member(policy="always"),), written("echo theirs\n")))
+    assert finding.work is not None
+    assert finding.work.policies == (("etcd1", "no"),)
+    assert finding.work.restoration is not None
+    assert finding.work.restoration.text == "echo theirs\n"
+    assert step.judge(AutostartReading((member(),), "echo theirs\n")).verb is Verb.SATISFIED
+
+
+def test_only_members_that_do_not_run_are_started() -> None:
+    step = StartMembers(BY_SCRIPT)
+    findings = step.assess(
+        {"node1": (member(),), "node2": (member("etcd2", state="running"),), "node3": ()}, frozenset()
+    )
+    assert findings["node1"].work == ("etcd1",)
+    assert findings["node2"].verb is Verb.SATISFIED
+    assert findings["node3"].detail == "no etcd member here"
