@@ -6,6 +6,7 @@ connections that went stale, and can be ended from another thread.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.client
 import socket
@@ -21,8 +22,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ProtocolError
 
-from runbook_lib.transport.ssh import SshConnection
-from runbook_lib.transport.ssh.login import SOCKET_OPTIONS
+from runbook_lib.transport.ssh import FAULTS, SOCKET_OPTIONS, SshConnection
 
 # A kept connection this old is not used for a call that must not be repeated: the node may have rebooted.
 _FRESH_SECONDS = 1.0
@@ -154,6 +154,17 @@ class _SshHttpConnection(HTTPConnection):
         channel = cast(Any, self.sock)  # asked without fileno(), which would cost two pipes
         return channel is not None and not channel.closed and not channel.eof_received
 
+    def send(self, data: Any) -> None:
+        try:
+            super().send(data)
+        except FAULTS as error:
+            # urllib3 knows the faults of sockets only
+            raise ConnectionResetError(str(error) or "the SSH connection was lost") from error
+
+    def close(self) -> None:
+        with contextlib.suppress(*FAULTS):  # a channel of a dead connection has nobody left to tell
+            super().close()
+
     def getresponse(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().getresponse(*args, **kwargs)
@@ -169,10 +180,8 @@ def _shut(sock: Any) -> None:
     """Wake whoever reads from a socket, a TLS socket or an SSH channel."""
     if sock is None:
         return
-    try:
+    with contextlib.suppress(*FAULTS):  # it may be closed already
         if isinstance(sock, socket.socket):
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
         else:
             sock.close()
-    except OSError:
-        return  # it was closed already

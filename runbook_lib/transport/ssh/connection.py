@@ -20,13 +20,12 @@ import paramiko
 from runbook_lib.errors import CommandError, CommandTimeout, NodeError, RunbookError
 from runbook_lib.model.inventory import NodeSpec
 from runbook_lib.model.parameters import Timeouts
-from runbook_lib.transport.ssh.exchange import closed_at, exchange
+from runbook_lib.transport.ssh.exchange import FAULTS, close, closed_at, closing, exchange
 from runbook_lib.transport.ssh.login import open_transport, unreachable
 
 # sshd takes 10 sessions a connection unless told otherwise (MaxSessions); two are left to the Docker API.
 _SESSIONS_AT_ONCE = 8
 _SESSION_RETRY_SECONDS = 0.05
-_FAULTS = (paramiko.SSHException, OSError, EOFError)
 
 # The whole script is read before it begins, so that no command in it can swallow the rest of it as its input.
 _SCRIPT_RUNNER = 'script=$(cat) && eval "$script" </dev/null'
@@ -113,7 +112,7 @@ class SshConnection:
         limit = timeout or self._timeouts.command
         output = b"", b""
         try:
-            with self._sessions, contextlib.closing(self._session(started + limit)) as channel:
+            with self._sessions, closing(self._session(started + limit)) as channel:
                 with self._node_may_vanish(channel), closed_at(channel, started + limit):
                     channel.exec_command(_command_line(words))
                 with self._node_may_vanish(channel):
@@ -211,7 +210,7 @@ class SshConnection:
                 with self._node_may_vanish(channel), closed_at(channel, deadline):
                     channel.exec_command(_command_line(tuple(argv)))
             except BaseException:
-                channel.close()
+                close(channel)
                 raise
         except TimeoutError as error:
             raise CommandTimeout(
@@ -250,14 +249,14 @@ class SshConnection:
         transport, fresh = self._connected()
         try:
             return self._open_session(transport, deadline)
-        except _FAULTS as error:
+        except FAULTS as error:
             self._discard(transport)
             if fresh or time.monotonic() >= deadline:
                 raise unreachable(self._node, str(error) or type(error).__name__) from error
         transport, _ = self._connected()
         try:
             return self._open_session(transport, deadline)
-        except _FAULTS as error:
+        except FAULTS as error:
             self._discard(transport)
             raise unreachable(self._node, str(error) or type(error).__name__) from error
 
@@ -294,7 +293,7 @@ class SshConnection:
             yield
         except TimeoutError:
             raise
-        except _FAULTS as error:
+        except FAULTS as error:
             transport = _transport_of(channel)
             if transport.is_active():
                 raise NodeError(self._node.name, f"sshd refuses to run a command ({error})") from error
@@ -305,7 +304,7 @@ class SshConnection:
     def _sftp(self, what: str) -> Iterator[paramiko.SFTPClient]:
         limit = self._timeouts.command
         deadline = time.monotonic() + limit
-        with self._sessions, contextlib.closing(self._session(deadline)) as channel:
+        with self._sessions, closing(self._session(deadline)) as channel:
             try:
                 with closed_at(channel, deadline):
                     channel.invoke_subsystem("sftp")
@@ -315,7 +314,7 @@ class SshConnection:
                 raise CommandTimeout(
                     self._node.name, ["sftp", what], limit=limit, destination=self.destination
                 ) from error
-            except _FAULTS as error:
+            except FAULTS as error:
                 self._sftp_failed(what, channel, error)
 
     def _sftp_failed(self, what: str, channel: paramiko.Channel, error: Exception) -> NoReturn:

@@ -16,6 +16,25 @@ _WINDOW_LOOK = 0.005
 _LONGEST_WAIT = 1.0
 
 
+# What paramiko raises when a connection fails under it.
+FAULTS = (paramiko.SSHException, OSError, EOFError)
+
+
+def close(channel: paramiko.Channel) -> None:
+    """Close a channel; one whose connection died under it has nobody left to tell."""
+    with contextlib.suppress(*FAULTS):
+        channel.close()
+
+
+@contextlib.contextmanager
+def closing(channel: paramiko.Channel) -> Iterator[paramiko.Channel]:
+    """Close a channel at the end of the block."""
+    try:
+        yield channel
+    finally:
+        close(channel)
+
+
 @contextlib.contextmanager
 def closed_at(channel: paramiko.Channel, deadline: float) -> Iterator[None]:
     """Close the channel if the block, whose calls know no timeout, is not done by the deadline.
@@ -23,12 +42,12 @@ def closed_at(channel: paramiko.Channel, deadline: float) -> Iterator[None]:
     Raises:
         TimeoutError: it was not.
     """
-    watchdog = threading.Timer(max(0.0, deadline - time.monotonic()), channel.close)
+    watchdog = threading.Timer(max(0.0, deadline - time.monotonic()), close, [channel])
     watchdog.daemon = True
     watchdog.start()
     try:
         yield
-    except (paramiko.SSHException, OSError, EOFError) as error:
+    except FAULTS as error:
         if time.monotonic() >= deadline:
             raise TimeoutError from error
         raise

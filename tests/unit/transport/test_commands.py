@@ -14,6 +14,7 @@ import pytest
 
 from runbook_lib.errors import CommandError, CommandTimeout, NodeError, UnreachableError
 from runbook_lib.transport.ssh import SshConnection
+from runbook_lib.transport.ssh.exchange import close
 
 if TYPE_CHECKING:
     from .conftest import SshServer
@@ -210,6 +211,15 @@ def test_a_node_that_dies_in_the_middle_of_a_command_is_unreachable_at_once(
         ssh.run(["sleep", "10"])
     assert time.monotonic() - started < 3
     assert caught.value.node == "node1"
+
+
+def test_closing_what_died_already_is_no_fault_of_its_own(ssh: SshConnection) -> None:
+    # Between the death of the socket and paramiko's noticing it, closing a channel raises EOFError.
+    channel = ssh.stream(["sleep", "1"])
+    ssh.transport().packetizer.close()
+    with pytest.raises(EOFError):
+        channel.send(b"x")
+    close(channel)
 
 
 def test_closing_from_another_thread_ends_a_command(ssh: SshConnection) -> None:
