@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from runbook_lib.charts.style import BAD, FAINT, GOOD, INK, MUTED, PAPER, bare, blank, title
+from runbook_lib.charts.style import BAD, FAINT, GOOD, INK, MUTED, bare, blank, title
 from runbook_lib.facts.addresses import ClusterAddress
 
 _NONE = "no address"
@@ -17,7 +17,7 @@ _NONE = "no address"
 def address_drift(before: Sequence[ClusterAddress], after: Sequence[ClusterAddress]) -> Figure:
     """Every address is a row; a node that moved is a solid arrow across rows, one that stayed a dashed level line."""
     rows = _rows([*before, *after])
-    height = 1.55 + 0.46 * len(rows)
+    height = 1.35 + 0.46 * len(rows)
     figure = blank(8.6, height)
     title(figure, "Addresses before and after", _subtitle(before, after))
     axes = figure.add_axes((0.03, 0.5 / height, 0.94, 0.46 * len(rows) / height))
@@ -28,16 +28,19 @@ def address_drift(before: Sequence[ClusterAddress], after: Sequence[ClusterAddre
     bare(axes)
     at = {address: place for place, address in enumerate(rows)}
     for address, place in at.items():
-        axes.plot([2.2, 7.8], [place, place], color=FAINT, linewidth=0.8, zorder=1)
-        axes.text(5, place, address, ha="center", va="center", fontsize=8.5, color=MUTED, zorder=2, bbox=_LABEL)
+        axes.plot([0.2, 9.8], [place + 0.5, place + 0.5], color=FAINT, linewidth=0.6, zorder=1)
+        for side, align in ((0.2, "left"), (9.8, "right")):
+            axes.text(side, place, address, ha=align, va="center", fontsize=10, color=MUTED, family="monospace")
     new = {item.node: item for item in after}
     for old in before:
-        _node(axes, old, new.get(old.node), at)
+        _arrow(axes, at[old.address or _NONE], at.get(_address(new.get(old.node)), len(rows) - 1))
+    for place, address in enumerate(rows):
+        left = ", ".join(item.node for item in before if (item.address or _NONE) == address)
+        right = ", ".join(item.node for item in after if (item.address or _NONE) == address)
+        axes.text(3.15, place, left, ha="right", va="center", fontsize=11, color=INK)
+        axes.text(6.85, place, right, ha="left", va="center", fontsize=11, color=INK)
     figure.text(0.3 / 8.6, 0.13 / height, "solid arrow: moved   ·   dashed line: stayed", fontsize=8.5, color=MUTED)
     return figure
-
-
-_LABEL = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.5}
 
 
 def drift_text(before: Sequence[ClusterAddress], after: Sequence[ClusterAddress]) -> str:
@@ -64,19 +67,15 @@ def _subtitle(before: Sequence[ClusterAddress], after: Sequence[ClusterAddress])
     return f"{moved} of {len(before)} nodes moved (assigned by {', '.join(how)})"
 
 
-def _node(axes: Any, old: ClusterAddress, new: ClusterAddress | None, at: dict[str, int]) -> None:
-    start, end = at[old.address or _NONE], at.get(_address(new), len(at) - 1)
+def _arrow(axes: Any, start: int, end: int) -> None:
     moved = start != end
-    colour = BAD if moved else GOOD
-    axes.text(2.0, start, old.node, ha="right", va="center", fontsize=11, color=INK)
-    axes.text(8.0, end, old.node, ha="left", va="center", fontsize=11, color=INK)
     axes.annotate(
         "",
-        (7.85, end),
-        (2.15, start),
+        (6.75, end),
+        (3.25, start),
         arrowprops={
             "arrowstyle": "-|>" if moved else "-",
-            "color": colour,
+            "color": BAD if moved else GOOD,
             "linewidth": 1.7,
             "linestyle": "-" if moved else "--",
             "shrinkA": 0,

@@ -22,7 +22,7 @@ FONT = ["DejaVu Sans", "sans-serif"]
 
 def blank(width: float, height: float) -> Figure:
     """A white figure of that many inches with a canvas of its own."""
-    figure = Figure(figsize=(width, height), facecolor=PAPER, layout="none")
+    figure = Figure(figsize=(width, height), facecolor=PAPER)
     FigureCanvasAgg(figure)
     return figure
 
