@@ -6,7 +6,18 @@ from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import EngineError, StepFailed, UnreachableError
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.results import Status, StepResult
-from runbook_lib.steps.base import Finding, Say, Step, pending, refused, require_success, run_step, run_steps, satisfied
+from runbook_lib.steps.base import (
+    Finding,
+    Say,
+    Step,
+    blocked,
+    pending,
+    refused,
+    require_success,
+    run_step,
+    run_steps,
+    satisfied,
+)
 
 Cupboard = dict[str, str]
 
@@ -148,3 +159,18 @@ def test_requiring_success_lists_every_row_that_failed() -> None:
     with pytest.raises(StepFailed) as raised:
         require_success(rows)
     assert raised.value.rows == ("node2: unreachable: no connection", "node3: failed: a row starts as failed")
+
+
+def test_what_builds_on_something_missing_is_planned_with_its_remedy_and_fails_when_applied(cluster: Cluster) -> None:
+    class Early(Put):
+        def assess(self, readings: Mapping[str, str], missing: frozenset[str]) -> Mapping[str, Finding[str]]:
+            return {
+                name: blocked(found, self.word, "no shelf yet", remedy="build it") for name, found in readings.items()
+            }
+
+    step = Early(shelves("old", "old", "old", "old"))
+    (planned, *_), (failed, *_) = run_step(cluster, step, plan=True), run_step(cluster, step)
+    assert (planned.status, planned.after) == (Status.PLANNED, "new")
+    assert (failed.status, failed.after) == (Status.FAILED, "old")
+    assert planned.detail == failed.detail == "no shelf yet; remedy: build it"
+    assert step.applied == []

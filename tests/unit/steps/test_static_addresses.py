@@ -71,11 +71,9 @@ def test_the_articles_lines_are_named(make_inventory: MakeInventory) -> None:
 
 
 def test_removal_restores_the_text_of_before(make_inventory: MakeInventory) -> None:
-    remove = RemoveStaticAddresses()
+    step, remove = StaticAddresses(make_inventory(), Addresses()), RemoveStaticAddresses()
     for text in ("#!/bin/sh\necho theirs\n", None):
-        put = StaticAddresses(make_inventory(), Addresses()).assess(
-            {"node1": AddressReading(CURRENT, text)}, frozenset()
-        )
+        put = step.assess({"node1": AddressReading(CURRENT, text)}, frozenset())
         finding = remove.assess({"node1": BootScript(put["node1"].work)}, frozenset())["node1"]
         assert finding.verb is Verb.PENDING
         assert finding.work is not None

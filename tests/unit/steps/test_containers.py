@@ -1,0 +1,133 @@
+from dataclasses import replace
+
+from runbook_lib.facts.containers import ContainerFacts
+from runbook_lib.facts.networks import Endpoint, NetworkFacts
+from runbook_lib.model.parameters import ContainerSpec, Etcd, Overlay
+from runbook_lib.steps.base import OWNER_LABEL, Finding, Verb
+from runbook_lib.steps.containers import ContainersReading, Job, RemoveContainers, RunContainers
+
+OVR0 = NetworkFacts("node1", "a" * 64, "ovr0", "overlay", "global", "10.0.0.0/24", "10.0.0.1")
+EMPTY = ContainersReading((), OVR0, frozenset({"alpine:latest"}))
+RUNNING = ContainerFacts(
+    "node2",
+    "1" * 64,
+    "alpine1",
+    "alpine",
+    "sha256:1",
+    "/bin/sh",
+    "running",
+    "running since now",
+    "no",
+    networks=("ovr0",),
+    labels={OWNER_LABEL: "mine"},
+    addresses={"ovr0": "10.0.0.2"},
+    endpoint_ids={"ovr0": "e1"},
+)
+PINNED = ContainerSpec(name="alpine1", node="node2")
+
+
+def assess(
+    spec: ContainerSpec, node2: ContainersReading, *missing: str, node1: ContainersReading = EMPTY
+) -> dict[str, Finding[tuple[Job, ...]]]:
+    step = RunContainers([spec], Overlay(), Etcd(), "mine")
+    return dict(step.assess({"node1": node1, "node2": node2}, frozenset(missing)))
+
+
+def with_container(**changes: object) -> ContainersReading:
+    return replace(EMPTY, containers=(replace(RUNNING, **changes),))
+
+
+def test_an_absent_container_is_created_and_started_on_its_node() -> None:
+    findings = assess(PINNED, EMPTY)
+    assert findings["node2"].work == (Job(PINNED, create=True, start=True),)
+    assert findings["node1"].verb is Verb.SATISFIED
+
+
+def test_a_running_container_satisfies() -> None:
+    finding = assess(PINNED, with_container())["node2"]
+    assert (finding.verb, finding.before) == (Verb.SATISFIED, "alpine1 running 10.0.0.2")
+
+
+def test_a_stopped_one_is_started() -> None:
+    finding = assess(PINNED, with_container(state="exited", addresses={}, endpoint_ids={}))["node2"]
+    assert finding.work == (Job(PINNED, start=True),)
+
+
+def test_one_of_ours_without_its_network_is_connected_again() -> None:
+    finding = assess(PINNED, with_container(networks=(), addresses={}, endpoint_ids={}))["node2"]
+    assert finding.work == (Job(PINNED, connect=True),)
+
+
+def test_somebody_elses_container_without_the_network_is_left_alone() -> None:
+    finding = assess(PINNED, with_container(networks=(), addresses={}, labels={}))["node2"]
+    assert finding.verb is Verb.REFUSED
+    assert "network: expected ovr0, found none" in finding.detail
+
+
+def test_another_image_or_network_is_a_failure_that_names_the_difference_and_the_remedy() -> None:
+    finding = assess(PINNED, with_container(image="busybox:1.36", networks=("bridge",)))["node2"]
+    assert finding.verb is Verb.REFUSED
+    assert "image: expected alpine:latest, found busybox:1.36" in finding.detail
+    assert "network: expected ovr0, found bridge" in finding.detail
+    assert "docker rm -f alpine1" in finding.detail
+
+
+def test_a_container_on_another_node_than_wanted_is_a_failure() -> None:
+    elsewhere = replace(EMPTY, containers=(replace(RUNNING, node="node1"),))
+    finding = assess(PINNED, EMPTY, node1=elsewhere)["node2"]
+    assert finding.verb is Verb.REFUSED
+    assert "node: expected node2, found node1" in finding.detail
+
+
+def test_one_name_on_two_nodes_is_a_failure() -> None:
+    elsewhere = replace(EMPTY, containers=(replace(RUNNING, node="node1"),))
+    finding = assess(PINNED, with_container(), node1=elsewhere)["node2"]
+    assert finding.verb is Verb.REFUSED
+    assert "node1/alpine1, node2/alpine1" in finding.detail
+
+
+def test_a_stale_endpoint_of_the_name_is_taken_off_first() -> None:
+    network = replace(OVR0, endpoints=(Endpoint("alpine1", "e9", "", "10.0.0.9"),))
+    reading = replace(EMPTY, network=network)
+    finding = assess(PINNED, reading, node1=reading)["node2"]
+    assert finding.work == (Job(PINNED, release=True, create=True, start=True),)
+    assert "stale endpoint alpine1" in finding.detail
+    crashed = with_container(state="exited", addresses={}, endpoint_ids={"ovr0": "e9"})
+    finding = assess(PINNED, replace(crashed, network=network), node1=reading)["node2"]
+    assert finding.work == (Job(PINNED, start=True),)
+
+
+def test_an_endpoint_that_may_be_a_silent_nodes_is_not_touched() -> None:
+    reading = replace(EMPTY, network=replace(OVR0, endpoints=(Endpoint("alpine1", "e9", "", "10.0.0.9"),)))
+    finding = assess(PINNED, reading, "node3", node1=reading)["node2"]
+    assert finding.verb is Verb.REFUSED
+    assert "node3" in finding.detail
+
+
+def test_nothing_is_spread_while_a_node_is_silent() -> None:
+    findings = assess(ContainerSpec(name="alpine1"), EMPTY, "node3")
+    assert findings["node1"].verb is Verb.REFUSED
+    assert "node3 did not answer" in findings["node1"].detail
+
+
+def test_a_spread_container_that_exists_stays_where_it_is() -> None:
+    findings = assess(ContainerSpec(name="alpine1"), with_container())
+    assert findings["node2"].before == "alpine1 running 10.0.0.2"
+    assert {finding.verb for finding in findings.values()} == {Verb.SATISFIED}
+
+
+def test_a_missing_image_network_or_store_each_has_its_remedy() -> None:
+    assert "docker pull alpine:latest" in assess(PINNED, replace(EMPTY, images=frozenset()))["node2"].detail
+    assert "notebook 03_create_overlay" in assess(PINNED, replace(EMPTY, network=None))["node2"].detail
+    storeless = replace(EMPTY, network=None, store_trouble="the engine has no cluster store: none")
+    assert "notebook 02_autostart_etcd" in assess(PINNED, storeless)["node2"].detail
+
+
+def test_only_nodes_with_the_network_are_spread_over() -> None:
+    findings = assess(ContainerSpec(name="alpine1"), EMPTY, node1=replace(EMPTY, network=None))
+    assert findings["node2"].verb is Verb.PENDING
+
+
+def test_removal_is_by_id_and_says_the_names() -> None:
+    finding = RemoveContainers("mine").assess({"node2": (RUNNING,)}, frozenset())["node2"]
+    assert (finding.before, finding.work) == ("alpine1", ("1" * 64,))

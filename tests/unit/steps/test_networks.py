@@ -1,0 +1,115 @@
+from dataclasses import replace
+
+import pytest
+
+from runbook_lib.facts.containers import ContainerFacts
+from runbook_lib.facts.networks import Endpoint, NetworkFacts
+from runbook_lib.model.parameters import Etcd, Overlay
+from runbook_lib.steps.base import OWNER_LABEL, Verb
+from runbook_lib.steps.networks import CreateNetwork, NetworkReading, OwnedNetworks, RemoveNetworks, differences
+
+OVERLAY = Overlay(name="ovr0", subnet="10.0.0.0/24")
+OVR0 = NetworkFacts(
+    "node1", "a" * 64, "ovr0", "overlay", "global", "10.0.0.0/24", "10.0.0.1", labels={OWNER_LABEL: "mine"}
+)
+CREATE = CreateNetwork(OVERLAY, Etcd(), "mine")
+NOTHING = NetworkReading(())
+
+
+def test_it_is_created_once_on_the_first_node_that_can() -> None:
+    findings = CREATE.assess(
+        {"node1": NetworkReading((), "the engine has no cluster store: none"), "node2": NOTHING, "node3": NOTHING},
+        frozenset({"node4"}),
+    )
+    assert findings["node1"].verb is Verb.BLOCKED
+    assert "notebook 02_autostart_etcd" in findings["node1"].detail
+    assert [findings[node].work for node in ("node2", "node3")] == ["ovr0", None]
+    assert {findings[node].verb for node in ("node2", "node3")} == {Verb.PENDING}
+
+
+def test_the_same_network_seen_from_every_node_satisfies() -> None:
+    findings = CREATE.assess(
+        {name: NetworkReading((replace(OVR0, node=name),)) for name in ("node1", "node2")}, frozenset()
+    )
+    assert {finding.verb for finding in findings.values()} == {Verb.SATISFIED}
+    assert findings["node1"].before == f"overlay 10.0.0.0/24 {'a' * 12}"
+
+
+def test_a_node_that_does_not_see_it_does_not_create_a_second_one() -> None:
+    findings = CREATE.assess({"node1": NetworkReading((OVR0,)), "node2": NOTHING}, frozenset())
+    assert (findings["node2"].verb, findings["node2"].work) == (Verb.PENDING, None)
+
+
+def test_other_settings_are_a_failure_that_lists_the_differences() -> None:
+    other = replace(OVR0, subnet="10.9.0.0/24", options={"com.docker.network.driver.mtu": "1400"}, internal=True)
+    finding = CREATE.assess({"node1": NetworkReading((other,))}, frozenset())["node1"]
+    assert finding.verb is Verb.REFUSED
+    assert "subnet: expected 10.0.0.0/24, found 10.9.0.0/24" in finding.detail
+    assert "option com.docker.network.driver.mtu: expected none, found 1400" in finding.detail
+    assert "internal: expected no, found yes" in finding.detail
+
+
+def test_a_local_bridge_of_that_name_is_another_network() -> None:
+    bridge = replace(OVR0, id="b" * 64, driver="bridge", scope="local")
+    assert [item.setting for item in differences(OVERLAY, bridge)] == ["driver", "scope"]
+    findings = CREATE.assess({"node1": NetworkReading((OVR0,)), "node2": NetworkReading((bridge,))}, frozenset())
+    assert {finding.verb for finding in findings.values()} == {Verb.REFUSED}
+
+
+def test_two_networks_of_one_name_are_a_failure_that_names_both() -> None:
+    twin = replace(OVR0, id="b" * 64)
+    finding = CREATE.assess({"node1": NetworkReading((OVR0, twin)), "node2": NOTHING}, frozenset())["node2"]
+    assert finding.verb is Verb.REFUSED
+    assert "aaaaaaaaaaaa, bbbbbbbbbbbb" in finding.detail
+
+
+def test_an_unset_subnet_takes_any_and_dockers_own_options_do_not_count() -> None:
+    swarm = replace(OVR0, options={"com.docker.network.driver.overlay.vxlanid_list": "4097"})
+    assert differences(Overlay(subnet=None), replace(swarm, subnet="10.1.2.0/24")) == ()
+
+
+def test_a_network_of_somebody_else_is_used_but_said_to_be_left_alone() -> None:
+    finding = CREATE.assess({"node1": NetworkReading((replace(OVR0, labels={}),))}, frozenset())["node1"]
+    assert finding.verb is Verb.SATISFIED
+    assert "clean-up will leave it" in finding.detail
+
+
+def container(name: str, *, owner: str = "mine", endpoint: str = "e1") -> ContainerFacts:
+    return ContainerFacts(
+        "node1",
+        name * 8,
+        name,
+        "alpine",
+        "sha256:1",
+        "sh",
+        "running",
+        "running",
+        "no",
+        networks=("ovr0",),
+        labels={OWNER_LABEL: owner},
+        endpoint_ids={"ovr0": endpoint},
+    )
+
+
+def test_a_global_network_is_removed_by_one_node_and_gone_from_all() -> None:
+    readings = {name: OwnedNetworks((replace(OVR0, node=name),), ()) for name in ("node1", "node2")}
+    findings = RemoveNetworks("mine").assess(readings, frozenset())
+    assert findings["node1"].work is not None
+    assert findings["node1"].work.networks == ((OVR0.id, ()),)
+    assert (findings["node2"].verb, findings["node2"].work) == (Verb.PENDING, None)
+
+
+def test_containers_of_others_keep_a_network() -> None:
+    readings = {"node1": OwnedNetworks((OVR0,), (container("web", owner="other"),))}
+    finding = RemoveNetworks("mine").assess(readings, frozenset())["node1"]
+    assert finding.verb is Verb.REFUSED
+    assert "node1/web" in finding.detail
+
+
+@pytest.mark.parametrize(("missing", "verb"), [(frozenset(), Verb.PENDING), (frozenset({"node4"}), Verb.REFUSED)])
+def test_stale_endpoints_are_taken_off_only_if_every_node_answered(missing: frozenset[str], verb: Verb) -> None:
+    network = replace(OVR0, endpoints=(Endpoint("lost", "e9", "", "10.0.0.9"), Endpoint("own", "e1", "", "10.0.0.2")))
+    finding = RemoveNetworks("mine").assess({"node1": OwnedNetworks((network,), (container("own"),))}, missing)["node1"]
+    assert finding.verb is verb
+    assert "lost" in finding.detail
+    assert "own" not in finding.detail
