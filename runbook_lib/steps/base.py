@@ -36,6 +36,7 @@ class Verb(Enum):
     SATISFIED = auto()
     PENDING = auto()
     REFUSED = auto()
+    BLOCKED = auto()
     SKIPPED = auto()
 
 
@@ -43,7 +44,7 @@ class Verb(Enum):
 class Finding(Generic[W]):
     """A step's judgement of one node: what it found, what it wants, and the work that leads there.
 
-    Built by :func:`satisfied`, :func:`pending`, :func:`refused` and :func:`skipped`.
+    Built by :func:`satisfied`, :func:`pending`, :func:`refused`, :func:`blocked` and :func:`skipped`.
     """
 
     verb: Verb
@@ -66,6 +67,14 @@ def pending(before: str, after: str, work: W | None = None, detail: str = "") ->
 def refused(found: str, why: str, *, remedy: str = "") -> Finding[W]:
     """The node is not as wanted, and the step must not or cannot change it."""
     return Finding(Verb.REFUSED, found, found, f"{why}; remedy: {remedy}" if remedy else why)
+
+
+def blocked(before: str, after: str, why: str, *, remedy: str) -> Finding[W]:
+    """The node is not as wanted, and what the change builds on is missing: an earlier step makes it.
+
+    Applied, it fails like a refusal. A plan still shows the change, with what has to come first.
+    """
+    return Finding(Verb.BLOCKED, before, after, f"{why}; remedy: {remedy}")
 
 
 def skipped(detail: str, found: str = "") -> Finding[W]:
@@ -258,11 +267,17 @@ class _Run(Generic[R, W]):
         self._reporter(self._step.name, node, state)
 
 
-_SETTLED = {Verb.SATISFIED: Status.OK, Verb.REFUSED: Status.FAILED, Verb.SKIPPED: Status.SKIPPED}
+_SETTLED = {
+    Verb.SATISFIED: Status.OK,
+    Verb.REFUSED: Status.FAILED,
+    Verb.BLOCKED: Status.FAILED,
+    Verb.SKIPPED: Status.SKIPPED,
+}
 
 
 def _planned(finding: Finding[W]) -> tuple[Status, str, str]:
-    return _SETTLED.get(finding.verb, Status.PLANNED), finding.after, finding.detail
+    status = Status.PLANNED if finding.verb in (Verb.PENDING, Verb.BLOCKED) else _SETTLED[finding.verb]
+    return status, finding.after, finding.detail
 
 
 def _outcome(finding: Finding[W], fresh: Finding[W] | None) -> tuple[Status, str, str]:
@@ -270,7 +285,7 @@ def _outcome(finding: Finding[W], fresh: Finding[W] | None) -> tuple[Status, str
     if fresh is None:
         if finding.verb is Verb.PENDING:
             return Status.FAILED, "", "no fresh reading confirms the change"
-        return _SETTLED[finding.verb], finding.after, finding.detail
+        return _SETTLED[finding.verb], finding.before, finding.detail
     if fresh.verb is Verb.PENDING:
         return Status.FAILED, fresh.before, f"a fresh reading still shows: {fresh.before or 'nothing'}"
     if finding.verb is Verb.PENDING and fresh.verb is Verb.SATISFIED:

@@ -12,7 +12,7 @@ from runbook_lib.facts.containers import ContainerFacts, read_container
 from runbook_lib.facts.interfaces import ContainerInterface, read_interfaces
 from runbook_lib.facts.networks import NetworkFacts, read_network
 from runbook_lib.model.parameters import Etcd
-from runbook_lib.steps.base import NO_STORE_REMEDY, Finding, Say, Step, pending, refused, satisfied, skipped
+from runbook_lib.steps.base import NO_STORE_REMEDY, Finding, Say, Step, blocked, pending, refused, satisfied, skipped
 from runbook_lib.steps.gossip import wait_for_gossip
 from runbook_lib.steps.networks import store_trouble
 
@@ -42,6 +42,7 @@ class AttachmentReading:
 
 class _Attachment(Step[AttachmentReading, str]):
     settle_seconds = 5.0
+    wanted: str
 
     def __init__(self, container: str, network: str, etcd: Etcd) -> None:
         self._container = container
@@ -71,9 +72,8 @@ class _Attachment(Step[AttachmentReading, str]):
         name, container = self._container, reading.container
         if not holders:
             where = f"any node that answered ({', '.join(sorted(missing))} did not)" if missing else "any node"
-            return refused(
-                "absent", f"there is no container {name} on {where}", remedy="notebook 04_run_containers makes it"
-            )
+            why = f"there is no container {name} on {where}"
+            return blocked("absent", self.wanted, why, remedy="notebook 04_run_containers makes it")
         if container is None:
             return skipped(f"{name} is on {', '.join(holders)}")
         if len(holders) > 1:
@@ -83,19 +83,17 @@ class _Attachment(Step[AttachmentReading, str]):
                 remedy=f"remove one: docker rm -f {name}",
             )
         if not container.running:
-            return refused(
-                container.state, f"{name} is {container.state}", remedy="notebook 04_run_containers starts it"
-            )
+            why = f"{name} is {container.state}"
+            return blocked(container.state, self.wanted, why, remedy="notebook 04_run_containers starts it")
         if reading.network is None:
             return self._no_network(reading, container)
         return self.judge(self._network in container.networks, reading.inside())
 
     def _no_network(self, reading: AttachmentReading, container: ContainerFacts) -> Finding[str]:
         if reading.store_trouble:
-            return refused(container.state, reading.store_trouble, remedy=NO_STORE_REMEDY)
-        return refused(
-            container.state, f"there is no network {self._network}", remedy="notebook 03_create_overlay makes it"
-        )
+            return blocked(container.state, self.wanted, reading.store_trouble, remedy=NO_STORE_REMEDY)
+        why = f"there is no network {self._network}"
+        return blocked(container.state, self.wanted, why, remedy="notebook 03_create_overlay makes it")
 
 
 class Disconnect(_Attachment):
@@ -103,6 +101,8 @@ class Disconnect(_Attachment):
 
     A node that does not have the container is ``skipped``.
     """
+
+    wanted = "disconnected"
 
     def __init__(self, container: str, network: str, etcd: Etcd = _DEFAULT_STORE) -> None:
         super().__init__(container, network, etcd)
@@ -112,7 +112,7 @@ class Disconnect(_Attachment):
         """Satisfied when Docker does not list the network and no interface of it is left."""
         if not attached and not inside:
             return satisfied("disconnected")
-        return pending(_describe(attached, inside), "disconnected", self._container)
+        return pending(_describe(attached, inside), self.wanted, self._container)
 
     def apply(self, cluster: Cluster, node: Node, work: str, say: Say) -> None:
         """Disconnect it."""
@@ -126,6 +126,8 @@ class Connect(_Attachment):
     ``verify.convergence`` to measure. A node that does not have the container is ``skipped``.
     """
 
+    wanted = "connected"
+
     def __init__(self, container: str, network: str, etcd: Etcd = _DEFAULT_STORE) -> None:
         super().__init__(container, network, etcd)
         self.name = f"connect {container} to {network}"
@@ -134,7 +136,7 @@ class Connect(_Attachment):
         """Satisfied when Docker lists the network and there is an interface with an address of it."""
         if attached and inside:
             return satisfied(_describe(attached, inside))
-        return pending(_describe(attached, inside), "connected", self._container)
+        return pending(_describe(attached, inside), self.wanted, self._container)
 
     def apply(self, cluster: Cluster, node: Node, work: str, say: Say) -> None:
         """Connect it."""

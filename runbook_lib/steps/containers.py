@@ -10,7 +10,7 @@ from runbook_lib.errors import EngineError, EngineNotFound
 from runbook_lib.facts.containers import ContainerFacts, read_containers
 from runbook_lib.facts.networks import NetworkFacts, read_network
 from runbook_lib.model.parameters import ContainerSpec, Etcd, Overlay
-from runbook_lib.steps.base import NO_STORE_REMEDY, OWNER_LABEL, Finding, Say, Step, pending, refused, satisfied
+from runbook_lib.steps.base import NO_STORE_REMEDY, OWNER_LABEL, Finding, Say, Step, blocked, pending, refused, satisfied
 from runbook_lib.steps.endpoints import force_disconnect, stale_endpoints
 from runbook_lib.steps.gossip import wait_for_gossip
 from runbook_lib.steps.networks import Difference, store_trouble
@@ -134,10 +134,12 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
         if not own:
             return satisfied("", "nothing is placed here")
         before = ", ".join(_describe(spec.name, node, sight, self._network) for spec in own)
+        after = ", ".join(f"{spec.name} running on {self._network}" for spec in own)
         if reading.network is None:
             if reading.store_trouble:
-                return refused(before, reading.store_trouble, remedy=NO_STORE_REMEDY)
-            return refused(before, f"there is no network {self._network}", remedy="notebook 03_create_overlay makes it")
+                return blocked(before, after, reading.store_trouble, remedy=NO_STORE_REMEDY)
+            no_network, remedy = f"there is no network {self._network}", "notebook 03_create_overlay makes it"
+            return blocked(before, after, no_network, remedy=remedy)
         jobs, details = [], []
         for spec in own:
             refusal = self._refusal(spec, node, reading, sight)
@@ -150,7 +152,6 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
                 jobs.append(job)
         if not jobs:
             return satisfied(before)
-        after = ", ".join(f"{spec.name} running on {self._network}" for spec in own)
         return pending(before, after, tuple(jobs), "; ".join(details))
 
     def _job(self, spec: ContainerSpec, sight: _Sight) -> Job:

@@ -10,7 +10,7 @@ from runbook_lib.facts.containers import ContainerFacts, read_containers
 from runbook_lib.facts.networks import NetworkFacts, read_network, read_networks
 from runbook_lib.facts.registrations import read_registration
 from runbook_lib.model.parameters import Etcd, Overlay
-from runbook_lib.steps.base import NO_STORE_REMEDY, OWNER_LABEL, Finding, Say, Step, pending, refused, satisfied
+from runbook_lib.steps.base import NO_STORE_REMEDY, OWNER_LABEL, Finding, Say, Step, blocked, pending, refused, satisfied
 from runbook_lib.steps.endpoints import force_disconnect, stale_endpoints
 
 OVERLAY_DRIVER = "overlay"
@@ -98,9 +98,9 @@ class CreateNetwork(Step[NetworkReading, str]):
         )
 
     def _finding(self, node: str, reading: NetworkReading, creator: str, missing: frozenset[str]) -> Finding[str]:
-        if reading.store_trouble:
-            return refused("no such network", reading.store_trouble, remedy=NO_STORE_REMEDY)
         wanted = f"{OVERLAY_DRIVER} {self._overlay.subnet or '(subnet by Docker)'}"
+        if reading.store_trouble:
+            return blocked("no such network", wanted, reading.store_trouble, remedy=NO_STORE_REMEDY)
         if not reading.networks:
             if not creator:
                 return pending("no such network", wanted, None, "another node has it, this one does not see it")
