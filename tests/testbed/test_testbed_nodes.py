@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -168,7 +169,7 @@ def test_a_reboot_loses_what_is_in_memory_and_keeps_the_disk(cluster: Testbed) -
     on(cluster, "node1", "touch /tmp/ram /home/docker/ram /var/lib/boot2docker/disk; ip addr add 10.99.0.1/32 dev eth1")
     before = addresses(cluster)
     cluster.reboot(["node1"])
-    assert on(cluster, "node1", "ls /tmp/ram /home/docker/ram 2>/dev/null") == ""
+    assert on(cluster, "node1", "ls /tmp/ram /home/docker/ram 2>/dev/null || true") == ""
     assert on(cluster, "node1", "ls /var/lib/boot2docker/disk") == "/var/lib/boot2docker/disk"
     assert "10.99.0.1" not in on(cluster, "node1", "ip -br addr")
     assert addresses(cluster) == before, "a lease outlasts a plain reboot"
@@ -204,15 +205,18 @@ def test_a_shuffle_moves_every_chosen_node_and_no_other(cluster: Testbed) -> Non
 
 def test_a_node_that_fixes_its_address_keeps_it_whatever_dhcp_says(cluster: Testbed) -> None:
     wanted = str(cluster.layout.cluster[44])
+    store = {node.cluster_address for node in cluster.layout.etcd_nodes}
+    # An engine whose store has an address that belongs to nobody takes ten seconds to start.
+    name = next(name for name, address in addresses(cluster).items() if address not in store)
     script = f"kill $(cat /var/run/udhcpc.eth1.pid)\nifconfig eth1 {wanted} netmask 255.255.255.0 up\n"
-    bootsync = cluster.node("node4").disk / "bootsync.sh"
+    bootsync = cluster.node(name).disk / "bootsync.sh"
     bootsync.write_text(script)
     try:
-        cluster.reboot(["node4"], shuffle=True)
-        assert addresses(cluster)["node4"] == wanted
+        cluster.reboot([name], shuffle=True)
+        assert addresses(cluster)[name] == wanted
     finally:
         bootsync.unlink()
-        cluster.reboot(["node4"])
+        cluster.reboot([name])
 
 
 def test_a_pulled_cable_cuts_a_node_off_until_it_is_plugged_in_again(cluster: Testbed) -> None:
@@ -248,9 +252,13 @@ def fix_addresses(testbed: Testbed) -> None:
 
 
 def start_etcd(testbed: Testbed) -> None:
-    for index in (1, 2, 3):
+    def start(index: int) -> None:
         with engine(testbed, f"node{index}") as node:
             node.start(f"etcd{index}")
+
+    # At once, as booting nodes do it: an engine whose store listens but has no leader yet waits half a minute.
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(start, (1, 2, 3)))
 
 
 def wait_for_leader(testbed: Testbed) -> None:
