@@ -10,7 +10,17 @@ from runbook_lib.errors import EngineError, EngineNotFound
 from runbook_lib.facts.containers import ContainerFacts, read_containers
 from runbook_lib.facts.networks import NetworkFacts, read_network
 from runbook_lib.model.parameters import ContainerSpec, Etcd, Overlay
-from runbook_lib.steps.base import NO_STORE_REMEDY, OWNER_LABEL, Finding, Say, Step, blocked, pending, refused, satisfied
+from runbook_lib.steps.base import (
+    NO_STORE_REMEDY,
+    OWNER_LABEL,
+    Finding,
+    Say,
+    Step,
+    blocked,
+    pending,
+    refused,
+    satisfied,
+)
 from runbook_lib.steps.endpoints import force_disconnect, stale_endpoints
 from runbook_lib.steps.gossip import wait_for_gossip
 from runbook_lib.steps.networks import Difference, store_trouble

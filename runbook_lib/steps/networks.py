@@ -10,7 +10,17 @@ from runbook_lib.facts.containers import ContainerFacts, read_containers
 from runbook_lib.facts.networks import NetworkFacts, read_network, read_networks
 from runbook_lib.facts.registrations import read_registration
 from runbook_lib.model.parameters import Etcd, Overlay
-from runbook_lib.steps.base import NO_STORE_REMEDY, OWNER_LABEL, Finding, Say, Step, blocked, pending, refused, satisfied
+from runbook_lib.steps.base import (
+    NO_STORE_REMEDY,
+    OWNER_LABEL,
+    Finding,
+    Say,
+    Step,
+    blocked,
+    pending,
+    refused,
+    satisfied,
+)
 from runbook_lib.steps.endpoints import force_disconnect, stale_endpoints
 
 OVERLAY_DRIVER = "overlay"
