@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from runbook_lib.charts import address_drift
+from runbook_lib.charts import address_drift, drift_text
 from runbook_lib.facts.addresses import ClusterAddress
 from runbook_lib.session.display import Picture
 from runbook_lib.tables.frame import FLAG, TEXT, frame
@@ -38,7 +38,4 @@ class Drift:
 
     def picture(self) -> Picture:
         """An arrow from each node's old address to its new one."""
-        moved = sum(old.address != new.address for old, new in zip(self.before, self.after, strict=True))
-        return Picture(
-            address_drift(self.before, self.after), f"Addresses before and after: {moved} of {len(self.before)} moved"
-        )
+        return Picture(address_drift(self.before, self.after), drift_text(self.before, self.after))

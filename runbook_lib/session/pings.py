@@ -9,7 +9,7 @@ from typing import Literal
 import pandas as pd
 
 from runbook_lib import tables
-from runbook_lib.charts import ping_heatmap
+from runbook_lib.charts import heatmap_text, ping_heatmap
 from runbook_lib.cluster import Cluster
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Check, Verdict
@@ -54,9 +54,8 @@ class Pings:
         return (Check(f"pairs are {' or '.join(sorted(wanted))} as expected", "", Verdict.PASS, count, count),)
 
     def picture(self) -> Picture:
-        """The heat map; its text alternative is the summary."""
-        lost = sum(probe.received < probe.sent for probe in self.probes)
-        return Picture(ping_heatmap(self.probes), f"Ping matrix: {len(self.probes)} probes, {lost} of them with losses")
+        """The heat map, with the losses in words."""
+        return Picture(ping_heatmap(self.probes), heatmap_text(self.probes))
 
 
 def ping(

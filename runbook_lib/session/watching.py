@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from runbook_lib import tables
-from runbook_lib.charts import convergence_timeline
+from runbook_lib.charts import convergence_timeline, timeline_text
 from runbook_lib.model.results import Check, StepResult, Verdict
 from runbook_lib.session.display import Picture
 from runbook_lib.tables.frame import DECIMAL, TEXT, frame
@@ -67,8 +67,7 @@ class Watched:
         """The time line, a mark every 100 ms."""
         if self.timeline is None:
             return "plan mode: nothing was changed, so there is no time line"
-        found = "; ".join(check.found for check in self.checks)
-        return Picture(convergence_timeline(self.timeline), f"Time line after {self.timeline.event}: {found}")
+        return Picture(convergence_timeline(self.timeline), timeline_text(self.timeline))
 
     def _words(self) -> tuple[str, str]:
         return ("resolves", "reaches") if self.reachable else ("no longer resolves", "no longer reaches")
