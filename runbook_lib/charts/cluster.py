@@ -61,10 +61,10 @@ def _row(canvas: Canvas, view: ClusterView, names: Sequence[str], top: float) ->
     card_top = top + _BAND + _DROP
     card_height = _PAD + rows * _ROW + (38 if bridge else 0) + 64 + 30 * members + 34
     bottom = card_top + card_height + _DROP
-    _overlay(canvas, view, top, max(span, 2 * width))
-    canvas.box(_MARGIN, bottom, max(span, 2 * width), _BAND, fill=_UNDERLAY_FILL, stroke=MUTED)
+    _overlay(canvas, view, top, max(span, 3 * width))
+    canvas.box(_MARGIN, bottom, max(span, 3 * width), _BAND, fill=_UNDERLAY_FILL, stroke=MUTED)
     words = f"cluster network {view.network.subnet}: carries the overlay's tunnel (vxlan), gossip and the store"
-    canvas.text(_MARGIN + 14, bottom + 22, words, size=12.5, fill=INK, width=max(span, 2 * width) - 28)
+    canvas.text(_MARGIN + 14, bottom + 22, words, size=12.5, fill=INK, width=max(span, 3 * width) - 28)
     for place, name in enumerate(names):
         left = _MARGIN + place * (width + _GAP)
         Card(canvas, view, name, left, card_top, width, card_height).draw(rows, bridge=bridge, members=members)

@@ -52,12 +52,17 @@ def timeline_text(convergence: Convergence) -> str:
 
 
 def _subtitle(convergence: Convergence) -> str:
-    resolves, answers = ("resolves", "answers") if convergence.reachable else ("resolves no more", "is silent")
-    return f"its name {_after(resolves, convergence.resolves_after)}, it {_after(answers, convergence.answers_after)}"
+    if convergence.reachable:
+        name = _after("resolves", "never resolves", convergence.resolves_after)
+        answer = _after("answers", "never answers", convergence.answers_after)
+    else:
+        name = _after("resolves no more", "still resolves", convergence.resolves_after)
+        answer = _after("is silent", "still answers", convergence.answers_after)
+    return f"its name {name}, it {answer}"
 
 
-def _after(words: str, seconds: float | None) -> str:
-    return f"{words} after {seconds:.1f} s" if seconds is not None else f"never {words} while it was watched"
+def _after(words: str, otherwise: str, seconds: float | None) -> str:
+    return f"{words} after {seconds:.1f} s" if seconds is not None else f"{otherwise} while it was watched"
 
 
 def _lane(axes: Any, samples: Sequence[Sample], height: float, states: Sequence[bool]) -> None:

@@ -200,7 +200,7 @@ def parse_ping(text: str, count: int) -> tuple[tuple[float | None, ...], str]:
         if 0 <= place < len(times) and times[place] is None:
             times[place] = float(time)
     refusals = [line for line in text.splitlines() if "nreachable" in line]
-    return tuple(times), refusals[0].strip() if refusals and not any(times) else ""
+    return tuple(times), refusals[0].strip() if refusals and all(time is None for time in times) else ""
 
 
 def is_address(answer: str) -> bool:
