@@ -314,8 +314,6 @@ class Engine:
         node = self._node.name
         try:
             yield
-        except docker.errors.NotFound as error:
-            raise EngineNotFound(node, what, _explain(error), status=404) from error
         except docker.errors.APIError as error:
             explanation = _explain(error)
             status = error.status_code
@@ -327,7 +325,7 @@ class Engine:
                     status=status,
                     remedy="the cluster store does not answer: notebook 02_autostart_etcd brings it up",
                 ) from error
-            kind = EngineConflict if status == 409 else EngineError
+            kind = {404: EngineNotFound, 409: EngineConflict}.get(status or 0, EngineError)
             raise kind(node, what, explanation, status=status) from error
         except (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError, TimeoutError) as error:
             raise DeadlineError(
@@ -358,8 +356,8 @@ def _explain(error: docker.errors.APIError) -> str:
 
 
 def _innermost(error: BaseException) -> str:
-    while error.__cause__ is not None or error.__context__ is not None:
-        error = cast(BaseException, error.__cause__ or error.__context__)
+    while inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
+        error = inner
     return str(error) or type(error).__name__
 
 
@@ -374,7 +372,11 @@ def _exec_output(api: docker.APIClient, exec_id: str, deadline: float) -> bytes:
             docker.errors.create_api_error_from_http_exception(error)
         # Each frame is one write of the process: a byte for the stream, three of padding, the length.
         while header := response.raw.read(_FRAME_HEADER):
-            output += response.raw.read(struct.unpack(">BxxxL", header)[1])
+            length = struct.unpack(">BxxxL", header)[1] if len(header) == _FRAME_HEADER else 1
+            data = response.raw.read(length)
+            if len(data) < length:
+                raise ConnectionError("the output was cut off")
+            output += data
             if time.monotonic() >= deadline:
                 raise TimeoutError
     return bytes(output)

@@ -22,7 +22,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ProtocolError
 
-from runbook_lib.transport.ssh import FAULTS, SOCKET_OPTIONS, SshConnection
+from runbook_lib.transport.ssh import SOCKET_OPTIONS, ChannelSocket, SshConnection
 
 # A kept connection this old is not used for a call that must not be repeated: the node may have rebooted.
 _FRESH_SECONDS = 1.0
@@ -145,43 +145,26 @@ class _SshHttpConnection(HTTPConnection):
 
     def connect(self) -> None:
         self._register(self)
-        self._channel = self._ssh.stream(_DIAL_ENGINE)
-        self._channel.settimeout(self.timeout)
-        self.sock = cast(socket.socket, self._channel)
+        self._stream = ChannelSocket(self._ssh.stream(_DIAL_ENGINE))
+        self._stream.settimeout(self.timeout)
+        self.sock = cast(socket.socket, self._stream)
 
     @property
     def is_connected(self) -> bool:
-        channel = cast(Any, self.sock)  # asked without fileno(), which would cost two pipes
-        return channel is not None and not channel.closed and not channel.eof_received
-
-    def send(self, data: Any) -> None:
-        try:
-            super().send(data)
-        except FAULTS as error:
-            # urllib3 knows the faults of sockets only
-            raise ConnectionResetError(str(error) or "the SSH connection was lost") from error
-
-    def close(self) -> None:
-        with contextlib.suppress(*FAULTS):  # a channel of a dead connection has nobody left to tell
-            super().close()
+        return self.sock is not None and self._stream.usable
 
     def getresponse(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().getresponse(*args, **kwargs)
         except http.client.RemoteDisconnected as error:
             # What the command on the node said instead of answering is the true reason.
-            said = b""
-            while self._channel.recv_stderr_ready():
-                said += self._channel.recv_stderr(65536)
-            raise http.client.RemoteDisconnected(said.decode(errors="replace").strip() or str(error)) from error
+            raise http.client.RemoteDisconnected(self._stream.complaint() or str(error)) from None
 
 
-def _shut(sock: Any) -> None:
-    """Wake whoever reads from a socket, a TLS socket or an SSH channel."""
-    if sock is None:
-        return
-    with contextlib.suppress(*FAULTS):  # it may be closed already
-        if isinstance(sock, socket.socket):
+def _shut(sock: socket.socket | ChannelSocket | None) -> None:
+    """Wake whoever reads from it."""
+    if isinstance(sock, ChannelSocket):
+        sock.shut()
+    elif sock is not None:
+        with contextlib.suppress(OSError):  # it may be closed already
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
-        else:
-            sock.close()

@@ -1,8 +1,8 @@
 """One SSH connection a node: commands, scripts and files. The only user of paramiko."""
 
 from runbook_lib.transport.ssh.connection import CommandResult, SshConnection
-from runbook_lib.transport.ssh.exchange import FAULTS
 from runbook_lib.transport.ssh.known_hosts import fingerprint
 from runbook_lib.transport.ssh.login import SOCKET_OPTIONS
+from runbook_lib.transport.ssh.stream import ChannelSocket
 
-__all__ = ["FAULTS", "SOCKET_OPTIONS", "CommandResult", "SshConnection", "fingerprint"]
+__all__ = ["SOCKET_OPTIONS", "ChannelSocket", "CommandResult", "SshConnection", "fingerprint"]

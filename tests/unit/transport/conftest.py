@@ -18,6 +18,7 @@ import pytest
 from runbook_lib.model.inventory import NodeSpec
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.transport.ssh import SshConnection
+from runbook_lib.transport.ssh.exchange import FAULTS, close
 
 # Stands in for sudo, which asks an ordinary user for a password: drops '-n --' and runs the rest.
 SUDO = '#!/bin/sh\n[ "$1 $2" = "-n --" ] || exit 9\nshift 2\nRAN_AS_ROOT=yes exec "$@"\n'
@@ -75,7 +76,7 @@ class Session(paramiko.ServerInterface):
         environment = os.environ | {"PATH": f"{self.server.folder}/bin:{os.environ['PATH']}"}
         pipe = subprocess.PIPE
         with (
-            contextlib.suppress(OSError),
+            contextlib.suppress(*FAULTS),
             subprocess.Popen(["sh", "-c", command], stdin=pipe, stdout=pipe, stderr=pipe, env=environment) as process,
         ):
             pumps = [
@@ -92,18 +93,18 @@ class Session(paramiko.ServerInterface):
             status = process.wait()
             if status >= 0:
                 channel.send_exit_status(status)
-        channel.close()
+        close(channel)
         self.open_sessions -= 1
 
 
 def pump(source: Any, sink: Callable[[bytes], None]) -> None:
-    with contextlib.suppress(OSError), source:
+    with contextlib.suppress(*FAULTS), source:
         while chunk := source.read1(65536):
             sink(chunk)
 
 
 def feed(channel: paramiko.Channel, sink: Any) -> None:
-    with contextlib.suppress(OSError), sink:
+    with contextlib.suppress(*FAULTS), sink:
         while chunk := channel.recv(65536):
             sink.write(chunk)
             sink.flush()
@@ -138,7 +139,7 @@ class SshServer:
         self.known_hosts.write_text("".join(f"{name} {key.get_name()} {key.get_base64()}\n" for key in keys))
 
     def _serve(self, listening: socket.socket) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(*FAULTS):
             while True:
                 client, _ = listening.accept()
                 self.connections += 1
@@ -159,7 +160,7 @@ class SshServer:
 
     def stop(self) -> None:
         """Listen no more, and cut every connection."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(*FAULTS):
             self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
         self.drop_clients()
