@@ -84,11 +84,13 @@ class RunbookClient(PapermillNotebookClient):  # type: ignore[misc]  # papermill
         interruption.watch(self.km.provisioner.pid)
 
     def execute(self, **kwargs: Any) -> Any:
-        """Execute all cells; the kernel is gone when this returns or raises."""
+        """Execute all cells; the kernel is left to whom it belongs."""
         try:
             return super().execute(**kwargs)
         finally:
             self.interruption.watch(None)
+            if self.kc is not None:
+                self.kc.stop_channels()
 
     def papermill_execute_cells(self) -> None:
         """Execute cell by cell until one fails; a failure that is no exception of the cell itself is raised."""

@@ -51,10 +51,11 @@ class RunbookEngine:
         keeper = RecordKeeper(nb, output_path, log_output, progress_bar, autosave_cell_every)
         with (kernels or Kernels()).borrowed() as pool, (interruption or Interruption()).installed() as ours:
             keeper.notebook_start()
+            kernel = pool.take()
             try:
                 client = RunbookClient(
                     keeper,
-                    km=pool.take(),
+                    km=kernel,
                     watcher=watcher,
                     interruption=ours,
                     timeout=execution_timeout,
@@ -65,11 +66,12 @@ class RunbookEngine:
                     stdout_file=stdout_file,
                     stderr_file=stderr_file,
                 )
-                client.execute(cleanup_kc=True)
+                client.execute()
             except BaseException:
                 nb.metadata.papermill["exception"] = True
                 raise
             finally:
+                pool.retire(kernel)
                 keeper.cleanup_pbar()
                 keeper.notebook_complete()
         return keeper.nb

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
@@ -49,7 +50,8 @@ class Kernels:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
-        self._spare: Any = None
+        self._spare: ProjectKernelManager | None = None
+        self._retired: list[ProjectKernelManager] = []
         self._entered = False
 
     def __enter__(self) -> Self:
@@ -62,7 +64,8 @@ class Kernels:
         self._entered = False
         if self._spare is not None:
             spare, self._spare = self._spare, None
-            run_sync(_discard)(spare)
+            run_sync(_end)(spare, kill=True)
+        self._bury()
 
     @contextmanager
     def borrowed(self) -> Iterator[Kernels]:
@@ -73,30 +76,53 @@ class Kernels:
             with self:
                 yield self
 
-    def prepare(self) -> None:
-        """Start a kernel for the next notebook, without waiting for it."""
-        if self._spare is None:
-            self._spare = self._start()
+    def prepare(self, module: str | None = None) -> None:
+        """Start a kernel for the next notebook, without waiting for it.
 
-    def take(self) -> Any:
-        """The kernel manager of a fresh kernel: the one that was prepared, if there is one."""
+        Args:
+            module: imported in it beforehand, while there is time, so that the notebook's own import takes none.
+        """
+        if self._spare is None:
+            self._spare = self._start(module)
+
+    def take(self) -> ProjectKernelManager:
+        """The manager of a fresh kernel: the one that was prepared, if there is one. Give it back to ``retire``."""
+        self._bury()
         kernel, self._spare = self._spare, None
         return kernel or self._start()
 
-    def _start(self) -> ProjectKernelManager:
+    def retire(self, kernel: ProjectKernelManager) -> None:
+        """Ask a kernel to end; it has time to do so until the next one is taken, or to the end of all."""
+        if kernel.has_kernel:
+            run_sync(kernel.request_shutdown)()
+        self._retired.append(kernel)
+
+    def _bury(self) -> None:
+        while self._retired:
+            run_sync(_end)(self._retired.pop(), kill=False)
+
+    def _start(self, module: str | None = None) -> ProjectKernelManager:
         kernel = ProjectKernelManager(kernel_name="python3", transport="ipc")
         kernel.folder = _private_folder()
         kernel.connection_file = f"{kernel.folder}/kernel.json"
+        arguments = ["--HistoryManager.hist_file=:memory:"]
+        if module is not None:
+            # Binds no name; if it fails, the notebook's own import will tell.
+            arguments.append(f"--IPKernelApp.exec_lines=__import__({module!r});")
         run_sync(kernel.start_kernel)(
-            extra_arguments=["--HistoryManager.hist_file=:memory:"],
+            extra_arguments=arguments,
             cwd=str(self._folder) if self._folder else None,
             env=_environment(),
         )
         return kernel
 
 
-async def _discard(kernel: Any) -> None:
-    await kernel.shutdown_kernel(now=True)
+async def _end(kernel: ProjectKernelManager, *, kill: bool) -> None:
+    """Wait for a kernel that was asked to end; one that does not, or that is to be killed, is killed."""
+    if kernel.has_kernel:
+        if kill:
+            await kernel.signal_kernel(signal.SIGKILL)
+        await kernel.finish_shutdown()
     await kernel.cleanup_resources()
 
 

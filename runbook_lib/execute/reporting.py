@@ -110,9 +110,10 @@ class Reporter:
     def checks(self, notebook: str, checks: Sequence[CheckEvent]) -> None:
         """Expectations were held against what was found: a line for each claim and verdict."""
         for (claim, verdict), count in Counter((check.check, check.verdict) for check in checks).items():
-            same = [check for check in checks if (check.check, check.verdict) == (claim, verdict)]
-            where = same[0].node if count == 1 else f"{count} times"
-            detail = "" if verdict is Verdict.PASS else "; ".join(_found(check) for check in same[:3])
+            first = next(check for check in checks if (check.check, check.verdict) == (claim, verdict))
+            where = first.node if count == 1 else f"{count} times"
+            # The first tells what is wrong; the notebook shows them all, and so does its error.
+            detail = "" if verdict is Verdict.PASS else _found(first)
             self.line(_row(notebook, claim, where, verdict, None, detail))
 
     def notebook_ended(self, result: NotebookResult) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ with without_slow_formats():
 
 _ENGINE = "runbook"
 _START_TIMEOUT = 60
+# What every notebook of the project imports first, libraries and all.
+_SESSION = "runbook_lib.session"
 
 
 @dataclass(frozen=True)
@@ -118,14 +121,14 @@ def run_notebooks(
 def _run(notebook: Path, settings: RunSettings, run: _Run, *, last: bool) -> NotebookResult:
     started = time.monotonic()
     run.reporter.notebook_started(notebook.stem)
-    progress = Progress(notebook.stem, run.reporter, None if last else run.kernels.prepare)
+    progress = Progress(notebook.stem, run.reporter, None if last else partial(run.kernels.prepare, _SESSION))
     record = unused_name(settings.records, notebook.stem)
-    partial = record.with_name(f"{record.stem}.partial.ipynb")
+    unfinished = record.with_name(f"{record.stem}.partial.ipynb")
     try:
-        failure = _execute(notebook, partial, settings, progress, run)
+        failure = _execute(notebook, unfinished, settings, progress, run)
     finally:
-        if partial.exists():
-            partial.replace(record)
+        if unfinished.exists():
+            unfinished.replace(record)
     exit_code = failure.exit_code if failure else _exit_code(progress.verdict)
     return NotebookResult(
         notebook=notebook.stem,
