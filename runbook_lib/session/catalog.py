@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runbook_lib.errors import InputError
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.steps.boot_scripts import static_address
@@ -23,9 +24,10 @@ class StepCatalog:
         """Fix every node's address on the cluster's network through bootsync.sh."""
         return StaticAddresses(self._inventory, self._parameters.addresses)
 
-    def boot_block(self, node: str) -> str:
-        """The text that ``static_addresses`` puts into one node's bootsync.sh."""
+    def boot_block(self, node: str = "") -> str:
+        """The text that ``static_addresses`` puts into one node's bootsync.sh (the first node's, unless named)."""
         network = self._inventory.network
+        node = node or self._inventory.names[0]
         return static_address(network.interface, self._inventory.node(node).cluster_address, network.prefix)
 
     def release_addresses(self) -> RemoveStaticAddresses:
@@ -63,8 +65,25 @@ class StepCatalog:
 
     def disconnect(self) -> Disconnect:
         """Disconnect the first wanted container from the overlay."""
-        return Disconnect(self._parameters.containers[0].name, self._parameters.overlay.name, self._parameters.etcd)
+        parameters = self._parameters
+        return Disconnect(wanted_container(parameters, 0), parameters.overlay.name, parameters.etcd)
 
     def connect(self) -> Connect:
         """Connect the first wanted container to the overlay."""
-        return Connect(self._parameters.containers[0].name, self._parameters.overlay.name, self._parameters.etcd)
+        parameters = self._parameters
+        return Connect(wanted_container(parameters, 0), parameters.overlay.name, parameters.etcd)
+
+
+def wanted_container(parameters: Parameters, place: int) -> str:
+    """The name of a wanted container, by its place among them.
+
+    Raises:
+        InputError: the parameters want fewer.
+    """
+    if place >= len(parameters.containers):
+        raise InputError(
+            f"{place + 1} containers are needed here, the parameters name {len(parameters.containers)}",
+            place="containers",
+            remedy="name two or more containers",
+        )
+    return parameters.containers[place].name

@@ -91,12 +91,19 @@ def _failure(check: Check, claim: str) -> str:
 
 
 def _condensed(claim: str, checks: Sequence[Check]) -> Sequence[Check]:
-    """One line where all agree, else every check that did not simply pass."""
+    """One line where all pass; else a line for each way in which checks did not simply pass, naming the nodes."""
     if len(checks) > 1 and all(check.verdict is Verdict.PASS for check in checks):
-        found = {check.found for check in checks}
-        text = found.pop() if len(found) == 1 else ""
-        return [Check(f"{claim} ({len(checks)} of {len(checks)})", "", Verdict.PASS, found=text)]
-    return [check for check in checks if check.verdict is not Verdict.PASS] or list(checks)
+        return [Check(f"{claim} ({len(checks)} of {len(checks)})", "", Verdict.PASS)]
+    odd = [check for check in checks if check.verdict is not Verdict.PASS]
+    if not odd:
+        return checks
+    passed = len(checks) - len(odd)
+    lines = [Check(f"{claim} ({passed} of {len(checks)})", "", Verdict.PASS)] if passed else []
+    for name, verdict in dict.fromkeys((check.check, check.verdict) for check in odd):
+        alike = [check for check in odd if (check.check, check.verdict) == (name, verdict)]
+        nodes = ", ".join(dict.fromkeys(check.node for check in alike if check.node))
+        lines.append(Check(name, nodes, verdict, found=alike[0].found))
+    return lines
 
 
 def _excused(check: Check, excuse: str) -> Check:

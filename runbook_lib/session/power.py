@@ -4,62 +4,60 @@ from __future__ import annotations
 
 import time
 
-from runbook_lib.cluster import Cluster
-from runbook_lib.errors import NodeError
-from runbook_lib.facts.host import HostFacts, read_host
+from runbook_lib.cluster import Cluster, Outcome
+from runbook_lib.errors import NodeError, UnreachableError
+from runbook_lib.facts.boot import Boot, read_boot
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Status, StepResult
 from runbook_lib.steps.base import Reporter, run_step
 from runbook_lib.steps.reboot import Reboot
-from runbook_lib.testbed import Testbed
+from runbook_lib.testbed import Progress, Testbed
 
-STEP = "power cycle"
+STEP = Reboot.name
+LEFT_UP = "the parameter power_cycle is false: no node is restarted"
 
 
 def cycle(cluster: Cluster, parameters: Parameters, *, shuffle: bool, reporter: Reporter) -> tuple[StepResult, ...]:
     """Restart every node and wait until each is back; one row a node.
 
     Plan mode, and a run without the parameter ``power_cycle``, restart nothing and say so in the rows.
+
+    Raises:
+        InputError: the order matters, and the testbed of the parameters is not there.
+        TestbedError: a node of the testbed did not go down, or did not come back.
     """
-    if parameters.plan or not parameters.power_cycle:
-        status = Status.PLANNED if parameters.plan else Status.SKIPPED
-        why = "" if parameters.plan else "the parameter power_cycle is false: no node is restarted"
-        return tuple(
-            StepResult(STEP, node.name, status, before="running", after="restarted", detail=why) for node in cluster
-        )
-    if shuffle and parameters.testbed_name is not None:
-        return _shuffled(cluster, Testbed.load(parameters.testbed_name), reporter)
-    return run_step(cluster, Reboot(), reporter=reporter)
+    if not parameters.power_cycle:
+        return tuple(StepResult(STEP, node.name, Status.SKIPPED, detail=LEFT_UP) for node in cluster)
+    if parameters.plan or not shuffle or parameters.testbed_name is None:
+        return run_step(cluster, Reboot(), plan=parameters.plan, reporter=reporter)
+
+    def tell(event: Progress) -> None:
+        if event.node:
+            reporter(STEP, event.node, event.step if event.state == "started" else f"{event.step} {event.state}")
+
+    return _shuffled(cluster, Testbed.load(parameters.testbed_name, tell))
 
 
-def _shuffled(cluster: Cluster, testbed: Testbed, reporter: Reporter) -> tuple[StepResult, ...]:
-    """Restart the testbed in another order, and prove by a reading that every node is a new boot."""
-    before = {outcome.node: outcome.value for outcome in cluster.each(read_host)}
+def _shuffled(cluster: Cluster, testbed: Testbed) -> tuple[StepResult, ...]:
+    """Restart the testbed in another order, and prove by a reading that every node is in a new boot."""
+    before = cluster.each(read_boot)
     started = time.monotonic()
     cluster.close()
-    for node in cluster:
-        reporter(STEP, node.name, "restarting")
     testbed.reboot(shuffle=True)
-    rows = []
-    for outcome in cluster.each(read_host):
-        seconds = time.monotonic() - started
-        old, new = before[outcome.node], outcome.value
-        if new is None:
-            error = outcome.error or NodeError(outcome.node, "no reading")
-            rows.append(StepResult(STEP, outcome.node, Status.UNREACHABLE, _boot(old), "", seconds, error.message))
-        elif old is not None and new.started_at <= old.started_at + 0.5:
-            rows.append(
-                StepResult(STEP, outcome.node, Status.FAILED, _boot(old), _boot(new), seconds, "still the old boot")
-            )
-        else:
-            rows.append(
-                StepResult(STEP, outcome.node, Status.CHANGED, _boot(old), _boot(new), seconds, "in another order")
-            )
-            reporter(STEP, outcome.node, "back")
-    return tuple(rows)
+    after = cluster.each(read_boot)
+    seconds = time.monotonic() - started
+    return tuple(restarted(old, new, seconds) for old, new in zip(before, after, strict=True))
 
 
-def _boot(host: HostFacts | None) -> str:
-    if host is None:
-        return "did not answer"
-    return f"booted {time.strftime('%H:%M:%S', time.gmtime(host.started_at))} UTC"
+def restarted(old: Outcome[Boot], new: Outcome[Boot], seconds: float) -> StepResult:
+    """The row of one node by its readings before and after; a node that was down before is back all the same."""
+    before = f"up for {old.value.up_seconds:.0f} s" if old.value is not None else "did not answer"
+    if new.value is None:
+        error = new.error or NodeError(new.node, "no reading")
+        status = Status.UNREACHABLE if isinstance(error, UnreachableError) else Status.FAILED
+        return StepResult(STEP, new.node, status, before, "", seconds, error.message)
+    after = f"up for {new.value.up_seconds:.0f} s"
+    if old.value is not None and new.value.same_as(old.value):
+        detail = "the node is still in the boot of before"
+        return StepResult(STEP, new.node, Status.FAILED, before, after, seconds, detail)
+    return StepResult(STEP, new.node, Status.CHANGED, before, after, seconds, "in another order")

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from runbook_lib.cluster import Cluster
-from runbook_lib.errors import EngineError, InputError, PreconditionError
+from runbook_lib.errors import InputError, PreconditionError
 from runbook_lib.facts.addresses import read_cluster_address
 from runbook_lib.facts.containers import read_containers
 from runbook_lib.facts.gossip import read_gossip
 from runbook_lib.facts.networks import read_network
 from runbook_lib.facts.registrations import read_registrations
 from runbook_lib.model.parameters import Parameters
+from runbook_lib.session.answers import answers
 from runbook_lib.tables.frame import FLAG, TEXT, frame
 
 COLUMNS = {"needed": TEXT, "there": FLAG, "found": TEXT, "made by": TEXT}
@@ -22,34 +23,53 @@ COLUMNS = {"needed": TEXT, "there": FLAG, "found": TEXT, "made by": TEXT}
 
 @dataclass(frozen=True)
 class Precondition:
-    """Something needed: whether it is there, what was found, and the notebook that makes it."""
+    """Something needed: what is wrong with it, else what was found; and the notebook that makes it."""
 
     needed: str
-    there: bool
-    found: str
+    faults: tuple[str, ...]
+    good: str
     notebook: str
 
+    @property
+    def there(self) -> bool:
+        """True when nothing is wrong."""
+        return not self.faults
 
-def require(cluster: Cluster, parameters: Parameters, things: Sequence[str]) -> pd.DataFrame:
-    """Look for each thing; columns: needed, there, found, made by.
+    @property
+    def found(self) -> str:
+        """What was found, in one line."""
+        return "; ".join(self.faults) or self.good
+
+
+def look(cluster: Cluster, parameters: Parameters, things: Iterable[str]) -> tuple[Precondition, ...]:
+    """Look for each thing.
 
     Raises:
         InputError: a thing that nobody knows.
-        PreconditionError: the first thing that is missing, with the notebook to run (not in plan mode).
         UnreachableError: a node that must be asked does not answer.
     """
-    rows = [_look(thing)(cluster, parameters) for thing in things]
-    if not parameters.plan:
-        for row in rows:
-            if not row.there:
-                raise PreconditionError(
-                    f"this notebook needs: {row.needed}",
-                    expected=row.needed,
-                    found=row.found,
-                    remedy=f"run the notebook {row.notebook} first: ./runbook run {row.notebook}",
-                )
-    table = [(row.needed, row.there, row.found, row.notebook) for row in rows]
-    return frame(table, COLUMNS)
+    return tuple(_look(thing)(cluster, parameters) for thing in things)
+
+
+def insist(rows: Sequence[Precondition]) -> None:
+    """Make sure that all is there.
+
+    Raises:
+        PreconditionError: the first thing that is missing, with the notebook to run. What comes later builds on it.
+    """
+    for row in rows:
+        if not row.there:
+            raise PreconditionError(
+                f"this notebook needs: {row.needed}",
+                expected=row.needed,
+                found=row.found,
+                remedy=f"run the notebook {row.notebook} first: ./runbook run {row.notebook}",
+            )
+
+
+def table(rows: Sequence[Precondition]) -> pd.DataFrame:
+    """Columns: needed, there, found, made by."""
+    return frame([(row.needed, row.there, row.found, row.notebook) for row in rows], COLUMNS)
 
 
 def _look(thing: str) -> Callable[[Cluster, Parameters], Precondition]:
@@ -66,51 +86,49 @@ def _look(thing: str) -> Callable[[Cluster, Parameters], Precondition]:
 
 def _fixed_addresses(cluster: Cluster, parameters: Parameters) -> Precondition:
     network = cluster.inventory.network
-    found = [outcome.result for outcome in cluster.each(lambda node: read_cluster_address(node, network))]
-    wrong = [
-        f"{item.node} has {item.address or 'none'} by {item.assigned_by}, not {item.expected}"
+    found = answers(cluster.each(lambda node: read_cluster_address(node, network)))
+    faults = tuple(
+        f"{item.node} has {item.address or 'no address'} by {item.assigned_by}, not {item.expected} by static"
         for item in found
         if not item.as_expected or item.assigned_by != "static"
-    ]
-    text = "; ".join(wrong) or f"{len(found)} nodes at their fixed addresses"
-    return Precondition("a fixed address on every node", not wrong, text, "01_fix_node_ips")
+    )
+    good = f"{len(found)} nodes at their fixed addresses"
+    return Precondition("a fixed address on every node", faults, good, "01_fix_node_ips")
 
 
 def _cluster_store(cluster: Cluster, parameters: Parameters) -> Precondition:
     rows = read_registrations(cluster, parameters.etcd)
     gossip = {outcome.node for outcome in cluster.each(read_gossip) if outcome.value}
-    lost = [f"{row.node}: {row.detail}" for row in rows if not row.connected]
-    lost += [f"{row.node}: not in the engines' gossip yet" for row in rows if row.connected and row.node not in gossip]
-    text = "; ".join(lost) or f"{len(rows)} engines connected"
-    return Precondition("a cluster store that every engine is connected to", not lost, text, "02_autostart_etcd")
+    faults = [f"{row.node}: {row.detail}" for row in rows if not row.connected]
+    faults += [
+        f"{row.node}: not in the engines' gossip yet" for row in rows if row.connected and row.node not in gossip
+    ]
+    needed = "a cluster store that every engine is connected to"
+    return Precondition(needed, tuple(faults), f"{len(rows)} engines connected", "02_autostart_etcd")
 
 
 def _overlay(cluster: Cluster, parameters: Parameters) -> Precondition:
     name = parameters.overlay.name
-    try:
-        found = read_network(cluster.nodes[0], name)
-    except EngineError as error:
-        return Precondition(f"the network {name}", False, error.explanation, "03_create_overlay")
-    text = f"{found.driver} {found.id[:12]}, {found.subnet}" if found else "no network of that name"
-    return Precondition(f"the network {name}", found is not None, text, "03_create_overlay")
+    seen = answers(cluster.each(lambda node: read_network(node, name)))
+    found = [network for network in seen if network is not None]
+    blind = sorted({node.name for node in cluster} - {network.node for network in found})
+    faults = (f"no network {name} on {', '.join(blind)}",) if blind else ()
+    good = f"{found[0].driver} {found[0].id[:12]}, {found[0].subnet}" if found else ""
+    return Precondition(f"the network {name} on every node", faults, good, "03_create_overlay")
 
 
 def _containers(cluster: Cluster, parameters: Parameters) -> Precondition:
-    overlay = parameters.overlay.name
-    running = {
-        item.name: item
-        for outcome in cluster.each(lambda node: read_containers(node, every=True))
-        for item in outcome.result
-    }
-    wanted = [container.name for container in parameters.containers]
-    wrong = []
+    overlay, wanted = parameters.overlay.name, [container.name for container in parameters.containers]
+    every = {item.name: item for items in answers(cluster.each(read_containers)) for item in items}
+    faults = []
     for name in wanted:
-        item = running.get(name)
+        item = every.get(name)
         if item is None:
-            wrong.append(f"{name}: no such container")
+            faults.append(f"{name}: no such container")
         elif not item.running:
-            wrong.append(f"{item.full_name}: {item.status}")
+            faults.append(f"{item.full_name}: {item.status}")
         elif overlay not in item.networks:
-            wrong.append(f"{item.full_name}: not on {overlay}")
-    text = "; ".join(wrong) or ", ".join(running[name].full_name for name in wanted)
-    return Precondition(f"{', '.join(wanted)} running on {overlay}", not wrong, text, "04_run_containers")
+            faults.append(f"{item.full_name}: not on {overlay}")
+    names = ", ".join(wanted) or "the wanted containers (the parameters name none)"
+    good = ", ".join(every[name].full_name for name in wanted if name in every)
+    return Precondition(f"{names} running on {overlay}", tuple(faults), good, "04_run_containers")

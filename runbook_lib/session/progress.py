@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -19,10 +20,14 @@ class _Text:
 
 
 class LiveLines:
-    """A reporter for steps: shows each node's state and how long it took to get there."""
+    """A reporter for steps: shows each node's state and how long it took to get there, in the order of ``nodes``.
 
-    def __init__(self, name: str) -> None:
+    Safe to be called from many threads at once.
+    """
+
+    def __init__(self, name: str, nodes: Sequence[str]) -> None:
         self._name = name
+        self._nodes = tuple(nodes)
         self._started = time.monotonic()
         self._states: dict[str, str] = {}
         self._handle: DisplayHandle | None = None
@@ -36,7 +41,8 @@ class LiveLines:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         ending = f"broke off: {kind.__name__}" if kind else f"{time.monotonic() - self._started:.1f} s"
-        self._show(ending)
+        with self._lock:
+            self._show(ending)
 
     def __call__(self, step: str, node: str, state: str) -> None:
         """Note that a node reached a state of a step."""
@@ -44,7 +50,13 @@ class LiveLines:
             self._states[node] = f"{state} after {time.monotonic() - self._started:.1f} s"
             self._show("…")
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """One line for each node that was heard of."""
+        names = [*self._nodes, *sorted(set(self._states) - set(self._nodes))]
+        return tuple(f"{node}: {self._states[node]}" for node in names if node in self._states)
+
     def _show(self, ending: str) -> None:
-        lines = [f"{self._name} {ending}"] + [f"  {node}: {state}" for node, state in sorted(self._states.items())]
         if self._handle is not None:
-            self._handle.update(_Text("\n".join(lines)))  # type: ignore[no-untyped-call]
+            text = "\n  ".join([f"{self._name} {ending}", *self.lines])
+            self._handle.update(_Text(text))  # type: ignore[no-untyped-call]

@@ -14,11 +14,12 @@ from runbook_lib.facts.addresses import ClusterAddress, read_bootlocal, read_clu
 from runbook_lib.facts.containers import ContainerFacts, find_container, read_containers
 from runbook_lib.facts.engine import read_engine
 from runbook_lib.facts.etcd import EtcdMember, read_members
-from runbook_lib.facts.interfaces import read_interfaces
+from runbook_lib.facts.interfaces import ContainerInterface, read_interfaces
 from runbook_lib.facts.networks import NetworkFacts, join_endpoints, read_network, read_networks
 from runbook_lib.facts.registrations import read_registrations
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Check
+from runbook_lib.session.answers import answers
 from runbook_lib.steps import has_autostart_block, verify_addresses
 from runbook_lib.steps.targets import check_targets
 from runbook_lib.tables.frame import FLAG, TEXT, frame
@@ -45,7 +46,11 @@ class Checked:
 
 
 class Readings:
-    """Readings of one cluster. Nothing here changes a node."""
+    """Readings of one cluster. Nothing here changes a node.
+
+    Readings raise ``UnreachableError``, or ``NodeError`` for one that answers nonsense, naming every node that gave
+    none. Where a row can say so itself (members, registrations, all that returns checks), it does instead.
+    """
 
     def __init__(self, cluster: Cluster, parameters: Parameters) -> None:
         self._cluster = cluster
@@ -81,7 +86,8 @@ class Readings:
 
         Columns: member, node, restart policy, in bootlocal.sh, starts at boot.
         """
-        blocks = {node.name: has_autostart_block(read_bootlocal(node) or "") for node in self._cluster}
+        scripts = zip(self._cluster, self._all(read_bootlocal), strict=True)
+        blocks = {node.name: has_autostart_block(script) for node, script in scripts}
         rows = []
         for member in self.member_facts():
             block = blocks.get(member.node, False)
@@ -98,7 +104,9 @@ class Readings:
 
     def preflight(self) -> Checked:
         """Whether the cluster can carry an overlay, proved by real packets between the nodes."""
-        return Checked(preflight.preflight(self._cluster, self._parameters.etcd, self._parameters.overlay))
+        parameters = self._parameters
+        wanted = len(parameters.containers)
+        return Checked(preflight.preflight(self._cluster, parameters.etcd, parameters.overlay, containers=wanted))
 
     def targets(self) -> Checked:
         """Whether each node can have the fixed address that the inventory gives it."""
@@ -161,17 +169,21 @@ class Readings:
         return {item.name: item.addresses[name] for item in self.container_facts() if name in item.addresses}
 
     def interfaces(self, container: str) -> pd.DataFrame:
-        """Interfaces inside a container. Columns: container, interface, network, address, MAC, MTU (bytes), state."""
+        """Interfaces inside a container; no row when it does not run anywhere.
+
+        Columns: container, interface, network, address, MAC, MTU (bytes), state. An address that Docker does not list
+        is docker_gwbridge's: Docker gives a container on an overlay that second interface unasked.
+        """
         found = find_container(self._cluster, container)
-        if found is None or not found.running:
-            return tables.interfaces([]).assign(network="")
-        node = self._cluster.node(found.node)
-        rows = [row for row in read_interfaces(node, found) if row.name != "lo"]
-        owners = {address: network for network, address in found.addresses.items()}
+        rows: list[ContainerInterface] = []
+        owners: dict[str, str] = {}
+        if found is not None and found.running:
+            rows = [row for row in read_interfaces(self._cluster.node(found.node), found) if row.name != "lo"]
+            owners = {address: network for network, address in found.addresses.items()}
         table = tables.interfaces(rows)
         networks = [owners.get(row.address, "docker_gwbridge" if row.address else "") for row in rows]
         table.insert(2, "network", pd.Series(networks, dtype="str"))
         return table
 
     def _all(self, ask: Callable[[Node], T]) -> Sequence[T]:
-        return [outcome.result for outcome in self._cluster.each(ask)]
+        return answers(self._cluster.each(ask))

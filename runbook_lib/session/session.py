@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,9 +14,9 @@ from runbook_lib.cluster import Cluster
 from runbook_lib.errors import DeadlineError, PreconditionError
 from runbook_lib.model.events import FinishEvent, StepEvent
 from runbook_lib.model.loading import Run
-from runbook_lib.model.results import Check, Status, StepResult, Verdict
+from runbook_lib.model.results import Check, Status, StepResult
 from runbook_lib.session import expectations, power, preconditions
-from runbook_lib.session.catalog import StepCatalog
+from runbook_lib.session.catalog import StepCatalog, wanted_container
 from runbook_lib.session.display import Picture, step_line
 from runbook_lib.session.drift import Drift
 from runbook_lib.session.events import publish
@@ -25,10 +25,10 @@ from runbook_lib.session.pictures import picture
 from runbook_lib.session.pings import Pings, Ways, ping
 from runbook_lib.session.progress import LiveLines
 from runbook_lib.session.readings import Readings
-from runbook_lib.session.store import Outage, StoreState, read_store, wait_for_store
+from runbook_lib.session.store import Outage, StoreState, after_power_cycle, wait_for_store
+from runbook_lib.session.summary import summary
 from runbook_lib.session.watching import Watched
 from runbook_lib.steps import Step, require_success, run_step
-from runbook_lib.tables.frame import DECIMAL, TEXT, WHOLE, frame
 from runbook_lib.verify.convergence import Watch
 from runbook_lib.verify.gateway_bridge import gateway_bridge_experiment
 
@@ -46,6 +46,8 @@ class Session:
         self.read = Readings(cluster, run.parameters)
         self.steps = StepCatalog(run.inventory, run.parameters)
         self._started = started
+        self._missing: tuple[preconditions.Precondition, ...] = ()
+        self._restarted = False
         self._last_known: dict[str, str] = {}
         self._results: list[StepResult] = []
         self._checks: list[Check] = []
@@ -61,8 +63,13 @@ class Session:
 
         Raises:
             PreconditionError: naming the notebook to run first (not in plan mode, which only shows it).
+            UnreachableError: a node that must be asked does not answer.
         """
-        return preconditions.require(self.cluster, self.parameters, things)
+        found = preconditions.look(self.cluster, self.parameters, things)
+        if not self.parameters.plan:
+            preconditions.insist(found)
+        self._missing += tuple(row for row in found if not row.there)
+        return preconditions.table(found)
 
     def plan(self, step: Step[Any, Any]) -> pd.DataFrame:
         """What the step would change, a row a node; nothing is changed.
@@ -70,7 +77,7 @@ class Session:
         Returns:
             Columns: node, status, before, after, detail.
         """
-        rows = self._observed(step.name, lambda live: run_step(self.cluster, step, plan=True, reporter=live))
+        rows = self._run(step, plan=True)
         return tables.steps(rows)[["node", "status", "before", "after", "detail"]]
 
     def apply(self, step: Step[Any, Any]) -> pd.DataFrame:
@@ -82,9 +89,7 @@ class Session:
         Raises:
             StepFailed: naming every node on which it did not succeed.
         """
-        plan = self.parameters.plan
-        rows = self._observed(step.name, lambda live: run_step(self.cluster, step, plan=plan, reporter=live))
-        return self._done(rows)
+        return self._done(self._run(step, plan=self.parameters.plan))
 
     def power_cycle(self, *, shuffle: bool = False) -> pd.DataFrame:
         """Restart every node and wait until its engine answers; ``shuffle``: in another order.
@@ -94,11 +99,16 @@ class Session:
 
         Returns:
             Columns: node, status, before, after, time (s), detail.
+
+        Raises:
+            StepFailed: naming every node that did not come back.
+            TestbedError: the testbed could not restart its nodes.
         """
-        rows = self._observed(
-            "power cycle", lambda live: power.cycle(self.cluster, self.parameters, shuffle=shuffle, reporter=live)
-        )
-        return self._done(rows)
+        with LiveLines(power.STEP, self.inventory.names) as live:
+            rows = power.cycle(self.cluster, self.parameters, shuffle=shuffle, reporter=live)
+        table = self._done(rows)
+        self._restarted = any(row.status is Status.CHANGED for row in rows)
+        return table
 
     def show_drift(self) -> Drift:
         """Restart the testbed's nodes in another order and compare addresses.
@@ -120,15 +130,19 @@ class Session:
     def after_power_cycle(self, starts: pd.DataFrame) -> Outage:
         """What a power cycle left of the store, against what would start it (``read.autostart()`` from before).
 
-        Where every member starts by itself, it is waited for; where none does, nothing is.
+        What starts by itself is waited for, at most ``timeouts.converge`` seconds. When no node was restarted (plan
+        mode, parameter ``power_cycle``), nothing is expected.
         """
-        expected = dict(zip(starts["node"], starts["starts at boot"], strict=True))
-        if expected and all(expected.values()):
-            return Outage(self.wait_for_store(), expected)
-        return Outage(read_store(self.cluster, self.parameters), expected)
+        expected = dict(zip(starts["node"], starts["starts at boot"], strict=True)) if self._restarted else {}
+        return after_power_cycle(self.cluster, self.parameters, expected)
 
     def ping(self, by: Ways = "both", *, expect_unreachable: str = "") -> Pings:
-        """Ping between all wanted containers; pairs with ``expect_unreachable`` must *not* answer."""
+        """Ping between all wanted containers; pairs with the container ``expect_unreachable`` must *not* answer.
+
+        Raises:
+            PreconditionError: a container is nowhere (not in plan mode, which then has no probes).
+            InputError: fewer than two containers are wanted.
+        """
         off = [expect_unreachable] if expect_unreachable else []
         try:
             return ping(self.cluster, self.parameters, by=by, expect_unreachable=off, last_known=self._last_known)
@@ -146,27 +160,32 @@ class Session:
 
         Raises:
             StepFailed: the step did not succeed.
+            PreconditionError: one of the two containers is not there.
         """
-        limit = self.parameters.timeouts.converge
+        target, peer, limit = self.first, self.peer, self.parameters.timeouts.converge
         if self.parameters.plan:
-            self.apply(step)
-            return Watched(tuple(self._results[-1:]), None, reachable, limit)
-        target, peer = self.first, self.parameters.containers[1].name
+            rows = self._run(step, plan=True)
+            self._done(rows)
+            return Watched(rows, None, reachable, limit)
         self._last_known |= self.read.overlay_addresses()
         with Watch(self.cluster, peer, target, self.parameters.overlay.name, seconds=limit + 10) as watch:
             watch.wait_for_samples(_SAMPLES_BEFORE)
             watch.mark(step.name)
-            rows = run_step(self.cluster, step)
+            rows = self._run(step, plan=False)
             with suppress(DeadlineError):  # the time line then lacks the moment, and the checks on it fail
                 watch.until(reachable=reachable, timeout=limit)
         self._done(rows)
         return Watched(rows, watch.convergence, reachable, limit)
 
     def gateway_experiment(self) -> Experiment:
-        """Count packets on the overlay and on docker_gwbridge while pinging the peer, then the outside."""
-        first, peer = self.first, self.parameters.containers[1].name
+        """Count packets on the overlay and on docker_gwbridge while pinging the peer, then the outside.
+
+        Raises:
+            PreconditionError: one of the first two containers does not run on the overlay (not in plan mode).
+            InputError: both are on one node, where nothing would cross the overlay's tunnel.
+        """
         try:
-            result = gateway_bridge_experiment(self.cluster, first, peer, self.parameters.overlay.name)
+            result = gateway_bridge_experiment(self.cluster, self.first, self.peer, self.parameters.overlay.name)
         except PreconditionError:
             if self.parameters.plan:
                 return Experiment(None)
@@ -189,25 +208,33 @@ class Session:
 
     @property
     def first(self) -> str:
-        """The name of the first wanted container."""
-        return self.parameters.containers[0].name
+        """The name of the first wanted container. Raises ``InputError`` when none is wanted."""
+        return wanted_container(self.parameters, 0)
+
+    @property
+    def peer(self) -> str:
+        """The name of the second, which watches the first. Raises ``InputError`` when fewer are wanted."""
+        return wanted_container(self.parameters, 1)
 
     def expect(self, claim: str, *, found: object, expected: object = True, node: str = "") -> None:
         """Hold one expectation. Raises ``CheckFailed`` with expected, found and node."""
-        check = expectations.compare(claim, found=found, expected=expected, node=node)
-        self._checks += expectations.report(claim, [check], plan=self.parameters.plan)
+        self.expect_checks(claim, [expectations.compare(claim, found=found, expected=expected, node=node)])
 
     def expect_each(self, claim: str, table: pd.DataFrame, column: str, expected: object) -> None:
         """Hold an expectation for every row of a table that has a ``node`` column.
 
-        ``expected`` is one value for all, or a mapping from node to value. Raises ``CheckFailed``.
+        ``expected`` is one value for all, or a mapping from node to value (a node that it lacks is skipped). Raises
+        ``CheckFailed`` with every row that differs.
         """
-        checks = expectations.compare_column(claim, table, column, expected)
-        self._checks += expectations.report(claim, checks, plan=self.parameters.plan)
+        self.expect_checks(claim, expectations.compare_column(claim, table, column, expected))
 
     def expect_checks(self, claim: str, checks: Sequence[Check]) -> None:
-        """Hold a list of checks: warnings are shown, a failure raises ``CheckFailed``."""
-        self._checks += expectations.report(claim, list(checks), plan=self.parameters.plan)
+        """Hold a list of checks: warnings are shown, failures raise ``CheckFailed``.
+
+        Once plan mode has left something undone here, what fails may fail for that reason and is skipped instead; so
+        is what a restart would have proved that the parameter ``power_cycle`` forbids.
+        """
+        self._checks += expectations.report(claim, checks, excuse=self._excuse())
 
     def finish(self) -> pd.DataFrame:
         """Close the session and sum it up.
@@ -223,39 +250,24 @@ class Session:
             [FinishEvent(notebook=self.notebook, verdict=verdict, seconds=round(seconds, 1))],
             text=f"{self.notebook}: {verdict}, {changed} changed, {len(self._checks)} checks, {seconds:.1f} s",
         )
-        return _summary(self._results, self._checks)
+        return summary(self._results, self._checks)
 
-    def _observed(self, name: str, work: Callable[[LiveLines], Sequence[StepResult]]) -> Sequence[StepResult]:
-        with LiveLines(name) as live:
-            return work(live)
+    def _excuse(self) -> str:
+        """Why an expectation may fail now although nothing is wrong; empty when nothing excuses it."""
+        if any(row.status is Status.PLANNED for row in self._results):
+            return "plan mode changed nothing"
+        if self._missing:
+            return f"plan mode changed nothing, and {self._missing[0].notebook} has not been run"
+        if any(row.step == power.STEP and row.status is Status.SKIPPED for row in self._results):
+            return "no node was restarted"
+        return ""
+
+    def _run(self, step: Step[Any, Any], *, plan: bool) -> tuple[StepResult, ...]:
+        with LiveLines(step.name, self.inventory.names) as live:
+            return run_step(self.cluster, step, plan=plan, reporter=live)
 
     def _done(self, rows: Sequence[StepResult]) -> pd.DataFrame:
         self._results += rows
         publish([StepEvent.of(row) for row in rows], text=step_line(rows))
         require_success(rows)
         return tables.steps(rows).drop(columns="step")
-
-
-def _summary(results: Sequence[StepResult], checks: Sequence[Check]) -> pd.DataFrame:
-    lines: list[tuple[object, ...]] = []
-    for name in dict.fromkeys(row.step for row in results):
-        rows = [row for row in results if row.step == name]
-        count = {status: sum(row.status is status for row in rows) for status in Status}
-        slowest = round(max(row.seconds for row in rows), 1)
-        lines.append(
-            (
-                name,
-                "step",
-                count[Status.OK],
-                count[Status.CHANGED],
-                count[Status.PLANNED],
-                count[Status.SKIPPED],
-                slowest,
-            )
-        )
-    for name in dict.fromkeys(check.check for check in checks):
-        verdicts = [check.verdict for check in checks if check.check == name]
-        passed = sum(verdict in (Verdict.PASS, Verdict.WARN) for verdict in verdicts)
-        lines.append((name, "check", passed, 0, 0, verdicts.count(Verdict.SKIP), None))
-    counts = dict.fromkeys(("ok", "changed", "planned", "skipped"), WHOLE)
-    return frame(lines, {"what": TEXT, "kind": TEXT, **counts, "time (s)": DECIMAL})

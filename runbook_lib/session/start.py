@@ -7,10 +7,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
 from IPython.display import display
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.errors import Fault, ParameterError
+from runbook_lib.errors import InputError
 from runbook_lib.model.events import StartEvent
 from runbook_lib.model.loading import load_run
 from runbook_lib.model.parameters import Parameters
@@ -33,15 +34,13 @@ def start(notebook: str, namespace: Mapping[str, Any]) -> Session:
         The session. A table is shown: node, reached at, fixed address, interface, engine, answers.
 
     Raises:
-        ParameterError: with every fault; no node was contacted.
+        ParameterError: with every fault, unknown parameters among them; no node was contacted.
         InputError: an inventory that cannot be found, a key that others may read, a refused host key.
+
+    A node that does not answer is no error yet: the table says so, and a reading that needs it fails.
     """
-    unknown = _unknown_parameters(namespace)
-    if unknown:
-        known = ", ".join(Parameters.model_fields)
-        raise ParameterError([Fault(name, f"unknown parameter (known: {known})") for name in unknown])
-    given = {name: namespace[name] for name in Parameters.model_fields if name in namespace}
-    run = load_run(given)
+    names = [*Parameters.model_fields, *_unknown_parameters(namespace)]
+    run = load_run({name: namespace[name] for name in names if name in namespace})
     session = Session(notebook, run, Cluster(run.inventory, run.parameters.timeouts), started=time.monotonic())
     parameters = run.parameters
     line = f"{notebook} on cluster '{parameters.name}', {len(run.inventory.nodes)} nodes"
@@ -63,12 +62,15 @@ def _unknown_parameters(namespace: Mapping[str, Any]) -> list[str]:
     return [name for name in names if name not in Parameters.model_fields]
 
 
-def _cluster_table(cluster: Cluster) -> Any:
+def _cluster_table(cluster: Cluster) -> pd.DataFrame:
     def ask(node: Node) -> str:
+        node.ssh.transport()
         return str(node.engine.version()["Version"])
 
     rows = []
     for node, outcome in zip(cluster.nodes, cluster.each(ask), strict=True):
+        if isinstance(outcome.error, InputError):
+            raise outcome.error
         spec = node.spec
         rows.append(
             (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -20,15 +21,25 @@ _PAUSE = 0.25
 
 
 @dataclass(frozen=True)
+class Milestone:
+    """When something became so: seconds from the last node's boot, ``None`` when it is not, or nobody knows.
+
+    ``awaited`` is false when it was so at the first look already: then it took at most that long.
+    """
+
+    seconds: float | None = None
+    awaited: bool = False
+
+
+@dataclass(frozen=True)
 class StoreState:
-    """The cluster store at one moment; seconds count from the last node's boot, ``None`` where it is not so yet."""
+    """The cluster store at one moment, and how long it took to get there."""
 
     member_facts: tuple[EtcdMember, ...]
     registration_facts: tuple[StoreRegistration, ...]
     gossiping: frozenset[str]
-    seconds_to_healthy: float | None = None
-    seconds_to_connected: float | None = None
-    watched: bool = False
+    became_healthy: Milestone = Milestone()
+    became_connected: Milestone = Milestone()
 
     @property
     def members(self) -> pd.DataFrame:
@@ -58,43 +69,61 @@ class StoreState:
         return sum(row.connected and row.node in self.gossiping for row in self.registration_facts)
 
     @property
+    def decides(self) -> bool:
+        """True when every member is healthy and one leads."""
+        return self.healthy == len(self.member_facts) and self.leaders == 1
+
+    @property
     def ready(self) -> bool:
         """True when every member is healthy, one leads, and every engine is connected."""
-        return (
-            self.healthy == len(self.member_facts)
-            and self.leaders == 1
-            and self.connected == len(self.registration_facts)
-        )
+        return self.decides and self.connected == len(self.registration_facts)
 
     @property
     def timing(self) -> pd.DataFrame:
-        """Columns: from the last node's boot until, time (s), measured (``exactly`` or ``at most``)."""
-        how = "while waiting" if self.watched else "at most"
+        """Columns: from the last node's boot until, time (s), measured (while waiting, at most, not yet)."""
         rows = [
-            ("every member is healthy and one leads", self.seconds_to_healthy, how),
-            ("every engine is connected to its store", self.seconds_to_connected, how),
+            ("every member is healthy and one leads", self.became_healthy),
+            ("every engine is connected to its store", self.became_connected),
         ]
-        return frame(rows, {"from the last node's boot until": TEXT, "time (s)": DECIMAL, "measured": TEXT})
+        return frame(
+            [(what, moment.seconds, _how(moment)) for what, moment in rows],
+            {"from the last node's boot until": TEXT, "time (s)": DECIMAL, "measured": TEXT},
+        )
 
 
-def wait_for_store(cluster: Cluster, parameters: Parameters) -> StoreState:
+def _how(moment: Milestone) -> str:
+    if moment.seconds is None:
+        return "not yet"
+    return "while waiting" if moment.awaited else "at most"
+
+
+def _is_ready(state: StoreState) -> bool:
+    return state.ready
+
+
+def wait_for_store(
+    cluster: Cluster, parameters: Parameters, until: Callable[[StoreState], bool] = _is_ready
+) -> StoreState:
     """Read the store again and again until it is ready, at most ``timeouts.converge`` seconds (in plan mode once).
 
     Running out of time is no error here: the state tells what is missing, and the notebook's expectations fail.
+
+    Raises:
+        RunbookError: no node answers at all.
     """
     booted = _last_boot(cluster)
     deadline = time.monotonic() + parameters.timeouts.converge
-    to_healthy: float | None = None
-    watched = False
+    healthy = connected = Milestone()
+    awaited = False
     while True:
         state = read_store(cluster, parameters)
-        if to_healthy is None and state.healthy == len(state.member_facts) and state.leaders == 1:
-            to_healthy = _since(booted)
-        to_connected = _since(booted) if state.ready else None
-        state = replace(state, seconds_to_healthy=to_healthy, seconds_to_connected=to_connected, watched=watched)
-        if state.ready or parameters.plan or time.monotonic() > deadline:
+        now = Milestone(None if booted is None else round(time.time() - booted, 1), awaited)
+        healthy = (healthy if healthy.seconds is not None else now) if state.decides else Milestone()
+        connected = now if state.ready else Milestone()
+        state = replace(state, became_healthy=healthy, became_connected=connected)
+        if until(state) or parameters.plan or time.monotonic() > deadline:
             return state
-        watched = True
+        awaited = True
         time.sleep(_PAUSE)
 
 
@@ -113,40 +142,22 @@ def _last_boot(cluster: Cluster) -> float | None:
     return max(times) if len(times) == len(hosts) else None
 
 
-def _since(moment: float | None) -> float | None:
-    return None if moment is None else round(time.time() - moment, 1)
-
-
 @dataclass(frozen=True)
 class Outage:
-    """The store after a power cycle, and per node whether its member was to start by itself."""
+    """The store after a power cycle, and per node whether its member was to start by itself.
+
+    ``expected`` is empty when no node was restarted: then there is nothing to expect.
+    """
 
     store: StoreState
-    expected: dict[str, bool]
+    expected: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def table(self) -> pd.DataFrame:
         """Columns: member, node, container, restart policy, runs, health."""
-        rows = [
-            (
-                item.name,
-                item.node,
-                item.container_state,
-                item.restart_policy,
-                item.container_state == "running",
-                item.health,
-            )
-            for item in self.store.member_facts
-        ]
-        columns = {
-            "member": TEXT,
-            "node": TEXT,
-            "container": TEXT,
-            "restart policy": TEXT,
-            "runs": FLAG,
-            "health": TEXT,
-        }
-        return frame(rows, columns)
+        table = tables.members(self.store.member_facts)[["member", "node", "container", "restart policy", "health"]]
+        table.insert(4, "runs", (table["container"] == "running").astype(FLAG))  # type: ignore[call-overload]
+        return table
 
     @property
     def connected(self) -> bool:
@@ -155,5 +166,21 @@ class Outage:
 
     @property
     def should_connect(self) -> bool:
-        """Whether every engine should be: all members start by themselves."""
-        return bool(self.expected) and all(self.expected.values())
+        """Whether every engine should be: all members start by themselves. Without a restart, whatever is so."""
+        return all(self.expected.values()) if self.expected else self.connected
+
+
+def after_power_cycle(cluster: Cluster, parameters: Parameters, expected: Mapping[str, bool]) -> Outage:
+    """The store after a power cycle; waits for what should start by itself and for nothing else.
+
+    Args:
+        expected: per node with a member, whether something starts it; empty when no node was restarted.
+    """
+    if expected and all(expected.values()):
+        return Outage(wait_for_store(cluster, parameters), expected)
+
+    def started(state: StoreState) -> bool:
+        runs = {member.node for member in state.member_facts if member.container_state == "running"}
+        return all(node in runs for node, starts in expected.items() if starts)
+
+    return Outage(wait_for_store(cluster, parameters, started), expected)
