@@ -15,8 +15,9 @@ chroot "$root" usermod --password '*' docker
 # Each node brings its own host key; one in the shared tree would give every node the same identity.
 rm -f "$root"/etc/ssh/ssh_host_*
 ln -sf ../../bin/docker "$root/usr/local/bin/docker"
-for applet in init reboot poweroff halt; do
-    ln -sf /bin/busybox "$root/sbin/$applet"
+ln -sf /bin/busybox "$root/sbin/init"
+for action in reboot poweroff halt; do
+    ln -sf ../../etc/rc.d/go-down "$root/usr/sbin/$action"
 done
 # The applets that a boot2docker host has and this Debian lacks.
 for applet in $(chroot "$root" busybox --list); do

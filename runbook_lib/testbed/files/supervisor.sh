@@ -7,7 +7,22 @@ cd "$1" || exit 3
 . ./supervisor.env
 node=
 stopping=no
-trap 'stopping=yes; if [ -n "$node" ]; then kill -TERM "$node"; fi' TERM
+trap switch_off TERM
+
+# Shuts the node down in order: what its own shutdown script does, then the end of its process 1.
+switch_off() {
+    stopping=yes
+    if [ -z "$node" ]; then return; fi
+    # Only a process that is number 1 in its own namespace is the node; while nspawn still prepares, it is not.
+    inner=$(cut -d' ' -f1 "/proc/$node/task/$node/children")
+    if [ -n "$inner" ] &&
+        grep -q '^NSpid:.*[[:space:]]1$' "/proc/$inner/status" &&
+        nsenter --target "$inner" --mount --uts --ipc --net --pid /etc/rc.d/shutdown; then
+        kill -KILL "$inner"
+    else
+        kill -TERM "$node"
+    fi
+}
 
 # Prints a process's id and start time, which together name it for ever.
 identity() {
