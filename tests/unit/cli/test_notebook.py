@@ -19,6 +19,12 @@ from runbook_lib.cli.notebook import jupyter_arguments
 PATIENCE_SECONDS = 60
 
 
+def listening_addresses(port: int) -> set[str]:
+    lines = Path("/proc/net/tcp").read_text().splitlines() + Path("/proc/net/tcp6").read_text().splitlines()
+    sockets = [line.split() for line in lines]
+    return {words[1].split(":")[0] for words in sockets if words[1].endswith(f":{port:04X}") and words[3] == "0A"}
+
+
 @pytest.fixture
 def server_url(tmp_path: Path) -> Iterator[str]:
     """A server on an empty folder, as the command starts it; the address that it prints, with the token."""
@@ -29,20 +35,18 @@ def server_url(tmp_path: Path) -> Iterator[str]:
         server = subprocess.Popen([sys.executable, *arguments], stdout=output, stderr=output, stdin=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not (found := re.search(r"http://127\.0\.0\.1:\d+/lab\?token=\w+", log.read_text())):
+        while not (found := re.search(r"http://127\.0\.0\.1:(?P<port>\d+)/lab\?token=\w+", log.read_text())):
             assert server.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        # It prints the address a moment before it listens there.
+        while not listening_addresses(int(found["port"])):
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
         yield found.group()
     finally:
         server.terminate()
         server.wait()
-
-
-def listening_addresses(port: int) -> set[str]:
-    lines = Path("/proc/net/tcp").read_text().splitlines() + Path("/proc/net/tcp6").read_text().splitlines()
-    sockets = [line.split() for line in lines]
-    return {words[1].split(":")[0] for words in sockets if words[1].endswith(f":{port:04X}") and words[3] == "0A"}
 
 
 def test_the_server_listens_on_loopback_and_wants_its_token(server_url: str) -> None:
