@@ -18,6 +18,7 @@ STATIC_ADDRESS = "static-address"
 ETCD_AUTOSTART = "etcd-autostart"
 LOG = "/var/lib/boot2docker/log/overlay-runbook.log"
 ENGINE_PATIENCE_SECONDS = 120
+PEER_PATIENCE_SECONDS = 20
 
 _PRELUDE = """\
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -97,11 +98,11 @@ _STATIC_ADDRESS = Template(
 
 _ETCD_AUTOSTART = Template(
     """\
-# Starts this node's etcd containers once its engine answers. To undo, delete the lines between the markers.
+# Starts this node's etcd containers once the engines answer. To undo, delete the lines between the markers.
 (
     log=$log
-    members='$members'
-    patience=$patience
+    members='$members' peers='$peers'
+    patience=$patience peer_patience=$peer_patience
 """
     + _PRELUDE
     + """\
@@ -117,6 +118,20 @@ _ETCD_AUTOSTART = Template(
             exit 1
         fi
         sleep 0.2 2>/dev/null || sleep 1
+    done
+
+    # A member alone has no quorum: it takes requests and answers none, and an engine that starts meanwhile waits half
+    # a minute for its store. So the members start once the engines of the other members are up as well.
+    if ! command -v busybox >/dev/null; then peers=; fi
+    started=$$(uptime)
+    for peer in $$peers; do
+        until busybox nc -w 1 "$${peer%:*}" "$${peer##*:}" </dev/null >/dev/null 2>&1; do
+            if [ "$$(($$(uptime) - started))" -ge "$$peer_patience" ]; then
+                say "no engine at $$peer within $$peer_patience s: starting without it"
+                break
+            fi
+            sleep 0.2 2>/dev/null || sleep 1
+        done
     done
     for member in $$members; do
         if error=$$(docker start "$$member" 2>&1 >/dev/null); then
@@ -143,10 +158,24 @@ def static_address(interface: str, address: str, subnet: IPv4Network) -> str:
     )
 
 
-def etcd_autostart(members: Sequence[str], *, patience_seconds: int = ENGINE_PATIENCE_SECONDS) -> str:
-    """The block for ``bootlocal.sh``: waits, bounded, until the engine answers, then starts these containers."""
+def etcd_autostart(
+    members: Sequence[str],
+    peers: Sequence[str] = (),
+    *,
+    patience_seconds: int = ENGINE_PATIENCE_SECONDS,
+    peer_patience_seconds: int = PEER_PATIENCE_SECONDS,
+) -> str:
+    """The block for ``bootlocal.sh``: waits, bounded, for the engines, then starts these containers.
+
+    ``peers`` are the engines (``address:port``) of the nodes that hold the other members.
+    """
     return _ETCD_AUTOSTART.substitute(
-        log=LOG, members=" ".join(members), patience=patience_seconds, block=ETCD_AUTOSTART
+        log=LOG,
+        members=" ".join(members),
+        peers=" ".join(peers),
+        patience=patience_seconds,
+        peer_patience=peer_patience_seconds,
+        block=ETCD_AUTOSTART,
     )
 
 

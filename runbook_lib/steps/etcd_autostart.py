@@ -4,14 +4,15 @@ Two mechanisms, of which exactly one is active afterwards:
 
 ``bootlocal``
     A marked block in ``/var/lib/boot2docker/bootlocal.sh`` (the article's way): after the boot it waits, bounded, until
-    the engine answers, starts the members that this node has, and logs the outcome. It acts once a boot: a member
-    that crashes later stays down, where one can see it.
+    the engines of this node and of the other members' nodes answer, starts the members that this node has, and logs
+    the outcome. It acts once a boot: a member that crashes later stays down, where one can see it.
 ``restart-policy``
     Docker's own ``--restart always``. Simple: one setting, no script, and it works on any host. It differs in when
     it acts: at every start of dockerd, not only at boot; after every crash, so that a member which cannot work is
     restarted for ever (``docker ps`` shows ``Restarting``); and it starts a member that somebody has stopped by hand
     at the next start of dockerd (``unless-stopped`` would not, but a member that never ran counts as stopped).
-    Nothing is logged but in dockerd's log.
+    Nothing is logged but in dockerd's log. And when all nodes start at once, the first member is alone for a while:
+    without a quorum it answers nothing, and engines that start meanwhile wait half a minute for their store.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.addresses import BOOTLOCAL, read_bootlocal
 from runbook_lib.facts.containers import ContainerFacts, read_container
+from runbook_lib.facts.engine import EngineFacts, read_engine
 from runbook_lib.model.parameters import Etcd
 from runbook_lib.steps.base import Finding, Say, Step, pending, satisfied
 from runbook_lib.steps.blocks import find_block, put_block, remove_block
@@ -33,10 +35,14 @@ _RESTARTING = ("always", "unless-stopped")
 
 @dataclass(frozen=True)
 class AutostartReading:
-    """The members whose containers a node has, and the text of its ``bootlocal.sh`` (``None`` without the file)."""
+    """The members whose containers a node has, and the text of its ``bootlocal.sh`` (``None`` without the file).
+
+    ``peers`` are the engines (``address:port``) of the nodes that hold the store's other members.
+    """
 
     members: tuple[ContainerFacts, ...]
     bootlocal: str | None
+    peers: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -57,7 +63,15 @@ def read_autostart(node: Node, etcd: Etcd) -> AutostartReading:
     """Read a node's members and its ``bootlocal.sh``. Raises ``RunbookError``."""
     bootlocal = read_bootlocal(node)
     check_markers(node.name, BOOTLOCAL, bootlocal, ETCD_AUTOSTART)
-    return AutostartReading(read_own_members(node, etcd), bootlocal)
+    return AutostartReading(read_own_members(node, etcd), bootlocal, peer_engines(read_engine(node)))
+
+
+def peer_engines(engine: EngineFacts) -> tuple[str, ...]:
+    """The engines beside the store's other members, as ``address:port``: all are taken to advertise the same port."""
+    own, _, port = engine.cluster_advertise.rpartition(":")
+    members = engine.cluster_store.removeprefix("etcd://").partition("/")[0].split(",")
+    hosts = (member.rpartition(":")[0] for member in members)
+    return tuple(f"{host}:{port}" for host in hosts if host and port and host != own)
 
 
 def read_own_members(node: Node, etcd: Etcd) -> tuple[ContainerFacts, ...]:
@@ -181,7 +195,7 @@ class StartMembers(Step[tuple[ContainerFacts, ...], tuple[str, ...]]):
 
 
 def _with_block(reading: AutostartReading) -> str | None:
-    wanted = put_block(reading.bootlocal, ETCD_AUTOSTART, etcd_autostart(reading.names))
+    wanted = put_block(reading.bootlocal, ETCD_AUTOSTART, etcd_autostart(reading.names, reading.peers))
     return None if wanted == reading.bootlocal else wanted
 
 
@@ -199,7 +213,7 @@ def _describe(reading: AutostartReading) -> str:
     body = find_block(reading.bootlocal, ETCD_AUTOSTART)
     parts = []
     if body is not None:
-        current = body == etcd_autostart(reading.names)
+        current = body == etcd_autostart(reading.names, reading.peers)
         parts.append(f"bootlocal.sh starts {', '.join(reading.names)}" if current else "another block in bootlocal.sh")
     parts += [
         f"Docker restarts {item.name} ({item.restart_policy})"

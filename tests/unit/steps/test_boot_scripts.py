@@ -150,6 +150,26 @@ def test_a_member_that_does_not_start_is_logged_and_the_next_one_is_started(sand
     assert "started etcd2" in sandbox.log
 
 
+def test_members_wait_for_the_engines_beside_the_other_members(sandbox: Sandbox) -> None:
+    sandbox.stub("docker")
+    sandbox.stub("busybox", '[ "$(grep -c "busybox nc" "$SANDBOX/done")" -ge 3 ]')
+    (sandbox.folder / "proc" / "uptime").write_text("12.34 5.6\n")
+    done = sandbox.run(etcd_autostart(["etcd1"], ["10.1.1.2:2376", "10.1.1.3:2376"]))
+    asked = ["busybox nc -w 1 10.1.1.2 2376"] * 3 + ["busybox nc -w 1 10.1.1.3 2376"]
+    assert done == ["docker version", *asked, "docker start etcd1"]
+
+
+def test_a_member_whose_peers_stay_away_starts_all_the_same(sandbox: Sandbox) -> None:
+    sandbox.stub("docker")
+    sandbox.stub(
+        "busybox", f'echo "$(grep -c "busybox nc" "$SANDBOX/done")0.0 1" >"{sandbox.folder}/proc/uptime"; exit 1'
+    )
+    (sandbox.folder / "proc" / "uptime").write_text("0.5 1\n")
+    done = sandbox.run(etcd_autostart(["etcd1"], ["10.1.1.2:2376"], peer_patience_seconds=20))
+    assert done == ["docker version", *["busybox nc -w 1 10.1.1.2 2376"] * 2, "docker start etcd1"]
+    assert "no engine at 10.1.1.2:2376 within 20 s: starting without it" in sandbox.log
+
+
 def test_the_wait_for_the_engine_is_bounded(sandbox: Sandbox) -> None:
     sandbox.stub("docker", f'echo "$(grep -c version "$SANDBOX/done")00.0 1" >"{sandbox.folder}/proc/uptime"; exit 1')
     (sandbox.folder / "proc" / "uptime").write_text("0.5 1\n")

@@ -1,11 +1,18 @@
 import pytest
 
 from runbook_lib.facts.containers import ContainerFacts
+from runbook_lib.facts.engine import EngineFacts
 from runbook_lib.model.parameters import Etcd
 from runbook_lib.steps.base import Verb
 from runbook_lib.steps.blocks import find_block
 from runbook_lib.steps.boot_scripts import ETCD_AUTOSTART
-from runbook_lib.steps.etcd_autostart import AutostartReading, EtcdAutostart, RemoveAutostart, StartMembers
+from runbook_lib.steps.etcd_autostart import (
+    AutostartReading,
+    EtcdAutostart,
+    RemoveAutostart,
+    StartMembers,
+    peer_engines,
+)
 
 BY_SCRIPT, BY_POLICY = Etcd(autostart="bootlocal"), Etcd(autostart="restart-policy")
 
@@ -84,3 +91,19 @@ def test_only_members_that_do_not_run_are_started() -> None:
     assert findings["node1"].work == ("etcd1",)
     assert findings["node2"].verb is Verb.SATISFIED
     assert findings["node3"].detail == "no etcd member here"
+
+
+@pytest.mark.parametrize(
+    ("store", "advertise", "peers"),
+    [
+        ("etcd://10.1.1.1:2379,10.1.1.2:2379,10.1.1.3:2379", "10.1.1.2:2376", ("10.1.1.1:2376", "10.1.1.3:2376")),
+        ("etcd://10.1.1.1:2379/prefix", "10.1.1.1:2376", ()),
+        ("", "", ()),
+        ("etcd://10.1.1.1:2379", "", ()),
+    ],
+)
+def test_peers_are_the_engines_beside_the_stores_other_members(
+    store: str, advertise: str, peers: tuple[str, ...]
+) -> None:
+    engine = EngineFacts("node2", "20.10.24", "1.41", "ID", "etcd", store, advertise, "overlay2", "6.1", "Debian", 0)
+    assert peer_engines(engine) == peers
