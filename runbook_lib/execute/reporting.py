@@ -13,8 +13,6 @@ from typing import TextIO
 
 from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.spinner import Spinner
-from rich.table import Table
 from rich.text import Text
 
 from runbook_lib.execute.outcome import NotebookResult
@@ -30,7 +28,7 @@ _STYLES = {
     "warn": "yellow",
     "error": "bold red",
 }
-_CUT = 60
+_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
 class SteadyOutput(io.TextIOBase):
@@ -46,6 +44,8 @@ class SteadyOutput(io.TextIOBase):
         """Write, if there is still somebody to read it."""
         try:
             self._output.write(text)
+        except UnicodeEncodeError:
+            self._output.write(text.encode(self.encoding, "replace").decode(self.encoding))
         except OSError:
             self._give_up()
         return len(text)
@@ -147,7 +147,6 @@ class TerminalReporter(Reporter):
         self._now = ""
         self._activity = ""
         self._since = time.monotonic()
-        self._spinner = Spinner("dots")
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -161,14 +160,14 @@ class TerminalReporter(Reporter):
         super().notebook_started(notebook)
 
     def cell_started(self, notebook: str, number: int, total: int, source: str) -> None:
-        """Show the cell in the live line by its first line that says something."""
+        """Show the cell in the live line: its first line that says something, until it tells more itself."""
         lines = [line.strip() for line in source.splitlines()]
         telling = next((line for line in lines if line and not line.startswith(("#", "import ", "from "))), "")
-        self._turn_to(f"{notebook}  cell {number}/{total}  {_clean(telling)[:_CUT]}")
+        self._turn_to(f"{notebook}  cell {number}/{total}", _clean(telling))
 
     def activity(self, text: str) -> None:
         """Show the last line that a long step wrote."""
-        self._activity = "  ".join(_clean(line) for line in text.splitlines()[-2:])[:_CUT]
+        self._activity = "  ".join(_clean(line) for line in text.splitlines()[-2:])
 
     def notebook_ended(self, result: NotebookResult) -> None:
         """Tell it, and let the live line wait for what comes."""
@@ -183,14 +182,16 @@ class TerminalReporter(Reporter):
         """Print the one with colours and rules."""
         self._console.print(lively)
 
-    def _turn_to(self, what: str) -> None:
-        self._now, self._activity, self._since = what, "", time.monotonic()
+    def _turn_to(self, what: str, activity: str = "") -> None:
+        self._now, self._activity, self._since = what, activity, time.monotonic()
 
-    def _render(self) -> Table:
-        grid = Table.grid(padding=(0, 1))
-        seconds = f"{time.monotonic() - self._since:.0f} s"
-        grid.add_row(self._spinner, Text(self._now), Text(self._activity, style="dim"), Text(seconds, style="dim"))
-        return grid
+    def _render(self) -> Text:
+        """The live line, cut to the terminal's width: a second line would be left standing."""
+        now = time.monotonic()
+        frame = _FRAMES[int(now * len(_FRAMES)) % len(_FRAMES)]
+        seconds = (f"{now - self._since:4.0f} s", "dim")
+        parts = (frame, " ", seconds, "  ", self._now, "  ", (self._activity, "dim"))
+        return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
 
 
 def reporter_for(output: TextIO) -> Reporter:

@@ -81,15 +81,23 @@ def test_a_terminal_sees_life_while_a_cell_has_nothing_to_say() -> None:
     reporter = TerminalReporter(Console(file=output, force_terminal=True, width=100))
     with reporter.running():
         reporter.notebook_started("01_fix_node_ips")
-        reporter.cell_started("01_fix_node_ips", 3, 9, "# say it\nimport os\nsession.power_cycle()")
-        reporter.activity("power cycle …\n  node1: booting after 2.0 s")
+        reporter.cell_started("01_fix_node_ips", 3, 9, f"# say it\nimport os\nsession.power_cycle({'x' * 99})")
+        time.sleep(0.3)
+        assert "session.power_cycle(" in output.getvalue()
+        reporter.activity(f"power cycle …\n  node1: booting after 2.0 s {'x' * 99}")
         before = len(output.getvalue())
         time.sleep(1.2)
         after = output.getvalue()[before:]
-    assert "cell 3/9" in after
-    assert "session.power_cycle()" in after
-    assert "node1: booting after 2.0 s" in after
+    assert "\n" not in after
+    assert "cell 3/9  power cycle …  node1: booting after 2.0 s" in after.replace("\x1b[2m", "")
     assert "1 s" in after
+
+
+def test_an_output_without_unicode_gets_what_it_can_take() -> None:
+    taken = io.BytesIO()
+    output = io.TextIOWrapper(taken, encoding="ascii")
+    Reporter(output).line(Text("node1: ✓ fine"))
+    assert taken.getvalue() == b"node1: ? fine\n"
 
 
 def test_a_pipe_gets_plain_lines() -> None:
