@@ -29,6 +29,7 @@ _PROGRAMS = {
     "chroot": "coreutils",
     "ip": "iproute2",
     "nsenter": "util-linux",
+    "ssh": "openssh-client",
     "systemd-nspawn": "systemd-container",
     "unshare": "util-linux",
 }
