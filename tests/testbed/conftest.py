@@ -1,0 +1,68 @@
+"""A testbed that all tests of one module share, and what tests ask of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from runbook_lib.cluster import Cluster, Node
+from runbook_lib.facts.containers import read_containers
+from runbook_lib.facts.networks import read_networks
+from runbook_lib.facts.registrations import read_registrations
+from runbook_lib.model.loading import Run, load_run
+from runbook_lib.steps import StartMembers, require_success, run_step
+from runbook_lib.testbed import Testbed
+
+# Another name lets a second run of these tests go on beside the first.
+NAME = os.environ.get("OVERLAY_RUNBOOK_TEST_TESTBED", "tests")
+STORE_SECONDS = 60.0
+
+
+@pytest.fixture(scope="session")
+def testbed() -> Iterator[Testbed]:
+    """Four nodes; a module that asks for it finds it as the module before has left it."""
+    Testbed.remove(NAME)
+    bed = Testbed.up(NAME, subnet="auto")
+    yield bed
+    bed.down()
+
+
+@pytest.fixture(scope="session")
+def run(testbed: Testbed) -> Run:
+    """The parameters of a run on the testbed: the defaults, with addresses in the DHCP pool as the article has them."""
+    return load_run({"inventory": f"testbed:{testbed.name}", "addresses": {"allow_in_dhcp_pool": True}})
+
+
+@pytest.fixture
+def cluster(run: Run) -> Iterator[Cluster]:
+    """The testbed's nodes."""
+    with Cluster(run.inventory, run.parameters.timeouts) as nodes:
+        yield nodes
+
+
+@pytest.fixture
+def store(cluster: Cluster, run: Run) -> None:
+    """etcd runs, and every engine is connected to it."""
+    require_success(run_step(cluster, StartMembers(run.parameters.etcd)))
+    deadline = time.monotonic() + STORE_SECONDS
+    rows = read_registrations(cluster, run.parameters.etcd)
+    while not all(row.connected for row in rows):
+        assert time.monotonic() < deadline, rows
+        time.sleep(0.5)
+        rows = read_registrations(cluster, run.parameters.etcd)
+
+
+@pytest.fixture
+def footprint(cluster: Cluster) -> Callable[[], list[object]]:
+    """A function that takes down all that a step could change on the nodes, to be compared with itself."""
+
+    def one(node: Node) -> object:
+        files = node.ssh.script("cd /var/lib/boot2docker; ls -ln --time-style=full-iso; tail -n +1 *.sh*", check=False)
+        addresses = node.ssh.run(["ip", "-o", "addr", "show", "dev", "eth1"]).stdout.split(" valid_lft")[0]
+        containers = [(item.id, item.state, item.networks, item.restart_policy) for item in read_containers(node)]
+        return files.stdout, addresses, containers, [item.id for item in read_networks(node)]
+
+    return lambda: [outcome.result for outcome in cluster.each(one)]
