@@ -33,8 +33,16 @@ class Drift:
 
     @property
     def expected(self) -> dict[str, bool]:
-        """Per node, whether its address should have moved: those that DHCP assigned, after a restart."""
-        return {old.node: self.restarted and old.assigned_by == "dhcp" for old in self.before}
+        """Per node, whether its address should have moved: those that DHCP assigned, after a restart.
+
+        A node whose address was assigned otherwise after it than before is left out: it came to its new address by
+        another way, and whether that is the old one says nothing.
+        """
+        return {
+            old.node: self.restarted and old.assigned_by == "dhcp"
+            for old, new in zip(self.before, self.after, strict=True)
+            if old.assigned_by == new.assigned_by
+        }
 
     def picture(self) -> Picture:
         """An arrow from each node's old address to its new one."""
