@@ -44,15 +44,25 @@ def cluster(run: Run) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def store(cluster: Cluster, run: Run) -> None:
-    """etcd runs, and every engine is connected to it."""
-    require_success(run_step(cluster, StartMembers(run.parameters.etcd)))
-    deadline = time.monotonic() + STORE_SECONDS
-    rows = read_registrations(cluster, run.parameters.etcd)
-    while not all(row.connected for row in rows):
-        assert time.monotonic() < deadline, rows
-        time.sleep(0.5)
+def start_store(cluster: Cluster, run: Run) -> Callable[[], None]:
+    """A function that starts etcd and waits until every engine is connected to it."""
+
+    def start() -> None:
+        require_success(run_step(cluster, StartMembers(run.parameters.etcd)))
+        deadline = time.monotonic() + STORE_SECONDS
         rows = read_registrations(cluster, run.parameters.etcd)
+        while not all(row.connected for row in rows):
+            assert time.monotonic() < deadline, rows
+            time.sleep(0.5)
+            rows = read_registrations(cluster, run.parameters.etcd)
+
+    return start
+
+
+@pytest.fixture
+def store(start_store: Callable[[], None]) -> None:
+    """etcd runs, and every engine is connected to it."""
+    start_store()
 
 
 @pytest.fixture
