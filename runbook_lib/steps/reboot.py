@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from time import monotonic, sleep
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.errors import DeadlineError, InputError, NodeError, UnreachableError
+from runbook_lib.errors import CommandError, DeadlineError, InputError, NodeError, UnreachableError
 from runbook_lib.facts.boot import Boot, read_boot
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.steps.base import Finding, Say, Step, pending, refused, satisfied
@@ -73,11 +72,21 @@ class Reboot(Step[Boot, Boot]):
 
 
 def _order_reboot(node: Node, *, graceful: bool) -> None:
-    """Tell a node to reboot. The connection may drop before the command ends: only the next boot proves anything."""
+    """Tell a node to reboot.
+
+    The connection may drop or the command be killed before it ends: only the next boot proves anything. A command that
+    ends by itself and says no (``sudo`` may) is a failure, and so is a node that cannot be reached to begin with.
+    """
     node.ssh.transport()
-    with suppress(UnreachableError):
+    try:
         node.ssh.run(["reboot"] if graceful else ["reboot", "-f"], sudo=True)
-    node.close()
+    except CommandError as error:
+        if error.exit_status is not None:
+            raise
+    except UnreachableError:
+        pass
+    finally:
+        node.close()
 
 
 def wait_until_back(node: Node, before: Boot, timeouts: Timeouts, say: Say) -> None:
