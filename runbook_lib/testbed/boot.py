@@ -20,8 +20,8 @@ from runbook_lib.testbed.state import State
 from runbook_lib.transport.engine import Engine
 from runbook_lib.transport.ssh import SshConnection
 
-# A node asks for its lease a quarter of a second after its start; an order that takes longer is not worth waiting for.
-_ORDER_TIMEOUT = 20.0
+# A node has its lease a quarter of a second after its start; one that takes this long will not have it.
+_ORDER_TIMEOUT = 60.0
 
 After = Callable[[NodeLayout], None]
 
