@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 
 import pytest
-
-from runbook_lib.cluster import Cluster
-from runbook_lib.model.loading import Run, load_run
-from runbook_lib.testbed import Testbed
 
 NEEDS_ROOT = "needs root, to boot the testbed's nodes: sudo ./runbook test"
 NEEDS_LINUX = "needs Linux, for the testbed's nodes"
@@ -48,28 +44,3 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped, but OVERLAY_RUNBOOK_REQUIRE_TESTBED is set: {report.longrepr}"
     return report
-
-
-@pytest.fixture(scope="session")
-def testbed() -> Iterator[Testbed]:
-    """The one testbed that all tests share: four nodes, brought up at its first use, removed at the end."""
-    bed = Testbed.up(f"tests-{os.getpid()}", subnet="auto")
-    try:
-        yield bed
-    finally:
-        bed.down()
-
-
-@pytest.fixture(scope="session")
-def run(testbed: Testbed) -> Run:
-    """A validated run on the shared testbed."""
-    return load_run(
-        {"name": "tests", "inventory": f"testbed:{testbed.name}", "addresses": {"allow_in_dhcp_pool": True}}
-    )
-
-
-@pytest.fixture
-def cluster(run: Run) -> Iterator[Cluster]:
-    """The shared testbed's cluster, with connections of its own for each test."""
-    with Cluster(run.inventory, run.parameters.timeouts) as opened:
-        yield opened

@@ -27,6 +27,7 @@ from runbook_lib.steps.networks import Difference, store_trouble
 from runbook_lib.steps.placement import full_image_name, place
 
 COMMAND = ("/bin/sh",)
+STOP_SECONDS = 1
 # An engine that died alone, while its store lived on, tries at each start to restore the endpoints which its own little
 # database still has, in a namespace that is gone; from then on no container of that node joins the overlay.
 _LOST_SANDBOX = "could not get network sandbox"
@@ -116,6 +117,8 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
                     command=COMMAND,
                     network=self._network,
                     tty=True,
+                    # a shell on a terminal ignores SIGTERM, and a host that goes down would wait for it
+                    stop_timeout=STOP_SECONDS,
                     labels={OWNER_LABEL: self._owner},
                 )
             if job.connect:

@@ -180,9 +180,13 @@ class Engine:
         environment: Mapping[str, str] | None = None,
         binds: Sequence[str] = (),
         restart_policy: str = "no",
+        stop_timeout: int | None = None,
         capabilities: Sequence[str] = (),
     ) -> str:
-        """Create a container and return its ID. Raises ``EngineConflict`` when the name is taken."""
+        """Create a container and return its ID; ``stop_timeout`` is the seconds between SIGTERM and SIGKILL.
+
+        Raises ``EngineConflict`` when the name is taken.
+        """
 
         def create(api: docker.APIClient) -> Json:
             host_config = api.create_host_config(
@@ -201,6 +205,7 @@ class Engine:
                     stdin_open=tty,
                     labels=dict(labels or {}),
                     environment=dict(environment or {}),
+                    stop_timeout=stop_timeout,
                     host_config=host_config,
                     # not the proxies of whoever runs this
                     use_config_proxy=False,
