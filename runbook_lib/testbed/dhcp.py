@@ -51,6 +51,9 @@ def start(layout: Layout, rootfs: Path, reservations: Mapping[str, str]) -> Proc
         "--dhcp-authoritative",
         # Sequential without a ping first: whoever comes first gets the lowest address, at once.
         "--no-ping",
+        # To a client without an address a unicast needs a neighbour entry, and the kernel's table, which
+        # all namespaces share, may be full: many containers on one machine fill it.
+        "--dhcp-broadcast",
         "--leasefile-ro",
         # A host-only network: no router, no name server.
         "--dhcp-option=3",
