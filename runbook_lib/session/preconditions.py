@@ -97,12 +97,11 @@ def _fixed_addresses(cluster: Cluster, parameters: Parameters) -> Precondition:
 
 
 def _cluster_store(cluster: Cluster, parameters: Parameters) -> Precondition:
+    # asked first: a node that is down is an error of its own, which no other notebook mends
+    gossip = dict(zip(cluster.inventory.names, answers(cluster.each(read_gossip)), strict=True))
     rows = read_registrations(cluster, parameters.etcd)
-    gossip = {outcome.node for outcome in cluster.each(read_gossip) if outcome.value}
     faults = [f"{row.node}: {row.detail}" for row in rows if not row.connected]
-    faults += [
-        f"{row.node}: not in the engines' gossip yet" for row in rows if row.connected and row.node not in gossip
-    ]
+    faults += [f"{row.node}: not in the engines' gossip yet" for row in rows if row.connected and not gossip[row.node]]
     needed = "a cluster store that every engine is connected to"
     return Precondition(needed, tuple(faults), f"{len(rows)} engines connected", "02_autostart_etcd")
 
