@@ -1,0 +1,146 @@
+"""Pings, convergence and the experiment with docker_gwbridge, on a real overlay."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from runbook_lib.cluster import Cluster
+from runbook_lib.errors import DeadlineError, InputError, PreconditionError
+from runbook_lib.model.loading import Run
+from runbook_lib.model.parameters import Timeouts
+from runbook_lib.model.results import Verdict
+from runbook_lib.testbed import Testbed
+from runbook_lib.verify.convergence import Watch, measure
+from runbook_lib.verify.gateway_bridge import gateway_bridge_experiment
+from runbook_lib.verify.ping_matrix import ping_matrix, ping_pair
+from runbook_lib.verify.prober import Method
+from tests.testbed.verify_cluster import FIRST, NETWORK, PLACES, SECOND, remove, start_containers, start_store
+
+pytestmark = pytest.mark.testbed
+
+
+@pytest.fixture(scope="module", autouse=True)
+def overlay(run: Run) -> Iterator[None]:
+    with Cluster(run.inventory) as cluster:
+        remove(cluster)
+        start_store(cluster)
+        start_containers(cluster)
+        yield
+        remove(cluster)
+
+
+@pytest.mark.parametrize("method", ["auto", "perl", "ping", "exec"])
+def test_every_pair_answers_by_name_and_by_address_whatever_the_prober(cluster: Cluster, method: Method) -> None:
+    rows = ping_matrix(cluster, [FIRST, SECOND], NETWORK, method=method)
+    assert [(row.source, row.target, row.by) for row in rows] == [
+        (FIRST, SECOND, "name"),
+        (FIRST, SECOND, "address"),
+        (SECOND, FIRST, "name"),
+        (SECOND, FIRST, "address"),
+    ]
+    assert {row.verdict for row in rows} == {Verdict.PASS}, [row.detail for row in rows]
+    assert {(row.sent, row.source_node) for row in rows} == {(3, PLACES[FIRST]), (3, PLACES[SECOND])}
+    assert all(row.avg_ms is not None and row.avg_ms < 1000 for row in rows)
+
+
+@pytest.mark.parametrize("method", ["perl", "ping", "exec"])
+def test_a_disconnected_container_rightly_neither_resolves_nor_answers(cluster: Cluster, method: Method) -> None:
+    engine = cluster.node(PLACES[SECOND]).engine
+    address = engine.container(SECOND)["NetworkSettings"]["Networks"][NETWORK]["IPAddress"]
+    engine.disconnect(SECOND, NETWORK)
+    try:
+        rows = ping_matrix(
+            cluster,
+            [FIRST, SECOND],
+            NETWORK,
+            expect_unreachable=[SECOND],
+            last_known={SECOND: address},
+            method=method,
+        )
+    finally:
+        engine.connect(SECOND, NETWORK)
+    assert {row.verdict for row in rows} == {Verdict.PASS}, [row.detail for row in rows]
+    details = {(row.source, row.by): row.detail for row in rows}
+    assert details[FIRST, "name"].startswith("no resolution")
+    assert details[FIRST, "address"] == f"no answer from {address}, as expected"
+
+
+def test_a_reachable_peer_that_was_expected_to_be_silent_fails(cluster: Cluster) -> None:
+    (row,) = ping_pair(cluster, FIRST, SECOND, NETWORK, by=["address"], expected="unreachable")
+    assert row.verdict is Verdict.FAIL
+    assert "though it should not" in row.detail
+
+
+def test_a_node_that_does_not_answer_leaves_its_pairs_unprobed_and_the_others_probed(
+    testbed: Testbed, run: Run
+) -> None:
+    testbed.cut(PLACES[SECOND], management=True)
+    try:
+        with Cluster(run.inventory, Timeouts(connect=2, command=5)) as cluster:
+            rows = ping_matrix(cluster, [FIRST, SECOND], NETWORK, by=["name"])
+    finally:
+        testbed.restore(PLACES[SECOND])
+    assert [row.verdict for row in rows] == [Verdict.FAIL, Verdict.FAIL]
+    assert rows[0].sent == 0 or rows[0].received == 0
+    assert rows[1].detail.startswith(f"not probed: {PLACES[SECOND]} does not answer")
+
+
+def test_names_that_no_node_has_and_senseless_matrices_are_refused(cluster: Cluster) -> None:
+    with pytest.raises(PreconditionError, match="no node has a container named nobody"):
+        ping_matrix(cluster, [FIRST, "nobody"], NETWORK)
+    with pytest.raises(InputError, match="two or more different containers"):
+        ping_matrix(cluster, [FIRST], NETWORK)
+
+
+def test_disconnect_and_connect_are_seen_by_the_peer(cluster: Cluster) -> None:
+    engine = cluster.node(PLACES[SECOND]).engine
+    lost = measure(
+        cluster, FIRST, SECOND, NETWORK, "disconnect", lambda: engine.disconnect(SECOND, NETWORK), reachable=False
+    )
+    back = measure(cluster, FIRST, SECOND, NETWORK, "connect", lambda: engine.connect(SECOND, NETWORK), reachable=True)
+    assert lost.converged
+    assert back.converged
+    assert lost.samples[0].answered
+    assert not back.samples[0].answered
+    assert min(sample.elapsed for sample in back.samples) < 0 < max(sample.elapsed for sample in back.samples)
+
+
+def test_a_watch_ends_on_the_node_when_its_context_does(cluster: Cluster) -> None:
+    node = cluster.node(PLACES[FIRST])
+
+    def samplers() -> int:
+        script = 'grep -lsa "sampler[=]" /proc/[0-9]*/cmdline | wc -l'  # a pattern that does not match itself
+        return int(node.ssh.run(["sh", "-c", script], sudo=True).stdout)
+
+    def fail_while_watching() -> None:
+        with Watch(cluster, FIRST, SECOND, NETWORK):
+            assert samplers() > 0
+            raise RuntimeError("mine")
+
+    with pytest.raises(RuntimeError, match="mine"):
+        fail_while_watching()
+    deadline = time.monotonic() + 5
+    while samplers() > 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_a_change_that_does_not_come_is_a_deadline_and_says_what_was_seen(cluster: Cluster) -> None:
+    with pytest.raises(DeadlineError, match=r"it resolves to .*, and it answers"):
+        measure(cluster, FIRST, SECOND, NETWORK, "nothing", lambda: None, reachable=False, timeout=1)
+
+
+def test_docker_gwbridge_carries_what_leaves_the_cluster_and_nothing_else(cluster: Cluster) -> None:
+    experiment = gateway_bridge_experiment(cluster, FIRST, SECOND, NETWORK)
+    assert [check.verdict for check in experiment.checks] == [Verdict.PASS] * 3, experiment.checks
+    moved = {(row.traffic, row.role): row.moved for row in experiment.traffic}
+    assert moved["east-west", "container on overlay"] >= 40
+    assert moved["north-south", "container on gateway bridge"] >= 40
+
+
+def test_the_experiment_needs_two_nodes(cluster: Cluster) -> None:
+    with pytest.raises(InputError, match="no packet would leave the node"):
+        gateway_bridge_experiment(cluster, FIRST, FIRST, NETWORK)

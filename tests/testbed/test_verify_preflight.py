@@ -1,0 +1,89 @@
+"""Pre-flight checks on real nodes: what is open passes, what is closed is found, and nothing is left behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from runbook_lib.cluster import Cluster
+from runbook_lib.model.loading import Run
+from runbook_lib.model.parameters import Timeouts
+from runbook_lib.model.results import Check, Verdict
+from runbook_lib.testbed import Testbed
+from runbook_lib.verify.preflight import preflight
+from runbook_lib.verify.prober import program
+from tests.testbed.verify_cluster import remove, start_store
+
+pytestmark = pytest.mark.testbed
+RULES = "iptables -t security -S; iptables -t nat -S; iptables -S"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def store(run: Run) -> Iterator[None]:
+    with Cluster(run.inventory) as cluster:
+        start_store(cluster)
+        yield
+        remove(cluster)
+
+
+def checks(cluster: Cluster, run: Run) -> tuple[Check, ...]:
+    return preflight(cluster, run.parameters.etcd, run.parameters.overlay)
+
+
+def bad(rows: tuple[Check, ...]) -> list[tuple[str, str]]:
+    return [(row.check, row.node) for row in rows if row.verdict is Verdict.FAIL]
+
+
+def rules(cluster: Cluster) -> list[str]:
+    outcomes = cluster.each(lambda node: node.ssh.run(["sh", "-c", RULES], sudo=True).stdout)
+    return [outcome.result for outcome in outcomes]
+
+
+def test_a_healthy_cluster_has_no_failure_and_keeps_its_firewall_as_it_was(cluster: Cluster, run: Run) -> None:
+    checks(cluster, run)  # the tables themselves come into being at first use
+    before = rules(cluster)
+    rows = checks(cluster, run)
+    assert bad(rows) == []
+    assert {row.node for row in rows if row.check == "udp 4789 between nodes"} == set(run.inventory.names)
+    assert rules(cluster) == before
+
+
+@pytest.mark.parametrize(("protocol", "port"), [("udp", 4789), ("udp", 7946), ("tcp", 7946)])
+def test_a_closed_port_is_found_on_the_node_that_closes_it(
+    cluster: Cluster, run: Run, protocol: str, port: int
+) -> None:
+    rule = ["INPUT", "-i", "eth1", "-p", protocol, "--dport", str(port), "-j", "DROP"]
+    node = cluster.node("node2")
+    node.ssh.run(["iptables", "-I", *rule], sudo=True)
+    try:
+        rows = checks(cluster, run)
+    finally:
+        node.ssh.run(["iptables", "-D", *rule], sudo=True)
+    assert bad(rows) == [(f"{protocol} {port} between nodes", "node2")]
+
+
+def test_counting_rules_remove_themselves_when_nobody_comes_back(cluster: Cluster) -> None:
+    node = cluster.node("node1")
+    started = node.ssh.script(program("count.sh"), "start", "RUNBOOK-test", "1", "37", "192.0.2.1:4789", sudo=True)
+    assert started.stdout.startswith("counting ")
+    assert "RUNBOOK-test" in node.ssh.run(["sh", "-c", RULES], sudo=True).stdout
+    deadline = time.monotonic() + 5
+    while "RUNBOOK-test" in node.ssh.run(["sh", "-c", RULES], sudo=True).stdout:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_a_node_that_is_cut_off_fails_its_checks_and_the_others_still_answer(testbed: Testbed, run: Run) -> None:
+    testbed.cut("node4", management=True)
+    try:
+        with Cluster(run.inventory, Timeouts(connect=2, command=5)) as cluster:
+            rows = checks(cluster, run)
+    finally:
+        testbed.restore("node4")
+    assert ("engine", "node4") in bad(rows)
+    assert ("kernel vxlan", "node4") in bad(rows)
+    assert not [
+        row for row in rows if row.node == "node1" and row.check == "kernel vxlan" and row.verdict is Verdict.FAIL
+    ]

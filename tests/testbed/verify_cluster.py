@@ -1,0 +1,54 @@
+"""A small overlay for the proofs by real packets: its store, its network and two containers on two nodes."""
+
+from __future__ import annotations
+
+import time
+
+from runbook_lib.cluster import Cluster
+from runbook_lib.errors import EngineConflict, EngineError, EngineNotFound
+from runbook_lib.facts.containers import read_containers
+
+NETWORK = "verify0"
+FIRST, SECOND = "verify1", "verify2"
+PLACES = {FIRST: "node3", SECOND: "node4"}
+_SECONDS = 30
+
+
+def start_store(cluster: Cluster) -> None:
+    """Start every etcd container, and make the overlay as soon as the store takes it."""
+    for node in cluster:
+        for container in read_containers(node):
+            if container.name.startswith("etcd") and not container.running:
+                node.engine.start(container.name)
+    deadline = time.monotonic() + _SECONDS
+    while True:
+        try:
+            cluster.nodes[-1].engine.create_network(NETWORK, subnet="10.91.0.0/24")
+            return
+        except EngineConflict:
+            return
+        except EngineError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.3)
+
+
+def start_containers(cluster: Cluster) -> None:
+    """Two containers on different nodes."""
+    for name, place in PLACES.items():
+        engine = cluster.node(place).engine
+        engine.create_container(name, "alpine", command=["sleep", "100000"], network=NETWORK)
+        engine.start(name)
+
+
+def remove(cluster: Cluster) -> None:
+    """Take containers and network away, as far as they are there."""
+    for name, place in PLACES.items():
+        try:
+            cluster.node(place).engine.remove_container(name, force=True)
+        except EngineNotFound:
+            continue
+    try:
+        cluster.nodes[-1].engine.remove_network(NETWORK)
+    except EngineNotFound:
+        return
