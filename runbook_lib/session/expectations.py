@@ -102,7 +102,7 @@ def _condensed(claim: str, checks: Sequence[Check]) -> Sequence[Check]:
     for name, verdict in dict.fromkeys((check.check, check.verdict) for check in odd):
         alike = [check for check in odd if (check.check, check.verdict) == (name, verdict)]
         nodes = ", ".join(dict.fromkeys(check.node for check in alike if check.node))
-        lines.append(Check(name, nodes, verdict, found=alike[0].found))
+        lines.append(alike[0] if len(alike) == 1 else Check(name, nodes, verdict, found=alike[0].found))
     return lines
 
 

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runbook_lib.model.results import Verdict
+from runbook_lib.session.pings import Pings
+from runbook_lib.verify.probe import Pair, Probe, judge, unprobed
+
+TIMES = (1.9, 0.4, 0.5)
+
+
+def pair(expected: Any = "reachable", by: Any = "name", address: str = "10.0.0.3") -> Pair:
+    return Pair("alpine1", "node3", "alpine2", "node4", by, address, expected)
+
+
+ANSWERED = judge(pair(), "10.0.0.3", TIMES)
+SILENT = judge(pair("unreachable", "address"), "10.0.0.3", (None, None, None))
+LOST = judge(pair(), "10.0.0.3", (None, None, None))
+LOSSY = judge(pair(), "10.0.0.3", (1.9, None, 0.5))
+
+
+def test_one_check_counts_the_pairs_when_all_are_as_expected() -> None:
+    (check,) = Pings((ANSWERED, ANSWERED)).checks
+    assert (check.check, check.verdict, check.found) == ("pairs are reachable as expected", Verdict.PASS, "2 of 2")
+
+
+def test_a_peer_that_rightly_does_not_answer_is_as_expected() -> None:
+    (check,) = Pings((SILENT,)).checks
+    assert (check.check, check.verdict) == ("pairs are unreachable as expected", Verdict.PASS)
+
+
+@pytest.mark.parametrize(
+    ("probe", "verdict", "words"),
+    [
+        pytest.param(LOST, Verdict.FAIL, "no answer from 10.0.0.3", id="lost"),
+        pytest.param(LOSSY, Verdict.WARN, "1 of 3 probes lost", id="lossy"),
+        pytest.param(unprobed(pair(), "alpine1 is Exited (0)"), Verdict.FAIL, "alpine1 is Exited (0)", id="unprobed"),
+    ],
+)
+def test_each_probe_that_is_not_as_expected_is_a_check_with_its_node(
+    probe: Probe, verdict: Verdict, words: str
+) -> None:
+    (check,) = Pings((ANSWERED, probe)).checks
+    assert (check.check, check.node) == ("alpine2 is reachable from alpine1 by name", "node3")
+    assert check.verdict is verdict
+    assert words in check.found
+
+
+def test_no_probe_at_all_proves_nothing() -> None:
+    (check,) = Pings(()).checks
+    assert (check.verdict, check.found) == (Verdict.FAIL, "no pair at all")
+
+
+def test_no_probe_at_all_still_has_its_tables_and_its_picture() -> None:
+    pings = Pings(())
+    assert pings.table.empty
+    assert pings.summary.empty
+    assert list(pings.table.columns) == list(Pings((ANSWERED,)).table.columns)
+    assert repr(pings.picture())
+
+
+def test_the_short_table_fits_a_page_and_the_details_have_every_column() -> None:
+    pings = Pings((ANSWERED,))
+    assert len(pings.table.columns) == 8
+    assert pings.details["first ping (ms)"].item() == 1.9
+    assert pings.summary["passed"].item() == 1

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from runbook_lib.facts.etcd import EtcdMember
+from runbook_lib.facts.registrations import StoreRegistration
+from runbook_lib.session.store import Milestone, Outage, StoreState
+
+NODES = ("node1", "node2", "node3")
+
+
+def member(number: int, health: Any = "healthy", state: str = "running", *, leader: bool = False) -> EtcdMember:
+    url = f"http://192.168.99.10{number}:2379"
+    return EtcdMember(f"etcd{number}", f"node{number}", state, "no", health, leader, url)
+
+
+READY = StoreState(
+    member_facts=(member(1, leader=True), member(2), member(3)),
+    registration_facts=tuple(StoreRegistration(node, f"{node}:2376", True, 3.0) for node in NODES),
+    gossiping=frozenset(NODES),
+)
+DOWN = replace(
+    READY,
+    member_facts=tuple(member(number, "down", "exited") for number in (1, 2, 3)),
+    registration_facts=tuple(StoreRegistration(node, f"{node}:2376", False, detail="refused") for node in NODES),
+    gossiping=frozenset(),
+)
+
+
+def test_a_store_is_ready_when_all_are_healthy_one_leads_and_every_engine_is_connected() -> None:
+    assert READY.ready
+    assert (READY.healthy, READY.leaders, READY.connected) == (3, 1, 3)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        pytest.param(replace(READY, member_facts=(member(1), member(2), member(3))), id="nobody leads"),
+        pytest.param(
+            replace(READY, member_facts=(member(1, leader=True), member(2, leader=True), member(3))), id="two lead"
+        ),
+        pytest.param(
+            replace(READY, member_facts=(member(1, leader=True), member(2), member(3, "unhealthy"))), id="one is ill"
+        ),
+        pytest.param(
+            replace(
+                READY,
+                registration_facts=(*READY.registration_facts[:2], StoreRegistration("node3", "", False)),
+            ),
+            id="an engine is not connected",
+        ),
+        pytest.param(replace(READY, gossiping=frozenset({"node1", "node2"})), id="an engine does not gossip"),
+        pytest.param(DOWN, id="all is down"),
+    ],
+)
+def test_it_is_not_ready_when_anything_is_missing(state: StoreState) -> None:
+    assert not state.ready
+
+
+def test_the_tables_have_a_row_for_each_member_and_each_engine() -> None:
+    assert list(READY.members["member"]) == ["etcd1", "etcd2", "etcd3"]
+    table = replace(READY, gossiping=frozenset({"node2"})).registrations
+    assert list(table.columns) == ["node", "advertises", "connected", "gossips", "last heartbeat (s ago)", "detail"]
+    assert list(table["gossips"]) == [False, True, False]
+
+
+def test_the_timing_tells_what_was_measured_and_what_is_only_an_upper_bound() -> None:
+    state = replace(READY, became_healthy=Milestone(4.2), became_connected=Milestone(6.5, awaited=True))
+    assert list(state.timing["time (s)"]) == [4.2, 6.5]
+    assert list(state.timing["measured"]) == ["at most", "while waiting"]
+    assert list(DOWN.timing["measured"]) == ["not yet", "not yet"]
+
+
+def test_after_a_power_cycle_a_store_is_expected_only_if_every_member_starts_by_itself() -> None:
+    assert Outage(READY, dict.fromkeys(NODES, True)).should_connect
+    assert not Outage(DOWN, dict.fromkeys(NODES, False)).should_connect
+    assert not Outage(DOWN, {"node1": True, "node2": True, "node3": False}).should_connect
+
+
+def test_an_outage_shows_which_members_run() -> None:
+    table = Outage(replace(READY, member_facts=(member(1), member(2, "down", "exited"))), {"node1": True}).table
+    assert list(table.columns) == ["member", "node", "container", "restart policy", "runs", "health"]
+    assert list(table["runs"]) == [True, False]
+
+
+def test_without_a_restart_whatever_is_so_is_as_expected() -> None:
+    for state in (READY, DOWN):
+        outage = Outage(state)
+        assert outage.expected == {}
+        assert outage.should_connect is outage.connected
