@@ -18,7 +18,7 @@ from runbook_lib.facts.interfaces import ContainerInterface, read_interfaces
 from runbook_lib.facts.networks import NetworkFacts, join_endpoints, read_network, read_networks
 from runbook_lib.facts.registrations import read_registrations
 from runbook_lib.model.parameters import Parameters
-from runbook_lib.model.results import Check
+from runbook_lib.model.results import Check, Verdict
 from runbook_lib.session.answers import answers
 from runbook_lib.steps import has_autostart_block, verify_addresses
 from runbook_lib.steps.targets import check_targets
@@ -145,6 +145,20 @@ class Readings:
         table = tables.containers(found)
         table.insert(0, "node", pd.Series([item.node for item in found], dtype="str"))
         return table
+
+    def placement(self) -> Checked:
+        """Whether each wanted container is on its node, and whether they are on more than one."""
+        found = {item.name: item.node for item in self.container_facts()}
+        checks = []
+        for wanted in self._parameters.containers:
+            node = found.get(wanted.name, "")
+            right = bool(node) and wanted.node in (None, node)
+            verdict = Verdict.PASS if right else Verdict.FAIL
+            checks.append(Check(f"{wanted.name} is placed", node, verdict, wanted.node or "any node", node or "nowhere"))
+        nodes = {found.get(wanted.name) for wanted in self._parameters.containers} - {None}
+        spread = Verdict.PASS if len(nodes) > 1 else Verdict.WARN
+        checks.append(Check("packets will cross hosts", "", spread, "more than one node", f"{len(nodes)} nodes"))
+        return Checked(tuple(checks))
 
     def container_facts(self) -> tuple[ContainerFacts, ...]:
         """Every container of every node as facts, stopped ones too."""

@@ -16,21 +16,21 @@ from runbook_lib.model.loading import Run, load_run
 from runbook_lib.steps import StartMembers, require_success, run_step
 from runbook_lib.testbed import Testbed
 
-# Another name lets a second run of these tests go on beside the first.
-NAME = os.environ.get("OVERLAY_RUNBOOK_TEST_TESTBED", "tests")
+# A name of its own lets a second run of these tests go on beside the first.
+NAME = f"tests-{os.getpid()}"
 STORE_SECONDS = 60.0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def testbed() -> Iterator[Testbed]:
-    """Four nodes; a module that asks for it finds it as the module before has left it."""
+    """Four new nodes, shared by the tests of a module: what one subject leaves behind is no other subject's start."""
     Testbed.remove(NAME)
     bed = Testbed.up(NAME, subnet="auto")
     yield bed
     bed.down()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def run(testbed: Testbed) -> Run:
     """The parameters of a run on the testbed: the defaults, with addresses in the DHCP pool as the article has them."""
     return load_run({"inventory": f"testbed:{testbed.name}", "addresses": {"allow_in_dhcp_pool": True}})

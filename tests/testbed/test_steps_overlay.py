@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -30,7 +31,7 @@ from runbook_lib.testbed import Testbed
 pytestmark = [pytest.mark.testbed, pytest.mark.usefixtures("store")]
 
 Footprint = Callable[[], list[object]]
-QUICK = Timeouts(connect=2, command=5)
+QUICK = Timeouts(connect=2, command=15)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -152,11 +153,17 @@ def test_a_node_that_dies_in_the_middle_fails_alone_and_a_second_run_finishes_it
         assert statuses(run_step(cluster, containers(run, *specs))) == ["ok", "changed", "ok", "ok"]
 
 
-def test_a_node_that_does_not_come_back_in_time_is_a_failure_that_names_what_was_missing(run: Run) -> None:
+def test_a_node_that_does_not_come_back_in_time_is_a_failure_that_names_what_was_missing(
+    run: Run, testbed: Testbed
+) -> None:
     with Cluster(run.inventory, Timeouts(reboot=0.5)) as cluster:
         (row,) = run_step(cluster, Reboot(["node1"], graceful=False))
         assert row.status.value == "failed"
         assert "still missing: " in row.detail
+    deadline = time.monotonic() + 60
+    while not testbed.status().running:
+        assert time.monotonic() < deadline, testbed.status()
+        time.sleep(0.2)
     with Cluster(run.inventory) as cluster:
         require_success(run_step(cluster, Reboot(["node1"])))
 

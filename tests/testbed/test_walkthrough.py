@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from runbook_lib.testbed import Testbed
 pytestmark = pytest.mark.testbed
 
 ROOT = Path(__file__).parents[2]
-NAME = "walkthrough"
+NAME = f"walkthrough-{os.getpid()}"
 NOTEBOOKS = [path.stem for path in sorted((ROOT / "notebooks").glob("0[0-6]_*.ipynb"))]
 
 

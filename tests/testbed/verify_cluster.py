@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from runbook_lib.cluster import Cluster
+from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import EngineConflict, EngineError, EngineNotFound
 from runbook_lib.facts.containers import read_containers
 
@@ -15,11 +15,12 @@ _SECONDS = 30
 
 
 def start_store(cluster: Cluster) -> None:
-    """Start every etcd container, and make the overlay as soon as the store takes it."""
-    for node in cluster:
-        for container in read_containers(node):
-            if container.name.startswith("etcd") and not container.running:
-                node.engine.start(container.name)
+    """Start every etcd container, and make the overlay as soon as the store takes it.
+
+    All at once: a member alone has no quorum, and engines that ask it meanwhile wait half a minute.
+    """
+    for outcome in cluster.each(_start_member):
+        assert outcome.error is None, outcome.error
     deadline = time.monotonic() + _SECONDS
     while True:
         try:
@@ -31,6 +32,12 @@ def start_store(cluster: Cluster) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.3)
+
+
+def _start_member(node: Node) -> None:
+    for container in read_containers(node):
+        if container.name.startswith("etcd") and not container.running:
+            node.engine.start(container.name)
 
 
 def start_containers(cluster: Cluster) -> None:
