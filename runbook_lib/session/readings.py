@@ -154,7 +154,8 @@ class Readings:
             node = found.get(wanted.name, "")
             right = bool(node) and wanted.node in (None, node)
             verdict = Verdict.PASS if right else Verdict.FAIL
-            checks.append(Check(f"{wanted.name} is placed", node, verdict, wanted.node or "any node", node or "nowhere"))
+            place = wanted.node or "any node"
+            checks.append(Check(f"{wanted.name} is placed", node, verdict, place, node or "nowhere"))
         nodes = {found.get(wanted.name) for wanted in self._parameters.containers} - {None}
         spread = Verdict.PASS if len(nodes) > 1 else Verdict.WARN
         checks.append(Check("packets will cross hosts", "", spread, "more than one node", f"{len(nodes)} nodes"))
