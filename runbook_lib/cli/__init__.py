@@ -10,7 +10,8 @@ import importlib
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import Annotated, Any
 
@@ -90,11 +91,17 @@ def _end_on_signal(number: int, _frame: FrameType | None) -> None:
     raise InterruptedRun(f"ended by {signal.Signals(number).name}")
 
 
-def _listen_to_signals() -> None:
+@contextmanager
+def _signals_unwind() -> Iterator[None]:
     """Let SIGTERM and SIGHUP unwind the program, so that what it opened is closed; what nohup ignores stays so."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _end_on_signal)
+    mine = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
+    for number in mine:
+        signal.signal(number, _end_on_signal)
+    try:
+        yield
+    finally:
+        for number in mine:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -103,9 +110,9 @@ def main(arguments: Sequence[str]) -> int:
     A ``RunbookError`` is told on stderr as it tells itself: message, place, remedy. Anything else unexpected is a
     fault of this program, shown with its traceback.
     """
-    _listen_to_signals()
     try:
-        get_command(app)(list(arguments), prog_name="runbook")
+        with _signals_unwind():
+            get_command(app)(list(arguments), prog_name="runbook")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else ExitCode.PASS
     except RunbookError as error:
