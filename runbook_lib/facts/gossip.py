@@ -1,48 +1,112 @@
-"""Has an engine joined the gossip in which engines tell each other where containers are?
+"""Do the engines know each other in the gossip in which they tell where containers are?
 
 An engine with a cluster store learns of its peers from there and only then opens port 7946. That comes after its API
 answers: at once when the store ran before it, else with the next look at the store (one heartbeat, 20 s by default).
 It matters, because an overlay's namespace that is made *before* never asks the peers for addresses it does not know
 (libnetwork ``drivers/overlay/ov_network.go``: ``watchMiss`` starts only if serf is alive): names resolve, and pings
 from that node vanish.
+
+An open port is not enough. An engine tries each peer once, when it discovers it (``ov_serf.go``: ``nodeJoin``). Where
+all start at once, all tries of one may come before the others listen, and no other needs to try that one any more: then
+there are islands which do not know of each other, for ever, and pings between them vanish as well. So the engine is
+asked whom it knows.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
 from runbook_lib.cluster import Node
 from runbook_lib.errors import NodeError
+from runbook_lib.facts.memberlist import REQUEST, parse_members
 from runbook_lib.facts.reading import read_sections, reading
 
 GOSSIP_PORT = 7946
 
 _LISTEN = "0A"
-_SCRIPT = "section tcp cat /proc/net/tcp\nsection tcp6 cat /proc/net/tcp6\n"
+_SOCKETS = "section tcp cat /proc/net/tcp\n"
+# Standard input goes to the engine, its answer comes back in hexadecimal.
+_EXCHANGE = """\
+if command -v busybox >/dev/null; then timeout 5 busybox nc "$1" "$2"
+else timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"; cat >&3; cat <&3' "$1" "$2"
+fi | od -An -v -tx1
+"""
 
 
-def read_gossip(node: Node) -> bool:
-    """True when something listens on the gossip port of this node.
+@dataclass(frozen=True)
+class Gossip:
+    """Whom one engine knows: the addresses of the engines that it takes to be alive, its own (``address``) included.
+
+    Both are empty when it does not gossip.
+    """
+
+    node: str
+    address: str = ""
+    members: frozenset[str] = frozenset()
+
+
+def strangers(rows: Iterable[Gossip]) -> dict[str, tuple[str, ...]]:
+    """For every engine that gossips, the nodes of other such engines that it does not know; empty tuples are good."""
+    gossiping = [row for row in rows if row.address]
+    return {row.node: tuple(other.node for other in gossiping if other.address not in row.members) for row in gossiping}
+
+
+def read_gossip(node: Node) -> Gossip:
+    """Whom the node's engine knows.
 
     Raises:
         UnreachableError: the node cannot be reached.
-        NodeError: its kernel's list of sockets is unreadable.
+        NodeError: its kernel's list of sockets or its engine's answer is unreadable.
     """
-    sections = read_sections(node, _SCRIPT)
+    address = read_gossip_address(node)
+    if not address:
+        return Gossip(node.name)
+    with reading(node.name, f"gossip of the engine at {address}"):
+        members = parse_members(exchange(node, address, REQUEST))
+    return Gossip(node.name, address, frozenset(member.address for member in members if member.alive))
+
+
+def read_gossip_address(node: Node) -> str:
+    """Where the node's engine gossips; empty when it does not. Raises as ``read_gossip``."""
+    sections = read_sections(node, _SOCKETS)
     if sections["tcp"].exit_status != 0:
         raise NodeError(node.name, f"cannot list sockets: {sections['tcp'].text.strip()}")
     with reading(node.name, "list of sockets"):
-        ports = parse_listeners(sections["tcp"].text)
-        if sections["tcp6"].exit_status == 0:  # absent where IPv6 is off
-            ports |= parse_listeners(sections["tcp6"].text)
-    return GOSSIP_PORT in ports
+        listeners = parse_listeners(sections["tcp"].text)
+    # it listens at the address that it advertises, never everywhere
+    addresses = sorted(address for address, port in listeners if port == GOSSIP_PORT)
+    return addresses[0] if addresses else ""
 
 
-def parse_listeners(text: str) -> frozenset[int]:
-    """The ports of listening sockets in the text of ``/proc/net/tcp``. Raises ``ValueError``."""
-    ports = set()
+def exchange(node: Node, address: str, message: bytes) -> bytes:
+    """Send one message to the gossip port at ``address`` from the node itself; return the answer.
+
+    Raises:
+        UnreachableError: the node cannot be reached.
+        NodeError: the answer cannot be had (the engine is going down, or there is neither busybox nor bash).
+    """
+    argv = ["sh", "-c", _EXCHANGE, "sh", address, str(GOSSIP_PORT)]
+    result = node.ssh.run(argv, stdin=message)
+    with reading(node.name, f"gossip of the engine at {address}"):
+        return bytes.fromhex(result.stdout)
+
+
+def parse_listeners(text: str) -> frozenset[tuple[str, int]]:
+    """Address and port of listening sockets in the text of ``/proc/net/tcp``. Raises ``ValueError``."""
+    found = set()
     for line in text.splitlines()[1:]:
         fields = line.split()
         if len(fields) < 4 or ":" not in fields[1]:
             raise ValueError(f"not a socket: {line!r}")
         if fields[3] == _LISTEN:
-            ports.add(int(fields[1].rpartition(":")[2], 16))
-    return frozenset(ports)
+            address, _, port = fields[1].partition(":")
+            found.add((_dotted(address), int(port, 16)))
+    return frozenset(found)
+
+
+def _dotted(hexadecimal: str) -> str:
+    """``6853A8C0`` as 192.168.83.104: the kernel writes an address as a number of the machine's byte order."""
+    return str(IPv4Address(int.from_bytes(bytes.fromhex(hexadecimal), sys.byteorder)))

@@ -9,6 +9,7 @@ from runbook_lib.steps.boot_scripts import static_address
 from runbook_lib.steps.connections import Connect, Disconnect
 from runbook_lib.steps.containers import RemoveContainers, RunContainers
 from runbook_lib.steps.etcd_autostart import EtcdAutostart, RemoveAutostart, StartMembers
+from runbook_lib.steps.gossip import JoinGossip
 from runbook_lib.steps.networks import CreateNetwork, RemoveNetworks
 from runbook_lib.steps.static_addresses import RemoveStaticAddresses, StaticAddresses
 
@@ -45,6 +46,10 @@ class StepCatalog:
     def no_autostart(self) -> RemoveAutostart:
         """Take that back."""
         return RemoveAutostart(self._parameters.etcd)
+
+    def join_gossip(self) -> JoinGossip:
+        """Bring together engines that do not know each other."""
+        return JoinGossip()
 
     def create_network(self) -> CreateNetwork:
         """Create the overlay."""

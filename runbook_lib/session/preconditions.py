@@ -11,7 +11,7 @@ from runbook_lib.cluster import Cluster
 from runbook_lib.errors import InputError, PreconditionError
 from runbook_lib.facts.addresses import read_cluster_address
 from runbook_lib.facts.containers import read_containers
-from runbook_lib.facts.gossip import read_gossip
+from runbook_lib.facts.gossip import read_gossip, strangers
 from runbook_lib.facts.networks import read_network
 from runbook_lib.facts.registrations import read_registrations
 from runbook_lib.model.parameters import Parameters
@@ -98,11 +98,15 @@ def _fixed_addresses(cluster: Cluster, parameters: Parameters) -> Precondition:
 
 def _cluster_store(cluster: Cluster, parameters: Parameters) -> Precondition:
     # asked first: a node that is down is an error of its own, which no other notebook mends
-    gossip = dict(zip(cluster.inventory.names, answers(cluster.each(read_gossip)), strict=True))
+    gossip = answers(cluster.each(read_gossip))
     rows = read_registrations(cluster, parameters.etcd)
     faults = [f"{row.node}: {row.detail}" for row in rows if not row.connected]
-    faults += [f"{row.node}: not in the engines' gossip yet" for row in rows if row.connected and not gossip[row.node]]
-    needed = "a cluster store that every engine is connected to"
+    quiet = {row.node for row in gossip if not row.address}
+    faults += [f"{row.node}: not in the engines' gossip yet" for row in rows if row.connected and row.node in quiet]
+    faults += [
+        f"{node}: its engine does not know {', '.join(others)}" for node, others in strangers(gossip).items() if others
+    ]
+    needed = "a cluster store that connects every engine with every other"
     return Precondition(needed, tuple(faults), f"{len(rows)} engines connected", "02_autostart_etcd")
 
 

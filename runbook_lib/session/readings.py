@@ -14,6 +14,7 @@ from runbook_lib.facts.addresses import ClusterAddress, read_bootlocal, read_clu
 from runbook_lib.facts.containers import ContainerFacts, find_container, read_containers
 from runbook_lib.facts.engine import read_engine
 from runbook_lib.facts.etcd import EtcdMember, read_members
+from runbook_lib.facts.gossip import read_gossip, strangers
 from runbook_lib.facts.interfaces import ContainerInterface, read_interfaces
 from runbook_lib.facts.networks import NetworkFacts, join_endpoints, read_network, read_networks
 from runbook_lib.facts.registrations import read_registrations
@@ -22,7 +23,7 @@ from runbook_lib.model.results import Check, Verdict
 from runbook_lib.session.answers import answers
 from runbook_lib.steps import has_autostart_block, verify_addresses
 from runbook_lib.steps.targets import check_targets
-from runbook_lib.tables.frame import FLAG, TEXT, frame
+from runbook_lib.tables.frame import FLAG, TEXT, WHOLE, frame
 from runbook_lib.verify import preflight
 
 T = TypeVar("T")
@@ -80,6 +81,17 @@ class Readings:
     def registrations(self) -> pd.DataFrame:
         """Columns: node, advertises, connected, last heartbeat (s ago), detail."""
         return tables.registrations(read_registrations(self._cluster, self._parameters.etcd))
+
+    def gossip(self) -> pd.DataFrame:
+        """Which engines know each other. Columns: node, gossips at, knows (other engines), does not know."""
+        rows = self._all(read_gossip)
+        unknown = strangers(rows)
+        columns = {"node": TEXT, "gossips at": TEXT, "knows": WHOLE, "does not know": TEXT}
+        table = [
+            (row.node, row.address, len(row.members - {row.address}), ", ".join(unknown.get(row.node, ())))
+            for row in rows
+        ]
+        return frame(table, columns)
 
     def autostart(self) -> pd.DataFrame:
         """What would start each member at its node's next boot.

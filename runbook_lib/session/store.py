@@ -11,7 +11,7 @@ import pandas as pd
 from runbook_lib import tables
 from runbook_lib.cluster import Cluster
 from runbook_lib.facts.etcd import EtcdMember, read_members
-from runbook_lib.facts.gossip import read_gossip
+from runbook_lib.facts.gossip import Gossip, read_gossip
 from runbook_lib.facts.host import read_host
 from runbook_lib.facts.registrations import StoreRegistration, read_registrations
 from runbook_lib.model.parameters import Parameters
@@ -37,7 +37,7 @@ class StoreState:
 
     member_facts: tuple[EtcdMember, ...]
     registration_facts: tuple[StoreRegistration, ...]
-    gossiping: frozenset[str]
+    gossip_facts: tuple[Gossip, ...]
     became_healthy: Milestone = Milestone()
     became_connected: Milestone = Milestone()
 
@@ -49,8 +49,9 @@ class StoreState:
     @property
     def registrations(self) -> pd.DataFrame:
         """Columns: node, advertises, connected, gossips, last heartbeat (s ago), detail."""
+        gossiping = [row.node for row in self.gossip_facts if row.address]
         table = tables.registrations(self.registration_facts)
-        table.insert(3, "gossips", table["node"].isin(list(self.gossiping)).astype(FLAG))  # type: ignore[call-overload]
+        table.insert(3, "gossips", table["node"].isin(gossiping).astype(FLAG))  # type: ignore[call-overload]
         return table
 
     @property
@@ -65,8 +66,9 @@ class StoreState:
 
     @property
     def connected(self) -> int:
-        """How many engines are connected to the store and, through it, have joined each other's gossip."""
-        return sum(row.connected and row.node in self.gossiping for row in self.registration_facts)
+        """How many engines are connected to the store and, having found their peers there, take part in the gossip."""
+        gossiping = {row.node for row in self.gossip_facts if row.address}
+        return sum(row.connected and row.node in gossiping for row in self.registration_facts)
 
     @property
     def decides(self) -> bool:
@@ -128,11 +130,11 @@ def wait_for_store(
 
 
 def read_store(cluster: Cluster, parameters: Parameters) -> StoreState:
-    """Read the store once: members, registrations, and which engines gossip."""
-    gossip = {outcome.node for outcome in cluster.each(read_gossip) if outcome.value}
+    """Read the store once: members, registrations, and which engines gossip (none of a node that does not answer)."""
+    gossip = tuple(outcome.value for outcome in cluster.each(read_gossip) if outcome.value is not None)
     members = read_members(cluster, parameters.etcd)
     registrations = read_registrations(cluster, parameters.etcd)
-    return StoreState(members, registrations, frozenset(gossip))
+    return StoreState(members, registrations, gossip)
 
 
 def _last_boot(cluster: Cluster) -> float | None:

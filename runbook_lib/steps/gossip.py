@@ -1,13 +1,16 @@
-"""Waiting until an engine has joined its peers' gossip, before its first container enters an overlay."""
+"""The engines' gossip: waiting until an engine takes part in it, and bringing islands of it together."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from runbook_lib.cluster import Node
+from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import DeadlineError
-from runbook_lib.facts.gossip import GOSSIP_PORT, read_gossip
-from runbook_lib.steps.base import Say
+from runbook_lib.facts.gossip import GOSSIP_PORT, Gossip, exchange, read_gossip, read_gossip_address, strangers
+from runbook_lib.facts.memberlist import REQUEST
+from runbook_lib.steps.base import NO_STORE_REMEDY, Finding, Say, Step, blocked, pending, satisfied
 
 # two looks at the store, at an engine's default heartbeat of 20 s
 PATIENCE_SECONDS = 45.0
@@ -25,7 +28,7 @@ def wait_for_gossip(node: Node, say: Say, patience: float = PATIENCE_SECONDS) ->
     """
     deadline = time.monotonic() + patience
     told = False
-    while not read_gossip(node):
+    while not read_gossip_address(node):
         if time.monotonic() > deadline:
             raise DeadlineError(
                 f"the engine has not joined the other engines' gossip (TCP {GOSSIP_PORT}) within {patience:.0f} s, "
@@ -37,3 +40,48 @@ def wait_for_gossip(node: Node, say: Say, patience: float = PATIENCE_SECONDS) ->
             say("waiting until the engine gossips")
             told = True
         time.sleep(_PAUSE)
+
+
+@dataclass(frozen=True)
+class Introduction:
+    """What one engine needs: where it gossips, and node and address of each engine that it does not know."""
+
+    address: str
+    strangers: tuple[tuple[str, str], ...]
+
+
+class JoinGossip(Step[Gossip, Introduction]):
+    """Makes sure that every engine knows every other one, so that each is told where all containers are.
+
+    Engines that start at the same moment may end up in islands (see ``facts.gossip``), which nothing in Docker brings
+    together again. Here one engine is told what another says of itself and of those it knows: the same message that
+    members of the gossip send each other twice a minute. No engine is restarted for it.
+    """
+
+    name = "join gossip"
+    settle_seconds = 10.0
+
+    def read(self, node: Node) -> Gossip:
+        """Whom the node's engine knows."""
+        return read_gossip(node)
+
+    def assess(self, readings: Mapping[str, Gossip], missing: frozenset[str]) -> Mapping[str, Finding[Introduction]]:
+        """Pending where an engine does not know another one that gossips too."""
+        unknown = strangers(readings.values())
+        return {node: self._finding(row, unknown.get(node, ()), readings) for node, row in readings.items()}
+
+    def apply(self, cluster: Cluster, node: Node, work: Introduction, say: Say) -> None:
+        """Tell it what each stranger says."""
+        for name, address in work.strangers:
+            say(f"meeting {name}")
+            exchange(node, work.address, exchange(cluster.node(name), address, REQUEST))
+
+    def _finding(self, row: Gossip, unknown: tuple[str, ...], readings: Mapping[str, Gossip]) -> Finding[Introduction]:
+        others = sum(bool(other.address) for other in readings.values()) - 1
+        wanted = f"knows {others} other engines"
+        if not row.address:
+            return blocked("does not gossip", "knows the other engines", "it has no store", remedy=NO_STORE_REMEDY)
+        if not unknown:
+            return satisfied(wanted)
+        introduction = Introduction(row.address, tuple((name, readings[name].address) for name in unknown))
+        return pending(f"does not know {', '.join(unknown)}", wanted, introduction)

@@ -4,11 +4,18 @@ from collections.abc import Callable
 
 import pytest
 
-from runbook_lib.facts.gossip import GOSSIP_PORT, parse_listeners
+from runbook_lib.facts.gossip import GOSSIP_PORT, Gossip, parse_listeners, strangers
+
+
+def gossip(node: int, *knows: int) -> Gossip:
+    return Gossip(f"node{node}", f"192.168.99.{node}", frozenset(f"192.168.99.{other}" for other in (node, *knows)))
 
 
 def test_listening_ports_are_read_and_connections_to_other_ports_are_not(captured: Callable[[str], str]) -> None:
-    assert parse_listeners(captured("proc_net_tcp.txt")) == {22, GOSSIP_PORT}
+    found = {port: address for address, port in parse_listeners(captured("proc_net_tcp.txt"))}
+    assert found.keys() == {22, GOSSIP_PORT}
+    assert found[22] == "0.0.0.0"
+    assert found[GOSSIP_PORT].startswith("192.168.")
 
 
 def test_a_table_with_only_its_heading_has_no_listener(captured: Callable[[str], str]) -> None:
@@ -19,3 +26,17 @@ def test_a_table_with_only_its_heading_has_no_listener(captured: Callable[[str],
 def test_a_line_that_is_no_socket_is_refused() -> None:
     with pytest.raises(ValueError, match="not a socket"):
         parse_listeners("heading\nhello\n")
+
+
+def test_engines_that_all_know_each_other_have_no_strangers() -> None:
+    rows = [gossip(1, 2, 3), gossip(2, 1, 3), gossip(3, 1, 2)]
+    assert strangers(rows) == {"node1": (), "node2": (), "node3": ()}
+
+
+def test_islands_are_seen_from_both_sides() -> None:
+    rows = [gossip(1, 2), gossip(2, 1), gossip(3)]
+    assert strangers(rows) == {"node1": ("node3",), "node2": ("node3",), "node3": ("node1", "node2")}
+
+
+def test_an_engine_that_does_not_gossip_is_nobody_s_stranger() -> None:
+    assert strangers([gossip(1), Gossip("node2")]) == {"node1": ()}

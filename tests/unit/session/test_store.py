@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.facts.etcd import EtcdMember
+from runbook_lib.facts.gossip import Gossip
 from runbook_lib.facts.registrations import StoreRegistration
 from runbook_lib.session.store import Milestone, Outage, StoreState
 
@@ -20,13 +21,13 @@ def member(number: int, health: Any = "healthy", state: str = "running", *, lead
 READY = StoreState(
     member_facts=(member(1, leader=True), member(2), member(3)),
     registration_facts=tuple(StoreRegistration(node, f"{node}:2376", True, 3.0) for node in NODES),
-    gossiping=frozenset(NODES),
+    gossip_facts=tuple(Gossip(node, f"192.168.99.10{node[-1]}") for node in NODES),
 )
 DOWN = replace(
     READY,
     member_facts=tuple(member(number, "down", "exited") for number in (1, 2, 3)),
     registration_facts=tuple(StoreRegistration(node, f"{node}:2376", False, detail="refused") for node in NODES),
-    gossiping=frozenset(),
+    gossip_facts=tuple(map(Gossip, NODES)),
 )
 
 
@@ -52,7 +53,7 @@ def test_a_store_is_ready_when_all_are_healthy_one_leads_and_every_engine_is_con
             ),
             id="an engine is not connected",
         ),
-        pytest.param(replace(READY, gossiping=frozenset({"node1", "node2"})), id="an engine does not gossip"),
+        pytest.param(replace(READY, gossip_facts=READY.gossip_facts[:2]), id="an engine does not gossip"),
         pytest.param(DOWN, id="all is down"),
     ],
 )
@@ -62,7 +63,7 @@ def test_it_is_not_ready_when_anything_is_missing(state: StoreState) -> None:
 
 def test_the_tables_have_a_row_for_each_member_and_each_engine() -> None:
     assert list(READY.members["member"]) == ["etcd1", "etcd2", "etcd3"]
-    table = replace(READY, gossiping=frozenset({"node2"})).registrations
+    table = replace(READY, gossip_facts=(READY.gossip_facts[1], Gossip("node3"))).registrations
     assert list(table.columns) == ["node", "advertises", "connected", "gossips", "last heartbeat (s ago)", "detail"]
     assert list(table["gossips"]) == [False, True, False]
 
