@@ -88,8 +88,8 @@ class TlsAdapter(EndableAdapter):
         super().init_poolmanager(*args, socket_options=SOCKET_OPTIONS, **kwargs)
 
         class Pool(HTTPSConnectionPool):
-            # A partial stands for the class: urllib3 only calls it.
-            ConnectionCls = functools.partial(_TlsConnection, register=self.register)  # type: ignore[assignment]
+            # A partial stands for the class: urllib3 only calls it. Static, or Python 3.14 would bind it as a method.
+            ConnectionCls = staticmethod(functools.partial(_TlsConnection, register=self.register))  # type: ignore[assignment]
 
         self.poolmanager.pool_classes_by_scheme = {"https": Pool}
 
@@ -128,7 +128,9 @@ class SshAdapter(EndableAdapter):
 
     def _new_pool(self) -> HTTPConnectionPool:
         class Pool(HTTPConnectionPool):
-            ConnectionCls = functools.partial(_SshHttpConnection, ssh=self._ssh, register=self.register)  # type: ignore[assignment]
+            ConnectionCls = staticmethod(  # type: ignore[assignment]
+                functools.partial(_SshHttpConnection, ssh=self._ssh, register=self.register)
+            )
 
         return Pool("localhost", maxsize=2)
 
