@@ -71,7 +71,7 @@ class Timeouts(Model):
     connect: Seconds = 10.0
     command: Seconds = 60.0
     reboot: Seconds = 180.0
-    converge: Seconds = 60.0
+    converge: Seconds = Field(120.0, description="a lone etcd member can keep engines waiting for 46 s (measured)")
 
 
 class Parameters(Model):
