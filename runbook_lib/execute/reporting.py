@@ -212,7 +212,7 @@ def _row(
 
 def _found(check: CheckEvent) -> str:
     where = f"{check.node}: " if check.node else ""
-    return f"{where}expected {check.expected}, found {check.found}"
+    return f"{where}expected {check.expected}, found {check.found}" if check.expected else f"{where}{check.found}"
 
 
 def _clean(text: str) -> str:
