@@ -14,11 +14,12 @@ from runbook_lib.facts.networks import read_networks
 from runbook_lib.facts.registrations import read_registrations
 from runbook_lib.model.loading import Run, load_run
 from runbook_lib.steps import StartMembers, require_success, run_step
+from runbook_lib.steps.gossip import JoinGossip, wait_for_gossip
 from runbook_lib.testbed import Testbed
 
 # A name of its own lets a second run of these tests go on beside the first.
 NAME = f"tests-{os.getpid()}"
-STORE_SECONDS = 60.0
+STORE_SECONDS = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def cluster(run: Run) -> Iterator[Cluster]:
 
 @pytest.fixture
 def start_store(cluster: Cluster, run: Run) -> Callable[[], None]:
-    """A function that starts etcd and waits until every engine is connected to it."""
+    """A function that starts etcd and waits until every engine is connected to it and knows the others."""
 
     def start() -> None:
         require_success(run_step(cluster, StartMembers(run.parameters.etcd)))
@@ -55,6 +56,9 @@ def start_store(cluster: Cluster, run: Run) -> Callable[[], None]:
             assert time.monotonic() < deadline, rows
             time.sleep(0.5)
             rows = read_registrations(cluster, run.parameters.etcd)
+        for outcome in cluster.each(lambda node: wait_for_gossip(node, lambda state: None)):
+            assert outcome.error is None, outcome.error
+        require_success(run_step(cluster, JoinGossip()))
 
     return start
 

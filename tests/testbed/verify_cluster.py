@@ -7,11 +7,13 @@ import time
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import EngineConflict, EngineError, EngineNotFound
 from runbook_lib.facts.containers import read_containers
+from runbook_lib.steps import require_success, run_step
+from runbook_lib.steps.gossip import JoinGossip, wait_for_gossip
 
 NETWORK = "verify0"
 FIRST, SECOND = "verify1", "verify2"
 PLACES = {FIRST: "node3", SECOND: "node4"}
-_SECONDS = 30
+_SECONDS = 90
 
 
 def start_store(cluster: Cluster) -> None:
@@ -22,16 +24,22 @@ def start_store(cluster: Cluster) -> None:
     for outcome in cluster.each(_start_member):
         assert outcome.error is None, outcome.error
     deadline = time.monotonic() + _SECONDS
-    while True:
-        try:
-            cluster.nodes[-1].engine.create_network(NETWORK, subnet="10.91.0.0/24")
-            return
-        except EngineConflict:
-            return
-        except EngineError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.3)
+    while not _has_network(cluster):
+        assert time.monotonic() < deadline, "the store does not take a network"
+        time.sleep(0.3)
+    for outcome in cluster.each(lambda node: wait_for_gossip(node, lambda state: None)):
+        assert outcome.error is None, outcome.error
+    require_success(run_step(cluster, JoinGossip()))
+
+
+def _has_network(cluster: Cluster) -> bool:
+    try:
+        cluster.nodes[-1].engine.create_network(NETWORK, subnet="10.91.0.0/24")
+    except EngineConflict:
+        return True
+    except EngineError:
+        return False
+    return True
 
 
 def _start_member(node: Node) -> None:
