@@ -13,6 +13,7 @@ from runbook_lib.facts.containers import read_containers
 from runbook_lib.facts.networks import read_networks
 from runbook_lib.facts.registrations import read_registrations
 from runbook_lib.model.loading import Run, load_run
+from runbook_lib.model.results import Status
 from runbook_lib.steps import StartMembers, require_success, run_step
 from runbook_lib.steps.gossip import JoinGossip, wait_for_gossip
 from runbook_lib.testbed import Testbed
@@ -49,16 +50,18 @@ def start_store(cluster: Cluster, run: Run) -> Callable[[], None]:
     """A function that starts etcd and waits until every engine is connected to it and knows the others."""
 
     def start() -> None:
-        require_success(run_step(cluster, StartMembers(run.parameters.etcd)))
+        started = run_step(cluster, StartMembers(run.parameters.etcd))
+        require_success(started)
         deadline = time.monotonic() + STORE_SECONDS
         rows = read_registrations(cluster, run.parameters.etcd)
         while not all(row.connected for row in rows):
             assert time.monotonic() < deadline, rows
             time.sleep(0.5)
             rows = read_registrations(cluster, run.parameters.etcd)
-        for outcome in cluster.each(lambda node: wait_for_gossip(node, lambda state: None)):
-            assert outcome.error is None, outcome.error
-        require_success(run_step(cluster, JoinGossip()))
+        if any(row.status is Status.CHANGED for row in started):
+            for outcome in cluster.each(lambda node: wait_for_gossip(node, lambda state: None)):
+                assert outcome.error is None, outcome.error
+            require_success(run_step(cluster, JoinGossip()))
 
     return start
 
