@@ -17,6 +17,7 @@ Two mechanisms, of which exactly one is active afterwards:
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -99,9 +100,9 @@ class _Autostart(Step[AutostartReading, AutostartWork]):
         """Compare each node's mechanisms with the wanted one."""
         return {name: self.judge(reading) for name, reading in readings.items()}
 
+    @abstractmethod
     def judge(self, reading: AutostartReading) -> Finding[AutostartWork]:
         """Compare one node's mechanisms with the wanted one."""
-        raise NotImplementedError
 
     def apply(self, cluster: Cluster, node: Node, work: AutostartWork, say: Say) -> None:
         """Bring in the wanted mechanism first, then take the other out: a failure between leaves both, not none."""
