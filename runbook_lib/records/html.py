@@ -1,0 +1,196 @@
+"""A notebook as one HTML page that needs nothing else: no network, no script, no other file."""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from bs4 import BeautifulSoup, Tag
+from nbconvert.exporters import HTMLExporter
+
+from runbook_lib.model.record import FailureRecord, NodeRecord, Record, RecordVerdict
+
+TEMPLATES = Path(__file__).parent / "files"
+
+#: Text longer than this is folded: it is in the page, behind one line that says how much it is.
+FOLDED_LINES = 60
+FOLDED_CHARACTERS = 12_000
+
+# Shown richest first; what only a running notebook could show is not among them.
+_SHOWN = ("text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/latex", "text/plain")
+_WIDGETS = "application/vnd.jupyter.widget-"
+_LEFT_OUT = "(an interactive view, which only a running notebook can show)"
+
+_WARMING_UP = """{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [
+  {"id": "a", "cell_type": "markdown", "metadata": {}, "source": "# A title\\n\\n```bash\\nls\\n```"},
+  {"id": "b", "cell_type": "code", "metadata": {}, "execution_count": 1, "outputs": [], "source": "up = 1"}]}"""
+
+# What would run, or fetch something from elsewhere.
+_ACTIVE = ("script", "link", "meta", "base", "iframe", "frame", "object", "embed", "applet", "form", "noscript")
+_SOURCES = ("src", "srcset", "data", "poster", "background", "action", "formaction", "ping", "xlink:href")
+_FETCHING_STYLE = re.compile(r"@import|url\(\s*['\"]?(?!data:|#)|expression\(", re.IGNORECASE)
+
+_GOOD = {RecordVerdict.PASS, RecordVerdict.PLANNED}
+_OPEN = {RecordVerdict.RUNNING, RecordVerdict.INTERRUPTED, RecordVerdict.LOCKED}
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a page's head and foot say of its record."""
+
+    notebook: str
+    cluster: str
+    verdict: str
+    kind: str
+    symbol: str
+    facts: tuple[tuple[str, str], ...]
+    failure: FailureRecord | None
+    nodes: tuple[NodeRecord, ...]
+    provenance: tuple[tuple[str, str], ...]
+
+
+def render(notebook_text: str, record: Record | None = None, *, title: str = "") -> str:
+    """The notebook (JSON text, format 4) as a page that opens offline; ``record`` gives it a head, a foot and a title.
+
+    Nothing in the page is active: what an output contains in scripts, frames and links to elsewhere is taken out, and a
+    content security policy keeps a browser from fetching anything that is overlooked. Widgets become a line of text.
+
+    Raises:
+        nbformat.reader.NotJSONError: the text is no notebook.
+    """
+    notebook = nbformat.reads(notebook_text, as_version=4)  # type: ignore[no-untyped-call]
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            _leave_widgets_out(output)
+    if record is not None:
+        title = title or f"{record.notebook} on {record.cluster}: {record.verdict}"
+    header = None if record is None else _header(record)
+    resources = {"title": title or "notebook", "style": _style(), "record": header}
+    page, _ = _exporter().from_notebook_node(notebook, resources)
+    return str(page)
+
+
+def warm_up() -> None:
+    """Do what the first page needs only once (templates, lexers), so that a later ``render`` is quick."""
+    render(_WARMING_UP)
+
+
+@functools.cache
+def _exporter() -> HTMLExporter:
+    exporter = HTMLExporter(  # type: ignore[no-untyped-call]
+        template_name="page",
+        extra_template_basedirs=[str(TEMPLATES)],
+        exclude_anchor_links=True,
+        filters={"inert": _inert, "folding": _folding},
+    )
+    exporter.config.NbConvertBase.display_data_priority = list(_SHOWN)
+    return exporter
+
+
+@functools.cache
+def _style() -> str:
+    return (TEMPLATES / "page" / "style.css").read_text(encoding="utf-8")
+
+
+def _leave_widgets_out(output: Any) -> None:
+    data = output.get("data")
+    if data is None or not any(kind.startswith(_WIDGETS) for kind in data):
+        return
+    for kind in [kind for kind in data if kind.startswith(_WIDGETS)]:
+        del data[kind]
+    if not any(kind in data for kind in _SHOWN if kind != "text/plain"):
+        data["text/html"] = f'<p class="left-out">{_LEFT_OUT}</p>'
+
+
+def _folding(text: str) -> str:
+    """How much text there is, if it is so much that it is folded."""
+    lines = text.count("\n") + 1
+    if lines <= FOLDED_LINES and len(text) <= FOLDED_CHARACTERS:
+        return ""
+    return f"{lines:,} lines, {len(text):,} characters of text"
+
+
+def _inert(html: str) -> str:
+    """The HTML with balanced tags, without anything that runs or fetches."""
+    soup = BeautifulSoup(html, "html.parser")
+    for element in soup.find_all(_ACTIVE):
+        element.decompose()
+    for element in soup.find_all(True):
+        _make_inert(soup, element)
+    return str(soup)
+
+
+def _make_inert(soup: BeautifulSoup, element: Tag) -> None:
+    if element.name == "style" and _FETCHING_STYLE.search(element.get_text()):
+        element.decompose()
+        return
+    for name in list(element.attrs):
+        value = str(element.attrs[name]).strip()
+        fetches = name.lower() in _SOURCES and not value.lower().startswith("data:")
+        if fetches or name.lower().startswith("on") or (name == "style" and _FETCHING_STYLE.search(value)):
+            del element.attrs[name]
+    if element.name == "img" and "src" not in element.attrs:
+        element.replace_with(f"[picture: {element.get('alt') or 'not kept in the record'}]")
+    elif "href" in element.attrs and not str(element.attrs["href"]).startswith("#"):
+        _unlink(soup, element)
+
+
+def _unlink(soup: BeautifulSoup, element: Tag) -> None:
+    """A link to elsewhere becomes its text and, where that leads on from a printed page too, its address."""
+    address = str(element.attrs.pop("href"))
+    if element.name == "a" and re.match(r"(https?|mailto|ftp):", address) and address not in element.get_text():
+        element.insert_after(soup.new_string(f" ({address})"))
+
+
+def _header(record: Record) -> _Header:
+    if record.verdict in _GOOD:
+        kind, symbol = "good", "✓"
+    elif record.verdict in _OPEN:
+        kind, symbol = "warn", "!"
+    else:
+        kind, symbol = "bad", "✗"
+    return _Header(
+        notebook=record.notebook,
+        cluster=record.cluster,
+        verdict=str(record.verdict),
+        kind=kind,
+        symbol=symbol,
+        facts=_facts(record),
+        failure=record.failure,
+        nodes=record.provenance.nodes,
+        provenance=_provenance(record),
+    )
+
+
+def _facts(record: Record) -> tuple[tuple[str, str], ...]:
+    held = sum(check.verdict in {"pass", "skip"} for check in record.checks)
+    made_by = "@".join(word for word in (record.provenance.operator, record.provenance.host) if word)
+    facts = (
+        ("record", record.id),
+        ("started (UTC)", record.started.replace("T", " ").rstrip("Z")),
+        ("took", "" if record.seconds is None else f"{record.seconds:.1f} s"),
+        ("changed", "nothing" if not record.changed else f"{record.changed} on the cluster"),
+        ("checks that held", f"{held} of {len(record.checks)}" if record.checks else ""),
+        ("mode", "plan: nothing was to change" if record.plan else ""),
+        ("run by", made_by),
+        ("run", record.run),
+        ("goes on with run", record.resumes),
+    )
+    return tuple((name, value) for name, value in facts if value)
+
+
+def _provenance(record: Record) -> tuple[tuple[str, str], ...]:
+    source = record.provenance
+    project = " ".join(word for word in (source.project_version, source.project_commit) if word)
+    facts = (
+        ("notebook's SHA-256", source.notebook_sha256),
+        ("overlay-runbook", project),
+        ("Python", source.python),
+        ("packages", ", ".join(f"{name} {version}" for name, version in source.packages.items())),
+    )
+    return tuple((name, value) for name, value in facts if value)
