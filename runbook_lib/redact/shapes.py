@@ -1,0 +1,85 @@
+"""What is a secret by its shape alone: Docker's swarm join tokens and private keys in PEM."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from runbook_lib.redact.spans import Span
+
+JOIN_TOKEN = "swarm-join-token"
+PRIVATE_KEY = "private-key"
+NAMES = (JOIN_TOKEN, PRIVATE_KEY)
+
+_TOKEN_BEGINS = "SWMTKN-1-"
+_TOKEN = re.compile(_TOKEN_BEGINS + r"[0-9a-z]{8,}(?:-[0-9a-z]*)?")
+_OPEN_TOKEN = re.compile(r"[0-9a-z-]*\Z")
+
+_PEM_BEGINS = "-----BEGIN "
+_PEM_WORDS = "PRIVATE KEY"
+_HEADER = re.compile(r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----")
+_FOOTER = re.compile(r"-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----")
+_OPEN_HEADER = re.compile(r"[A-Z0-9 ]{0,60}-{0,4}\Z")
+# Between the lines of a key stand line ends, escaped ones too, and what quotes, lists and margins add.
+_BETWEEN = r"(?:\\+[nrt]|[\s'\",|>])+"
+_LINE_ENDS = re.compile(f"({_BETWEEN})")
+_LINES = re.compile(f"(?:{_BETWEEN}[A-Za-z0-9+/=]{{16,}})*")
+_FULL_LINE = re.compile(r"[A-Za-z0-9+/=]{16,}\Z")
+_LAST_LINE = re.compile(r"[A-Za-z0-9+/=]+\Z")
+_LONGEST_KEY = 20_000
+
+
+def find(text: str) -> Iterator[Span]:
+    """Every token and every key in the text, also a key of which one end is missing."""
+    if _TOKEN_BEGINS in text:
+        for match in _TOKEN.finditer(text):
+            yield Span(match.start(), match.end(), JOIN_TOKEN)
+    if _PEM_WORDS in text:
+        for start, end in _keys(text):
+            yield Span(start, end, PRIVATE_KEY)
+
+
+def beginning(text: str) -> int:
+    """The first place from which the text, to its end, may be an unfinished token or key; else the text's length."""
+    candidates = [len(text), _open_at(text, _TOKEN_BEGINS, _OPEN_TOKEN), _open_at(text, _PEM_BEGINS, _OPEN_HEADER)]
+    for begins in (_TOKEN_BEGINS, _PEM_BEGINS):
+        candidates += [len(text) - size for size in range(1, len(begins)) if text.endswith(begins[:size])]
+    if _PEM_WORDS in text:
+        # What follows a header is held back whatever it looks like: nobody knows what stands before each line.
+        candidates += [
+            match.start()
+            for match in _HEADER.finditer(text)
+            if len(text) - match.end() < _LONGEST_KEY and not _FOOTER.search(text, match.end())
+        ]
+    return min(candidates)
+
+
+def _open_at(text: str, begins: str, rest: re.Pattern[str]) -> int:
+    at = text.rfind(begins)
+    return at if at >= 0 and rest.match(text, at + len(begins)) else len(text)
+
+
+def _keys(text: str) -> Iterator[tuple[int, int]]:
+    done = 0
+    for header in _HEADER.finditer(text):
+        if header.start() < done:
+            continue
+        footer = _FOOTER.search(text, header.end(), header.end() + _LONGEST_KEY)
+        lines = _LINES.match(text, header.end())
+        done = footer.end() if footer else lines.end() if lines else header.end()
+        yield header.start(), done
+    for footer in _FOOTER.finditer(text):
+        yield _first_line(text, footer.start()), footer.end()
+
+
+def _first_line(text: str, footer: int) -> int:
+    """Where the lines of a key begin that end at its footer."""
+    start = footer
+    pieces = _LINE_ENDS.split(text[max(0, footer - _LONGEST_KEY) : footer])
+    # A line, what separates it from the next, ..., and at the end nothing between the last line end and the footer.
+    for line, separator in zip(pieces[-3::-2], pieces[-2::-2], strict=False):
+        expected = _LAST_LINE if start == footer else _FULL_LINE
+        if not expected.match(line):
+            break
+        start -= len(line) + len(separator)
+    return start
