@@ -20,6 +20,7 @@
     │       ├── EngineConflict                 409
     │       └── StoreUnavailable               the engine has no cluster store, or cannot reach it
     ├── TestbedError                  exit 3   the embedded testbed: rung, log tail
+    ├── RecordError                   exit 3   an archive of records cannot be written, or a record in it not be read
     ├── LockedError                   exit 7   another run holds the cluster
     ├── DeadlineError                 exit 5   an operation ran out of its time
     └── InterruptedRun                exit 4   Ctrl-C, SIGTERM or SIGHUP
@@ -53,6 +54,7 @@ __all__ = [
     "NodeError",
     "ParameterError",
     "PreconditionError",
+    "RecordError",
     "RequirementError",
     "RunbookError",
     "StepFailed",
@@ -305,6 +307,10 @@ class TestbedError(RunbookError):
         if log_tail:
             message += "\n" + "\n".join(f"  | {line}" for line in log_tail.splitlines())
         super().__init__(message, place=place, remedy=remedy)
+
+
+class RecordError(RunbookError):
+    """An archive of records that cannot be written, or a record that cannot be read."""
 
 
 class LockedError(RunbookError):

@@ -1,4 +1,4 @@
-"""Where this machine keeps testbeds and caches, outside the source tree."""
+"""Where this machine keeps testbeds, caches, records and the key that signs them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 STATE_VARIABLE = "OVERLAY_RUNBOOK_STATE"
 CACHE_VARIABLE = "OVERLAY_RUNBOOK_CACHE"
+RECORDS_VARIABLE = "OVERLAY_RUNBOOK_RECORDS"
+SIGNING_KEY_VARIABLE = "OVERLAY_RUNBOOK_SIGNING_KEY"
 
 
 def state_root() -> Path:
@@ -27,3 +29,28 @@ def testbed_folder(name: str) -> Path:
 def testbed_inventory(name: str) -> Path:
     """The inventory file that a testbed writes for everything above it."""
     return testbed_folder(name) / "inventory.yaml"
+
+
+def records_location() -> str:
+    """The archive of records: what the environment names (a path or a URL), else ``records`` in this checkout or here."""
+    named = os.environ.get(RECORDS_VARIABLE)
+    if named:
+        return named
+    checkout = Path(__file__).resolve().parents[2]
+    return str((checkout if (checkout / "pyproject.toml").is_file() else Path()) / "records")
+
+
+def signing_key_file() -> Path:
+    """The private key that signs records; it stays outside the archive."""
+    named = os.environ.get(SIGNING_KEY_VARIABLE)
+    return Path(named).expanduser() if named else _home("XDG_CONFIG_HOME", ".config") / "signing_key.pem"
+
+
+def mirrors_root() -> Path:
+    """The folder with one subfolder a remote archive: a copy to read, and what waits to be uploaded."""
+    return _home("XDG_STATE_HOME", ".local/state") / "remote-records"
+
+
+def _home(variable: str, fallback: str) -> Path:
+    folder = os.environ.get(variable)
+    return (Path(folder) if folder else Path(f"~/{fallback}").expanduser()) / "overlay-runbook"

@@ -1,0 +1,222 @@
+"""The chain: an entry for every record and every removal, each signed and tied to the one before it.
+
+An entry is a line of canonical JSON. Its ``hash`` is the SHA-256 of all its other fields but the signature, and the
+next entry has it as ``previous``; the signature is made over the same bytes. So no entry can be changed, removed or
+moved without breaking either the next one or a signature.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from runbook_lib.records.archive import Archive
+from runbook_lib.records.canonical import canonical
+from runbook_lib.records.disk import append_whole, write_whole
+from runbook_lib.records.heads import Head, read_head
+from runbook_lib.records.keys import PublicKey, SigningKey
+
+#: What the first entry has as ``previous``.
+BEGINNING = "0" * 64
+_BLOCK = 64 * 1024
+
+
+class Entry(BaseModel):
+    """One entry. ``sha256`` is that of the record's ``record.json`` (empty: there was none); ``time`` UTC, ISO 8601.
+
+    ``lost`` is empty, or the hash of the last entry that the writer knew and no longer found in the chain.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    sequence: int
+    kind: Literal["record", "prune"]
+    record: str
+    folder: str
+    sha256: str
+    time: str
+    previous: str
+    lost: str = ""
+    key: str
+    hash: str = ""
+    signature: str = ""
+
+    def signed_bytes(self) -> bytes:
+        """What is hashed and signed: every field but those two, as canonical JSON."""
+        return canonical(self.model_dump(exclude={"hash", "signature"}))
+
+    def line(self) -> bytes:
+        """The entry as the chain has it, with its newline."""
+        return canonical(self.model_dump()) + b"\n"
+
+    def is_signed_by(self, key: PublicKey) -> bool:
+        """Whether the signature over the entry is the key's."""
+        try:
+            signature = base64.b64decode(self.signature, validate=True)
+        except binascii.Error:
+            return False
+        return key.signed(signature, self.signed_bytes())
+
+    def has_its_hash(self) -> bool:
+        """Whether the hash is that of the entry's own content."""
+        return hashlib.sha256(self.signed_bytes()).hexdigest() == self.hash
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What an entry is about, before it has its place in the chain."""
+
+    kind: Literal["record", "prune"]
+    record: str
+    folder: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the chain, ``number`` from 1: its entry, or its ``fault`` when it has none."""
+
+    number: int
+    entry: Entry | None
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Appended:
+    """What was appended, and how long the chain was before, so that it can be undone."""
+
+    entries: tuple[Entry, ...]
+    size_before: int
+    size: int
+
+
+def read_chain(data: bytes) -> tuple[tuple[Line, ...], bool]:
+    """The lines of a chain, and whether its last one was cut short, as by a crash (that one is left out)."""
+    *whole, rest = data.split(b"\n")
+    lines = tuple(_read_line(number, text) for number, text in enumerate(whole, start=1))
+    return lines, bool(rest)
+
+
+def _read_line(number: int, text: bytes) -> Line:
+    try:
+        entry = Entry.model_validate_json(text)
+    except ValidationError as error:
+        return Line(number, None, f"it is not an entry ({error.errors(include_url=False)[0]['msg']})")
+    if entry.line() != text + b"\n":
+        return Line(number, None, "it is not written as canonical JSON")
+    return Line(number, entry)
+
+
+def append(archive: Archive, drafts: Sequence[Draft], key: SigningKey) -> Appended:
+    """Append entries for the drafts, in one write. The caller holds the archive's lock.
+
+    Raises:
+        OSError: nothing was appended.
+        ValueError: the chain's last line is not an entry.
+    """
+    size, last = _end(archive.chain_file)
+    lost = _lost(archive, read_head(archive.location))
+    entries = []
+    for draft in drafts:
+        last = _sign(draft, last, lost, key)
+        entries.append(last)
+        lost = ""
+    _store_public_key(archive, key.public)
+    data = b"".join(entry.line() for entry in entries)
+    append_whole(archive.chain_file, data, durable=True)
+    return Appended(tuple(entries), size, size + len(data))
+
+
+def undo(archive: Archive, appended: Appended) -> None:
+    """Take back what ``append`` did, the lock still being held. Raises ``OSError``."""
+    os.truncate(archive.chain_file, appended.size_before)
+
+
+def _sign(draft: Draft, last: Entry | None, lost: str, key: SigningKey) -> Entry:
+    unsigned = Entry(
+        sequence=last.sequence + 1 if last else 1,
+        kind=draft.kind,
+        record=draft.record,
+        folder=draft.folder,
+        sha256=draft.sha256,
+        time=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        previous=last.hash if last else BEGINNING,
+        lost=lost,
+        key=key.public.id,
+    )
+    content = unsigned.signed_bytes()
+    signature = base64.b64encode(key.sign(content)).decode()
+    return unsigned.model_copy(update={"hash": hashlib.sha256(content).hexdigest(), "signature": signature})
+
+
+def _end(path: Path) -> tuple[int, Entry | None]:
+    """The length of the chain up to its last whole line, which a crash's half line is cut back to, and that entry."""
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return 0, None
+    whole, text = _last_line(path, size)
+    if whole < size:
+        os.truncate(path, whole)
+    if not text:
+        return whole, None
+    return whole, Entry.model_validate_json(text)
+
+
+def _last_line(path: Path, size: int) -> tuple[int, bytes]:
+    """Where the last whole line ends, and its text without the newline."""
+    with path.open("rb") as file:
+        begin, tail = size, b""
+        while begin > 0 and tail.count(b"\n") < 2:
+            step = min(_BLOCK, begin)
+            begin -= step
+            file.seek(begin)
+            tail = file.read(step) + tail
+    end = tail.rfind(b"\n")
+    if end < 0:
+        return begin, b""
+    return begin + end + 1, tail[tail.rfind(b"\n", 0, end) + 1 : end]
+
+
+def _lost(archive: Archive, head: Head | None) -> str:
+    """The hash of the head that this machine knows of, if the chain has it no longer.
+
+    An archive that was begun anew (no chain, no record but those being written) lost nothing.
+    """
+    if head is None or has_head(archive, head):
+        return ""
+    if not archive.chain_file.exists() and not archive.keys_folder.exists():
+        return ""
+    return head.hash
+
+
+def has_head(archive: Archive, head: Head) -> bool:
+    """Whether the chain still has the entry that was its last when the head was noted. Raises ``OSError``."""
+    try:
+        with archive.chain_file.open("rb") as file:
+            file.seek(head.start)
+            text = file.read(head.end - head.start)
+    except FileNotFoundError:
+        return False
+    try:
+        return bool(json.loads(text)["hash"] == head.hash) and text.endswith(b"\n")
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _store_public_key(archive: Archive, key: PublicKey) -> None:
+    path = archive.keys_folder / f"{key.id}.pem"
+    if not path.exists():
+        archive.keys_folder.mkdir(exist_ok=True)
+        write_whole(path, key.pem.encode(), durable=True)

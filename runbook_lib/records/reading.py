@@ -1,0 +1,99 @@
+"""Reads records as they are, and finds them by their ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from runbook_lib.errors import InputError, RecordError
+from runbook_lib.model.record import Record, RecordVerdict
+from runbook_lib.records.archive import RECORD_FILE, Archive, id_of
+from runbook_lib.records.leftover import as_left
+from runbook_lib.records.running import is_running
+
+
+@dataclass(frozen=True)
+class BrokenRecord:
+    """A record that cannot be read, and why."""
+
+    folder: Path
+    fault: str
+
+
+def read_record(folder: Path) -> Record:
+    """The record in a folder. One whose runner was killed reads ``interrupted``.
+
+    Raises:
+        RecordError: ``record.json`` is missing, cut short or not one of this project's.
+    """
+    path = folder / RECORD_FILE
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, f"the record cannot be read ({error.strerror})") from error
+    return as_it_is(parse_record(data, path), folder)
+
+
+def parse_record(data: bytes, path: Path) -> Record:
+    """The record that a ``record.json`` says. Raises ``RecordError``, which names ``path``."""
+    try:
+        return Record.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        fault = f"{where}: {first['msg']}" if where else first["msg"]
+        raise _unreadable(path, f"the record cannot be read ({fault})") from error
+
+
+def as_it_is(record: Record, folder: Path) -> Record:
+    """The record in a folder, made ``interrupted`` where it says ``running`` and nobody runs it any more."""
+    if record.verdict is not RecordVerdict.RUNNING or is_running(folder):
+        return record
+    return as_left(record, folder)
+
+
+def read_all(folders: Iterable[Path]) -> Iterator[tuple[Path, Record | BrokenRecord]]:
+    """Every record, or the fault of it that keeps it from being read."""
+    for folder in folders:
+        try:
+            yield folder, read_record(folder)
+        except RecordError as error:
+            yield folder, BrokenRecord(folder, error.message)
+
+
+def broken_records(archive: Archive) -> tuple[BrokenRecord, ...]:
+    """The records of an archive that cannot be read."""
+    return tuple(found for _, found in read_all(archive.folders()) if isinstance(found, BrokenRecord))
+
+
+def find_record(archive: Archive, wanted: str) -> Path:
+    """The folder of the record with an id, the beginning of an id, a folder's name, or a path.
+
+    Raises:
+        InputError: no record, or more than one, is called so.
+    """
+    path = Path(wanted)
+    if (path / RECORD_FILE).is_file() or (path.name == RECORD_FILE and path.is_file()):
+        return path.absolute() if path.name != RECORD_FILE else path.absolute().parent
+    folders = archive.folders()
+    found = [folder for folder in folders if wanted and (id_of(folder).startswith(wanted) or folder.name == wanted)]
+    if not found:
+        raise InputError(
+            f"no record has the id {wanted!r}", place=archive.location, remedy="see the ids: ./runbook records list"
+        )
+    if len(found) > 1:
+        names = "".join(f"\n  - {id_of(folder)}  {folder.name}" for folder in found[:10])
+        more = f"\n  and {len(found) - 10} more" if len(found) > 10 else ""
+        raise InputError(
+            f"{len(found)} records have an id that begins with {wanted!r}:{names}{more}",
+            place=archive.location,
+            remedy="give more of the id",
+        )
+    return found[0]
+
+
+def _unreadable(path: Path, message: str) -> RecordError:
+    return RecordError(message, place=str(path), remedy="see what else is wrong: ./runbook records verify")

@@ -1,0 +1,82 @@
+"""Seals records: an entry in the chain, a copy of it in the record's folder, and, for a remote archive, the upload."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from runbook_lib.errors import RecordError
+from runbook_lib.records import chain, remote
+from runbook_lib.records.archive import RECORD_FILE, SEAL_FILE, Archive, id_of
+from runbook_lib.records.disk import locked, record_error, write_whole
+from runbook_lib.records.heads import Head, write_head
+from runbook_lib.records.keys import PublicKey, SigningKey
+
+
+class Seal(BaseModel):
+    """What ``seal.json`` says: the record's entry in the chain, and the public key (PEM) that it is signed with."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    entry: chain.Entry
+    public_key: str
+
+
+def read_seal(folder: Path) -> Seal:
+    """The seal of the record in a folder. Raises ``OSError``, or ``ValueError`` when it is not a seal."""
+    return Seal.model_validate_json((folder / SEAL_FILE).read_bytes())
+
+
+def write_seal(folder: Path, entry: chain.Entry, key: PublicKey) -> None:
+    """Put the seal into a record's folder. Raises ``OSError``."""
+    text = Seal(entry=entry, public_key=key.pem).model_dump_json(indent=1) + "\n"
+    write_whole(folder / SEAL_FILE, text.encode(), durable=True)
+
+
+def seal(archive: Archive, folders: Sequence[Path], key: SigningKey) -> None:
+    """Chain and sign finished records, in this order; upload them to a remote archive. All of them or none.
+
+    Raises:
+        RecordError: nothing was sealed; the folders are as they were, and can be sealed later.
+    """
+    try:
+        with locked(archive.lock_file), remote.chain_held(archive) as publish:
+            appended = _append(archive, [_draft(folder) for folder in folders], key)
+            try:
+                for folder, entry in zip(folders, appended.entries, strict=True):
+                    write_seal(folder, entry, key.public)
+                publish(folders)
+            except BaseException:
+                for folder in folders:
+                    (folder / SEAL_FILE).unlink(missing_ok=True)
+                chain.undo(archive, appended)
+                raise
+            note_head(archive, appended)
+    except OSError as error:
+        raise record_error(error, archive.root) from error
+
+
+def note_head(archive: Archive, appended: chain.Appended) -> None:
+    """Remember what the chain ends with now. Raises ``OSError``."""
+    last = appended.entries[-1]
+    start = appended.size - len(last.line())
+    write_head(Head(location=archive.location, sequence=last.sequence, hash=last.hash, start=start, end=appended.size))
+
+
+def _append(archive: Archive, drafts: Sequence[chain.Draft], key: SigningKey) -> chain.Appended:
+    try:
+        return chain.append(archive, drafts, key)
+    except ValidationError as error:
+        raise RecordError(
+            "the chain's last line is not an entry, so nothing can be appended",
+            place=str(archive.chain_file),
+            remedy="see what happened to it: ./runbook records verify; name another archive: --records LOCATION",
+        ) from error
+
+
+def _draft(folder: Path) -> chain.Draft:
+    digest = hashlib.sha256((folder / RECORD_FILE).read_bytes()).hexdigest()
+    return chain.Draft("record", id_of(folder), folder.name, digest)

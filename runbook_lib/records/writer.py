@@ -1,0 +1,205 @@
+"""Writes one record, so that whatever ends its writer leaves nothing or a record that can be read."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from runbook_lib.errors import RecordError
+from runbook_lib.model.record import FailureRecord, Record, RecordVerdict
+from runbook_lib.records.archive import (
+    HTML_FILE,
+    LOG_FILE,
+    NOTEBOOK_FILE,
+    RUNNING_FOLDER,
+    Archive,
+    record_folder_name,
+)
+from runbook_lib.records.contents import contents_of, redacted, write_record
+from runbook_lib.records.disk import (
+    append_whole,
+    archive_error,
+    locked,
+    record_error,
+    safe_name,
+    sync_folder,
+    write_whole,
+)
+from runbook_lib.records.keys import signing_key
+from runbook_lib.records.recovery import recover
+from runbook_lib.records.running import Marker, claim
+from runbook_lib.records.sealing import seal
+
+_UNSPOILT = frozenset({RecordVerdict.PASS, RecordVerdict.PLANNED})
+
+
+class RecordWriter:
+    """One record that is being written. Its methods may be called from several threads.
+
+    Every method raises ``RecordError`` when the archive cannot be written; the record can still be finished then, and
+    says what it lacks.
+    """
+
+    def __init__(
+        self, archive: Archive, folder: Path, record: Record, redact: Callable[[str], str], marker: Marker
+    ) -> None:
+        self.folder = folder
+        self.id = record.id
+        self._archive = archive
+        self._redact = redact
+        self._marker = marker
+        self._writing = threading.RLock()
+        self._names: set[str] = set()
+        self._missing: dict[str, str] = {}
+
+    @classmethod
+    def create(cls, archive: Archive, record: Record, notebook: str, redact: Callable[[str], str]) -> RecordWriter:
+        """Begin a record: its folder is there at once, whole, and reads ``running`` as long as this process lives.
+
+        What killed runners left is sealed first. ``notebook`` is the text of the notebook before it runs.
+
+        Raises:
+            InputError: the archive is not a folder that can be written.
+            KeyFileError: the signing key cannot be used.
+            RecordError: the disk is full, or a remote archive cannot be reached.
+        """
+        key = signing_key()
+        try:
+            (archive.root / RUNNING_FOLDER).mkdir(parents=True, exist_ok=True)
+            recover(archive, key)
+            record = redacted(record, redact)
+            name = record_folder_name(record.started, record.cluster, record.notebook.removesuffix(".ipynb"), record.id)
+            folder = archive.root / name
+            with locked(archive.lock_file):
+                marker = claim(folder, key)
+            _begin(folder, record, redact(notebook), marker)
+        except OSError as error:
+            raise archive_error(error, archive.root) from error
+        return cls(archive, folder, record, redact, marker)
+
+    def save_notebook(self, text: str) -> None:
+        """Replace ``notebook.ipynb``."""
+        self._write(NOTEBOOK_FILE, text)
+
+    def log(self, line: str) -> None:
+        """Append a line, given without its newline, to ``log.jsonl``."""
+        self._append(LOG_FILE, line + "\n")
+
+    def table(self, name: str, csv: str) -> str:
+        """Keep a whole table; return its path in the record's folder. A name that repeats is numbered."""
+        with self._writing:
+            stem, number = f"tables/{safe_name(name)}", 1
+            path = f"{stem}.csv"
+            while path in self._names:
+                number += 1
+                path = f"{stem}_{number}.csv"
+            self._names.add(path)
+            self._write(path, csv)
+        return path
+
+    def overflow(self, cell: str, text: str) -> str:
+        """Append what a notebook's cell cannot hold; return its path in the record's folder."""
+        path = f"outputs/{safe_name(cell)}.log"
+        self._append(path, text)
+        return path
+
+    def finish(self, record: Record, html: str | None) -> Record:
+        """Write the page and ``record.json``, seal the record and let it go; return it as it was written.
+
+        Where something could not be written, now or before, the record is sealed without it and says so: a ``pass``
+        becomes ``error``; then the error is raised.
+
+        Raises:
+            RecordError: the record is not whole, or not sealed (the next writer seals it then).
+        """
+        with self._writing:
+            try:
+                if html is not None:
+                    self._keep(HTML_FILE, html)
+                self._marker.release_reserve()
+                record = self._completed(record)
+                write_record(self.folder, record)
+                seal(self._archive, [self.folder], signing_key())
+                self._marker.remove()
+            except OSError as error:
+                raise record_error(error, self.folder) from error
+            finally:
+                self._marker.let_go()
+        if self._missing:
+            raise self._incomplete()
+        return record
+
+    def abandon(self) -> None:
+        """Let the record go unfinished: it reads ``interrupted``, and the next writer seals it."""
+        self._marker.let_go()
+
+    def _completed(self, record: Record) -> Record:
+        record = redacted(record, self._redact).model_copy(update={"id": self.id, "files": contents_of(self.folder)})
+        if not self._missing:
+            return record
+        error = self._incomplete()
+        update: dict[str, object] = {
+            "failure": record.failure or FailureRecord(name="RecordError", message=error.message)
+        }
+        if record.verdict in _UNSPOILT:
+            update |= {"verdict": RecordVerdict.ERROR, "exit_code": int(error.exit_code)}
+        return record.model_copy(update=update)
+
+    def _incomplete(self) -> RecordError:
+        reasons = "; ".join(dict.fromkeys(self._missing.values()))
+        return RecordError(
+            f"the record is not whole, {reasons}: {', '.join(sorted(self._missing))}",
+            place=str(self.folder),
+            remedy="free space there, or name another archive (--records LOCATION), and run again",
+        )
+
+    def _keep(self, path: str, text: str) -> None:
+        try:
+            self._write(path, text)
+        except RecordError:
+            # It is noted, and raised once the record is sealed without it.
+            return
+
+    def _write(self, path: str, text: str) -> None:
+        self._do(path, text, write_whole)
+
+    def _append(self, path: str, text: str) -> None:
+        self._do(path, text, append_whole)
+
+    def _do(self, path: str, text: str, action: Callable[[Path, bytes], None]) -> None:
+        data = self._redact(text).encode("utf-8", "backslashreplace")
+        target = self.folder / path
+        with self._writing:
+            try:
+                target.parent.mkdir(exist_ok=True)
+                action(target, data)
+            except OSError as error:
+                failed = record_error(error, target)
+                self._missing[path] = failed.message
+                raise failed from error
+            if action is write_whole:
+                self._missing.pop(path, None)
+
+
+def new_record_id() -> str:
+    """A new record's id: ten random hexadecimal characters."""
+    return secrets.token_hex(5)
+
+
+def _begin(folder: Path, record: Record, notebook: str, marker: Marker) -> None:
+    """Make the folder under a hidden name, then give it its own. Raises ``OSError``; nothing is left then."""
+    hidden = folder.with_name(f".{folder.name}")
+    try:
+        marker.reserve()
+        hidden.mkdir()
+        write_whole(hidden / NOTEBOOK_FILE, notebook.encode("utf-8", "backslashreplace"), durable=True)
+        write_record(hidden, record)
+        hidden.rename(folder)
+        sync_folder(folder.parent)
+    except BaseException:
+        shutil.rmtree(hidden, ignore_errors=True)
+        marker.remove()
+        raise
