@@ -126,6 +126,7 @@ class Record(_Part):
     run: str = Field(description="shared by the notebooks of one run")
     resumes: str = Field("", description="the run that this one goes on with")
     notebook: str
+    notebooks: tuple[str, ...] = Field((), description="all notebooks that the run was to execute, in their order")
     cluster: str
     verdict: RecordVerdict = RecordVerdict.RUNNING
     exit_code: int | None = None

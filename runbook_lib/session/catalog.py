@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from runbook_lib.errors import InputError
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.parameters import Parameters
+from runbook_lib.steps.base import Step
 from runbook_lib.steps.boot_scripts import static_address
 from runbook_lib.steps.connections import Connect, Disconnect
 from runbook_lib.steps.containers import RemoveContainers, RunContainers
@@ -77,6 +80,17 @@ class StepCatalog:
         """Connect the first wanted container to the overlay."""
         parameters = self._parameters
         return Connect(wanted_container(parameters, 0), parameters.overlay.name, parameters.etcd)
+
+    def left_by(self, notebook: str) -> tuple[Step[Any, Any], ...]:
+        """The steps that are all satisfied once a notebook (its name) has passed; none for one that changes nothing."""
+        made = {
+            "01_fix_node_ips": (self.static_addresses,),
+            "02_autostart_etcd": (self.start_members, self.etcd_autostart, self.join_gossip),
+            "03_create_overlay": (self.create_network,),
+            "04_run_containers": (self.run_containers,),
+            "06_disconnect_connect": (self.connect,),
+        }
+        return tuple(make() for make in made.get(notebook, ()))
 
 
 def wanted_container(parameters: Parameters, place: int) -> str:
