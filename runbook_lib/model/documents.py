@@ -161,7 +161,8 @@ def _replaced(data: Any, keys: Sequence[str], value: Any) -> Any:
             raise LookupError(f"{head!r} is no item of a list of {len(data)}, whose items count from 0")
         index = int(head)
         return [*data[:index], _replaced(data[index], rest, value), *data[index + 1 :]]
-    raise LookupError(f"{data!r} has no {head!r} that could be set")
+    # The value is not repeated: it may be a secret that should not be there.
+    raise LookupError(f"a single value stands there, which has no {head!r} that could be set")
 
 
 def anchored(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -171,6 +172,8 @@ def anchored(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         folder: what relative paths are relative to. ``~`` is the user's home.
     """
     result = dict(data)
+    if isinstance(data.get("secrets"), Mapping):
+        result["secrets"] = {name: _anchored_secret(secret, folder) for name, secret in data["secrets"].items()}
     reference = data.get("inventory")
     if isinstance(reference, str) and not reference.startswith("testbed:"):
         result["inventory"] = _absolute(reference, folder)
@@ -179,6 +182,12 @@ def anchored(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     if isinstance(data.get("nodes"), list | tuple):
         result["nodes"] = [_anchored_node(node, folder) for node in data["nodes"]]
     return result
+
+
+def _anchored_secret(secret: Any, folder: Path) -> Any:
+    if not isinstance(secret, Mapping) or "file" not in secret:
+        return secret
+    return {**secret, "file": _absolute(secret["file"], folder)}
 
 
 _FILES = {"ssh": ("key_file", "known_hosts"), "docker": ("ca", "cert", "key")}
@@ -194,6 +203,9 @@ def _anchored_node(node: Any, folder: Path) -> Any:
             result[section] = {
                 key: _absolute(value, folder) if key in names else value for key, value in access.items()
             }
+    ssh = result.get("ssh")
+    if isinstance(ssh, dict) and "passphrase" in ssh:
+        ssh["passphrase"] = _anchored_secret(ssh["passphrase"], folder)
     return result
 
 

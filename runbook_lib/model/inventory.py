@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from runbook_lib.model.base import FilePath, Model
 from runbook_lib.model.names import (
     Address,
     HostName,
@@ -17,14 +18,7 @@ from runbook_lib.model.names import (
     parse_address,
 )
 from runbook_lib.model.numbers import Port, WholeNumber
-
-FilePath = Annotated[str, Field(min_length=1)]
-
-
-class Model(BaseModel):
-    """Base of everything read from a file: frozen, and unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from runbook_lib.model.secrets import SecretReference
 
 
 class AddressRange(Model):
@@ -84,6 +78,7 @@ class SshAccess(Model):
     port: Port = 22
     user: UserName = "docker"
     key_file: FilePath
+    passphrase: SecretReference | None = Field(None, description="where the key's passphrase is found, if it has one")
     known_hosts: FilePath
 
 

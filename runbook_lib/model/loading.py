@@ -12,13 +12,16 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from runbook_lib.errors import Fault, InputError, ParameterError
+from runbook_lib.model.base import Model
 from runbook_lib.model.complaints import explain
 from runbook_lib.model.documents import Document, KeyPath, anchored, override, read_document
-from runbook_lib.model.inventory import Inventory, Model
+from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.keyfiles import check_file, check_key_files
 from runbook_lib.model.locations import testbed_inventory
 from runbook_lib.model.names import is_host_name
 from runbook_lib.model.parameters import Parameters
+from runbook_lib.model.secrets import SecretReference, redactor_of
+from runbook_lib.redact import Redactor
 
 __all__ = ["Document", "Run", "anchored", "load_parameters", "load_run", "override", "read_document"]
 
@@ -52,7 +55,12 @@ class _Findings:
     # A single error that says more than a fault could; raised alone when nothing else is wrong.
     error: InputError | None = None
 
-    def raise_all(self, source: str) -> None:
+    def raise_all(self, source: str, redact: Redactor) -> None:
+        """Raise what was found; where a secret was given as some other value, without the secret."""
+        error = self.error
+        if error is not None and redact(str(error)) != str(error):
+            self.error = InputError(redact(error.message), place=redact(error.place), remedy=redact(error.remedy))
+        self.faults = [Fault(redact(fault.place), redact(fault.message)) for fault in self.faults]
         if self.error is not None and not self.faults:
             raise self.error
         if self.error is not None:
@@ -74,7 +82,8 @@ def load_parameters(source: Path | Mapping[str, Any], overrides: Mapping[str, An
     parameters = _validate(Parameters, document, found)
     if parameters is not None:
         found.faults += _container_faults(parameters, None, document)
-    found.raise_all(document.source)
+        found.faults += _secret_faults(parameters, document)
+    found.raise_all(document.source, redactor_of(document.data))
     assert parameters is not None  # else there would be a fault
     return parameters
 
@@ -97,11 +106,13 @@ def load_run(source: Path | Mapping[str, Any], overrides: Mapping[str, Any] | No
     inventory, origin = _inventory(parameters, document, found)
     if inventory is not None:
         found.faults += _inventory_faults(inventory, origin)
+        found.faults += _passphrase_faults(inventory, origin)
         if parameters is not None:
             found.faults += _overlay_faults(parameters, inventory, document)
     if parameters is not None:
         found.faults += _container_faults(parameters, inventory, document)
-    found.raise_all(document.source)
+        found.faults += _secret_faults(parameters, document)
+    found.raise_all(document.source, redactor_of(document.data))
     assert parameters is not None  # else there would be a fault
     assert inventory is not None
     _check_files(inventory, origin)
@@ -248,6 +259,24 @@ def _container_faults(parameters: Parameters, inventory: Inventory | None, docum
                 f"{container.name} is placed on {container.node!r}, which is no node of the inventory "
                 f"({', '.join(inventory.names)})",
             )
+
+
+def _secret_faults(parameters: Parameters, document: Document) -> Iterator[Fault]:
+    for name, reference in parameters.secrets.items():
+        yield from _unresolved(reference, document.place(["secrets", name]))
+
+
+def _passphrase_faults(inventory: Inventory, source: _Source) -> Iterator[Fault]:
+    for index, node in enumerate(inventory.nodes):
+        if node.ssh.passphrase is not None:
+            yield from _unresolved(node.ssh.passphrase, source.place("nodes", index, "ssh", "passphrase"))
+
+
+def _unresolved(reference: SecretReference, place: str) -> Iterator[Fault]:
+    try:
+        reference.resolve(place)
+    except InputError as error:
+        yield Fault(error.place, f"{error.message} ({error.remedy})")
 
 
 def _repeated(names: Iterable[str]) -> list[str]:

@@ -6,9 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from runbook_lib.model.inventory import Inventory, Model
+from runbook_lib.model.base import Model
+from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.names import HostName, ImageReference, NetworkName, ObjectName, Subnet
 from runbook_lib.model.numbers import Port, Seconds, WholeNumber
+from runbook_lib.model.secrets import Secrets
 
 
 def _option_text(value: Any) -> Any:
@@ -93,6 +95,9 @@ class Parameters(Model):
     )
     probes: Probes = Probes()
     timeouts: Timeouts = Timeouts()
+    secrets: Secrets = Field(
+        default_factory=dict, description="name -> {env: VARIABLE} or {file: PATH}; never the value itself"
+    )
     plan: bool = Field(False, description="show what would change and change nothing")
     show_drift: bool = Field(True, description="on the testbed: reboot in another order to see addresses move")
     power_cycle: bool = Field(True, description="consent to reboot nodes where a notebook proves something by it")

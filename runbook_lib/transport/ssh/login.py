@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import socket
 import time
+from typing import Any, cast
 
 import paramiko
 from paramiko.pkey import UnknownKeyType
@@ -12,6 +14,7 @@ from paramiko.pkey import UnknownKeyType
 from runbook_lib.errors import HostKeyError, KeyFileError, UnreachableError
 from runbook_lib.model.inventory import NodeSpec, SshAccess
 from runbook_lib.model.keyfiles import check_key_file
+from runbook_lib.model.secrets import SecretReference
 from runbook_lib.transport.ssh.known_hosts import KnownKeys, fingerprint, read_known_keys
 
 # After this silence the kernel drops the connection of a node that went away without a word.
@@ -35,8 +38,9 @@ def open_transport(node: NodeSpec, seconds: float) -> paramiko.Transport:
     """An authenticated transport to a node; all of it takes at most ``seconds``.
 
     Raises:
-        InputError: known_hosts cannot be read.
-        KeyFileError: the private key is missing, readable by others, encrypted or no key.
+        KeyFileError: the private key is missing, readable by others, no key, or encrypted and the passphrase is wrong
+            or not referred to.
+        InputError: known_hosts cannot be read, or the passphrase cannot be found.
         HostKeyError: the host key is unknown, changed or revoked.
         UnreachableError: no answer, or the node refuses user and key.
     """
@@ -77,29 +81,55 @@ def unreachable(node: NodeSpec, why: str) -> UnreachableError:
 
 
 def _private_key(access: SshAccess, node: str) -> paramiko.PKey:
-    check_key_file(access.key_file, node)
+    path, reference = access.key_file, access.passphrase
+    check_key_file(path, node)
     try:
-        key: paramiko.PKey = paramiko.PKey.from_path(access.key_file)
-    except (paramiko.PasswordRequiredException, TypeError) as error:
-        # cryptography says TypeError when a passphrase is needed and none was given
+        try:
+            return _load(path, None)
+        except (paramiko.PasswordRequiredException, TypeError) as error:
+            # cryptography says TypeError when a passphrase is needed and none was given
+            if reference is None:
+                raise _needs_passphrase(path, node) from error
+        return _unlocked(path, reference, node)
+    except (ValueError, TypeError, paramiko.SSHException, UnknownKeyType) as error:
         raise KeyFileError(
-            f"the private key {access.key_file} is protected by a passphrase, and nobody is there to type it",
-            place=node,
-            remedy=f"use a key without a passphrase (ssh-keygen -p -f {access.key_file} removes it from this one)",
-        ) from error
-    except (ValueError, paramiko.SSHException, UnknownKeyType) as error:
-        raise KeyFileError(
-            f"{access.key_file} holds no private key that SSH could use ({error})",
+            f"{path} holds no private key that SSH could use ({error})",
             place=node,
             remedy="name the private half of an ed25519, ECDSA or RSA key",
         ) from error
     except OSError as error:
         raise KeyFileError(
-            f"the private key {access.key_file} cannot be read ({error.strerror})",
+            f"the private key {path} cannot be read ({error.strerror})",
             place=node,
             remedy="name a key file that you may read",
         ) from error
+
+
+def _load(path: str, passphrase: bytes | None) -> paramiko.PKey:
+    # paramiko says str, and cryptography, which it hands it to, takes bytes only.
+    key: paramiko.PKey = paramiko.PKey.from_path(path, password=cast(Any, passphrase))
     return key
+
+
+def _unlocked(path: str, reference: SecretReference, node: str) -> paramiko.PKey:
+    passphrase = reference.resolve(f"{node}: ssh.passphrase")
+    try:
+        return _load(path, passphrase.encode(errors="surrogateescape"))
+    except ValueError as error:
+        raise KeyFileError(
+            f"the passphrase in {reference} does not open the private key {path}",
+            place=node,
+            remedy=f"put the right one there (ssh-keygen -y -f {shlex.quote(path)} asks for it and tells)",
+        ) from error
+
+
+def _needs_passphrase(path: str, node: str) -> KeyFileError:
+    return KeyFileError(
+        f"the private key {path} is protected by a passphrase, and nobody is there to type it",
+        place=node,
+        remedy="say where the passphrase is found, ssh: {passphrase: {env: VARIABLE}} or {file: PATH}, "
+        f"or use a key without one (ssh-keygen -p -f {shlex.quote(path)} removes it from this one)",
+    )
 
 
 def _greet(transport: paramiko.Transport, node: NodeSpec, known: KnownKeys, deadline: float, seconds: float) -> None:

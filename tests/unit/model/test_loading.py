@@ -273,7 +273,7 @@ def test_tls_without_its_files_is_refused(files: Files) -> None:
         ({"overlay.name": "a b"}, "-p overlay.name: 'a b' is not a name"),
         ({"overlay": {"name": "a b"}}, "-p overlay: overlay.name: 'a b' is not a name"),
         ({"containers.0.node": "node1"}, "-p containers.0.node: '0' is no item of a list of 0"),
-        ({"name.first": "x"}, "-p name.first: 'unit' has no 'first' that could be set"),
+        ({"name.first": "x"}, "-p name.first: a single value stands there, which has no 'first' that could be set"),
         ({"nothing": 1}, "-p nothing: unknown parameter"),
     ],
 )

@@ -153,6 +153,39 @@ def test_a_key_with_a_passphrase_is_told_as_such(server: SshServer) -> None:
         ssh.run(["true"])
 
 
+def test_the_remedy_for_a_key_with_a_passphrase_names_the_parameter(server: SshServer) -> None:
+    server.key_file.unlink()
+    server.client_key.write_private_key_file(str(server.key_file), password="secret")
+    with server.connection() as ssh, pytest.raises(KeyFileError) as caught:
+        ssh.run(["true"])
+    assert "ssh: {passphrase: {env: VARIABLE}} or {file: PATH}, or use a key without one" in caught.value.remedy
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs ssh-keygen, to make the keys that people have")
+@pytest.mark.parametrize("kind", [["ed25519"], ["rsa", "-b", "2048", "-m", "PEM"]])
+def test_a_passphrase_opens_its_key_and_a_wrong_one_is_told_as_such(
+    server: SshServer, kind: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.key_file.unlink()
+    subprocess.run(["ssh-keygen", "-q", "-t", *kind, "-N", "open Sesame", "-f", str(server.key_file)], check=True)
+    server.client_key = paramiko.PKey.from_path(server.key_file, password=b"open Sesame")
+    monkeypatch.setenv("LAB_PASSPHRASE", "open Sesame")
+    with server.connection(passphrase={"env": "LAB_PASSPHRASE"}) as ssh:
+        ssh.run(["true"])
+    monkeypatch.setenv("LAB_PASSPHRASE", "open Barley")
+    with (
+        server.connection(passphrase={"env": "LAB_PASSPHRASE"}) as ssh,
+        pytest.raises(KeyFileError, match="the passphrase in the variable LAB_PASSPHRASE does not open") as caught,
+    ):
+        ssh.run(["true"])
+    assert "Barley" not in str(caught.value)
+
+
+def test_a_passphrase_that_a_key_does_not_need_does_no_harm(server: SshServer) -> None:
+    with server.connection(passphrase={"env": "NOBODY_SETS_THIS"}) as ssh:
+        ssh.run(["true"])
+
+
 @pytest.mark.parametrize("text", ["", "no key", "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n"])
 def test_a_file_that_is_no_key_is_told_as_such(server: SshServer, text: str) -> None:
     server.key_file.write_text(text)
