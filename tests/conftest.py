@@ -1,4 +1,4 @@
-"""What every test shares: the rule for tests that boot the real testbed.
+"""What every test shares: an archive and a signing key of its own, and the rule for tests that boot the real testbed.
 
 ``OVERLAY_RUNBOOK_REQUIRE_TESTBED=1`` (set by .ci/run) makes the run fail where a testbed test would be skipped, or
 where there is none at all: a gate that tested nothing must not look green.
@@ -8,12 +8,29 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 
+from runbook_lib.model.locations import RECORDS_VARIABLE, SIGNING_KEY_VARIABLE
+
 NEEDS_ROOT = "needs root, to boot the testbed's nodes: sudo ./runbook test"
 NEEDS_LINUX = "needs Linux, for the testbed's nodes"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test, and nothing that a test starts, writes into the archive or signs with the key of whoever runs it."""
+    folder = tmp_path_factory.mktemp("archive")
+    places = {RECORDS_VARIABLE: str(folder / "records"), SIGNING_KEY_VARIABLE: str(folder / "keys" / "signing_key.pem")}
+    before = {name: os.environ.get(name) for name in places}
+    os.environ.update(places)
+    yield
+    for name, value in before.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
 
 
 def testbed_is_required() -> bool:

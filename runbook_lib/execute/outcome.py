@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import dataclass
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from traceback import format_exception
+from typing import Any
 
 from runbook_lib import errors
 from runbook_lib.errors import ExitCode, RunbookError
 
 NOT_RUN = "not run"
 
-VERDICTS = {
-    ExitCode.PASS: "pass",
-    ExitCode.CHECK_FAILED: "failed",
-    ExitCode.BAD_INPUT: "bad input",
-    ExitCode.ERROR: "error",
-    ExitCode.INTERRUPTED: "interrupted",
-    ExitCode.TIMEOUT: "timeout",
-    ExitCode.KERNEL_DIED: "kernel died",
-    ExitCode.LOCKED: "locked",
-}
+STILL_HOLDS = "still holds"
 
 # Ends of a cell that are no errors of this package, and need no trace either.
 _OTHER_CODES = {
@@ -54,7 +48,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class NotebookResult:
-    """One notebook of a run; ``steps`` counts result rows (a step on a node), ``changed`` those that changed it."""
+    """One notebook of a run; ``steps`` counts result rows (a step on a node), ``changed`` those that changed it.
+
+    ``record`` is the folder of its record, ``record_id`` what the ``records`` commands call it.
+    """
 
     notebook: str
     verdict: str = NOT_RUN
@@ -63,6 +60,7 @@ class NotebookResult:
     changed: int = 0
     seconds: float = 0.0
     record: Path | None = None
+    record_id: str = ""
     failure: Failure | None = None
 
 
@@ -72,15 +70,29 @@ def exit_code_of(name: str) -> ExitCode:
     return known.exit_code if known else _OTHER_CODES.get(name, ExitCode.ERROR)
 
 
-def failure_in_record(path: Path) -> Failure | None:
+def failure_of(
+    notebook: Mapping[str, Any], error: BaseException | None, received: signal.Signals | None
+) -> Failure | None:
+    """Why an execution did not come to a good end; ``None`` if it did.
+
+    Args:
+        notebook: as it is now, with the states of its cells.
+        error: what the execution raised, if it raised anything but a cell's own exception.
+        received: the signal that interrupted it: what a cell made of that is its own affair.
+    """
+    failure = failure_in_cells(notebook) or (_failure_of_error(error) if error is not None else None)
+    if failure is not None and received is not None:
+        return replace(failure, message=f"interrupted by {received.name}", exit_code=ExitCode.INTERRUPTED, trace="")
+    return failure
+
+
+def failure_in_cells(notebook: Mapping[str, Any]) -> Failure | None:
     """The failure that an executed notebook shows: that of its first failed cell.
 
     A cell that ended by ``sys.exit(0)`` is a failed cell too: what follows it was not run.
     """
-    if not path.exists():
-        return None
     executed = 0
-    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+    for cell in notebook["cells"]:
         executed += cell.get("execution_count") is not None
         if cell["metadata"].get("papermill", {}).get("status") == "failed":
             errors_shown = [output for output in cell["outputs"] if output["output_type"] == "error"]
@@ -88,9 +100,21 @@ def failure_in_record(path: Path) -> Failure | None:
             where = f"In [{cell['execution_count'] or executed + 1}]"
             if not errors_shown:
                 return Failure("Error", "the cell failed without a message", ExitCode.ERROR, where)
-            shown = errors_shown[-1]
+            shown = errors_shown[0]
             return _failure(shown["ename"], shown["evalue"], shown["traceback"], where)
     return None
+
+
+def _failure_of_error(error: BaseException) -> Failure:
+    name, message = type(error).__name__, str(error)
+    if isinstance(error, RunbookError):
+        return Failure(name, message, error.exit_code)
+    # A kernel that dies while it starts is told by nbclient through the message of a RuntimeError alone.
+    if name == "DeadKernelError" or (isinstance(error, RuntimeError) and "Kernel died" in message):
+        return Failure("DeadKernelError", "the kernel died before its first cell", ExitCode.KERNEL_DIED)
+    if isinstance(error, OSError):
+        return Failure(name, f"the record cannot be written ({error.strerror})", ExitCode.ERROR)
+    return Failure(name, message, exit_code_of(name), trace="".join(format_exception(error)))
 
 
 def _failure(name: str, message: str, traceback: list[str], cell: str) -> Failure:
