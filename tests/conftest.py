@@ -1,4 +1,4 @@
-"""What every test shares: an archive and a signing key of its own, and the rule for tests that boot the real testbed.
+"""What every test shares: an archive, key and locks of its own, and the rule for tests that boot the real testbed.
 
 ``OVERLAY_RUNBOOK_REQUIRE_TESTBED=1`` (set by .ci/run) makes the run fail where a testbed test would be skipped, or
 where there is none at all: a gate that tested nothing must not look green.
@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from runbook_lib.model.locations import RECORDS_VARIABLE, SIGNING_KEY_VARIABLE
+from runbook_lib.model.locations import LOCKS_VARIABLE, RECORDS_VARIABLE, SIGNING_KEY_VARIABLE
 
 NEEDS_ROOT = "needs root, to boot the testbed's nodes: sudo ./runbook test"
 NEEDS_LINUX = "needs Linux, for the testbed's nodes"
@@ -20,9 +20,13 @@ NEEDS_LINUX = "needs Linux, for the testbed's nodes"
 
 @pytest.fixture(scope="session", autouse=True)
 def own_archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test, and nothing that a test starts, writes into the archive or signs with the key of whoever runs it."""
+    """No test, and nothing that a test starts, uses the archive, the signing key or the locks of whoever runs it."""
     folder = tmp_path_factory.mktemp("archive")
-    places = {RECORDS_VARIABLE: str(folder / "records"), SIGNING_KEY_VARIABLE: str(folder / "keys" / "signing_key.pem")}
+    places = {
+        RECORDS_VARIABLE: str(folder / "records"),
+        SIGNING_KEY_VARIABLE: str(folder / "keys" / "signing_key.pem"),
+        LOCKS_VARIABLE: str(folder / "locks"),
+    }
     before = {name: os.environ.get(name) for name in places}
     os.environ.update(places)
     yield

@@ -9,6 +9,7 @@ STATE_VARIABLE = "OVERLAY_RUNBOOK_STATE"
 CACHE_VARIABLE = "OVERLAY_RUNBOOK_CACHE"
 RECORDS_VARIABLE = "OVERLAY_RUNBOOK_RECORDS"
 SIGNING_KEY_VARIABLE = "OVERLAY_RUNBOOK_SIGNING_KEY"
+LOCKS_VARIABLE = "OVERLAY_RUNBOOK_LOCKS"
 
 
 def state_root() -> Path:
@@ -49,6 +50,19 @@ def signing_key_file() -> Path:
 def mirrors_root() -> Path:
     """The folder with one subfolder a remote archive: a copy to read, and what waits to be uploaded."""
     return _home("XDG_STATE_HOME", ".local/state") / "remote-records"
+
+
+def locks_folder() -> Path:
+    """The folder with one file a node that is worked on: the same for every user of this machine.
+
+    ``TMPDIR`` has no say, for it differs from user to user.
+    """
+    named = os.environ.get(LOCKS_VARIABLE)
+    if named:
+        return Path(named)
+    volatile = Path("/run/lock")
+    for_all = volatile.is_dir() and volatile.stat().st_mode & 0o1777 == 0o1777
+    return (volatile if for_all else Path("/tmp")) / "overlay-runbook"
 
 
 def _home(variable: str, fallback: str) -> Path:

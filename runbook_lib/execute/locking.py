@@ -1,0 +1,168 @@
+"""One cluster, one run at a time: a lock on every node, which ends with the process that holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import pwd
+import re
+import stat
+import time
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from runbook_lib.errors import InputError, LockedError
+from runbook_lib.model.inventory import Inventory, NodeSpec
+from runbook_lib.model.locations import locks_folder
+
+# The process and what this very run of it holds already. Another thread is another run, as is a forked process.
+_HELD: ContextVar[frozenset[tuple[int, str]]] = ContextVar("held locks", default=frozenset())
+
+_FOR_EVERYBODY = 0o666
+_LONGEST_NOTE = 4096
+# The holder takes the lock first and writes who it is then.
+_NOTE_ATTEMPTS, _NOTE_PAUSE = 20, 0.01
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock: the process, its user, what it runs, and since when (UTC)."""
+
+    pid: int
+    user: str
+    what: str
+    since: str
+
+    def __str__(self) -> str:
+        return f"{self.what} (process {self.pid} of user {self.user}, since {self.since})"
+
+
+@contextlib.contextmanager
+def cluster_lock(inventory: Inventory, what: str) -> Iterator[None]:
+    """Hold every node of the inventory for the block, and let no other run of this machine hold one of them.
+
+    The locks are the kernel's: they end with the process, however it ends. A run that holds the cluster may ask again.
+
+    Args:
+        what: what runs, as the other run is told.
+
+    Raises:
+        LockedError: another run holds a node; it says who, and nothing is held then.
+        InputError: the folder of the locks cannot be used.
+    """
+    me = Holder(os.getpid(), _user(), what, datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"))
+    folder = locks_folder()
+    nodes = {_file_name(node): node for node in inventory.nodes}
+    # Always in the same order, so that of two runs that begin together one gets all of its nodes.
+    wanted = sorted(name for name in nodes if (me.pid, name) not in _HELD.get())
+    taken = {(me.pid, name) for name in wanted}
+    with contextlib.ExitStack() as stack:
+        if wanted:
+            _prepare(folder)
+        for name in wanted:
+            stack.enter_context(_node_lock(folder / name, nodes[name], me))
+        _HELD.set(_HELD.get() | taken)
+        try:
+            yield
+        finally:
+            _HELD.set(_HELD.get() - taken)
+
+
+@contextlib.contextmanager
+def _node_lock(path: Path, node: NodeSpec, me: Holder) -> Iterator[None]:
+    file = _open(path)
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise _locked(node, _read_holder(file)) from error
+        os.ftruncate(file, 0)
+        os.pwrite(file, json.dumps(asdict(me)).encode(), 0)
+        try:
+            yield
+        finally:
+            os.ftruncate(file, 0)
+    finally:
+        # The file stays: to remove it would take it from under a run that has opened it in this moment.
+        os.close(file)
+
+
+def _locked(node: NodeSpec, holder: Holder | None) -> LockedError:
+    who = str(holder) if holder else "another run, which has not said yet who it is,"
+    remedy = "wait for it to end"
+    return LockedError(
+        f"the cluster is in use: {who} holds this node",
+        place=f"{node.name} ({node.ssh.host}:{node.ssh.port})",
+        remedy=f"{remedy}, or interrupt it: kill -INT {holder.pid}" if holder else remedy,
+    )
+
+
+def _read_holder(file: int) -> Holder | None:
+    for _ in range(_NOTE_ATTEMPTS):
+        try:
+            return Holder(**json.loads(os.pread(file, _LONGEST_NOTE, 0)))
+        except (ValueError, TypeError):
+            time.sleep(_NOTE_PAUSE)
+    return None
+
+
+def _prepare(folder: Path) -> None:
+    """Make the folder, open to every user, or make sure that it is one."""
+    try:
+        try:
+            folder.mkdir(parents=True)
+            folder.chmod(0o1777)
+        except FileExistsError:
+            if not stat.S_ISDIR(folder.lstat().st_mode):
+                raise InputError(f"{folder} is not a folder", remedy="remove it: locks are kept there") from None
+    except OSError as error:
+        raise _unusable(folder, error) from error
+
+
+def _open(path: Path) -> int:
+    """The lock's file; made if there is none.
+
+    It is opened as it is first: asked to create what exists, Linux refuses files of other users in such folders
+    (fs.protected_regular). Nothing that leads elsewhere is followed, for anybody may put files there.
+    """
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        try:
+            file = os.open(path, flags)
+        except FileNotFoundError:
+            try:
+                file = os.open(path, flags | os.O_CREAT | os.O_EXCL, _FOR_EVERYBODY)
+                os.fchmod(file, _FOR_EVERYBODY)  # whatever the umask
+            except FileExistsError:  # another run was quicker
+                file = os.open(path, flags)
+    except OSError as error:
+        raise _unusable(path, error) from error
+    found = os.fstat(file)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        os.close(file)
+        raise InputError("this is no lock, but something else", place=str(path), remedy="remove it")
+    return file
+
+
+def _unusable(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"the lock of the cluster cannot be used ({error.strerror})",
+        place=str(path),
+        remedy=f"make {path.parent} a folder that every user may write (mode 1777)",
+    )
+
+
+def _file_name(node: NodeSpec) -> str:
+    return re.sub(r"[^a-z0-9.-]", "_", f"{node.ssh.host.lower()}_{node.ssh.port}") + ".lock"
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
