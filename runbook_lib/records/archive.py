@@ -90,8 +90,14 @@ def open_archive(location: str | Path, *, refresh: bool = True) -> Archive:
     if not is_url(text):
         path = Path(text).expanduser().absolute()
         return Archive(path, str(path))
-    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return Archive(mirrors_root() / digest, text)
+    # Only an archive at a URL needs these, and they need this module.
+    from runbook_lib.records import place, remote
+
+    place.check_url(text)
+    archive = Archive(mirrors_root() / hashlib.sha256(text.encode()).hexdigest()[:16], text)
+    if refresh:
+        remote.refresh(archive)
+    return archive
 
 
 def default_location() -> str:
@@ -113,6 +119,13 @@ def record_folder_name(started: str, cluster: str, notebook: str, record: str) -
 def is_record_name(name: str) -> bool:
     """Whether a folder is called like a record's."""
     return _FOLDER.fullmatch(name) is not None
+
+
+def started_of(folder: Path) -> datetime:
+    """When the record in a folder began, to the second, by the folder's name, which has to be a record's."""
+    found = _FOLDER.fullmatch(folder.name)
+    assert found is not None, folder
+    return datetime.strptime(found["time"], "%Y%m%dT%H%M%S%z")
 
 
 def id_of(folder: Path) -> str:

@@ -16,7 +16,7 @@ from runbook_lib.errors import InputError, RecordError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NOT_WRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR})
-_UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _BLOCK = 1 << 20
 
 
@@ -50,8 +50,8 @@ def archive_error(error: OSError, root: Path) -> RecordError | InputError:
 
 
 def safe_name(text: str) -> str:
-    """The text as a file's name: letters, digits, ``-`` and ``.``, never hidden, never empty, not too long."""
-    return _UNSAFE.sub("-", text).strip("-.")[:80] or "unnamed"
+    """The text as a file's name: letters, digits, ``-``, ``_`` and ``.``, never hidden, never empty, not too long."""
+    return _UNSAFE.sub("-", text).strip("-._")[:80] or "unnamed"
 
 
 def write_whole(path: Path, data: bytes, *, durable: bool = False, mode: int = 0o644) -> None:

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from runbook_lib.errors import InputError, RecordError
 from runbook_lib.model.record import Record, RecordVerdict
-from runbook_lib.records.archive import RECORD_FILE, Archive, id_of
+from runbook_lib.records.archive import RECORD_FILE, Archive, id_of, is_record_name
 from runbook_lib.records.leftover import as_left
+from runbook_lib.records.remote import complete
 from runbook_lib.records.running import is_running
 
 
@@ -74,10 +75,13 @@ def find_record(archive: Archive, wanted: str) -> Path:
 
     Raises:
         InputError: no record, or more than one, is called so.
+        RecordError: a remote record cannot be fetched whole.
     """
     path = Path(wanted)
-    if (path / RECORD_FILE).is_file() or (path.name == RECORD_FILE and path.is_file()):
-        return path.absolute() if path.name != RECORD_FILE else path.absolute().parent
+    if path.name == RECORD_FILE:
+        path = path.parent
+    if (path / RECORD_FILE).is_file() or (is_record_name(path.name) and path.is_dir()):
+        return path.absolute()
     folders = archive.folders()
     found = [folder for folder in folders if wanted and (id_of(folder).startswith(wanted) or folder.name == wanted)]
     if not found:
@@ -92,6 +96,7 @@ def find_record(archive: Archive, wanted: str) -> Path:
             place=archive.location,
             remedy="give more of the id",
         )
+    complete(archive, found[0])
     return found[0]
 
 

@@ -43,8 +43,9 @@ def seal(archive: Archive, folders: Sequence[Path], key: SigningKey) -> None:
         RecordError: nothing was sealed; the folders are as they were, and can be sealed later.
     """
     try:
+        remote.upload(archive, folders)
         with locked(archive.lock_file), remote.chain_held(archive) as publish:
-            appended = _append(archive, [_draft(folder) for folder in folders], key)
+            appended = append(archive, [_draft(folder) for folder in folders], key)
             try:
                 for folder, entry in zip(folders, appended.entries, strict=True):
                     write_seal(folder, entry, key.public)
@@ -55,6 +56,10 @@ def seal(archive: Archive, folders: Sequence[Path], key: SigningKey) -> None:
                 chain.undo(archive, appended)
                 raise
             note_head(archive, appended)
+    except RecordError as error:
+        if not archive.is_remote:
+            raise
+        raise remote.where_it_is(error, folders) from error
     except OSError as error:
         raise record_error(error, archive.root) from error
 
@@ -66,7 +71,8 @@ def note_head(archive: Archive, appended: chain.Appended) -> None:
     write_head(Head(location=archive.location, sequence=last.sequence, hash=last.hash, start=start, end=appended.size))
 
 
-def _append(archive: Archive, drafts: Sequence[chain.Draft], key: SigningKey) -> chain.Appended:
+def append(archive: Archive, drafts: Sequence[chain.Draft], key: SigningKey) -> chain.Appended:
+    """Append entries, as ``chain.append`` does. Raises ``RecordError`` when the chain is damaged, and ``OSError``."""
     try:
         return chain.append(archive, drafts, key)
     except ValidationError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from runbook_lib.errors import RecordError
 from runbook_lib.model.record import FailureRecord, Record, RecordVerdict
+from runbook_lib.records import remote
 from runbook_lib.records.archive import (
     HTML_FILE,
     LOG_FILE,
@@ -69,6 +70,7 @@ class RecordWriter:
         key = signing_key()
         try:
             (archive.root / RUNNING_FOLDER).mkdir(parents=True, exist_ok=True)
+            remote.prepare(archive)
             recover(archive, key)
             record = redacted(record, redact)
             name = record_folder_name(record.started, record.cluster, record.notebook.removesuffix(".ipynb"), record.id)
