@@ -7,6 +7,7 @@ from runbook_lib.charts.cluster import cluster_picture
 from runbook_lib.charts.drift import address_drift, drift_text
 from runbook_lib.charts.heatmap import heatmap_text, ping_heatmap
 from runbook_lib.charts.timeline import convergence_timeline, timeline_text
+from runbook_lib.charts.trend import trend_picture, trend_text
 from runbook_lib.charts.view import ClusterView, describe
 
 __all__ = [
@@ -19,4 +20,6 @@ __all__ = [
     "heatmap_text",
     "ping_heatmap",
     "timeline_text",
+    "trend_picture",
+    "trend_text",
 ]

@@ -29,6 +29,7 @@ COMMANDS = {
     "run": "Testbed up if needed, all notebooks, a summary table.",
     "test": "Run all tests.",
     "testbed": "A real Docker cluster on this machine: up, status, ssh, env, reboot, down.",
+    "records": "What was executed: list, show, diff, trend, export, verify, prune.",
     "notebook": "JupyterLab on the notebooks.",
 }
 

@@ -1,1 +1,22 @@
-"""The archive of executed notebooks: written once, listed, compared, followed over time and verified."""
+"""The archive of executed notebooks: written once, listed, compared, followed over time and verified.
+
+``records.frame()`` gives it as DataFrames and ``records.compare(a, b)`` what changed between two records. They are
+imported at first use, since the command line lists records without pandas.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runbook_lib.records.frames import compare, frame
+
+__all__ = ["compare", "frame"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from runbook_lib.records import frames
+
+    return getattr(frames, name)

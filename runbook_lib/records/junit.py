@@ -1,0 +1,83 @@
+"""Records as JUnit XML, which every build server shows; junitparser is used here only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+
+from runbook_lib.model.record import CellState, Record, RecordVerdict
+from runbook_lib.model.results import Status, Verdict
+
+_CHECKS_FAILED = {RecordVerdict.FAILED}
+_GOOD = {RecordVerdict.PASS, RecordVerdict.PLANNED}
+
+
+def junit(records: Iterable[Record]) -> str:
+    """One suite a record, with a case for every step on a node, every check, and the notebook as a whole.
+
+    The notebook's own case fails or errs as its verdict says, so that a record which did not pass is never green, not
+    even one that ended before its first check.
+    """
+    document = JUnitXml("overlay-runbook")
+    for record in records:
+        document.add_testsuite(_suite(record))
+    document.update_statistics()  # type: ignore[no-untyped-call]
+    return bytes(document.tostring()).decode("utf-8")  # type: ignore[no-untyped-call]
+
+
+def _suite(record: Record) -> TestSuite:
+    suite = TestSuite(f"{record.cluster}/{record.notebook}")
+    suite.timestamp = record.started.rstrip("Z")
+    suite.hostname = record.provenance.host
+    for name in ("id", "run", "cluster", "notebook", "verdict"):
+        suite.add_property(f"record.{name}", str(getattr(record, name)))
+    suite.add_testcases([_notebook(record), *_steps(record), *_checks(record)])
+    return suite
+
+
+def _notebook(record: Record) -> TestCase:
+    case = TestCase("notebook", classname=_class(record), time=record.seconds or 0.0)
+    if record.verdict not in _GOOD:
+        failure = record.failure
+        message = f"{record.verdict}: {failure.message}" if failure else str(record.verdict)
+        kind = Failure if record.verdict in _CHECKS_FAILED else Error
+        result = kind(_xml(message), failure.name if failure else str(record.verdict))
+        result.text = _xml(f"{failure.cell}\n{failure.trace}".strip()) if failure else ""
+        case.result = [result]
+    never = sum(cell.state is CellState.NEVER_RUN for cell in record.cells)
+    if never:
+        case.system_out = f"{never} of {len(record.cells)} cells never ran"
+    return case
+
+
+def _steps(record: Record) -> Iterator[TestCase]:
+    for row in record.steps:
+        case = TestCase(_xml(f"step: {row.step} on {row.node}"), classname=_class(record), time=row.seconds)
+        if not row.status.succeeded:
+            case.result = [Failure(_xml(row.detail or str(row.status)), str(row.status))]
+        elif row.status in (Status.SKIPPED, Status.PLANNED):
+            case.result = [Skipped(_xml(row.detail or str(row.status)))]
+        yield case
+
+
+def _checks(record: Record) -> Iterator[TestCase]:
+    for check in record.checks:
+        name = f"check: {check.check}" + (f" on {check.node}" if check.node else "")
+        case = TestCase(_xml(name), classname=_class(record), time=0.0)
+        if check.verdict is Verdict.FAIL:
+            case.result = [Failure(_xml(f"expected {check.expected}, found {check.found}"), "check failed")]
+        elif check.verdict is Verdict.SKIP:
+            case.result = [Skipped(_xml(check.found))]
+        elif check.verdict is Verdict.WARN:
+            case.system_out = _xml(f"warning: expected {check.expected}, found {check.found}")
+        yield case
+
+
+def _class(record: Record) -> str:
+    return f"{record.cluster}.{record.notebook}"
+
+
+def _xml(text: str) -> str:
+    """The text without the control characters that XML cannot hold."""
+    return "".join(letter if letter >= " " or letter in "\n\t" else "�" for letter in text)
