@@ -1,172 +1,255 @@
-"""Runs a notebook's cells for the engine, and keeps a record that is true at every moment."""
+"""Runs a notebook's cells in one kernel, one by one, and notes how each of them ended."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import os
 import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 from queue import Empty
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from jupyter_core.utils import run_sync
+
+from runbook_lib.errors import DeadlineError, InterruptedRun, RunbookError
+from runbook_lib.execute.cells import show_error
 from runbook_lib.execute.imports import without_slow_formats
 from runbook_lib.execute.interruption import Interruption
+from runbook_lib.execute.keeper import NotebookKeeper
+from runbook_lib.execute.limits import TimeLimits
+from runbook_lib.execute.messages import MessageClient
+from runbook_lib.execute.outputs import CellOutputs
 from runbook_lib.execute.watching import Watcher
+from runbook_lib.model.record import CellState
 
 with without_slow_formats():
-    import nbformat
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-    from papermill.clientwrap import PapermillNotebookClient
-    from papermill.engines import NotebookExecutionManager
-    from papermill.log import logger as log
 
-__all__ = ["RecordKeeper", "RunbookClient", "log"]
+if TYPE_CHECKING:
+    from runbook_lib.execute.kernels import ProjectKernelManager
 
 _IOPUB_TIMEOUT = 60
-_POLL_SECONDS = 0.5
-_DISPLAYS = frozenset(("display_data", "update_display_data", "execute_result"))
+_POLL_SECONDS = 0.25
 
 
-class RecordKeeper(NotebookExecutionManager):  # type: ignore[misc]  # papermill is not annotated
-    """Keeps cell states and saves the notebook: whole files only, once a cell, with no state made up."""
+@dataclass(frozen=True)
+class Surroundings:
+    """What all kernels of one notebook share; ``output_limit`` is in characters a cell."""
 
-    _held = False
-
-    def save(self, **kwargs: Any) -> None:
-        """Write the notebook to its path, replacing the former version at once."""
-        if self._held:
-            return
-        if self.output_path and "://" not in self.output_path and self.output_path != "-":
-            text = nbformat.v4.writes_json(self.nb)  # type: ignore[no-untyped-call]
-            replace_text(Path(self.output_path), text)
-            self.last_save_time = self.now()
-        else:
-            super().save(**kwargs)
-
-    def pass_over(self, cell: Any) -> None:
-        """A cell that is not executed: text is complete as it is, anything else stays pending."""
-        if cell.cell_type != "code":
-            cell.metadata.papermill["status"] = self.COMPLETED
-
-    def cell_complete(self, cell: Any, cell_index: int | None = None, **kwargs: Any) -> None:
-        """Note a cell's end; the next cell's start, or the notebook's end, saves it."""
-        with self._holding():
-            super().cell_complete(cell, cell_index=cell_index, **kwargs)
-
-    def notebook_complete(self, **kwargs: Any) -> None:
-        """Note the notebook's end. papermill would call cells completed that never ran; they stay pending."""
-        states = [cell.metadata.papermill["status"] for cell in self.nb.cells]
-        with self._holding():
-            super().notebook_complete(**kwargs)
-        for cell, state in zip(self.nb.cells, states, strict=True):
-            cell.metadata.papermill["status"] = state
-        self.save()
-
-    @contextlib.contextmanager
-    def _holding(self) -> Iterator[None]:
-        self._held = True
-        try:
-            yield
-        finally:
-            self._held = False
+    keeper: NotebookKeeper
+    limits: TimeLimits
+    watcher: Watcher
+    interruption: Interruption
+    output_limit: int
 
 
-class RunbookClient(PapermillNotebookClient):  # type: ignore[misc]  # papermill is not annotated
-    """papermill's client, told of interruptions, timeouts and dead kernels, and telling what arrives."""
+class RunbookClient(MessageClient):
+    """papermill's client, told of interruptions, time limits and dead kernels.
 
-    def __init__(self, keeper: RecordKeeper, *, watcher: Watcher, interruption: Interruption, **settings: Any) -> None:
-        super().__init__(keeper, iopub_timeout=_IOPUB_TIMEOUT, **settings)
-        self.watcher = watcher
-        self.interruption = interruption
+    Args:
+        around: the notebook, and all that is not this kernel's own.
+        kernel: the kernel, which is left to whom it belongs.
+        settings: papermill's and nbclient's own.
+    """
+
+    def __init__(self, around: Surroundings, kernel: ProjectKernelManager, **settings: Any) -> None:
+        super().__init__(
+            around.keeper, around.watcher, around.interruption, km=kernel, iopub_timeout=_IOPUB_TIMEOUT, **settings
+        )
+        self.on_cell_execute = self._uncover_source
+        self.on_cell_complete = self._cover_source
+        self._limits = around.limits
+        self._output_limit = around.output_limit
+        self._covered = ""
         self._late: CellTimeoutError | None = None
-        interruption.watch(self.km.provisioner.pid)
+        self._lost = False
+        self._interruption.watch(kernel.process)
 
-    def execute(self, **kwargs: Any) -> Any:
-        """Execute all cells; the kernel is left to whom it belongs."""
+    @property
+    def usable(self) -> bool:
+        """Whether the kernel can take another cell."""
+        return not self._lost and self._is_alive()
+
+    def start(self, seconds: float) -> None:
+        """Wait until the kernel answers.
+
+        Raises:
+            DeadKernelError: it died.
+            DeadlineError: it did not answer within that time.
+            InterruptedRun: a signal arrived.
+        """
+        self.reset_execution_trackers()
+        self.kc = self.km.client()
+        self.kc.start_channels()
+        self.kc.allow_stdin = False
+        info = run_sync(self._answer)(seconds)
+        self.nb.metadata["language_info"] = info["language_info"]
+
+    def stop(self) -> None:
+        """Let go of the kernel."""
+        self._interruption.watch(None)
+        if self.kc is not None:
+            self.kc.stop_channels()
+
+    def conclude(self) -> None:
+        """Put into the notebook what belongs to no single cell: the state of its widgets."""
+        self.set_widgets_metadata()
+
+    def raise_if_dead(self) -> None:
+        """Raise ``DeadKernelError`` if the kernel died since the last cell."""
+        if not self._is_alive():
+            raise DeadKernelError(f"the kernel died between two cells{_cause_of_death(self.km)}")
+
+    def execute_quietly(self, source: str, seconds: float) -> None:
+        """Execute code that is no cell of its own, and keep nothing of it. Raises ``RunbookError`` if it fails."""
+        reply = run_sync(self.kc.execute_interactive)(
+            source, store_history=False, timeout=seconds, output_hook=lambda message: None
+        )
+        if reply["content"]["status"] != "ok":
+            problem = self._recording.redact(f"{reply['content'].get('ename')}: {reply['content'].get('evalue')}")
+            raise RunbookError(f"the parameters could not be set in a fresh kernel ({problem})")
+
+    def execute_at(self, index: int) -> None:
+        """Execute one cell and note how it ended.
+
+        Raises:
+            CellExecutionError: it raised an exception.
+            CellTimeoutError: it ran out of its time, or the notebook did.
+            DeadKernelError: the kernel died.
+            InterruptedRun: a signal interrupted it.
+            RecordError, OSError: the record cannot be written any more; the cell was interrupted.
+        """
+        cell = self.nb.cells[index]
+        self._keeper.cell_start(cell, index)
+        cell.outputs = []
+        self._late = self._unkept = None
+        self._outputs = CellOutputs(
+            cell, self._recording.redactor, self._output_limit, lambda text: self._recording.overflow(cell.id, text)
+        )
+        self._keeper.before_save = self._outputs.join
+        self._interruption.cell_sent()
+        began = time.monotonic()
         try:
-            return super().execute(**kwargs)
+            error = self._attempt(cell, index)
+            seconds = time.monotonic() - began
         finally:
-            self.interruption.watch(None)
-            if self.kc is not None:
-                self.kc.stop_channels()
+            self._interruption.cell_ended()
+        state, error = self._judge(error)
+        if error is not None and not isinstance(error, CellExecutionError):
+            show_error(cell, type(error).__name__, str(error))
+        self._keeper.cell_ended(cell, index, state, seconds)
+        if error is not None:
+            raise error
 
-    def papermill_execute_cells(self) -> None:
-        """Execute cell by cell until one fails; a failure that is no exception of the cell itself is raised."""
-        total = sum(map(self._is_executed, self.nb.cells))
-        number = 0
-        for index, cell in enumerate(self.nb.cells):
-            if not self._is_executed(cell):
-                self.nb_man.pass_over(cell)
-                continue
-            self.interruption.raise_if_received()
-            number += 1
-            self.watcher.cell_started(number, total, cell.source)
-            if not self._execute(cell, index):
-                return
-        self.interruption.raise_if_received()
-
-    def _is_executed(self, cell: Any) -> bool:
-        skipped = self.skip_cells_with_tag in cell.metadata.get("tags", [])
-        return cell.cell_type == "code" and bool(cell.source.strip()) and not skipped
-
-    def _execute(self, cell: Any, index: int) -> bool:
-        """Execute one cell and note how it ended; False when the cell raised an exception."""
-        self.nb_man.cell_start(cell, index)
-        try:
-            self._execute_in_time(cell, index)
-        except BaseException as error:
-            cell = self.nb.cells[index]
-            if not isinstance(error, CellExecutionError):
-                _note_error(cell, error, self._message(error))
-            self.nb_man.cell_exception(cell, cell_index=index, exception=error)
-            if isinstance(error, CellExecutionError):
-                return False
-            raise
-        finally:
-            self.interruption.cell_ended()
-            self.nb_man.cell_complete(self.nb.cells[index], cell_index=index)
-        return True
-
-    def _execute_in_time(self, cell: Any, index: int) -> None:
-        """Execute one cell. Raises ``CellTimeoutError`` also when the cell ended of the interrupt that followed."""
-        self._late = None
+    def _attempt(self, cell: Any, index: int) -> BaseException | None:
+        """Execute a cell; what it, or the attempt, raised."""
+        error: BaseException | None = None
         try:
             self.execute_cell(cell, index)
-        except CellExecutionError as error:
-            if self._late is not None:
-                raise self._late from error
-            raise
-        if self._late is not None:
-            raise self._late
+        except BaseException as raised:  # noqa: BLE001 - the caller notes it in the record, and raises it again
+            error = raised
+        try:
+            self._release({"parent_header": {}, "header": {}}, index)
+            self._outputs.close()
+        except (OSError, RunbookError) as unkept:
+            self._unkept = self._unkept or unkept
+        return error
 
-    async def _async_handle_timeout(self, timeout: int, cell: Any = None) -> Any:
+    def _judge(self, error: BaseException | None) -> tuple[CellState, BaseException | None]:
+        """How the cell that just ended has ended, and what to raise for it."""
+        if self._unkept is not None:
+            return CellState.INTERRUPTED, self._unkept
+        if self._late is not None:
+            return CellState.TIMED_OUT, self._late
+        if self._interruption.interrupted_cell and self._interruption.received is not None:
+            return CellState.INTERRUPTED, InterruptedRun(f"interrupted by {self._interruption.received.name}")
+        if isinstance(error, DeadKernelError):
+            return CellState.FAILED, DeadKernelError(f"the kernel died{_cause_of_death(self.km)}")
+        if isinstance(error, CellExecutionError) and error.ename == "KeyboardInterrupt":
+            return CellState.INTERRUPTED, error
+        return (CellState.COMPLETED if error is None else CellState.FAILED), error
+
+    def _is_alive(self) -> bool:
+        return bool(run_sync(self.km.is_alive)())
+
+    async def _answer(self, seconds: float) -> Any:
+        """The kernel's first answer: what it is. nbclient would wait another 0.2 s for nothing to come after it."""
+        deadline = time.monotonic() + seconds
+        self.kc.kernel_info()
+        while True:
+            with contextlib.suppress(Empty):
+                message = await self.kc.shell_channel.get_msg(timeout=_POLL_SECONDS)
+                with contextlib.suppress(Empty):
+                    # Output may still be unconnected when the kernel already answers.
+                    await self.kc.iopub_channel.get_msg(timeout=_POLL_SECONDS)
+                    return message["content"]
+                self.kc.kernel_info()
+            if not await self.km.is_alive():
+                raise DeadKernelError(f"the kernel died while it started{_cause_of_death(self.km)}")
+            self._interruption.raise_if_received()
+            if time.monotonic() > deadline:
+                raise DeadlineError(f"the kernel did not start within {seconds:g} s")
+
+    # What nbclient calls while a cell runs.
+
+    def _uncover_source(self, cell: Any, cell_index: int) -> None:
+        self._covered = cell.source
+        cell.source = self._keeper.source_of(cell_index)
+
+    def _cover_source(self, cell: Any, cell_index: int) -> None:
+        cell.source = self._covered
+
+    def _get_timeout(self, cell: Any) -> float | None:
+        return self._limits.of_next_cell()
+
+    async def _async_handle_timeout(self, timeout: float, cell: Any = None) -> Any:
         """Interrupt a cell that is out of time, and give its ``finally`` the grace period to end it."""
-        who = "the kernel gave no answer" if cell is None else "the cell did not end"
-        self._late = CellTimeoutError(f"{who} within {timeout} s and was interrupted (--timeout)")
-        self.interruption.interrupt_kernel()
-        deadline = time.monotonic() + self.interruption.grace_seconds
-        while time.monotonic() < deadline and await self.km.is_alive():
+        if not self._interruption.interrupted_cell:
+            self._late = CellTimeoutError(self._limits.complaint(timeout))
+            self._interruption.interrupt_kernel()
+        deadline = time.monotonic() + self._interruption.grace_seconds
+        while time.monotonic() < deadline:
             with contextlib.suppress(Empty):
                 message = await self.kc.shell_channel.get_msg(timeout=_POLL_SECONDS)
                 if message["msg_type"] == "execute_reply":
                     return message
-        raise self._late
+            await self._async_check_alive()
+        self._lost = True
+        raise self._late or DeadKernelError("Kernel died")
 
-    def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
-        """Keep the output, and pass a display on to the watcher at once."""
-        if msg["msg_type"] == "execute_input":
-            self.interruption.cell_runs()
-        output = super().process_message(msg, cell, cell_index)
-        if msg["msg_type"] in _DISPLAYS:
-            self.watcher.displayed(msg["content"]["data"], updated=msg["msg_type"] == "update_display_data")
-        return output
+    async def _async_poll_kernel_alive(self) -> None:
+        while await self.km.is_alive():
+            await asyncio.sleep(_POLL_SECONDS)
+        self.task_poll_for_reply.cancel()
 
-    def _message(self, error: BaseException) -> str:
-        if isinstance(error, DeadKernelError):
-            return f"the kernel died{_cause_of_death(self.km)}"
-        return str(error)
+    async def _async_poll_output_msg(self, parent_msg_id: str, cell: Any, cell_index: int) -> None:
+        """Take what arrives until the cell is done; also what belongs to no cell any more has to be read."""
+        idle = False
+        while not idle:
+            message = await self.kc.iopub_channel.get_msg(timeout=None)
+            if message["msg_type"] == "stream":
+                self.km.acknowledge(message["content"]["text"])
+            if message["parent_header"].get("msg_id") == parent_msg_id:
+                idle = message["msg_type"] == "status" and message["content"]["execution_state"] == "idle"
+                self._take(message, cell, cell_index)
+
+    async def _check_raise_for_error(self, cell: Any, cell_index: int, exec_reply: Any) -> None:
+        if exec_reply is not None:
+            content = exec_reply["content"]
+            exec_reply["content"] = self._recording.redact_json(content)
+            if any(payload.get("source") == "ask_exit" for payload in content.get("payload", ())):
+                self._lost = True
+                self._fail_for_exit(cell, "exit()")
+            if content.get("ename") == "SystemExit":
+                self._fail_for_exit(cell, f"sys.exit({content.get('evalue', '')})")
+        await super()._check_raise_for_error(cell, cell_index, exec_reply)
+
+    def _fail_for_exit(self, cell: Any, call: str) -> None:
+        """A cell that ends the notebook has not done what comes after it; papermill would take it for a good end."""
+        message = f"{call} in a cell ends the notebook as failed: what comes after it was not run"
+        show_error(cell, "SystemExit", message)
+        raise CellExecutionError(f"SystemExit: {message}", "SystemExit", message)
 
 
 def _cause_of_death(kernel: Any) -> str:
@@ -178,22 +261,3 @@ def _cause_of_death(kernel: Any) -> str:
         return f" with exit status {status}"
     name = signal.Signals(-status).name
     return f" of {name}" + (" (killed by somebody, or the machine ran out of memory)" if name == "SIGKILL" else "")
-
-
-def _note_error(cell: Any, error: BaseException, message: str) -> None:
-    """Put an error that the kernel could not tell of into the cell's outputs, where a reader looks for it."""
-    name = type(error).__name__
-    trace = [f"{name}: {message}"]
-    output = nbformat.v4.new_output("error", ename=name, evalue=message, traceback=trace)  # type: ignore[no-untyped-call]
-    cell.outputs.append(output)
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the former version or the new one, never half of one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

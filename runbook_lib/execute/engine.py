@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 from runbook_lib.execute.interruption import Interruption
 from runbook_lib.execute.kernels import Kernels
 from runbook_lib.execute.watching import SILENT, Watcher
+
+if TYPE_CHECKING:
+    from runbook_lib.execute.recording import Recording
+
+#: Characters of output that a cell keeps in the notebook; the whole is beside it.
+OUTPUT_LIMIT = 1_000_000
 
 
 class RunbookEngine:
@@ -26,54 +33,66 @@ class RunbookEngine:
         log_output: bool = False,
         autosave_cell_every: int = 30,
         *,
-        start_timeout: int = 60,
-        execution_timeout: int | None = None,
+        start_timeout: float = 60,
+        execution_timeout: float | None = None,
         stdout_file: Any = None,
         stderr_file: Any = None,
         input_path: str | None = None,
         watcher: Watcher = SILENT,
         kernels: Kernels | None = None,
         interruption: Interruption | None = None,
+        notebook_timeout: float | None = None,
+        output_limit: int = OUTPUT_LIMIT,
+        recording: Recording | None = None,
     ) -> Any:
-        """Execute ``nb`` and return it; the saved states of its cells are what really happened.
+        """Execute ``nb``, finish its record, and return it; the saved states of its cells are what really happened.
 
-        Besides papermill's own arguments: a watcher of what happens, kernels that were started beforehand, and an
-        interruption whose handlers are installed already. ``input_path``, which papermill gives to every engine, is
-        not used.
+        Args:
+            nb: the notebook, as papermill parameterized it.
+            kernel_name: papermill's choice; every notebook gets this environment's Python.
+            output_path: papermill's output; ``None``: only the record keeps the notebook.
+            progress_bar: papermill's progress bar.
+            log_output: log what cells put out.
+            autosave_cell_every: save this often while a cell runs (seconds).
+            start_timeout: for the kernel's start (seconds).
+            execution_timeout: for each cell (seconds).
+            stdout_file: gets what cells write to standard output.
+            stderr_file: gets what cells write to standard error.
+            input_path: where the notebook comes from.
+            watcher: told what happens.
+            kernels: started beforehand, perhaps.
+            interruption: whose handlers are installed already, perhaps.
+            notebook_timeout: for the whole notebook (seconds).
+            output_limit: characters of output that a cell keeps.
+            recording: the notebook's record. ``None`` is for plain papermill: parameters are checked, the cluster is
+                locked and a record is opened here, and errors become those of papermill's command line, if it called.
 
         Raises:
-            CellTimeoutError: a cell ran longer than ``execution_timeout`` seconds.
+            ParameterError, LockedError: there was no record to begin with, and nothing was touched.
+            CellTimeoutError, DeadlineError: a cell, the notebook, or the kernel's start took too long.
             DeadKernelError: the kernel died.
-            InterruptedRun: a signal arrived and no cell failed of it.
+            InterruptedRun: a signal arrived.
+            RecordError: the record cannot be written.
         """
-        from runbook_lib.execute.client import RecordKeeper, RunbookClient, log
+        from runbook_lib.execute.client import Surroundings
+        from runbook_lib.execute.command_line import errors_for_command_line
+        from runbook_lib.execute.execution import NotebookExecution
+        from runbook_lib.execute.keeper import NotebookKeeper
+        from runbook_lib.execute.limits import TimeLimits
 
-        keeper = RecordKeeper(nb, output_path, log_output, progress_bar, autosave_cell_every)
-        with (kernels or Kernels()).borrowed() as pool, (interruption or Interruption()).installed() as ours:
-            keeper.notebook_start()
-            kernel = pool.take()
-            try:
-                client = RunbookClient(
-                    keeper,
-                    km=kernel,
-                    watcher=watcher,
-                    interruption=ours,
-                    timeout=execution_timeout,
-                    startup_timeout=start_timeout,
-                    kernel_name=kernel_name,
-                    log=log,
-                    log_output=log_output,
-                    stdout_file=stdout_file,
-                    stderr_file=stderr_file,
-                )
-                client.execute()
-            except BaseException:
-                nb.metadata.papermill["exception"] = True
-                raise
-            finally:
-                pool.retire(kernel)
-                keeper.cleanup_pbar()
-                keeper.notebook_complete()
+        saving = {"output_path": output_path, "autosave_cell_every": autosave_cell_every}
+        telling = {"log_output": log_output, "stdout_file": stdout_file, "stderr_file": stderr_file}
+        with ExitStack() as stack:
+            if recording is None:
+                stack.enter_context(errors_for_command_line())
+            pool = stack.enter_context((kernels or Kernels()).borrowed())
+            ours = stack.enter_context((interruption or Interruption()).installed())
+            limits = TimeLimits(execution_timeout, notebook_timeout)
+            keeper = NotebookKeeper(
+                nb, recording or _recording(nb, input_path), progress_bar=progress_bar, log_output=log_output, **saving
+            )
+            around = Surroundings(keeper, limits, watcher, ours, output_limit)
+            NotebookExecution(around, pool, {"kernel_name": kernel_name, **telling}, start_timeout).execute()
         return keeper.nb
 
     @classmethod
@@ -85,3 +104,9 @@ class RunbookEngine:
     def nb_language(cls, nb: Any, language: str | None = None) -> str:
         """The language of the injected parameters; the notebooks are Python."""
         return language or "python"
+
+
+def _recording(nb: Any, input_path: str | None) -> Recording:
+    from runbook_lib.execute.recording import Recording
+
+    return Recording.for_papermill(nb, input_path)

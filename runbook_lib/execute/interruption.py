@@ -2,6 +2,8 @@
 
 A process that just died of the signal would leave the kernel in the middle of a change and its record saying
 "running". The first signal interrupts the cell. A second one, or the end of the grace period, kills the kernel.
+The cells that run at the end whatever happened are no cells to be interrupted: the first signal leaves them alone, the
+second one ends them.
 """
 
 from __future__ import annotations
@@ -40,7 +42,11 @@ class Interruption:
         self._received_at = 0.0
         self._kernel: int | None = None
         self._cell_runs = False
-        self._told_kernel = False
+        self._cleaning_up = False
+        #: Whether the cell that was sent last was interrupted by a signal.
+        self.interrupted_cell = False
+        #: Whether the user wants no clean-up either.
+        self.given_up = False
         self._deadline: threading.Timer | None = None
         self._depth = 0
 
@@ -66,11 +72,23 @@ class Interruption:
         """The kernel (its process id) that signals are for from now on; ``None``: there is none."""
         self._kernel = kernel
 
+    def cell_sent(self) -> None:
+        """A cell is on its way to the kernel."""
+        self.interrupted_cell = False
+
     def cell_runs(self) -> None:
         """The kernel has begun a cell; a signal that came while it was on its way reaches it now."""
-        self._cell_runs, self._told_kernel = True, False
-        if self.received is not None:
+        self._cell_runs = True
+        if self.received is not None and not self._cleaning_up:
             self._tell_kernel()
+
+    def clean_up(self) -> None:
+        """From now on the cells run that run whatever happened."""
+        self._cleaning_up = True
+
+    def starts_anew(self) -> None:
+        """The notebook has ended, its clean-up included."""
+        self._cleaning_up = self.interrupted_cell = self.given_up = False
 
     def cell_ended(self) -> None:
         """The kernel does not run a cell any more."""
@@ -92,16 +110,19 @@ class Interruption:
         now = time.monotonic()
         if self.received is None:
             self.received, self._received_at = signal.Signals(number), now
-            self._notify(f"{self.received.name}: the running cell may clean up; once more ends it at once")
-            if self._cell_runs:
+            what = "the cells that clean up go on" if self._cleaning_up else "the running cell may clean up"
+            self._notify(f"{self.received.name}: {what}; once more ends it at once")
+            if self._cell_runs and not self._cleaning_up:
                 self._tell_kernel()
         elif now - self._received_at > _SAME_SIGNAL_SECONDS:
+            self._received_at = now
+            self.interrupted_cell, self.given_up = self._cell_runs, self._cleaning_up
             self._notify("again: the kernel is killed")
             self._send(signal.SIGKILL)
 
     def _tell_kernel(self) -> None:
-        if not self._told_kernel:
-            self._told_kernel = True
+        if not self.interrupted_cell:
+            self.interrupted_cell = True
             self.interrupt_kernel()
             self._deadline = threading.Timer(self.grace_seconds, self._send, [signal.SIGKILL])
             self._deadline.daemon = True

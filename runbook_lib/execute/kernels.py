@@ -1,7 +1,8 @@
-"""Kernels: this environment's own Python, reached through sockets in a private folder."""
+"""Kernels: this environment's own Python, reached through sockets and pipes in a private folder."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -18,6 +19,10 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 
 import runbook_lib
+from runbook_lib.execute.pacing import PACE_VARIABLE, units
+from runbook_lib.journal import JOURNAL_VARIABLE
+
+_APP = "runbook_lib.execute.ipykernel_app"
 
 # A socket's path has room for 107 characters.
 _LONGEST_TEMPORARY_FOLDER = 70
@@ -27,16 +32,53 @@ class ProjectKernelManager(AsyncKernelManager):
     """Starts this interpreter as the kernel, whatever kernelspec named python3 is installed elsewhere."""
 
     folder: str = ""
+    _pipes: tuple[int, ...] = ()
+
+    @property
+    def journal(self) -> Path:
+        """The pipe into which the kernel writes what it tells beside the notebook."""
+        return Path(self.folder, "journal")
+
+    @property
+    def pace(self) -> Path:
+        """The pipe into which the runner writes how much output it has read; its end is the runner's."""
+        return Path(self.folder, "pace")
+
+    def acknowledge(self, text: str) -> None:
+        """Tell the kernel that a message of output was read."""
+        if self._pipes:
+            # Full only if the kernel does not follow: then it does not wait either.
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._pipes[0], b"." * units(text))
+
+    @property
+    def process(self) -> int:
+        """The process id of the kernel, which was started."""
+        return int(getattr(self.provisioner, "pid", 0))
+
+    def open_folder(self) -> None:
+        """Make the private folder, and the pipes in it, which are open before the kernel looks for them."""
+        self.folder = _private_folder()
+        self.connection_file = f"{self.folder}/kernel.json"
+        for pipe in (self.pace, self.journal):
+            os.mkfifo(pipe, 0o600)
+        # Open for reading too: nobody waits for anybody, and the journal keeps what is written before it is read.
+        self._pipes = tuple(
+            os.open(pipe, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC) for pipe in (self.pace, self.journal)
+        )
 
     @property
     def kernel_spec(self) -> KernelSpec:
         """The kernel that every notebook here gets."""
-        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        argv = [sys.executable, "-m", _APP, "-f", "{connection_file}"]
         return KernelSpec(argv=argv, display_name="Python 3 (ipykernel)", language="python")
 
     async def cleanup_resources(self, restart: bool = False) -> None:  # type: ignore[override]  # the base is synchronous
-        """Remove the sockets, and the folder that they were in."""
+        """Remove the sockets and pipes, and the folder that they were in."""
         await super()._async_cleanup_resources(restart=restart)
+        while self._pipes and not restart:
+            os.close(self._pipes[0])
+            self._pipes = self._pipes[1:]
         if self.folder and not restart:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -65,7 +107,7 @@ class Kernels:
         if self._spare is not None:
             spare, self._spare = self._spare, None
             run_sync(_end)(spare, kill=True)
-        self._bury()
+        self.bury()
 
     @contextmanager
     def borrowed(self) -> Iterator[Kernels]:
@@ -87,24 +129,27 @@ class Kernels:
 
     def take(self) -> ProjectKernelManager:
         """The manager of a fresh kernel: the one that was prepared, if there is one. Give it back to ``retire``."""
-        self._bury()
+        self.bury()
         kernel, self._spare = self._spare, None
         return kernel or self._start()
 
-    def retire(self, kernel: ProjectKernelManager) -> None:
-        """Ask a kernel to end; it has time to do so until the next one is taken, or to the end of all."""
+    def retire(self, kernel: ProjectKernelManager, *, kill: bool = False) -> None:
+        """Ask a kernel to end, or kill it; it has time to end until ``bury``, the next ``take``, or the end of all."""
+        if kill:
+            run_sync(_end)(kernel, kill=True)
+            return
         if kernel.has_kernel:
             run_sync(kernel.request_shutdown)()
         self._retired.append(kernel)
 
-    def _bury(self) -> None:
+    def bury(self) -> None:
+        """Wait for the end of the kernels that were retired."""
         while self._retired:
             run_sync(_end)(self._retired.pop(), kill=False)
 
     def _start(self, module: str | None = None) -> ProjectKernelManager:
         kernel = ProjectKernelManager(kernel_name="python3", transport="ipc")
-        kernel.folder = _private_folder()
-        kernel.connection_file = f"{kernel.folder}/kernel.json"
+        kernel.open_folder()
         arguments = ["--HistoryManager.hist_file=:memory:"]
         if module is not None:
             # Binds no name; if it fails, the notebook's own import will tell.
@@ -112,7 +157,7 @@ class Kernels:
         run_sync(kernel.start_kernel)(
             extra_arguments=arguments,
             cwd=str(self._folder) if self._folder else None,
-            env=_environment(),
+            env=_environment(kernel),
         )
         return kernel
 
@@ -131,12 +176,14 @@ def _private_folder() -> str:
     return tempfile.mkdtemp(prefix="runbook-", dir=folder if len(folder) <= _LONGEST_TEMPORARY_FOLDER else "/tmp")
 
 
-def _environment() -> dict[str, str]:
-    """The kernel's environment: it imports the same runbook_lib as this process, and warns of no debugger."""
+def _environment(kernel: ProjectKernelManager) -> dict[str, str]:
+    """The kernel's environment: its pipes, the same runbook_lib as in this process, no warning of a debugger."""
     package = str(Path(runbook_lib.__file__).resolve().parents[1])
     others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != package]
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([package, *others]),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        JOURNAL_VARIABLE: str(kernel.journal),
+        PACE_VARIABLE: str(kernel.pace),
     }

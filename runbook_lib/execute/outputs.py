@@ -1,0 +1,228 @@
+"""What a cell puts out, on its way into the notebook: without secrets, joined, and cut where it becomes too much.
+
+What is cut is kept whole in a file beside the notebook, which a line in the notebook names with its SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runbook_lib.execute.imports import without_slow_formats
+from runbook_lib.redact import Redactor, StreamRedactor
+
+with without_slow_formats():
+    import nbformat
+
+# An error is shown even where there is no room left, for it says why the cell ended.
+_ROOM_FOR_ERROR = 20_000
+
+_BUFFER = 1 << 18
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A piece of a stream without secrets: all of it, and the beginning of it for which the notebook has room."""
+
+    whole: str
+    kept: str
+
+
+class CellOutputs:
+    """The outputs of one cell while it is executed.
+
+    Args:
+        cell: the notebook's cell; ``outputs`` of it is where the output goes.
+        redactor: replaces secrets.
+        limit: how many characters the cell keeps, streams and displays together.
+        keep_whole: appends text to the cell's whole output beside the notebook, and returns where that is.
+    """
+
+    def __init__(self, cell: Any, redactor: Redactor, limit: int, keep_whole: Callable[[str], str]) -> None:
+        self._cell = cell
+        self._redactor = redactor
+        self._limit = limit
+        self._room = limit
+        self._whole = _WholeOutput(keep_whole)
+        self._streams: dict[str, StreamRedactor] = {}
+        self._displays: dict[str, int] = {}
+        self._open: Any = None
+        self._pieces: list[str] = []
+        self._note: Any = None
+        self._marked = False
+
+    def stream(self, name: str, text: str) -> Shown:
+        """A piece of a stream arrived; what may be a part of a secret is held back until the next one."""
+        redactor = self._streams.setdefault(name, StreamRedactor(self._redactor))
+        return self._admit(redactor.feed(text))
+
+    def held_back(self) -> list[tuple[str, Shown]]:
+        """What was held back of each stream, when something else follows it or the cell ends."""
+        held = [(name, redactor.flush()) for name, redactor in self._streams.items()]
+        return [(name, self._admit(text)) for name, text in held if text]
+
+    def append(self, name: str, text: str) -> None:
+        """Put a kept piece of a stream into the notebook, joined to the one before if that is of the same stream."""
+        if text:
+            outputs = self._cell.outputs
+            if not (outputs and outputs[-1] is self._open and self._open.name == name):
+                self.join()
+                self._open = _stream(name, "")
+                outputs.append(self._open)
+            self._pieces.append(text)
+        if self._whole.begun and not self._marked:
+            self.join()
+
+    def display(
+        self, data: Mapping[str, Any], display_id: str | None = None, *, updated: bool = False
+    ) -> dict[str, Any]:
+        """The data (MIME type -> content, without secrets) that the notebook keeps of a display, or of its update."""
+        size = sum(map(_size, data.values()))
+        room = self._room + self._displays.get(display_id or "", 0)
+        if size <= room:
+            self._room = room - size
+            if not updated:
+                self._whole.add("".join(f"\n[{kind}]\n{_text(content)}\n" for kind, content in data.items()), size)
+            if display_id:
+                self._displays[display_id] = size
+            return dict(data)
+        for kind, content in data.items():
+            self._whole.write(f"\n[{kind}]\n{_text(content)}\n", _size(content))
+        return {"text/plain": f"[{', '.join(data)}: {size:,} characters, too much to be kept here]"}
+
+    def error(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """What the notebook keeps of an error (``ename``, ``evalue``, ``traceback``, without secrets)."""
+        evalue, trace = str(content["evalue"]), "\n".join(content["traceback"])
+        size = len(evalue) + len(trace)
+        room = max(self._room, _ROOM_FOR_ERROR)
+        if size <= room:
+            self._room = max(0, self._room - size)
+            self._whole.add(f"\n{trace}\n", size)
+            return dict(content)
+        self._whole.write(f"\n{trace}\n", size)
+        half = _ROOM_FOR_ERROR // 2
+        return {**content, "evalue": _shorten(evalue, half), "traceback": _shorten(trace, half).split("\n")}
+
+    def limited(self, value: Any) -> Any:
+        """The same value (widget state) with each text longer than a cell may keep replaced by a note."""
+        if isinstance(value, str) and len(value) > self._limit:
+            self._whole.write(f"\n[widget]\n{value}\n", len(value))
+            return f"[{len(value):,} characters, too much to be kept here]"
+        if isinstance(value, Mapping):
+            return {key: self.limited(item) for key, item in value.items()}
+        return [self.limited(item) for item in value] if isinstance(value, list) else value
+
+    def cleared(self) -> None:
+        """The cell cleared what it had put out so far."""
+        self._room, self._open, self._marked = self._limit, None, False
+        self._pieces.clear()
+        self._displays.clear()
+        self._whole.forget()
+
+    def join(self) -> None:
+        """Make the notebook's cell have all that arrived."""
+        if self._pieces:
+            self._open.text += "".join(self._pieces)
+            self._pieces.clear()
+        self._mark(final=False)
+
+    def close(self) -> None:
+        """The cell has ended: say what was cut."""
+        self.join()
+        self._mark(final=True)
+
+    def _admit(self, text: str) -> Shown:
+        kept = text[: self._room]
+        self._room -= len(kept)
+        if len(kept) == len(text):
+            self._whole.add(text, len(text))
+        else:
+            self._whole.write(text, len(text))
+            self._room = 0
+        return Shown(text, kept)
+
+    def _mark(self, *, final: bool) -> None:
+        """Put the line that tells of a cut where it begins, or keep it up to date."""
+        if not self._whole.begun:
+            return
+        if not self._marked:
+            self._marked = True
+            self._note = _stream("stderr", "")
+            self._cell.outputs.append(self._note)
+            self._open = None
+        self._note.text = self._whole.described(final=final)
+
+
+class _WholeOutput:
+    """All that a cell puts out: in memory as long as the notebook has room for it, in a file from then on."""
+
+    def __init__(self, keep: Callable[[str], str]) -> None:
+        self._keep = keep
+        self._pieces: list[str] = []
+        self._buffered = 0
+        self._total = 0
+        self._hash = hashlib.sha256()
+        self._path = ""
+        self.begun = False
+
+    def add(self, text: str, size: int) -> None:
+        """Text that the notebook keeps too; ``size`` is what counts of it as the cell's own."""
+        self._pieces.append(text)
+        self._total += size
+        if self.begun:
+            self._buffered += len(text)
+            if self._buffered >= _BUFFER:
+                self._write_out()
+
+    def write(self, text: str, size: int) -> None:
+        """Text that the notebook does not keep, so that the file has to."""
+        if not self.begun:
+            self.begun = True
+            self._buffered = _BUFFER
+        self.add(text, size)
+
+    def forget(self) -> None:
+        """Drop what is in memory alone."""
+        if not self.begun:
+            self._pieces.clear()
+            self._total = 0
+
+    def described(self, *, final: bool) -> str:
+        """The line for the notebook."""
+        if not final:
+            return f"[output cut: {self._total:,} characters up to now, the whole is in {self._path}]\n"
+        self._write_out()
+        return (
+            f"[output cut: {self._total:,} characters in all, the whole is in {self._path}, "
+            f"SHA-256 {self._hash.hexdigest()}]\n"
+        )
+
+    def _write_out(self) -> None:
+        text = "".join(self._pieces)
+        self._pieces.clear()
+        self._buffered = 0
+        if text:
+            self._path = self._keep(text)
+            self._hash.update(text.encode("utf-8", "backslashreplace"))
+
+
+def _stream(name: str, text: str) -> Any:
+    return nbformat.v4.new_output("stream", name=name, text=text)  # type: ignore[no-untyped-call]
+
+
+def _size(content: Any) -> int:
+    return len(_text(content))
+
+
+def _text(content: Any) -> str:
+    return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+
+
+def _shorten(text: str, room: int) -> str:
+    if len(text) <= room:
+        return text
+    half = room // 2
+    return f"{text[:half]}\n[… {len(text) - 2 * half:,} characters …]\n{text[-half:]}"
