@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,9 +15,15 @@ from runbook_lib.cli.privileges import become_root
 from runbook_lib.cli.project import project_folder
 from runbook_lib.cli.system_packages import install_missing_packages
 from runbook_lib.errors import ExitCode, InputError
+from runbook_lib.execute.cluster_run import ClusterRequest, ClusterResult, left_over, prepare_cluster, run_cluster
+from runbook_lib.execute.earlier import check_same_run, earlier_run
+from runbook_lib.execute.engine import OUTPUT_LIMIT
+from runbook_lib.execute.interruption import Interruption
 from runbook_lib.execute.notebooks import choose_notebooks
-from runbook_lib.execute.preparation import Request, ensure_testbed, parse_overrides, typed_command
+from runbook_lib.execute.preparation import Request, parse_overrides, typed_command
 from runbook_lib.execute.reporting import Reporter, reporter_for
+from runbook_lib.model.locations import records_location
+from runbook_lib.records.archive import open_archive
 
 app = typer.Typer(add_completion=False)
 
@@ -56,55 +62,65 @@ def run(
         typer.Option(*_PARAMETER, metavar="KEY VALUE", help="Replace a parameter, such as: -p overlay.name ovr1."),
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Show what would change and change nothing.")] = False,
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Go on with an earlier run: its ID, that of one of its records, or 'last'."),
+    ] = None,
     records: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where executed notebooks go (default records/).")
+        str | None, typer.Option(metavar="LOCATION", help="Where records go, a folder or a URL (default records/).")
     ] = None,
     timeout: Annotated[
         int | None, typer.Option(min=1, metavar="S", help="Seconds that a cell may take (default: no limit).")
     ] = None,
+    notebook_timeout: Annotated[
+        float | None, typer.Option(min=1, metavar="S", help="Seconds that a notebook may take (default: no limit).")
+    ] = None,
+    output_limit: Annotated[
+        int, typer.Option(min=1000, metavar="N", help="Characters of output a cell that the notebook keeps.")
+    ] = OUTPUT_LIMIT,
+    log_output: Annotated[
+        bool, typer.Option("--log-output", help="Write the cells' output to stderr as well.")
+    ] = False,
 ) -> None:
     """Execute notebooks on a cluster, in order, until one fails, and print a summary.
 
-    A testbed that the parameter file names is brought up if it is not, and stays up. Executed notebooks are kept in
-    records/<UTC time>_<cluster>/.
+    A testbed that the parameter file names is brought up if it is not, and stays up. Every executed notebook becomes
+    a record: ./runbook records list.
 
     Exit code: 0 pass, 1 a check failed, 2 bad input, 3 error, 4 interrupted, 5 timeout, 6 kernel died, 7 locked.
     """
     project = project_folder()
-    chosen = choose_notebooks(notebooks or (), project / "notebooks")
+    location = records or records_location()
     pairs = [(key, value) for key, _, value in (text.partition("=") for text in parameter or ())]
-    request = Request(file or project / "params" / "testbed.yaml", parse_overrides(pairs, plan=plan))
+    overrides = parse_overrides(pairs, plan=plan)
+    earlier = earlier_run(open_archive(location), resume) if resume else None
+    source: Path | Mapping[str, Any] = file or (earlier.parameters if earlier else project / "params" / "testbed.yaml")
+    chosen = choose_notebooks(notebooks or (earlier.notebooks if earlier else ()), project / "notebooks")
+    request = Request(source, overrides)
     parameters = request.parameters()
+    if earlier is not None:
+        check_same_run(earlier, chosen, parameters.name)
     if parameters.testbed_name is not None:
         become_root()
-        ensure_testbed(parameters.testbed_name, plan=parameters.plan, before_up=install_missing_packages)
-    request.validate()
+    prepared = prepare_cluster(request, install_missing_packages)
     reporter = reporter_for(sys.stdout)
-    code = _execute(chosen, request, records or project / "records", parameters.name, timeout, reporter)
-    if code is ExitCode.PASS and parameters.testbed_name is not None:
-        reporter.line(Text(_what_next(parameters.testbed_name)))
-    raise typer.Exit(code)
+    wanted = ClusterRequest(
+        tuple(chosen), request, location, timeout, notebook_timeout, output_limit, log_output, earlier
+    )
+    with Interruption(notify=reporter.note).installed() as interruption:
+        result = run_cluster(wanted, prepared, reporter, interruption)
+    _conclude(result, parameters.testbed_name, reporter)
+    raise typer.Exit(result.exit_code)
 
 
-def _execute(
-    chosen: Sequence[Path], request: Request, root: Path, cluster: str, timeout: int | None, reporter: Reporter
-) -> ExitCode:
-    """Run the notebooks and print what came of it; the exit code is that of the one that failed."""
-    # papermill and pandas are imported while the first kernel starts, which takes as long.
-    from runbook_lib.execute.interruption import Interruption
-    from runbook_lib.execute.kernels import Kernels
-    from runbook_lib.execute.records import create_run_folder
+def _conclude(result: ClusterResult, testbed: str | None, reporter: Reporter) -> None:
+    from runbook_lib.execute.summary import conclude
 
-    with Interruption(notify=reporter.note).installed() as interruption, Kernels(chosen[0].parent) as kernels:
-        kernels.prepare()
-        from runbook_lib.execute.runner import RunSettings, run_notebooks
-        from runbook_lib.execute.summary import conclude
-
-        settings = RunSettings(request.injected(), create_run_folder(root, cluster), timeout)
-        with reporter.running():
-            results = run_notebooks(chosen, settings, reporter, kernels, interruption)
-    conclude(results, settings.records, reporter)
-    return next((result.exit_code for result in results if result.exit_code), ExitCode.PASS)
+    conclude(result.results, result.archive, reporter)
+    if left_over(result.results):
+        reporter.line(Text(f"go on from there: ./runbook run --resume {result.run}"))
+    if result.exit_code is ExitCode.PASS and testbed is not None:
+        reporter.line(Text(_what_next(testbed)))
 
 
 def _what_next(testbed: str) -> str:

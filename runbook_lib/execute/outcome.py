@@ -15,7 +15,9 @@ from runbook_lib.errors import ExitCode, RunbookError
 
 NOT_RUN = "not run"
 
+#: Of notebooks that an earlier run passed: looked at again, and still as it left them; or with nothing to look at.
 STILL_HOLDS = "still holds"
+PASSED_BEFORE = "passed before"
 
 # Ends of a cell that are no errors of this package, and need no trace either.
 _OTHER_CODES = {

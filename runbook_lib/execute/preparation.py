@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from runbook_lib.errors import Fault, InputError, ParameterError
-from runbook_lib.model.loading import anchored, load_parameters, load_run, override, read_document
+from runbook_lib.model.loading import Run, anchored, load_parameters, load_run, override, read_document
 from runbook_lib.model.locations import testbed_inventory
 from runbook_lib.model.parameters import Parameters
 
@@ -29,22 +29,24 @@ _PlainLoader.yaml_implicit_resolvers = {
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for: the file, and what replaces values in it (dotted keys)."""
+    """What the user asked for: a parameter file or the parameters, and what replaces values in it (dotted keys)."""
 
-    file: Path
-    overrides: Mapping[str, Any]
+    source: Path | Mapping[str, Any]
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
     def parameters(self) -> Parameters:
         """The parameters, validated by themselves. Raises ``ParameterError`` with every fault, or ``InputError``."""
-        return load_parameters(self.file, self.overrides)
+        return load_parameters(self.source, self.overrides)
 
-    def validate(self) -> None:
+    def validate(self) -> Run:
         """Check parameters and inventory together. Raises ``ParameterError`` with every fault, or ``InputError``."""
-        load_run(self.file, self.overrides)
+        return load_run(self.source, self.overrides)
 
     def injected(self) -> dict[str, Any]:
         """What a notebook's injected cell gets: what the user gave, with paths that mean the same from anywhere."""
-        return anchored(override(read_document(self.file).data, self.overrides), self.file.parent)
+        if isinstance(self.source, Path):
+            return anchored(override(read_document(self.source).data, self.overrides), self.source.parent)
+        return anchored(override(self.source, self.overrides), Path())
 
 
 def parse_overrides(pairs: Sequence[tuple[str, str]], *, plan: bool) -> dict[str, Any]:

@@ -92,9 +92,9 @@ class Reporter:
         """Show signs of life within the block, where there is somebody to see them."""
         yield
 
-    def notebook_started(self, notebook: str) -> None:
-        """A notebook begins."""
-        self.line(_row(notebook, "started"))
+    def notebook_started(self, notebook: str, what: str = "started") -> None:
+        """A notebook begins; ``what`` says what is done with it."""
+        self.line(_row(notebook, what))
 
     def cell_started(self, notebook: str, number: int, total: int, source: str) -> None:
         """A code cell begins: its place among ``total`` cells, from 1."""
@@ -154,10 +154,10 @@ class TerminalReporter(Reporter):
         with Live(get_renderable=self._render, console=self._console, refresh_per_second=8, transient=True):
             yield
 
-    def notebook_started(self, notebook: str) -> None:
+    def notebook_started(self, notebook: str, what: str = "started") -> None:
         """Tell it, and that its kernel is awaited."""
-        self._turn_to(f"{notebook}  waiting for the kernel")
-        super().notebook_started(notebook)
+        self._turn_to(f"{notebook}  waiting for the kernel" if what == "started" else f"{notebook}  {what}")
+        super().notebook_started(notebook, what)
 
     def cell_started(self, notebook: str, number: int, total: int, source: str) -> None:
         """Show the cell in the live line: its first line that says something, until it tells more itself."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runbook_lib.cluster import Cluster
-from runbook_lib.execute.outcome import STILL_HOLDS, NotebookResult
+from runbook_lib.execute.outcome import PASSED_BEFORE, STILL_HOLDS, NotebookResult
 from runbook_lib.execute.reporting import Reporter
 from runbook_lib.model.events import StepEvent
 from runbook_lib.model.loading import Run
@@ -18,7 +18,8 @@ def recheck(run: Run, notebooks: Sequence[str], reporter: Reporter) -> list[Note
     """Look on the live nodes whether what these notebooks left behind is still there; nothing is changed.
 
     Returns:
-        One result for each notebook that still holds, in their order, up to the first that does not.
+        One result for each notebook that still holds, in their order, up to the first that does not. One that leaves
+        nothing behind, as it only reads, has just passed before.
     """
     catalog = StepCatalog(run.inventory, run.parameters)
     held = []
@@ -30,7 +31,8 @@ def recheck(run: Run, notebooks: Sequence[str], reporter: Reporter) -> list[Note
                 reporter.step(notebook, StepEvent.of(row))
             if any(row.status not in (Status.OK, Status.SKIPPED) for row in rows):
                 break
-            result = NotebookResult(notebook, STILL_HOLDS, steps=len(rows), seconds=sum(row.seconds for row in rows))
+            verdict = STILL_HOLDS if rows else PASSED_BEFORE
+            result = NotebookResult(notebook, verdict, steps=len(rows), seconds=sum(row.seconds for row in rows))
             reporter.notebook_ended(result)
             held.append(result)
     return held

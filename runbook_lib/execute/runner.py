@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,21 +11,18 @@ from typing import Any
 from pydantic import ValidationError
 from rich.text import Text
 
-from runbook_lib.errors import ExitCode, InterruptedRun, RunbookError
-from runbook_lib.execute.engine import RunbookEngine
+from runbook_lib.errors import ExitCode
+from runbook_lib.execute.engine import OUTPUT_LIMIT, RunbookEngine
 from runbook_lib.execute.imports import without_slow_formats
 from runbook_lib.execute.interruption import Interruption
 from runbook_lib.execute.kernels import Kernels
-from runbook_lib.execute.outcome import VERDICTS, Failure, NotebookResult, exit_code_of, failure_in_record
-from runbook_lib.execute.records import unused_name
+from runbook_lib.execute.outcome import NotebookResult
+from runbook_lib.execute.recording import Recording, RunFacts
 from runbook_lib.execute.reporting import Reporter
-from runbook_lib.model.events import CheckEvent, Event, FinishEvent, StepEvent, read_events
-from runbook_lib.model.results import Status
+from runbook_lib.model.events import CheckEvent, Event, StepEvent, read_events
 
 with without_slow_formats():
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.engines import papermill_engines
-    from papermill.exceptions import PapermillExecutionError
     from papermill.execute import execute_notebook
     from papermill.log import logger as papermill_log
 
@@ -38,20 +34,25 @@ _SESSION = "runbook_lib.session"
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What is the same for every notebook of a run; ``cell_timeout`` in seconds, for each cell."""
+    """What is the same for every notebook of a run.
 
+    ``parameters`` are those that papermill injects; ``cell_timeout`` (seconds, for each cell) and ``notebook_timeout``
+    (seconds, for a whole notebook) may be ``None``; ``output_limit`` is in characters a cell.
+    """
+
+    facts: RunFacts
     parameters: Mapping[str, Any]
-    records: Path
     cell_timeout: int | None = None
+    notebook_timeout: float | None = None
+    output_limit: int = OUTPUT_LIMIT
+    log_output: bool = False
 
 
 class Progress:
-    """Counts what a notebook's events tell and passes them on to the reporter."""
+    """Passes what a notebook's events tell on to the reporter."""
 
     def __init__(self, notebook: str, reporter: Reporter, prepare_next: Callable[[], None] | None = None) -> None:
         self.notebook = notebook
-        self.steps = self.changed = 0
-        self.verdict = ""
         self._reporter = reporter
         self._prepare_next = prepare_next
 
@@ -67,13 +68,9 @@ class Progress:
         for event in self._read(data):
             match event:
                 case StepEvent():
-                    self.steps += 1
-                    self.changed += event.status is Status.CHANGED
                     self._reporter.step(self.notebook, event)
                 case CheckEvent():
                     checks.append(event)
-                case FinishEvent():
-                    self.verdict = event.verdict
         if checks:
             self._reporter.checks(self.notebook, checks)
         text = data.get("text/plain")
@@ -119,67 +116,39 @@ def run_notebooks(
 
 
 def _run(notebook: Path, settings: RunSettings, run: _Run, *, last: bool) -> NotebookResult:
-    started = time.monotonic()
     run.reporter.notebook_started(notebook.stem)
     progress = Progress(notebook.stem, run.reporter, None if last else partial(run.kernels.prepare, _SESSION))
-    record = unused_name(settings.records, notebook.stem)
-    unfinished = record.with_name(f"{record.stem}.partial.ipynb")
+    recording = Recording.begin(notebook.stem, notebook.read_text(encoding="utf-8"), settings.facts)
     try:
-        failure = _execute(notebook, unfinished, settings, progress, run)
-    finally:
-        if unfinished.exists():
-            unfinished.replace(record)
-    exit_code = failure.exit_code if failure else _exit_code(progress.verdict)
-    return NotebookResult(
-        notebook=notebook.stem,
-        verdict=progress.verdict if exit_code is ExitCode.PASS and progress.verdict else VERDICTS[exit_code],
-        exit_code=exit_code,
-        steps=progress.steps,
-        changed=progress.changed,
-        seconds=time.monotonic() - started,
-        record=record if record.exists() else None,
-        failure=failure,
-    )
-
-
-def _exit_code(verdict: str) -> ExitCode:
-    """The exit code of a notebook without a failed cell: its own verdict counts, if it has one."""
-    return ExitCode.PASS if verdict in ("", "pass", "planned") else ExitCode.CHECK_FAILED
-
-
-def _execute(notebook: Path, output: Path, settings: RunSettings, progress: Progress, run: _Run) -> Failure | None:
-    """Execute one notebook; the failure that ended it, or ``None``."""
-    failure = None
-    try:
-        execute_notebook(
-            _literal(notebook),
-            _literal(output),
-            parameters=dict(settings.parameters),
-            engine_name=_ENGINE,
-            progress_bar=False,
-            start_timeout=_START_TIMEOUT,
-            execution_timeout=settings.cell_timeout,
-            watcher=progress,
-            kernels=run.kernels,
-            interruption=run.interruption,
-        )
-    except InterruptedRun as error:
-        failure = Failure("InterruptedRun", error.message, ExitCode.INTERRUPTED)
-    except (PapermillExecutionError, CellTimeoutError) as error:
-        failure = Failure(type(error).__name__, str(error), exit_code_of(type(error).__name__))
-    except OSError as error:
-        raise RunbookError(f"the record cannot be written ({error.strerror})", place=str(output)) from error
-    except RuntimeError as error:
-        # Also when it dies while it starts, which nbclient tells by the message alone.
-        if not isinstance(error, DeadKernelError) and "Kernel died" not in str(error):
+        _execute(notebook, settings, progress, run, recording)
+    except BaseException:
+        if recording.result is None:
+            recording.abandon()
             raise
-        failure = Failure("DeadKernelError", "the kernel died before its first cell", ExitCode.KERNEL_DIED)
-    failure = failure_in_record(output) or failure
-    received = run.interruption.received
-    if failure is not None and received is not None:
-        # What the cell made of the signal is its own affair: the run was interrupted.
-        return replace(failure, message=f"interrupted by {received.name}", exit_code=ExitCode.INTERRUPTED, trace="")
-    return failure
+        if recording.result.failure is None:
+            raise  # the record does not know of it
+    assert recording.result is not None  # the engine finishes the record before it returns or raises
+    return recording.result
+
+
+def _execute(notebook: Path, settings: RunSettings, progress: Progress, run: _Run, recording: Recording) -> None:
+    """Execute one notebook. Raises what ended it; the recording then has the result nonetheless."""
+    execute_notebook(
+        _literal(notebook),
+        None,  # the recording alone writes
+        parameters=dict(settings.parameters),
+        engine_name=_ENGINE,
+        progress_bar=False,
+        log_output=settings.log_output,
+        start_timeout=_START_TIMEOUT,
+        execution_timeout=settings.cell_timeout,
+        notebook_timeout=settings.notebook_timeout,
+        output_limit=settings.output_limit,
+        watcher=progress,
+        kernels=run.kernels,
+        interruption=run.interruption,
+        recording=recording,
+    )
 
 
 def _literal(path: Path) -> str:

@@ -11,8 +11,10 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from runbook_lib.execute.outcome import NOT_RUN, Failure, NotebookResult
+from runbook_lib.execute.outcome import NOT_RUN, PASSED_BEFORE, STILL_HOLDS, Failure, NotebookResult
 from runbook_lib.execute.reporting import Reporter
+
+PAGE = "notebook.html"
 
 COLUMNS = ("notebook", "verdict", "steps", "changed", "seconds", "record")
 
@@ -22,11 +24,12 @@ def summarize(results: Sequence[NotebookResult]) -> pd.DataFrame:
 
     Columns:
         notebook: its name.
-        verdict: pass, planned, failed, bad input, error, interrupted, timeout, kernel died, locked or not run.
+        verdict: pass, planned, failed, bad input, error, interrupted, timeout, kernel died, locked, not run, or (of one
+            that an earlier run passed) still holds or passed before.
         steps: result rows, one for each step on each node.
         changed: those of them that changed the node.
         seconds: from before its kernel to after its record.
-        record: path of the executed notebook, empty if there is none.
+        record: the ID of its record, empty if there is none.
     """
     rows = [
         (
@@ -35,7 +38,7 @@ def summarize(results: Sequence[NotebookResult]) -> pd.DataFrame:
             result.steps,
             result.changed,
             round(result.seconds, 1),
-            str(result.record or ""),
+            result.record_id,
         )
         for result in results
     ]
@@ -43,8 +46,8 @@ def summarize(results: Sequence[NotebookResult]) -> pd.DataFrame:
 
 
 def as_text(summary: pd.DataFrame) -> str:
-    """The summary as plain lines that fit 100 columns: records by their file names."""
-    shown = _with_short_records(summary)
+    """The summary as plain lines that fit 100 columns."""
+    shown = summary.copy()
     for column in ("notebook", "verdict", "record"):
         width = max(len(text) for text in [column, *shown[column]])
         shown[column] = shown[column].str.ljust(width)
@@ -57,8 +60,10 @@ def as_table(summary: pd.DataFrame) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold underline")
     for column in COLUMNS:
         table.add_column(column, justify="right" if column in ("steps", "changed", "seconds") else "left", no_wrap=True)
-    for row in _with_short_records(summary).astype(str).to_dict("records"):
-        style = {"pass": "green", "planned": "cyan", NOT_RUN: "dim"}.get(row["verdict"], "bold red")
+    for row in summary.astype(str).to_dict("records"):
+        style = {"pass": "green", STILL_HOLDS: "green", PASSED_BEFORE: "green", "planned": "cyan", NOT_RUN: "dim"}.get(
+            row["verdict"], "bold red"
+        )
         table.add_row(*(Text(row[column], style=style if column == "verdict" else "") for column in COLUMNS))
     return table
 
@@ -69,7 +74,7 @@ def shown_path(path: Path) -> str:
     return str(path) if relative.startswith("..") else relative
 
 
-def conclude(results: Sequence[NotebookResult], folder: Path, reporter: Reporter) -> None:
+def conclude(results: Sequence[NotebookResult], archive: str, reporter: Reporter) -> None:
     """Print what failed and why, the summary, and where the records are."""
     for result in results:
         if result.failure is not None:
@@ -77,7 +82,8 @@ def conclude(results: Sequence[NotebookResult], folder: Path, reporter: Reporter
     summary = summarize(results)
     reporter.line(Text())
     reporter.either(Text(as_text(summary)), as_table(summary))
-    reporter.line(Text(f"\nrecords: {shown_path(folder)}{os.sep}"))
+    place = archive if "://" in archive else f"{shown_path(Path(archive))}{os.sep}"
+    reporter.line(Text(f"\nrecords: {place}"))
 
 
 def _tell_failure(result: NotebookResult, failure: Failure, reporter: Reporter) -> None:
@@ -85,8 +91,4 @@ def _tell_failure(result: NotebookResult, failure: Failure, reporter: Reporter) 
     reporter.line(Text(f"\n{result.notebook}: {result.verdict}{where} ({failure.name})", style="bold red"))
     reporter.line(Text(textwrap.indent(str(failure), "  ")))
     if result.record is not None:
-        reporter.line(Text(f"  record: {shown_path(result.record)}"))
-
-
-def _with_short_records(summary: pd.DataFrame) -> pd.DataFrame:
-    return summary.assign(record=[Path(record).name for record in summary["record"]])
+        reporter.line(Text(f"  record: {shown_path(result.record / PAGE)}"))

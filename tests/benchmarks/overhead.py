@@ -90,7 +90,7 @@ def runbook_outside(notebooks: Sequence[Path], parameters: Path, folder: Path) -
     """Execute all notebooks with one ``runbook run``; return seconds outside the cells."""
     command = [sys.executable, "-P", "-m", "runbook_lib", "run", *map(str, notebooks)]
     total = timed([*command, "-f", str(parameters), "--records", str(folder)])
-    return total - seconds_in_cells(list(folder.glob("*/*.ipynb")))
+    return total - seconds_in_cells(list(folder.glob("*/notebook.ipynb")))
 
 
 def compare(notebooks: Sequence[Path], parameters: Path, folder: Path, rounds: int) -> float:

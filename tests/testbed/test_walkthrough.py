@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -17,9 +16,14 @@ from runbook_lib.facts.addresses import read_bootlocal, read_bootsync
 from runbook_lib.facts.containers import read_containers
 from runbook_lib.facts.host import read_host
 from runbook_lib.facts.networks import read_networks
-from runbook_lib.model.events import EVENT_MIME, FinishEvent, StepEvent, read_events
+from runbook_lib.model.events import StepEvent
 from runbook_lib.model.loading import load_run
+from runbook_lib.model.locations import RECORDS_VARIABLE
+from runbook_lib.model.record import CellState, Record, RecordVerdict
 from runbook_lib.model.results import Status
+from runbook_lib.records.archive import open_archive
+from runbook_lib.records.reading import read_record
+from runbook_lib.records.verify import verify
 from runbook_lib.testbed import Testbed
 
 pytestmark = pytest.mark.testbed
@@ -51,15 +55,13 @@ def command(parameters: Path, records: Path, *arguments: str) -> subprocess.Comp
     return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL)
 
 
-def events(records: Path, notebook: str) -> list[object]:
-    (path,) = records.glob(f"*/{notebook}.ipynb")
-    cells = json.loads(path.read_text())["cells"]
-    displays = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
-    return [event for data in displays if EVENT_MIME in data for event in read_events(data)]
+def record_of(records: Path, notebook: str) -> Record:
+    (folder,) = records.glob(f"*_{notebook}_*")
+    return read_record(folder)
 
 
-def steps(records: Path, notebook: str) -> list[StepEvent]:
-    return [event for event in events(records, notebook) if isinstance(event, StepEvent)]
+def steps(records: Path, notebook: str) -> tuple[StepEvent, ...]:
+    return record_of(records, notebook).steps
 
 
 def host_state(node: Node) -> tuple[object, ...]:
@@ -103,9 +105,16 @@ def test_3_the_whole_article_happens_in_its_order(parameters: Path, tmp_path: Pa
     result = command(parameters, tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     for notebook in NOTEBOOKS:
-        finished = [event for event in events(tmp_path, notebook) if isinstance(event, FinishEvent)]
-        assert [event.verdict for event in finished] == ["pass"], notebook
+        record = record_of(tmp_path, notebook)
+        assert record.verdict is RecordVerdict.PASS, notebook
+        assert {cell.state for cell in record.cells} == {CellState.COMPLETED}
+        nodes = {node.node: node for node in record.provenance.nodes}
+        assert list(nodes) == ["node1", "node2", "node3", "node4"]
+        assert len({node.engine_id for node in nodes.values() if node.engine and node.engine_id}) == 4
+        assert {"notebook.ipynb", "notebook.html", "log.jsonl"} <= set(record.files)
+        assert [name for name in record.files if name.startswith("tables/")], notebook
         assert notebook in result.stdout
+    assert verify(open_archive(tmp_path)) == ()
     changed = {row.step for name in NOTEBOOKS for row in steps(tmp_path, name) if row.status is Status.CHANGED}
     assert {"static addresses", "etcd autostart", "create network ovr0", "run containers"} <= changed
 
@@ -129,9 +138,62 @@ def test_5_without_restarts_every_step_is_already_so(parameters: Path, tmp_path:
     assert not [row for name in NOTEBOOKS[:6] for row in steps(tmp_path, name) if row.status is Status.CHANGED]
 
 
-def test_6_plain_papermill_runs_a_notebook_too(parameters: Path, tmp_path: Path) -> None:
-    argv = [sys.executable, "-m", "papermill", "notebooks/05_ping_tests.ipynb", str(tmp_path / "out.ipynb")]
-    result = subprocess.run(
-        [*argv, "-f", str(parameters)], cwd=ROOT, capture_output=True, text=True, timeout=200, stdin=subprocess.DEVNULL
-    )
+def test_6_plain_papermill_runs_a_notebook_too_and_keeps_a_record_with_the_engine(
+    parameters: Path, tmp_path: Path
+) -> None:
+    environment = {**os.environ, RECORDS_VARIABLE: str(tmp_path / "records")}
+
+    def papermill(*options: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "papermill", "notebooks/05_ping_tests.ipynb", str(tmp_path / "out.ipynb")]
+        argv += ["-f", str(parameters), *options]
+        return subprocess.run(
+            argv, cwd=ROOT, capture_output=True, text=True, timeout=200, stdin=subprocess.DEVNULL, env=environment
+        )
+
+    result = papermill()
     assert result.returncode == 0, result.stderr
+    (tmp_path / "out.ipynb").unlink()
+    refused = papermill("--engine", "runbook", "-p", "probes", "7")
+    assert refused.returncode == 2, refused.stderr
+    assert "probes" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "out.ipynb").exists()
+    assert not (tmp_path / "records").exists()
+    result = papermill("--engine", "runbook")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "out.ipynb").exists()
+    record = record_of(tmp_path / "records", "05_ping_tests")
+    assert record.verdict is RecordVerdict.PASS
+    assert {metric.name for metric in record.metrics} >= {"ping latency", "ping loss"}
+
+
+def test_7_a_run_goes_on_after_the_last_passed_notebook_once_the_cause_is_mended(
+    parameters: Path, tmp_path: Path
+) -> None:
+    quiet = ("-p", "power_cycle", "false", "-p", "show_drift", "false")
+    wrong = command(parameters, tmp_path, "03", "04", "05", *quiet, "-p", "containers.0.image", "absent")
+    assert wrong.returncode == 1, wrong.stdout + wrong.stderr
+    assert "go on from there: ./runbook run --resume " in wrong.stdout
+    mended = command(parameters, tmp_path, "--resume", "last", *quiet)
+    assert mended.returncode == 0, mended.stdout + mended.stderr
+    rows = {line.split()[0]: line for line in mended.stdout.split("notebook ")[-1].splitlines() if line[:2].isdigit()}
+    assert "still holds" in rows["03_create_overlay"]
+    assert "pass" in rows["04_run_containers"]
+    assert "pass" in rows["05_ping_tests"]
+    assert len(list(tmp_path.glob("*_03_create_overlay_*"))) == 1
+    again = command(parameters, tmp_path, "--resume", "last", *quiet)
+    assert again.returncode == 2
+    assert "passed, all 3 notebooks" in again.stderr
+
+
+def test_8_what_does_not_hold_any_more_is_done_again(parameters: Path, tmp_path: Path) -> None:
+    quiet = ("-p", "power_cycle", "false", "-p", "show_drift", "false")
+    passed = command(parameters, tmp_path, "04", "06", *quiet, "-p", "timeouts.converge", "0.1")
+    assert passed.returncode == 1, passed.stdout
+    with Cluster(load_run(parameters).inventory) as cluster:
+        cluster.node("node3").engine.remove_container("alpine1", force=True)
+    resumed = command(parameters, tmp_path, "--resume", "last", *quiet)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert "04_run_containers" in resumed.stdout
+    assert "still holds" not in resumed.stdout
+    assert Status.CHANGED in {row.status for row in read_record(max(tmp_path.glob("*_04_run_containers_*"))).steps}

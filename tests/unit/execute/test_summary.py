@@ -13,11 +13,11 @@ from runbook_lib.execute.reporting import Reporter
 from runbook_lib.execute.summary import COLUMNS, as_table, as_text, conclude, summarize
 
 LONGEST = "07_look_inside_the_overlay"
-RECORD = Path("records/20260102T030405Z_testbed") / f"{LONGEST}.ipynb"
+RECORD = Path("records") / f"20260102T030405Z_testbed_{LONGEST}_0123456789"
 FAILURE = Failure("CheckFailed", "node1: no leader\n  remedy: wait", ExitCode.CHECK_FAILED, "In [7]")
 RESULTS = [
-    NotebookResult("00_meet_the_cluster", "pass", ExitCode.PASS, 0, 0, 2.345, RECORD.with_stem("00_meet_the_cluster")),
-    NotebookResult(LONGEST, "kernel died", ExitCode.KERNEL_DIED, 120, 99, 12345.678, RECORD, FAILURE),
+    NotebookResult("00_meet_the_cluster", "pass", ExitCode.PASS, 0, 0, 2.345, Path("records/00"), "00aabbccdd"),
+    NotebookResult(LONGEST, "kernel died", ExitCode.KERNEL_DIED, 120, 99, 12345.678, RECORD, "0123456789", FAILURE),
     NotebookResult("06_disconnect_connect"),
 ]
 
@@ -26,7 +26,7 @@ def test_every_notebook_is_a_row_of_the_documented_columns() -> None:
     summary = summarize(RESULTS)
     assert tuple(summary.columns) == COLUMNS == ("notebook", "verdict", "steps", "changed", "seconds", "record")
     assert summary["verdict"].tolist() == ["pass", "kernel died", "not run"]
-    assert summary.loc[1, "record"] == str(RECORD)
+    assert summary.loc[1, "record"] == "0123456789"
     assert summary.loc[0, "seconds"] == 2.3
     assert summary.loc[2, "record"] == ""
 
@@ -38,15 +38,15 @@ def test_all_columns_are_visible_on_100_columns() -> None:
     for text in (as_text(summary), output.getvalue()):
         assert all(len(line.rstrip()) <= 100 for line in text.splitlines())
         assert all(column in text for column in COLUMNS)
-        assert RECORD.name in text
+        assert "0123456789" in text
         assert "…" not in text
 
 
 def test_a_failure_is_told_with_verdict_cell_message_and_record() -> None:
     output = io.StringIO()
-    conclude(RESULTS, RECORD.parent, Reporter(output))
+    conclude(RESULTS, "records", Reporter(output))
     text = output.getvalue()
     assert f"{LONGEST}: kernel died in cell In [7] (CheckFailed)" in text
     assert "  node1: no leader\n    remedy: wait" in text
-    assert f"record: {RECORD}" in text
-    assert text.rstrip().endswith(f"records: {RECORD.parent}/")
+    assert f"record: {RECORD}/notebook.html" in text
+    assert text.rstrip().endswith("records: records/")
