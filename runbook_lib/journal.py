@@ -10,20 +10,25 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 #: Names the pipe in the kernel's environment.
 JOURNAL_VARIABLE = "OVERLAY_RUNBOOK_JOURNAL"
 
+# A script is told whole, an image that is loaded is not.
+_LONGEST_WORD = 2000
+
 
 @dataclass(frozen=True)
 class Call:
     """One command on a node (``via`` ssh, ``argv`` its words) or one call of its engine (``via`` docker: method, path).
 
-    ``status`` is the exit status or the HTTP status, ``None`` when there was none, as ``error`` then says; ``at`` is
-    when it began (UTC, ISO 8601).
+    ``status`` is the exit status or the HTTP status, ``None`` when there was none: ``error`` then says why, or it is
+    empty for a command that was started and goes on. ``at`` is when it began (UTC, ISO 8601). ``seconds`` of a call of
+    the engine are those until it began to answer.
     """
 
     at: str
@@ -133,6 +138,44 @@ def note(entry: Entry) -> None:
 def now() -> str:
     """This moment as entries write it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Answer:
+    """How a call that is under way ends: its exit status or HTTP status, or in a few words why it has none."""
+
+    def __init__(self) -> None:
+        self.status: int | None = None
+        self.error = ""
+
+
+@contextlib.contextmanager
+def call(node: str, via: str, argv: Sequence[str]) -> Iterator[Answer]:
+    """Tell of the call that the block makes. The block sets the answer's status; an error that it raises is told too.
+
+    Args:
+        node: the node's name.
+        via: ``ssh`` or ``docker``.
+        argv: the command's words, or method, path and body. A word that is very long is told in part.
+    """
+    answer = Answer()
+    if not wanted():
+        yield answer
+        return
+    at, started = now(), time.monotonic()
+    try:
+        yield answer
+    except BaseException as error:
+        if answer.status is None and not answer.error:
+            answer.error = _brief(f"{type(error).__name__}: {error}".splitlines()[0])
+        raise
+    finally:
+        note_call(
+            at, node, via, [_brief(word) for word in argv], time.monotonic() - started, answer.status, answer.error
+        )
+
+
+def _brief(word: str) -> str:
+    return word if len(word) <= _LONGEST_WORD else f"{word[:_LONGEST_WORD]}… ({len(word)} characters)"
 
 
 def note_call(

@@ -295,11 +295,11 @@ class Engine:
     def _new_adapter(self) -> EndableAdapter:
         access, node = self._node.docker, self._node.name
         if access.via == "ssh":
-            return SshAdapter(self._ssh, self._timeouts.connect)
+            return SshAdapter(node, self._ssh, self._timeouts.connect)
         check_file(str(access.ca), "certificate authority", node)
         check_file(str(access.cert), "client certificate", node)
         check_key_file(str(access.key), node)
-        return TlsAdapter(self._timeouts.connect)
+        return TlsAdapter(node, self._timeouts.connect)
 
     def _client(self, adapter: EndableAdapter, version: str) -> docker.APIClient:
         access = self._node.docker

@@ -22,6 +22,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ProtocolError
 
+from runbook_lib import journal
 from runbook_lib.transport.ssh import SOCKET_OPTIONS, ChannelSocket, SshConnection
 
 # A kept connection this old is not used for a call that must not be repeated: the node may have rebooted.
@@ -32,7 +33,9 @@ _DIAL_ENGINE = ("docker", "system", "dial-stdio")
 class EndableAdapter(HTTPAdapter):
     """An adapter whose calls, in whatever thread, end when ``end`` is called."""
 
-    def __init__(self, connect_seconds: float) -> None:
+    def __init__(self, node: str, connect_seconds: float) -> None:
+        """``node``: the name of the node whose engine it reaches, as the journal tells."""
+        self._node = node
         self._connect_seconds = connect_seconds
         self._live: weakref.WeakSet[HTTPConnection] = weakref.WeakSet()
         self._lock = threading.Lock()
@@ -65,15 +68,21 @@ class EndableAdapter(HTTPAdapter):
         if not repeatable and time.monotonic() - self._last_used > _FRESH_SECONDS:
             self.forget()
         try:
-            return super().send(request, *args, **kwargs)
+            return self._send(request, *args, **kwargs)
         except requests.ConnectionError as error:
             stale = bool(error.args) and isinstance(error.args[0], ProtocolError)
             if not (repeatable and stale) or self._ended:
                 raise
             self.forget()
-            return super().send(request, *args, **kwargs)
+            return self._send(request, *args, **kwargs)
         finally:
             self._last_used = time.monotonic()
+
+    def _send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        with journal.call(self._node, "docker", _words(request)) as answer:
+            response = super().send(request, *args, **kwargs)
+            answer.status = response.status_code
+            return response
 
     def forget(self) -> None:
         """Drop the connections that are kept for later calls."""
@@ -107,9 +116,9 @@ class _TlsConnection(HTTPSConnection):
 class SshAdapter(EndableAdapter):
     """HTTP to the engine's own socket, through ``docker system dial-stdio`` on the node's SSH connection."""
 
-    def __init__(self, ssh: SshConnection, connect_seconds: float) -> None:
+    def __init__(self, node: str, ssh: SshConnection, connect_seconds: float) -> None:
         self._ssh = ssh
-        super().__init__(connect_seconds)
+        super().__init__(node, connect_seconds)
         self._pool = self._new_pool()
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> HTTPConnectionPool:
@@ -161,6 +170,15 @@ class _SshHttpConnection(HTTPConnection):
         except http.client.RemoteDisconnected as error:
             # What the command on the node said instead of answering is the true reason.
             raise http.client.RemoteDisconnected(self._stream.complaint() or str(error)) from None
+
+
+def _words(request: requests.PreparedRequest) -> list[str]:
+    """Method, path and, where it is text, the body: what was asked for, as a command's words are."""
+    words = [str(request.method), request.path_url]
+    body = request.body
+    if isinstance(body, bytes) and request.headers.get("Content-Type") == "application/json":
+        body = body.decode(errors="replace")
+    return [*words, body] if isinstance(body, str) and body else words
 
 
 def _shut(sock: socket.socket | ChannelSocket | None) -> None:

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import paramiko
 
+from runbook_lib import journal
 from runbook_lib.errors import CommandError, CommandTimeout, NodeError, RunbookError
 from runbook_lib.model.inventory import NodeSpec
 from runbook_lib.model.parameters import Timeouts
@@ -105,8 +106,16 @@ class SshConnection:
             CommandError: it exits non-zero (unless ``check`` is false), or a signal ends it.
             CommandTimeout: it does not end in time.
         """
+        if not argv:
+            raise ValueError("not a command: it has no words")
         words = ("sudo", "-n", "--", *argv) if sudo else tuple(argv)
-        if not argv or any("\0" in word for word in words):
+        with journal.call(self._node.name, "ssh", words) as answer:
+            return self._run(words, answer, stdin=stdin, timeout=timeout, check=check)
+
+    def _run(
+        self, words: tuple[str, ...], answer: journal.Answer, *, stdin: bytes, timeout: float | None, check: bool
+    ) -> CommandResult:
+        if any("\0" in word for word in words):
             raise ValueError(f"not a command: {words!r}")
         started = time.monotonic()
         limit = timeout or self._timeouts.command
@@ -118,6 +127,7 @@ class SshConnection:
                 with self._node_may_vanish(channel):
                     output = exchange(channel, stdin, started + limit)
                 status = channel.recv_exit_status()
+                answer.status = status if status != -1 else None
                 alive = _transport_of(channel).is_active()
         except TimeoutError as error:
             raise CommandTimeout(
@@ -146,8 +156,11 @@ class SshConnection:
 
         Its commands find their own standard input empty. Raises what ``run`` raises.
         """
-        argv = ("sh", "-c", _SCRIPT_RUNNER, "sh", *arguments)
-        return self.run(argv, sudo=sudo, stdin=text.encode(), timeout=timeout, check=check)
+        prefix = ("sudo", "-n", "--") if sudo else ()
+        words = (*prefix, "sh", "-c", _SCRIPT_RUNNER, "sh", *arguments)
+        # What is told is the script, not how it gets there.
+        with journal.call(self._node.name, "ssh", (*prefix, "sh", "-c", text, "sh", *arguments)) as answer:
+            return self._run(words, answer, stdin=text.encode(), timeout=timeout, check=check)
 
     def read_file(self, path: str, *, sudo: bool = False) -> bytes | None:
         """The content of a file on the node, or ``None`` when there is none.
@@ -164,12 +177,14 @@ class SshConnection:
             if found.exit_status != 0:
                 raise NodeError(self._node.name, f"cannot read {path}: {found.stderr.strip()}")
             return base64.b64decode(found.stdout)
-        with self._sftp(f"read {path}") as sftp:
+        with self._sftp(f"read {path}") as (sftp, answer):
             content = io.BytesIO()
             try:
                 sftp.getfo(path, content)
             except FileNotFoundError:
+                answer.error = "no such file"
                 return None
+            answer.status = 0
             return content.getvalue()
 
     def write_file(self, path: str, content: bytes, *, mode: int = 0o644, backup: str | None = None) -> None:
@@ -183,8 +198,9 @@ class SshConnection:
             NodeError: the file cannot be written; or as ``run``.
         """
         temporary = f"/tmp/.runbook-{uuid4().hex}"
-        with self._sftp(f"write {temporary}") as sftp:
+        with self._sftp(f"write {temporary}") as (sftp, answer):
             sftp.putfo(io.BytesIO(content), temporary, file_size=len(content))
+            answer.status = 0
         script = (
             "set -e; trap 'rm -f \"$1\"' EXIT; "
             'if [ -n "$4" ] && [ -e "$2" ] && [ ! -e "$4" ]; then cp -p "$2" "$4"; fi; '
@@ -204,18 +220,22 @@ class SshConnection:
             CommandTimeout: the node does not start it in time.
         """
         deadline = time.monotonic() + self._timeouts.connect
-        try:
-            channel = self._session(deadline)
+        with journal.call(self._node.name, "ssh", argv):
             try:
-                with self._node_may_vanish(channel), closed_at(channel, deadline):
-                    channel.exec_command(_command_line(tuple(argv)))
-            except BaseException:
-                close(channel)
-                raise
-        except TimeoutError as error:
-            raise CommandTimeout(
-                self._node.name, argv, limit=self._timeouts.connect, destination=self.destination
-            ) from error
+                return self._started(argv, deadline)
+            except TimeoutError as error:
+                raise CommandTimeout(
+                    self._node.name, argv, limit=self._timeouts.connect, destination=self.destination
+                ) from error
+
+    def _started(self, argv: Sequence[str], deadline: float) -> paramiko.Channel:
+        channel = self._session(deadline)
+        try:
+            with self._node_may_vanish(channel), closed_at(channel, deadline):
+                channel.exec_command(_command_line(tuple(argv)))
+        except BaseException:
+            close(channel)
+            raise
         return channel
 
     def _connected(self) -> tuple[paramiko.Transport, bool]:
@@ -301,15 +321,19 @@ class SshConnection:
             raise unreachable(self._node, str(error) or "the connection was closed") from error
 
     @contextlib.contextmanager
-    def _sftp(self, what: str) -> Iterator[paramiko.SFTPClient]:
+    def _sftp(self, what: str) -> Iterator[tuple[paramiko.SFTPClient, journal.Answer]]:
         limit = self._timeouts.command
         deadline = time.monotonic() + limit
-        with self._sessions, closing(self._session(deadline)) as channel:
+        with (
+            journal.call(self._node.name, "ssh", ("sftp", *what.split(maxsplit=1))) as answer,
+            self._sessions,
+            closing(self._session(deadline)) as channel,
+        ):
             try:
                 with closed_at(channel, deadline):
                     channel.invoke_subsystem("sftp")
                     channel.settimeout(limit)
-                    yield paramiko.SFTPClient(channel)
+                    yield paramiko.SFTPClient(channel), answer
             except TimeoutError as error:
                 raise CommandTimeout(
                     self._node.name, ["sftp", what], limit=limit, destination=self.destination

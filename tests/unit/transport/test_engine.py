@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 import threading
 import time
@@ -29,7 +30,7 @@ from runbook_lib.transport.engine import Engine
 from runbook_lib.transport.ssh import SshConnection
 
 if TYPE_CHECKING:
-    from .conftest import SshServer
+    from .conftest import SshServer, Told
     from .engine_server import EngineServer
 
 # Joins standard input and output with the plain engine server, as 'docker system dial-stdio' does with the real one.
@@ -152,6 +153,32 @@ def test_a_refusal_becomes_the_error_that_fits(
     assert (error.node, error.status, error.call) == ("node1", status, "inspect x")
     assert message in error.explanation
     assert f"Docker refused 'inspect x' (HTTP {status}): " in str(error)
+
+
+def test_every_call_is_told_with_its_body_and_its_status(
+    daemon: EngineServer, engine: Engine, stand_in: ModuleType, told: Told
+) -> None:
+    daemon.answers["/containers/x/json"] = stand_in.reply(404, {"message": "No such container: x"})
+    daemon.answers["/networks/ovr0/connect"] = stand_in.reply(200, {})
+    with pytest.raises(EngineNotFound):
+        engine.container("x")
+    engine.connect("x", "ovr0")
+    calls = [call for call in told.calls() if call.argv[1] != "/version"]
+    assert [(call.node, call.via, call.argv[:2], call.status, call.error) for call in calls] == [
+        ("node1", "docker", ("GET", "/v1.41/containers/x/json"), 404, ""),
+        ("node1", "docker", ("POST", "/v1.41/networks/ovr0/connect"), 200, ""),
+    ]
+    assert json.loads(calls[1].argv[2])["Container"] == "x"
+    assert all(0 < call.seconds < 5 for call in calls)
+
+
+def test_a_call_without_an_answer_is_told_with_the_reason(daemon: EngineServer, engine: Engine, told: Told) -> None:
+    daemon.close()
+    with pytest.raises(UnreachableError):
+        engine.ping()
+    (call,) = told.calls()
+    assert call.status is None
+    assert call.error.startswith("ConnectionError: ")
 
 
 def test_an_engine_too_old_to_be_spoken_to_is_told_as_such(
