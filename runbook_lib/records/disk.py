@@ -17,6 +17,7 @@ from runbook_lib.errors import InputError, RecordError
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NOT_WRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR})
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")
 _BLOCK = 1 << 20
 
 
@@ -56,7 +57,7 @@ def safe_name(text: str) -> str:
 
 def write_whole(path: Path, data: bytes, *, durable: bool = False, mode: int = 0o644) -> None:
     """Put a file in place whole, or leave what was there; ``durable`` outlives a power cut. Raises ``OSError``."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = temporary_for(path)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
@@ -71,6 +72,23 @@ def write_whole(path: Path, data: bytes, *, durable: bool = False, mode: int = 0
         raise
     if durable:
         sync_folder(path.parent)
+
+
+def temporary_for(path: Path) -> Path:
+    """A hidden name beside a file, for what is to take its place."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what a killed process had not put in place yet, anywhere below a folder. Raises ``OSError``."""
+    for name in list(files_in(folder)):
+        if is_temporary(name):
+            (folder / name).unlink()
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a path is one that ``temporary_for`` gave."""
+    return _TEMPORARY.fullmatch(name.rpartition("/")[2]) is not None
 
 
 def append_whole(path: Path, data: bytes, *, durable: bool = False) -> None:

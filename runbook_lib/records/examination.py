@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runbook_lib.errors import InputError
 from runbook_lib.records import chain_check
-from runbook_lib.records.archive import KEYS_FOLDER, Archive, id_of
+from runbook_lib.records.archive import KEYS_FOLDER, SEAL_FILE, Archive, id_of
 from runbook_lib.records.chain import Entry, read_chain
-from runbook_lib.records.disk import locked
+from runbook_lib.records.disk import is_temporary, locked
 from runbook_lib.records.findings import Finding, Verification
 from runbook_lib.records.folder_check import check_folder, check_seal, digest_of
 from runbook_lib.records.heads import Head, read_head
 from runbook_lib.records.keys import PublicKey, parse_public_key
-from runbook_lib.records.running import is_running, marker_of
+from runbook_lib.records.running import is_begun_by, is_running
 from runbook_lib.records.sealing import read_seal
 
 
@@ -109,8 +109,16 @@ class Examination:
                 problem = f"has the record {other.record} in it, of {other.folder}: the folders were exchanged"
                 self.findings.append(Finding(entry.record, name, problem))
                 return
-        self.findings += check_folder(folder, entry)
-        self.findings += check_seal(folder, entry, keys.get(entry.key))
+        findings = [*check_folder(folder, entry), *check_seal(folder, entry, keys.get(entry.key))]
+        if findings and is_begun_by(folder, keys.values()):
+            # Its runner was killed between the entry and the end: the seal may be missing or half made.
+            findings = [replace(finding, leftover=_is_of_seal(finding)) for finding in findings]
+        self.findings += findings
+
+
+def _is_of_seal(finding: Finding) -> bool:
+    name = finding.place.rpartition("/")[2]
+    return name == SEAL_FILE or (name.startswith(f".{SEAL_FILE}.") and is_temporary(name))
 
 
 def _where_to(entry: Entry, folders: Mapping[str, Path], latest: Mapping[str, Entry]) -> str:
@@ -132,7 +140,7 @@ def _unchained(folder: Path, entries: Sequence[Entry], keys: Mapping[str, Public
             last = max((entry.sequence for entry in entries), default=0)
             how = "the chain's end was cut off" if sealed.sequence > last else "its entry was taken out of the chain"
             yield Finding(id_, folder.name, f"was sealed as entry {sealed.sequence}, which is not there: {how}")
-    elif marker_of(folder).exists():
+    elif is_begun_by(folder, keys.values()):
         problem = "its runner was killed before it was sealed; the next run seals it"
         yield Finding(id_, folder.name, problem, leftover=True)
     else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from runbook_lib.errors import InputError, KeyFileError, RecordError
 from runbook_lib.model.keyfiles import check_key_file
 from runbook_lib.model.locations import SIGNING_KEY_VARIABLE, signing_key_file
-from runbook_lib.records.disk import record_error, sync_folder, write_all
+from runbook_lib.records.disk import record_error, sync_folder, temporary_for, write_all
 
 _RAW = (serialization.Encoding.Raw, serialization.PublicFormat.Raw)
 
@@ -108,7 +107,7 @@ def _make(path: Path) -> None:
     private = Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = temporary_for(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

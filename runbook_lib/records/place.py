@@ -21,7 +21,7 @@ import fsspec
 
 from runbook_lib.errors import InputError, RecordError, RunbookError
 from runbook_lib.records.archive import CHAIN_FILE, KEYS_FOLDER, LOCK_FILE, RECORD_FILE, SEAL_FILE, is_record_name
-from runbook_lib.records.disk import files_in
+from runbook_lib.records.disk import files_in, temporary_for
 from runbook_lib.transport.ssh.policy import KnownHostsPolicy
 
 _SSH = frozenset({"sftp", "ssh"})
@@ -63,7 +63,7 @@ class Place:
 
     def fetch(self, name: str, target: Path, *, missing_ok: bool = False) -> bool:
         """Copy one file; ``False`` when it is not there and need not be."""
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        temporary = temporary_for(target)
         try:
             with self._reported("read", name):
                 if missing_ok and not self._fs.exists(self._at(name)):

@@ -10,11 +10,11 @@ from runbook_lib.model.record import Record, RecordVerdict
 from runbook_lib.records import chain, remote
 from runbook_lib.records.archive import RECORD_FILE, RUNNING_FOLDER, SEAL_FILE, Archive
 from runbook_lib.records.contents import contents_of, write_record
-from runbook_lib.records.disk import locked
+from runbook_lib.records.disk import locked, remove_temporaries
 from runbook_lib.records.keys import SigningKey
 from runbook_lib.records.leftover import as_left
 from runbook_lib.records.reading import parse_record
-from runbook_lib.records.running import Marker, is_ours, take_over
+from runbook_lib.records.running import Marker, is_begun_by, take_over
 from runbook_lib.records.sealing import seal, write_seal
 
 
@@ -29,6 +29,8 @@ def recover(archive: Archive, key: SigningKey) -> tuple[Path, ...]:
     try:
         waiting = [marker for marker in markers if _has_record(archive, marker)]
         folders = [archive.root / marker.path.name for marker in waiting]
+        for folder in folders:
+            remove_temporaries(folder)
         unsealed = _unsealed(archive, folders, key) if folders else []
         ready = [folder for folder in unsealed if _finish(folder)]
         if ready:
@@ -54,7 +56,7 @@ def _ours(archive: Archive, key: SigningKey) -> list[Marker]:
             marker = take_over(archive.root / path.name)
             if marker is None:
                 continue
-            if is_ours(marker, key):
+            if is_begun_by(archive.root / path.name, [key.public]):
                 found.append(marker)
             else:
                 marker.let_go()

@@ -6,16 +6,16 @@ killed runner left behind.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from runbook_lib.records.archive import RUNNING_FOLDER
 from runbook_lib.records.canonical import canonical
 from runbook_lib.records.disk import write_all
-from runbook_lib.records.keys import SigningKey
+from runbook_lib.records.keys import PublicKey, SigningKey
 
 RESERVE_BYTES = 1 << 20
 _RESERVE_SUFFIX = ".reserve"
@@ -116,12 +116,14 @@ def take_over(folder: Path) -> Marker | None:
     return Marker(path, descriptor)
 
 
-def is_ours(marker: Marker, key: SigningKey) -> bool:
-    """Whether the holder of this key began the record. Raises ``OSError``."""
-    signature = b""
-    with contextlib.suppress(ValueError):
-        signature = bytes.fromhex(os.pread(marker.descriptor, 256, 0).decode("ascii", "replace"))
-    return key.public.signed(signature, _statement(marker.path.name))
+def is_begun_by(folder: Path, keys: Iterable[PublicKey]) -> bool:
+    """Whether there is a marker for a folder that one of the keys signed: its record was begun, and not finished."""
+    path = marker_of(folder)
+    try:
+        signature = bytes.fromhex(path.read_text(encoding="ascii", errors="replace"))
+    except (OSError, ValueError):
+        return False
+    return any(key.signed(signature, _statement(path.name)) for key in keys)
 
 
 def _statement(folder: str) -> bytes:

@@ -51,9 +51,9 @@ def seal(archive: Archive, folders: Sequence[Path], key: SigningKey) -> None:
                     write_seal(folder, entry, key.public)
                 publish(folders)
             except BaseException:
+                chain.undo(archive, appended)
                 for folder in folders:
                     (folder / SEAL_FILE).unlink(missing_ok=True)
-                chain.undo(archive, appended)
                 raise
             note_head(archive, appended)
     except RecordError as error:

@@ -93,7 +93,7 @@ class RecordWriter:
     def table(self, name: str, csv: str) -> str:
         """Keep a whole table; return its path in the record's folder. A name that repeats is numbered."""
         with self._writing:
-            stem, number = f"tables/{safe_name(name)}", 1
+            stem, number = f"tables/{safe_name(self._redact(name))}", 1
             path = f"{stem}.csv"
             while path in self._names:
                 number += 1
@@ -104,7 +104,7 @@ class RecordWriter:
 
     def overflow(self, cell: str, text: str) -> str:
         """Append what a notebook's cell cannot hold; return its path in the record's folder."""
-        path = f"outputs/{safe_name(cell)}.log"
+        path = f"outputs/{safe_name(self._redact(cell))}.log"
         self._append(path, text)
         return path
 
