@@ -83,7 +83,8 @@ def check_end(entries: Sequence[Entry], head: Head | None, cut_short: bool) -> I
         return
     last = max((entry.sequence for entry in entries), default=0)
     if last < head.sequence:
-        problem = f"the end is cut off: this machine knows of entry {head.sequence}, and entry {last} is the last there"
+        now = f"entry {last} is the last there" if last else "the chain is gone"
+        problem = f"the end is cut off: this machine knows of entry {head.sequence}, and {now}"
     else:
         problem = f"entry {head.sequence} is not the one that this machine wrote: the chain was exchanged"
     yield Finding("", CHAIN_FILE, problem)
