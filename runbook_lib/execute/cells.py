@@ -50,10 +50,25 @@ def state_of(cell: Any) -> CellState:
 
 
 def show_error(cell: Any, name: str, message: str) -> None:
-    """Put an error that the kernel could not tell of into a cell's outputs, where a reader looks for it."""
+    """Put an error that the kernel could not tell of into a cell's outputs, where a reader looks for it.
+
+    It comes before the error that the kernel tells of, for that is what the cell made of it.
+    """
     trace = [f"{name}: {message}"]
     output = nbformat.v4.new_output("error", ename=name, evalue=message, traceback=trace)  # type: ignore[no-untyped-call]
-    cell.outputs.append(output)
+    errors = (place for place, shown in enumerate(cell.outputs) if shown.output_type == "error")
+    cell.outputs.insert(next(errors, len(cell.outputs)), output)
+
+
+def tell_errors_as_text(cell: Any) -> None:
+    """Show a cell's errors as text on standard error.
+
+    papermill takes the last error in a notebook for what ended it. Cells that run whatever happened come after that.
+    """
+    for place, output in enumerate(cell.outputs):
+        if output.output_type == "error":
+            text = "\n".join(output.traceback) + "\n"
+            cell.outputs[place] = nbformat.v4.new_output("stream", name="stderr", text=text)  # type: ignore[no-untyped-call]
 
 
 def _tags(cell: Any) -> list[str]:

@@ -7,6 +7,7 @@ import contextlib
 import signal
 import time
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty
 from typing import TYPE_CHECKING, Any
 
@@ -86,15 +87,12 @@ class RunbookClient(MessageClient):
         info = run_sync(self._answer)(seconds)
         self.nb.metadata["language_info"] = info["language_info"]
 
-    def stop(self) -> None:
-        """Let go of the kernel."""
+    def conclude(self) -> None:
+        """Put into the notebook what belongs to no single cell, the state of its widgets, and let go of the kernel."""
         self._interruption.watch(None)
+        self.set_widgets_metadata()
         if self.kc is not None:
             self.kc.stop_channels()
-
-    def conclude(self) -> None:
-        """Put into the notebook what belongs to no single cell: the state of its widgets."""
-        self.set_widgets_metadata()
 
     def raise_if_dead(self) -> None:
         """Raise ``DeadKernelError`` if the kernel died since the last cell."""
@@ -124,9 +122,8 @@ class RunbookClient(MessageClient):
         self._keeper.cell_start(cell, index)
         cell.outputs = []
         self._late = self._unkept = None
-        self._outputs = CellOutputs(
-            cell, self._recording.redactor, self._output_limit, lambda text: self._recording.overflow(cell.id, text)
-        )
+        keep_whole = partial(self._recording.overflow, cell.get("id") or f"cell_{index}")
+        self._outputs = CellOutputs(cell, self._recording.redactor, self._output_limit, keep_whole)
         self._keeper.before_save = self._outputs.join
         self._interruption.cell_sent()
         began = time.monotonic()
@@ -135,6 +132,7 @@ class RunbookClient(MessageClient):
             seconds = time.monotonic() - began
         finally:
             self._interruption.cell_ended()
+            self._keeper.before_save = lambda: None
         state, error = self._judge(error)
         if error is not None and not isinstance(error, CellExecutionError):
             show_error(cell, type(error).__name__, str(error))

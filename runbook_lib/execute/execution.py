@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runbook_lib.errors import DeadlineError
-from runbook_lib.execute.cells import is_always, is_executed, is_parameters, show_error, state_of
+from runbook_lib.execute.cells import is_always, is_executed, is_parameters, show_error, state_of, tell_errors_as_text
 from runbook_lib.execute.client import RunbookClient, Surroundings
 from runbook_lib.execute.imports import without_slow_formats
 from runbook_lib.execute.kernels import Kernels, ProjectKernelManager
@@ -84,7 +84,7 @@ class NotebookExecution:
         """End the kernel, and wait for its end."""
         usable = self._client is not None and self._client.usable
         if self._client is not None:
-            self._client.stop()
+            self._client.conclude()
             self._client = None
         if self._kernel is not None:
             self._kernels.retire(self._kernel, kill=not usable)
@@ -103,7 +103,6 @@ class NotebookExecution:
             client.raise_if_dead()
             self._execute(client, index)
         interruption.raise_if_received()
-        client.conclude()
 
     def _clean_up(self) -> None:
         """Execute the cells that run whatever happened, unless they have run; each tells of its own failure."""
@@ -121,6 +120,7 @@ class NotebookExecution:
             except Exception as error:  # noqa: BLE001 - told in the cell; the first failure is what ended the notebook
                 if state_of(self._cells[index]) is CellState.NEVER_RUN:
                     show_error(self._cells[index], type(error).__name__, f"this cell could not be run: {error}")
+                tell_errors_as_text(self._cells[index])
 
     def _execute(self, client: RunbookClient, index: int) -> None:
         number = self._indices.index(index) + 1

@@ -102,8 +102,8 @@ class Interruption:
         self._send(signal.SIGINT)
 
     def raise_if_received(self) -> None:
-        """End the notebook between two cells. Raises ``InterruptedRun``."""
-        if self.received is not None:
+        """End the notebook between two cells, unless these clean up. Raises ``InterruptedRun``."""
+        if self.received is not None and (self.given_up or not self._cleaning_up):
             raise InterruptedRun(f"interrupted by {self.received.name}")
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
