@@ -24,8 +24,9 @@ from runbook_lib.tables.frame import frame as make_table
 
 TABLES_FOLDER = "tables"
 
+MOMENT = "datetime64[us, UTC]"
 #: What every table begins with: the record's id, the notebook, the cluster and when it was started (UTC).
-WHOSE = {"record": TEXT, "notebook": TEXT, "cluster": TEXT, "started": "datetime64[ns, UTC]"}
+WHOSE = {"record": TEXT, "notebook": TEXT, "cluster": TEXT, "started": MOMENT}
 
 _Rows = Iterable[Sequence[Any]]
 
@@ -87,11 +88,18 @@ def _readable(archive: Archive) -> Iterator[tuple[Path, Record]]:
 
 def _table(rows: _Rows, columns: dict[str, str]) -> pd.DataFrame:
     """The rows under ``WHOSE`` and these columns; ``started`` and ``at`` are moments."""
-    moments = [name for name in (*WHOSE, *columns) if (WHOSE | columns)[name] == WHOSE["started"]]
+    moments = [name for name in (*WHOSE, *columns) if (WHOSE | columns)[name] == MOMENT]
     table = make_table(rows, {name: TEXT if name in moments else kind for name, kind in (WHOSE | columns).items()})
     for name in moments:
-        table[name] = pd.to_datetime(table[name], utc=True, format="ISO8601")
+        table[name] = _moments(table[name])
     return table
+
+
+def _moments(texts: pd.Series[Any]) -> pd.Series[Any]:
+    """The texts as moments, of one type whether there are any or not."""
+    moments: pd.Series[Any] = pd.to_datetime(texts, utc=True, format="ISO8601")
+    whole: pd.Series[Any] = moments.dt.as_unit("us")
+    return whole
 
 
 def _whose(record: Record) -> tuple[str, ...]:
@@ -182,7 +190,7 @@ _PARTS: dict[str, tuple[dict[str, str], Callable[[Path, Record], _Rows]]] = {
     "nodes": ({"node": TEXT, "address": TEXT, "engine": TEXT, "engine ID": TEXT, "answers": FLAG}, _nodes),
     "calls": (
         {
-            "at": WHOSE["started"],
+            "at": MOMENT,
             "node": TEXT,
             "via": TEXT,
             "call": TEXT,
@@ -210,5 +218,5 @@ def _kept_tables(name: str, archive: Archive) -> pd.DataFrame:
         known = ", ".join(("records", *_PARTS, *sorted(there)))
         raise InputError(f"no record has a table {name!r}", place=archive.location, remedy=f"one of: {known}")
     together = pd.concat(tables, ignore_index=True)
-    together["started"] = pd.to_datetime(together["started"], utc=True, format="ISO8601")
+    together["started"] = _moments(together["started"])
     return together

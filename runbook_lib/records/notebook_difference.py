@@ -7,23 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from nbdime.diffing.notebooks import diff_notebooks, set_notebook_diff_ignores
+from nbdime.diffing.notebooks import diff_notebooks
 from nbdime.prettyprint import PrettyPrintConfig, pretty_print_notebook_diff
 
 from runbook_lib.errors import RecordError
 from runbook_lib.model.events import EVENT_MIME
 from runbook_lib.records.archive import NOTEBOOK_FILE
 
-# What every execution makes anew, and what says nothing to a reader.
-_IGNORED = {
-    "/metadata": True,
-    "/nbformat_minor": True,
-    "/cells/*/metadata": True,
-    "/cells/*/id": True,
-    "/cells/*/execution_count": True,
-    "/cells/*/outputs/*/metadata": True,
-    "/cells/*/outputs/*/execution_count": True,
-}
+_INJECTED = "injected-parameters"
 
 
 def notebook_difference(a: Path, b: Path, *, color: bool = False) -> str:
@@ -35,14 +26,14 @@ def notebook_difference(a: Path, b: Path, *, color: bool = False) -> str:
         RecordError: a record has no notebook that can be read.
     """
     before, after = _read(a), _read(b)
-    set_notebook_diff_ignores(_IGNORED)
     difference = diff_notebooks(before, after)
     if not difference:
         return ""
     out = io.StringIO()
     config = PrettyPrintConfig(out=out, use_color=color, use_git=False, use_diff=False)
     pretty_print_notebook_diff(a.name, b.name, before, difference, config)
-    return out.getvalue()
+    # nbdime's head names a program and times that are not those of the records.
+    return out.getvalue().partition("\n")[2].replace("  (no timestamp)", "")
 
 
 def _read(folder: Path) -> Any:
@@ -53,11 +44,25 @@ def _read(folder: Path) -> Any:
         raise RecordError(
             f"the record's notebook cannot be read ({error})", place=str(path), remedy="see: ./runbook records verify"
         ) from error
+    notebook.metadata = {}
     for cell in notebook.cells:
-        for output in cell.get("outputs", ()):
-            data = output.get("data", {})
-            data.pop(EVENT_MIME, None)
-            # The text says the same as the HTML, in lines that can be compared.
-            if "text/plain" in data:
-                data.pop("text/html", None)
+        _keep_what_is_read(cell)
     return notebook
+
+
+def _keep_what_is_read(cell: Any) -> None:
+    """Take from a cell what every execution makes anew, and what says nothing to a reader."""
+    if _INJECTED in cell.metadata.get("tags", ()):
+        cell.id = _INJECTED
+    cell.metadata = {}
+    if "execution_count" in cell:
+        cell.execution_count = None
+    for output in cell.get("outputs", ()):
+        if "execution_count" in output:
+            output.execution_count = None
+        if "data" in output:
+            output.metadata = {}
+            output.data.pop(EVENT_MIME, None)
+            # The text says the same as the HTML, in lines that can be compared.
+            if "text/plain" in output.data:
+                output.data.pop("text/html", None)
