@@ -27,6 +27,7 @@ __all__ = ["COMMANDS", "app", "main"]
 #: Every command with the line that ``--help`` shows for it; its module is ``runbook_lib.cli.NAME``.
 COMMANDS = {
     "run": "Testbed up if needed, all notebooks, a summary table.",
+    "batch": "Notebooks on many clusters side by side, one summary.",
     "test": "Run all tests.",
     "testbed": "A real Docker cluster on this machine: up, status, ssh, env, reboot, down.",
     "records": "What was executed: list, show, diff, trend, export, verify, prune.",

@@ -1,0 +1,101 @@
+"""Which clusters a batch is for: a parameter file each, checked before anything begins."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from runbook_lib.errors import Fault, InputError, ParameterError, RunbookError
+from runbook_lib.execute.preparation import Request
+from runbook_lib.model.inventory import Inventory
+
+
+@dataclass(frozen=True)
+class BatchCluster:
+    """One parameter file.
+
+    ``name`` is unlike that of any other file of the batch; ``testbed`` is the testbed that it names, if it names one;
+    ``error`` says why it cannot be used; ``addresses`` are where its nodes are reached, as far as that is known.
+    """
+
+    name: str
+    file: Path
+    testbed: str | None = None
+    error: RunbookError | None = None
+    addresses: frozenset[str] = frozenset()
+
+
+def read_clusters(files: Sequence[Path], overrides: Mapping[str, Any]) -> list[BatchCluster]:
+    """Check every parameter file. One that cannot be used is a cluster with an error; a testbed need not be up yet.
+
+    A file whose cluster an earlier file leads to already is such an error: one cluster has one run at a time.
+
+    Raises:
+        ParameterError: none can be used; it has all faults of all files.
+    """
+    clusters: list[BatchCluster] = []
+    for file in files:
+        cluster = _read(file, overrides)
+        same = next((earlier for earlier in clusters if _is_same(earlier, cluster)), None)
+        clusters.append(cluster if same is None else replace(cluster, error=_led_there_before(cluster, same)))
+    errors = [cluster.error for cluster in clusters if cluster.error is not None]
+    if len(errors) == len(clusters):
+        raise ParameterError([fault for error in errors for fault in _faults(error)], place="batch")
+    return _with_unlike_names(clusters)
+
+
+def _read(file: Path, overrides: Mapping[str, Any]) -> BatchCluster:
+    request = Request(file, overrides)
+    try:
+        parameters = request.parameters()
+        if parameters.testbed_name is not None:
+            testbed = parameters.testbed_name
+            return BatchCluster(parameters.name, file, testbed, addresses=frozenset([f"testbed {testbed}"]))
+        inventory = request.validate().inventory
+    except InputError as error:
+        return BatchCluster(file.stem or str(file), file, error=error)
+    return BatchCluster(parameters.name, file, addresses=_addresses(inventory))
+
+
+def _addresses(inventory: Inventory) -> frozenset[str]:
+    return frozenset(f"{node.ssh.host}:{node.ssh.port}" for node in inventory.nodes)
+
+
+def _is_same(earlier: BatchCluster, later: BatchCluster) -> bool:
+    if earlier.error is not None or later.error is not None:
+        return False
+    return bool(earlier.addresses & later.addresses)
+
+
+def _led_there_before(cluster: BatchCluster, earlier: BatchCluster) -> InputError:
+    where = ", ".join(sorted(cluster.addresses & earlier.addresses))
+    same = os.path.realpath(cluster.file) == os.path.realpath(earlier.file)
+    what = "this file is named twice" if same else f"this leads to the same cluster as {earlier.file} ({where})"
+    return InputError(
+        f"{what}, and a cluster has one run at a time",
+        place=str(cluster.file),
+        remedy="name each cluster once, or run this one when the batch has ended",
+    )
+
+
+def _faults(error: RunbookError) -> list[Fault]:
+    if isinstance(error, ParameterError):
+        return list(error.faults)
+    remedy = f" ({error.remedy})" if error.remedy else ""
+    return [Fault(error.place, f"{error.message}{remedy}")]
+
+
+def _with_unlike_names(clusters: Sequence[BatchCluster]) -> list[BatchCluster]:
+    """Names as in the files; where two have the same, each gets its file's name too, and its place if need be."""
+    named = list(clusters)
+    for with_place in (False, True):
+        counts = Counter(cluster.name for cluster in named)
+        for place, cluster in enumerate(named):
+            if counts[cluster.name] > 1:
+                more = f"({cluster.file.stem})" if not with_place else str(place + 1)
+                named[place] = replace(cluster, name=f"{cluster.name} {more}")
+    return named

@@ -1,0 +1,264 @@
+"""Workers of a Dask cluster. A job runs there in a child process, since a worker's tasks are threads of one process.
+
+Batch and jobs meet at the scheduler. A topic carries what the jobs tell. A variable carries what the batch wants: a
+count that goes up as long as it lives, and how often, by which signal, it told the jobs to end. An event a job makes
+sure that Dask, which repeats the work of a lost worker, does not run a notebook twice on its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import asdict
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import runbook_lib
+from runbook_lib.errors import InputError, RunbookError
+from runbook_lib.execute.batch.jobs import Cancel, Job, JobResult, Progress, failed, not_run
+
+try:
+    from distributed import Client, Event, Variable, get_client, get_worker
+except ModuleNotFoundError as error:
+    raise InputError(
+        f"a Dask scheduler needs the package {error.name}, which is not installed",
+        place="--scheduler",
+        remedy="pip install 'overlay-runbook[dask]'",
+    ) from error
+
+_CONNECT_SECONDS = 10
+_BEAT_SECONDS = 2.0
+#: A batch that was silent for so long is gone, and its jobs end.
+_SILENCE_SECONDS = 60.0
+_POLL_SECONDS = 0.25
+_CHILD = "runbook_lib.execute.batch.child"
+
+
+class DaskWorkers:
+    """Runs every job on a worker of a Dask cluster, with the same files at the same places. Use as a context manager.
+
+    Args:
+        address: the scheduler's, such as ``tcp://10.0.0.1:8786``.
+
+    Raises:
+        InputError: nobody answers there, or the scheduler has no worker.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._client = _connected(address)
+        self._address = address
+        self._executor = self._client.get_executor(pure=False, retries=0)
+        self._batch = f"overlay-runbook-{uuid.uuid4().hex}"
+        self._wish = Variable(self._batch, client=self._client)
+        self._told: queue.SimpleQueue[Progress] = queue.SimpleQueue()
+        self._futures: dict[int, Future[JobResult]] = {}
+        self._count = self._times = self._signal = 0
+        self._beaten_at = -_BEAT_SECONDS
+
+    def __enter__(self) -> Self:
+        self._client.subscribe_topic(self._batch, lambda event: self._told.put(Progress(**event[1]["progress"])))
+        self.beat()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # The scheduler keeps what it was given until it is told otherwise. If it is gone, so is that.
+        with contextlib.suppress(OSError, TimeoutError):
+            if error is not None:
+                self.cancel(signal.SIGTERM)
+            else:
+                self._wish.delete()
+                for number in self._futures:
+                    _begun(self._batch, number, self._client).clear()
+        self._client.close()
+
+    @property
+    def limit(self) -> int:
+        """As many jobs at once as the workers have threads."""
+        return max(1, sum(int(worker["nthreads"]) for worker in self._workers().values()))
+
+    def submit(self, job: Job) -> Future[JobResult]:
+        """Hand a job to the cluster."""
+        future: Future[JobResult] = self._executor.submit(supervise, job, self._batch)
+        self._futures[job.number] = future
+        return future
+
+    def progress(self, timeout: float) -> Sequence[Progress]:
+        """What the jobs have told since the last call; waits up to ``timeout`` seconds for something to be told."""
+        told = []
+        try:
+            told.append(self._told.get(timeout=timeout) if timeout else self._told.get_nowait())
+            while True:
+                told.append(self._told.get_nowait())
+        except queue.Empty:
+            return told
+
+    def beat(self) -> None:
+        """Let the jobs know that somebody waits for them.
+
+        Raises:
+            RunbookError: the scheduler does not answer any more, or has no worker left.
+        """
+        if time.monotonic() - self._beaten_at < _BEAT_SECONDS:
+            return
+        try:
+            self._say()
+            workers = self._workers()
+        except (OSError, TimeoutError) as error:
+            raise RunbookError(
+                f"the Dask scheduler does not answer any more ({error})",
+                place=f"--scheduler {self._address}",
+                remedy="the jobs end by themselves: wait a minute, look at their records, and run the batch again",
+            ) from error
+        if not workers:
+            raise RunbookError(
+                "the Dask scheduler has no worker left",
+                place=f"--scheduler {self._address}",
+                remedy="start workers, look at the records, and run the batch again",
+            )
+
+    def cancel(self, number: signal.Signals) -> None:
+        """Tell all jobs to end; the second time, to kill their kernels, and wait for no free worker any more."""
+        self._times += 1
+        self._signal = int(number)
+        self._say()
+        if self._times > 1:
+            # Since the first time no job begins: what has not begun by now is none that runs.
+            for place, future in self._futures.items():
+                if not future.done() and not _begun(self._batch, place, self._client).is_set():
+                    future.cancel()
+
+    def _say(self) -> None:
+        self._count += 1
+        self._wish.set([self._count, self._times, self._signal], timeout=_CONNECT_SECONDS)
+        self._beaten_at = time.monotonic()
+
+    def _workers(self) -> dict[str, Any]:
+        return dict(self._client.scheduler_info(n_workers=-1)["workers"])
+
+
+def _connected(address: str) -> Client:
+    # What it would log (a lost connection, a version that differs) is told by what happens, or does not matter here.
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise InputError(
+            f"no Dask scheduler answers there ({error})",
+            place=f"--scheduler {address}",
+            remedy="give the address that 'dask scheduler' prints, such as tcp://10.0.0.1:8786",
+        ) from error
+    if not client.scheduler_info(n_workers=-1)["workers"]:
+        client.close()
+        raise InputError(
+            "the Dask scheduler has no worker",
+            place=f"--scheduler {address}",
+            remedy=f"start some, with this project and these files at the same places: dask worker {address}",
+        )
+    return client
+
+
+def supervise(job: Job, batch: str) -> JobResult:
+    """A task on a Dask worker: run the job in a child process, pass on what it tells and what the batch wants of it."""
+    started = time.monotonic()
+    client, worker = get_client(), get_worker()
+    begun = _begun(batch, job.number, client)
+    if begun.is_set():
+        lost = "the Dask worker that ran this cluster was lost"
+        return failed(job, RunbookError(lost, remedy="its record tells how far it came; run it again"))
+    wishes = _Wishes(Variable(batch, client=client))
+    if list(wishes.orders()):
+        return not_run(job)
+    begun.set()
+    with _child() as (process, connection):
+        connection.send(job)
+        while process.poll() is None or connection.poll():
+            told = _received(connection)
+            if isinstance(told, Progress):
+                worker.log_event(batch, {"progress": asdict(told)})
+            elif isinstance(told, JobResult):
+                return told
+            for order in wishes.orders():
+                connection.send(order)
+    killed = RunbookError(
+        f"the process that ran this cluster ended with exit status {process.returncode}",
+        remedy="its record tells how far it came, and the Dask worker's log may tell why",
+    )
+    return failed(job, killed, time.monotonic() - started)
+
+
+class _Wishes:
+    """What the batch wants, asked for again and again, but not too often."""
+
+    def __init__(self, variable: Variable) -> None:
+        self._variable = variable
+        self._asked = 0.0
+        self._heard = time.monotonic()
+        self._count = self._times = 0
+
+    def orders(self) -> Iterator[Cancel]:
+        """What must be passed on to the job now."""
+        now = time.monotonic()
+        if now - self._asked < _POLL_SECONDS:
+            return
+        self._asked = now
+        count, times, number = self._count, self._times, int(signal.SIGTERM)
+        with contextlib.suppress(OSError, TimeoutError):
+            # No answer is silence too.
+            count, times, number = self._variable.get(timeout=_CONNECT_SECONDS)
+        if count != self._count:
+            self._count, self._heard = count, time.monotonic()
+        elif not self._times and time.monotonic() - self._heard > _SILENCE_SECONDS:
+            times, number = 1, int(signal.SIGTERM)
+        for _ in range(self._times, times):
+            yield Cancel(signal.Signals(number))
+        self._times = max(self._times, times)
+
+
+def _begun(batch: str, number: int, client: Client) -> Event:
+    return Event(f"{batch}-{number}", client=client)
+
+
+def _received(connection: Connection) -> object:
+    """What the job tells, if it tells anything within a moment; its death, too, is nothing."""
+    try:
+        return connection.recv() if connection.poll(_POLL_SECONDS) else None
+    except (EOFError, OSError):
+        time.sleep(_POLL_SECONDS)
+        return None
+
+
+@contextmanager
+def _child() -> Iterator[tuple[subprocess.Popen[bytes], Connection]]:
+    """A process that runs a job, and the connection to it. It ends when the connection does."""
+    ours, theirs = socket.socketpair()
+    package = str(Path(runbook_lib.__file__).resolve().parents[1])
+    path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", _CHILD, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True,
+        )
+    try:
+        with Connection(ours.detach()) as connection:
+            yield process, connection
+    finally:
+        process.wait()

@@ -1,0 +1,172 @@
+"""What a batch tells while it goes on: plain lines for a log; on a terminal a table of where each cluster is."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from runbook_lib.execute.batch.jobs import Job, JobResult, Progress
+from runbook_lib.execute.outcome import NOT_RUN
+from runbook_lib.execute.reporting import SteadyOutput
+
+_WAITING, _RUNNING = "waiting", "running"
+_STYLES = {_WAITING: "dim", NOT_RUN: "dim", _RUNNING: "", "pass": "green", "planned": "cyan"}
+# Rows that the live table leaves to the lines above it, its heading and its last line.
+_LINES_LEFT = 6
+
+
+class LineDisplay:
+    """Tells a batch as plain lines, each begun by its cluster's name."""
+
+    def __init__(self, jobs: Sequence[Job], output: TextIO) -> None:
+        self._output = SteadyOutput(output)
+        self._names = {job.number: job.cluster for job in jobs}
+        self._width = max(len(name) for name in self._names.values())
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Nothing moves in a log."""
+        yield
+
+    def started(self, job: Job) -> None:
+        """Tell it."""
+        count = len(job.notebooks)
+        self.line(job.number, Text(f"started: {count} notebook{'s' if count != 1 else ''}, {shown_path(job.file)}"))
+
+    def progressed(self, progress: Progress) -> None:
+        """Tell the line, if it has one."""
+        for line in progress.line.splitlines():
+            self.line(progress.number, Text(line))
+
+    def ended(self, result: JobResult) -> None:
+        """Tell it, and why if that was no notebook."""
+        self.line(result.job.number, ending(result))
+
+    def line(self, number: int, text: Text) -> None:
+        """Print one line of a cluster."""
+        self.print(Text.assemble((f"{self._names[number]:<{self._width}}", "bold"), "  ", _clean(text)))
+
+    def print(self, text: Text) -> None:
+        """Print one line of the batch."""
+        self._output.write(text.plain.rstrip() + "\n")
+        self._output.flush()
+
+
+@dataclass
+class _Row:
+    cluster: str
+    notebook: str = ""
+    step: str = ""
+    state: str = _WAITING
+    began: float = 0.0
+    seconds: float = 0.0
+
+
+class LiveDisplay(LineDisplay):
+    """Tells a batch on a terminal: a table that moves, and above it a line for whatever is worth one."""
+
+    def __init__(self, jobs: Sequence[Job], console: Console) -> None:
+        console.file = SteadyOutput(console.file)  # type: ignore[arg-type, assignment]  # typeshed: IO[str] is no TextIO
+        super().__init__(jobs, sys.stdout)
+        self._console = console
+        self._rows = {job.number: _Row(job.cluster) for job in jobs}
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Keep the table going within the block; the summary takes its place afterwards."""
+        with Live(get_renderable=self._render, console=self._console, refresh_per_second=4, transient=True):
+            yield
+
+    def started(self, job: Job) -> None:
+        """Turn its row to running."""
+        row = self._rows[job.number]
+        row.state, row.began = _RUNNING, time.monotonic()
+
+    def progressed(self, progress: Progress) -> None:
+        """Show where it is, and print the line if it is worth it."""
+        row = self._rows[progress.number]
+        if row.state == _RUNNING:
+            row.notebook, row.step = progress.notebook, progress.step
+        if progress.notable:
+            super().progressed(progress)
+
+    def ended(self, result: JobResult) -> None:
+        """Turn its row to how it ended."""
+        row = self._rows[result.job.number]
+        row.state, row.seconds, row.step = result.verdict, result.seconds, ""
+        super().ended(result)
+
+    def print(self, text: Text) -> None:
+        """Print one line above the table."""
+        self._console.print(text, soft_wrap=True)
+
+    def _render(self) -> RenderableType:
+        rows = list(self._rows.values())
+        room = max(3, self._console.height - _LINES_LEFT)
+        shown = sorted(rows, key=_importance)[:room] if len(rows) > room else rows
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", expand=False)
+        for name in ("cluster", "notebook"):
+            table.add_column(name, no_wrap=True)
+        table.add_column("step", no_wrap=True, overflow="ellipsis", ratio=1)
+        table.add_column("state", no_wrap=True)
+        table.add_column("seconds", no_wrap=True, justify="right")
+        for row in shown:
+            table.add_row(*_cells(row))
+        counts = Counter(row.state for row in rows)
+        return Group(Text(), table, Text("  ".join(f"{count} {state}" for state, count in counts.items()), style="dim"))
+
+
+def display_for(jobs: Sequence[Job], output: TextIO) -> LineDisplay:
+    """The display that suits an output: a table that moves on a terminal, plain lines elsewhere."""
+    console = Console(file=output, highlight=False)
+    lively = console.is_terminal and not console.is_dumb_terminal
+    return LiveDisplay(jobs, console) if lively else LineDisplay(jobs, output)
+
+
+def ending(result: JobResult) -> Text:
+    """One line of how a cluster ended: verdict, where it stopped, the first line of why, seconds."""
+    text = Text("ended: ").append(result.verdict, style=_STYLES.get(result.verdict, "bold red"))
+    stopped = result.stopped_at
+    failure = result.failure or (stopped.failure if stopped else None)
+    if stopped is not None:
+        text.append(f" in {stopped.notebook}")
+    if failure is not None:
+        text.append(f" ({failure.message.splitlines()[0] if failure.message else failure.name})")
+    return text.append(f", {result.seconds:.1f} s") if result.seconds else text
+
+
+def shown_path(path: Path) -> str:
+    """A path as one would type it here: relative if it lies below the current folder."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+def _importance(row: _Row) -> int:
+    """What must be seen when there is not room for all: what runs, what went wrong, what waits, what is done."""
+    order = [_RUNNING, "", _WAITING, NOT_RUN, "planned", "pass"]
+    return order.index(row.state) if row.state in order else 1
+
+
+def _cells(row: _Row) -> list[Text]:
+    seconds = time.monotonic() - row.began if row.state == _RUNNING else row.seconds
+    state = Text(row.state, style=_STYLES.get(row.state, "bold red"))
+    texts = [Text(row.cluster), Text(row.notebook), Text(row.step, style="dim")]
+    return [*map(_clean, texts), state, Text(f"{seconds:.0f}" if seconds else "")]
+
+
+def _clean(text: Text) -> Text:
+    """Text without characters that would steer a terminal."""
+    text.plain = "".join(character if character.isprintable() else " " for character in text.plain)
+    return text

@@ -1,0 +1,133 @@
+"""Workers on this machine: a process a cluster, made from a template that has imported everything already."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import connection, forkserver
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Self
+
+from runbook_lib.execute.batch.jobs import Cancel, Job, JobResult, Progress
+from runbook_lib.execute.interruption import SIGNALS
+
+# Imported once, in the process that the workers are forked from.
+_TEMPLATE = "runbook_lib.execute.batch.template"
+
+# In a worker: the job's end of its connection, and whether there is no job right now.
+_connection: Connection | None = None
+_idle = threading.Event()
+
+
+class LocalProcesses:
+    """Runs every job in the main thread of a process of its own. Use as a context manager.
+
+    One process a job, rather than a pool of them: when one is killed, the others go on.
+    """
+
+    def __init__(self) -> None:
+        self._context = multiprocessing.get_context("forkserver")
+        self._executors: list[ProcessPoolExecutor] = []
+        self._connections: dict[int, Connection] = {}
+
+    def __enter__(self) -> Self:
+        self._context.set_forkserver_preload([_TEMPLATE])
+        with _blocked_signals():
+            forkserver.ensure_running()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for opened in self._connections.values():
+            opened.close()  # a job that still runs hears from it that nobody waits for it
+        for executor in self._executors:
+            executor.shutdown(wait=True)
+
+    @property
+    def limit(self) -> int:
+        """How many jobs run at once unless the user says otherwise."""
+        return os.cpu_count() or 1
+
+    def submit(self, job: Job) -> Future[JobResult]:
+        """Start a job; the future has its result, or what ended its process."""
+        ours, theirs = self._context.Pipe()
+        executor = ProcessPoolExecutor(1, self._context, _begin, (theirs, dict(os.environ)))
+        self._executors.append(executor)
+        future = executor.submit(_work, job)
+        self._connections[job.number] = ours
+        future.add_done_callback(lambda done: executor.shutdown(wait=False))
+        theirs.close()
+        return future
+
+    def progress(self, timeout: float) -> Sequence[Progress]:
+        """What the jobs have told since the last call; waits up to ``timeout`` seconds for something to be told."""
+        told = []
+        numbers = {opened: number for number, opened in self._connections.items()}
+        for ready in connection.wait(list(numbers), timeout):
+            assert isinstance(ready, Connection)
+            try:
+                while ready.poll():
+                    told.append(ready.recv())
+            except (EOFError, OSError):
+                self._connections.pop(numbers[ready]).close()
+        return told
+
+    def beat(self) -> None:
+        """Nothing: the connections tell the jobs whether this process is alive."""
+
+    def cancel(self, number: signal.Signals) -> None:
+        """Tell all jobs to end; the second time, to kill their kernels."""
+        for opened in self._connections.values():
+            try:
+                opened.send(Cancel(number))
+            except OSError:
+                continue  # it has ended by itself
+
+
+@contextmanager
+def _blocked_signals() -> Iterator[None]:
+    """Let a process that is started within the block hear no signal: Ctrl-C on a terminal is for the batch alone."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin(theirs: Connection, environment: Mapping[str, str]) -> None:
+    """Make a worker of a copy of the template: it has a session of its own, and the batch's environment of today."""
+    global _connection
+    _connection = theirs
+    os.setsid()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    os.environ.clear()
+    os.environ.update(environment)
+    _idle.set()
+    threading.Thread(target=_end_with_batch, name="end with batch", daemon=True).start()
+
+
+def _end_with_batch() -> None:
+    """End this process when the batch was killed; the job, told by its connection, may first come to its end."""
+    batch = multiprocessing.parent_process()
+    assert batch is not None
+    batch.join()
+    _idle.wait()
+    os._exit(1)
+
+
+def _work(job: Job) -> JobResult:
+    from runbook_lib.execute.batch.work import work
+
+    assert _connection is not None
+    _idle.clear()
+    try:
+        return work(job, _connection)
+    finally:
+        _idle.set()

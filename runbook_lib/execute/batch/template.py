@@ -1,0 +1,6 @@
+"""What the process imports that this machine's workers are forked from: all that a run needs, once for all of them."""
+
+from runbook_lib.execute import recording, resume, runner
+from runbook_lib.execute.batch import work
+
+__all__ = ["recording", "resume", "runner", "work"]

@@ -1,0 +1,228 @@
+"""A job's own side: runs one cluster in the main thread of a process, tells how far it is and heeds orders to end."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from types import FrameType
+
+from rich.text import Text
+
+from runbook_lib.errors import InterruptedRun
+from runbook_lib.execute.batch.jobs import Cancel, Job, JobResult, Progress, failed
+from runbook_lib.execute.cluster_run import ClusterRequest, ClusterResult, prepare_cluster, run_cluster
+from runbook_lib.execute.interruption import SIGNALS, Interruption
+from runbook_lib.execute.outcome import NotebookResult
+from runbook_lib.execute.preparation import Request
+from runbook_lib.execute.reporting import Reporter
+from runbook_lib.model.events import CheckEvent, StepEvent
+from runbook_lib.model.record import RecordVerdict
+from runbook_lib.model.results import Status, Verdict
+from runbook_lib.model.secrets import redactor_for
+from runbook_lib.redact import Redactor
+
+# Two signals closer than this would count as one Ctrl-C that arrived twice.
+_BETWEEN_SIGNALS_SECONDS = 0.7
+# A job that was told twice to end and does not is killed: its kernel is dead by then, its record will read interrupted.
+_LAST_GRACE_SECONDS = 10.0
+_ACTIVITY_SECONDS = 0.25
+
+
+def work(job: Job, connection: Connection) -> JobResult:
+    """Run one cluster and return what came of it, whatever that is.
+
+    Must be called in the main thread, since orders arrive as signals.
+
+    Args:
+        connection: takes ``Progress`` and may give ``Cancel``. When its other end is closed, nobody waits for the job
+            any more, and it is interrupted.
+    """
+    started = time.monotonic()
+    reporter = RelayReporter(job.number, connection)
+    try:
+        with _signals_unwind(), _heeding(connection):
+            result = _run(job, reporter)
+    except Exception as error:  # noqa: BLE001 - becomes the cluster's failure, with its trace; the others go on
+        return failed(job, error, time.monotonic() - started, reporter.redactor)
+    return _result(job, result, time.monotonic() - started)
+
+
+def _run(job: Job, reporter: RelayReporter) -> ClusterResult:
+    request = Request(job.file, job.overrides)
+    with contextlib.redirect_stderr(_Lines(reporter)):  # a testbed that comes up tells it there
+        run = prepare_cluster(request, _nothing_to_install)
+    reporter.redactor = redactor_for(run)
+    wanted = ClusterRequest(job.notebooks, request, job.archive, job.cell_timeout, job.notebook_timeout)
+    with Interruption().installed() as interruption:
+        return run_cluster(wanted, run, reporter, interruption)
+
+
+@contextmanager
+def _signals_unwind() -> Iterator[None]:
+    """Let a signal end what is no notebook, such as a testbed that comes up."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise InterruptedRun(f"interrupted by {signal.Signals(number).name}")
+
+    before = {number: signal.signal(number, end) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _nothing_to_install() -> None:
+    """The batch installed what the testbed needs before its first job."""
+
+
+def _result(job: Job, result: ClusterResult, seconds: float) -> JobResult:
+    verdicts = [notebook.verdict for notebook in result.results if notebook.exit_code is result.exit_code]
+    verdict = verdicts[0] if verdicts else str(RecordVerdict.of(result.exit_code))
+    return JobResult(job, verdict, result.exit_code, result.results, result.run, seconds)
+
+
+class RelayReporter(Reporter):
+    """Sends what a run tells to whoever shows it, without what ``redactor`` knows."""
+
+    def __init__(self, number: int, connection: Connection) -> None:
+        super().__init__()
+        self.redactor = Redactor()
+        self._number = number
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._notebook = self._step = ""
+        self._notable = False
+        self._told_activity = 0.0
+
+    def notebook_started(self, notebook: str, what: str = "started") -> None:
+        """Send that its kernel is awaited, or what else is done with it."""
+        self._turn_to(notebook, "waiting for the kernel" if what == "started" else what)
+        super().notebook_started(notebook, what)
+
+    def cell_started(self, notebook: str, number: int, total: int, source: str) -> None:
+        """Send which cell runs."""
+        self._turn_to(notebook, f"{number}/{total}  {_first_telling_line(source)}".rstrip())
+        self._send()
+
+    def activity(self, text: str) -> None:
+        """Send what the running cell tells, a few times a second at most."""
+        now = time.monotonic()
+        lines = text.splitlines()
+        if lines and now - self._told_activity >= _ACTIVITY_SECONDS:
+            self._told_activity = now
+            self._step = f"{self._step.split('  ')[0]}  {lines[-1].strip()}"
+            self._send()
+
+    def step(self, notebook: str, step: StepEvent) -> None:
+        """Send a step's row."""
+        with self._telling(notable=step.status in (Status.FAILED, Status.UNREACHABLE)):
+            super().step(notebook, step)
+
+    def checks(self, notebook: str, checks: Sequence[CheckEvent]) -> None:
+        """Send the rows of expectations."""
+        with self._telling(notable=any(check.verdict is not Verdict.PASS for check in checks)):
+            super().checks(notebook, checks)
+
+    def notebook_ended(self, result: NotebookResult) -> None:
+        """Send how it ended."""
+        self._turn_to(result.notebook, "")
+        with self._telling(notable=True):
+            super().notebook_ended(result)
+
+    def line(self, text: Text) -> None:
+        """Send one line."""
+        self._send(text.plain.rstrip())
+
+    def note(self, text: str) -> None:
+        """Nothing: the batch itself tells its user of a signal."""
+
+    def _turn_to(self, notebook: str, step: str) -> None:
+        self._notebook, self._step = notebook, step
+
+    @contextmanager
+    def _telling(self, *, notable: bool) -> Iterator[None]:
+        self._notable = notable
+        try:
+            yield
+        finally:
+            self._notable = False
+
+    def _send(self, line: str = "") -> None:
+        step, line = self.redactor(self._step), self.redactor(line)
+        # Nobody may be there any more; the job then is told to end in another way.
+        with self._lock, contextlib.suppress(OSError):
+            self._connection.send(Progress(self._number, self._notebook, step, line, self._notable))
+
+
+class _Lines(io.TextIOBase):
+    """A text file whose every line goes to a reporter."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._begun = ""
+
+    def write(self, text: str) -> int:
+        """Keep the text until its line ends."""
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            self._reporter.line(Text(line))
+        return len(text)
+
+
+def _first_telling_line(source: str) -> str:
+    lines = [line.strip() for line in source.splitlines()]
+    return next((line for line in lines if line and not line.startswith(("#", "import ", "from "))), "")
+
+
+@contextmanager
+def _heeding(connection: Connection) -> Iterator[None]:
+    """Turn orders that arrive within the block into signals to this process, where ``Interruption`` waits for them."""
+    orders = _Orders(connection)
+    threading.Thread(target=orders.heed, name="orders", daemon=True).start()
+    try:
+        yield
+    finally:
+        orders.stop()
+
+
+class _Orders:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._times = 0
+
+    def heed(self) -> None:
+        """Wait for orders until the other end is closed."""
+        try:
+            while True:
+                order = self._connection.recv()
+                if isinstance(order, Cancel):
+                    self._signal(order.signal)
+        except (EOFError, OSError):
+            self._signal(signal.SIGTERM)
+
+    def stop(self) -> None:
+        """Heed no more."""
+        self._stopped.set()
+        with self._lock:
+            """No signal is under way any more."""
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._times and self._stopped.wait(_BETWEEN_SIGNALS_SECONDS):
+            return
+        with self._lock:
+            if self._stopped.is_set():
+                return
+            self._times += 1
+            os.kill(os.getpid(), number)
+        if self._times > 1 and not self._stopped.wait(_LAST_GRACE_SECONDS):
+            os.kill(os.getpid(), signal.SIGKILL)
