@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runbook_lib.errors import InputError
 from runbook_lib.records import chain_check
-from runbook_lib.records.archive import KEYS_FOLDER, SEAL_FILE, Archive, id_of
+from runbook_lib.records.archive import KEYS_FOLDER, RECORD_FILE, SEAL_FILE, Archive, id_of
 from runbook_lib.records.chain import Entry, read_chain
 from runbook_lib.records.disk import is_temporary, locked
 from runbook_lib.records.findings import Finding, Verification
@@ -45,7 +45,7 @@ class Examination:
             named = [_only(record_id, named, self.archive)]
         for name in named:
             if name not in latest:
-                self.findings += () if name in running else _unchained(folders[name], entries, keys)
+                self.findings += () if name in running else self._unchained(folders[name], entries, keys)
             elif latest[name].kind == "record":
                 self._check_record(folders, latest, name, keys)
             elif name in folders:
@@ -115,6 +115,28 @@ class Examination:
             findings = [replace(finding, leftover=_is_of_seal(finding)) for finding in findings]
         self.findings += findings
 
+    def _unchained(self, folder: Path, entries: Sequence[Entry], keys: Mapping[str, PublicKey]) -> Iterator[Finding]:
+        """Why a folder is there that no entry of the chain is about."""
+        id_ = id_of(folder)
+        sealed = _sealed_as(folder, keys)
+        if sealed is not None:
+            if sealed.folder != folder.name:
+                yield Finding(id_, folder.name, f"was renamed or copied: it was sealed as {sealed.folder}")
+            else:
+                last = max((entry.sequence for entry in entries), default=0)
+                how = (
+                    "the chain's end was cut off" if sealed.sequence > last else "its entry was taken out of the chain"
+                )
+                yield Finding(id_, folder.name, f"was sealed as entry {sealed.sequence}, which is not there: {how}")
+        elif is_begun_by(folder, keys.values()):
+            problem = "its runner was killed before it was sealed; the next run seals it"
+            yield Finding(id_, folder.name, problem, leftover=True)
+        elif self.archive.is_remote and not (folder / RECORD_FILE).exists():
+            problem = "is being uploaded, or was not uploaded whole; the next run of its writer uploads it"
+            yield Finding(id_, folder.name, problem, leftover=True)
+        else:
+            yield Finding(id_, folder.name, "was added: the chain has no entry of it, and it has no seal of its own")
+
 
 def _is_of_seal(finding: Finding) -> bool:
     name = finding.place.rpartition("/")[2]
@@ -127,24 +149,6 @@ def _where_to(entry: Entry, folders: Mapping[str, Path], latest: Mapping[str, En
         if name not in latest and digest_of(folder) == entry.sha256:
             return f"was renamed: the record is in {name}"
     return f"was removed: the chain has the record in entry {entry.sequence}, and its folder is gone"
-
-
-def _unchained(folder: Path, entries: Sequence[Entry], keys: Mapping[str, PublicKey]) -> Iterator[Finding]:
-    """Why a folder is there that no entry of the chain is about."""
-    id_ = id_of(folder)
-    sealed = _sealed_as(folder, keys)
-    if sealed is not None:
-        if sealed.folder != folder.name:
-            yield Finding(id_, folder.name, f"was renamed or copied: it was sealed as {sealed.folder}")
-        else:
-            last = max((entry.sequence for entry in entries), default=0)
-            how = "the chain's end was cut off" if sealed.sequence > last else "its entry was taken out of the chain"
-            yield Finding(id_, folder.name, f"was sealed as entry {sealed.sequence}, which is not there: {how}")
-    elif is_begun_by(folder, keys.values()):
-        problem = "its runner was killed before it was sealed; the next run seals it"
-        yield Finding(id_, folder.name, problem, leftover=True)
-    else:
-        yield Finding(id_, folder.name, "was added: the chain has no entry of it, and it has no seal of its own")
 
 
 def _sealed_as(folder: Path, keys: Mapping[str, PublicKey]) -> Entry | None:

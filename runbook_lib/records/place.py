@@ -125,8 +125,13 @@ class Place:
             for key in (root / KEYS_FOLDER).iterdir():
                 self._fs.put_file(str(key), self._at(f"{KEYS_FOLDER}/{key.name}"))
             hidden = self._at(f".{CHAIN_FILE}.{secrets.token_hex(4)}")
-            self._fs.put_file(str(root / CHAIN_FILE), hidden)
-            self._fs.mv(hidden, self._at(CHAIN_FILE))
+            try:
+                self._fs.put_file(str(root / CHAIN_FILE), hidden)
+                self._fs.mv(hidden, self._at(CHAIN_FILE))
+            except BaseException:
+                if self._fs.exists(hidden):
+                    self._fs.rm_file(hidden)
+                raise
             written = self._fs.cat_file(self._at(CHAIN_FILE))
         if written != (root / CHAIN_FILE).read_bytes():
             raise RecordError(
@@ -194,9 +199,8 @@ class Place:
         return found if isinstance(found, dict) else {}
 
     def _names(self, folder: str) -> tuple[str, ...]:
+        self._fs.invalidate_cache()
         try:
-            found = self._fs.ls(self._at(folder), detail=False, refresh=True)
-        except TypeError:
             found = self._fs.ls(self._at(folder), detail=False)
         except FileNotFoundError:
             return ()
