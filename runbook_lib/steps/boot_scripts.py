@@ -101,7 +101,7 @@ _ETCD_AUTOSTART = Template(
 # Starts this node's etcd containers once the engines answer. To undo, delete the lines between the markers.
 (
     log=$log
-    members='$members' peers='$peers'
+    members='$members' peers='$peers' client='$client'
     patience=$patience peer_patience=$peer_patience
 """
     + _PRELUDE
@@ -133,12 +133,34 @@ _ETCD_AUTOSTART = Template(
             sleep 0.2 2>/dev/null || sleep 1
         done
     done
+
+    # Starting all at once is not enough: the first member listens before the others do, and an engine that asks it then
+    # starts no container for half a minute. So its client port refuses, which an engine does not mind, until the
+    # members have a leader. The node itself is let through, to ask for their health.
+    door() {
+        iptables -w "$$1" INPUT ! -i lo -p tcp --dport "$${client##*:}" -j REJECT --reject-with tcp-reset 2>/dev/null
+    }
+    healthy() {
+        busybox wget -q -O - "http://$$client/health" 2>/dev/null </dev/null | grep -q true
+    }
+    shut=
+    trap 'if [ -n "$$shut" ]; then door -D; fi' EXIT
+    trap 'exit 1' HUP INT TERM
+    if [ -n "$$peers" ] && [ -n "$$client" ] && door -I; then shut=yes; fi
     for member in $$members; do
         if error=$$(docker start "$$member" 2>&1 >/dev/null); then
             say "started $$member"
         else
             say "could not start $$member: $$error"
         fi
+    done
+    started=$$(uptime)
+    while [ -n "$$shut" ] && ! healthy; do
+        if [ "$$(($$(uptime) - started))" -ge "$$peer_patience" ]; then
+            say "no leader within $$peer_patience s: $$client is opened without one"
+            break
+        fi
+        sleep 0.2 2>/dev/null || sleep 1
     done
 )
 """
@@ -161,18 +183,21 @@ def static_address(interface: str, address: str, subnet: IPv4Network) -> str:
 def etcd_autostart(
     members: Sequence[str],
     peers: Sequence[str] = (),
+    client: str = "",
     *,
     patience_seconds: int = ENGINE_PATIENCE_SECONDS,
     peer_patience_seconds: int = PEER_PATIENCE_SECONDS,
 ) -> str:
     """The block for ``bootlocal.sh``: waits, bounded, for the engines, then starts these containers.
 
-    ``peers`` are the engines (``address:port``) of the nodes that hold the other members.
+    ``peers`` are the engines (``address:port``) of the nodes that hold the other members, ``client`` is where this
+    node's member serves the engines (``address:port``): it refuses them until there is a leader.
     """
     return _ETCD_AUTOSTART.substitute(
         log=LOG,
         members=" ".join(members),
         peers=" ".join(peers),
+        client=client,
         patience=patience_seconds,
         peer_patience=peer_patience_seconds,
         block=ETCD_AUTOSTART,

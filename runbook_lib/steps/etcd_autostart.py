@@ -5,7 +5,8 @@ Two mechanisms, of which exactly one is active afterwards:
 ``bootlocal``
     A marked block in ``/var/lib/boot2docker/bootlocal.sh`` (the article's way): after the boot it waits, bounded, until
     the engines of this node and of the other members' nodes answer, starts the members that this node has, and logs
-    the outcome. It acts once a boot: a member that crashes later stays down, where one can see it.
+    the outcome. Until the members have a leader their client port refuses: an engine that is refused goes on, one that
+    is kept waiting does not. It acts once a boot: a member that crashes later stays down, where one can see it.
 ``restart-policy``
     Docker's own ``--restart always``. Simple: one setting, no script, and it works on any host. It differs in when
     it acts: at every start of dockerd, not only at boot; after every crash, so that a member which cannot work is
@@ -38,12 +39,14 @@ _RESTARTING = ("always", "unless-stopped")
 class AutostartReading:
     """The members whose containers a node has, and the text of its ``bootlocal.sh`` (``None`` without the file).
 
-    ``peers`` are the engines (``address:port``) of the nodes that hold the store's other members.
+    ``peers`` are the engines (``address:port``) of the nodes that hold the store's other members, ``client`` is where
+    the engines reach this node's member.
     """
 
     members: tuple[ContainerFacts, ...]
     bootlocal: str | None
     peers: tuple[str, ...] = ()
+    client: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,7 +67,10 @@ def read_autostart(node: Node, etcd: Etcd) -> AutostartReading:
     """Read a node's members and its ``bootlocal.sh``. Raises ``RunbookError``."""
     bootlocal = read_bootlocal(node)
     check_markers(node.name, BOOTLOCAL, bootlocal, ETCD_AUTOSTART)
-    return AutostartReading(read_own_members(node, etcd), bootlocal, peer_engines(read_engine(node)))
+    engine = read_engine(node)
+    host = engine.cluster_advertise.rpartition(":")[0]
+    client = f"{host}:{etcd.client_port}" if host else ""
+    return AutostartReading(read_own_members(node, etcd), bootlocal, peer_engines(engine), client)
 
 
 def peer_engines(engine: EngineFacts) -> tuple[str, ...]:
@@ -196,7 +202,7 @@ class StartMembers(Step[tuple[ContainerFacts, ...], tuple[str, ...]]):
 
 
 def _with_block(reading: AutostartReading) -> str | None:
-    wanted = put_block(reading.bootlocal, ETCD_AUTOSTART, etcd_autostart(reading.names, reading.peers))
+    wanted = put_block(reading.bootlocal, ETCD_AUTOSTART, etcd_autostart(reading.names, reading.peers, reading.client))
     return None if wanted == reading.bootlocal else wanted
 
 
@@ -214,7 +220,7 @@ def _describe(reading: AutostartReading) -> str:
     body = find_block(reading.bootlocal, ETCD_AUTOSTART)
     parts = []
     if body is not None:
-        current = body == etcd_autostart(reading.names, reading.peers)
+        current = body == etcd_autostart(reading.names, reading.peers, reading.client)
         parts.append(f"bootlocal.sh starts {', '.join(reading.names)}" if current else "another block in bootlocal.sh")
     parts += [
         f"Docker restarts {item.name} ({item.restart_policy})"

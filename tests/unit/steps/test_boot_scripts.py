@@ -159,6 +159,37 @@ def test_members_wait_for_the_engines_beside_the_other_members(sandbox: Sandbox)
     assert done == ["docker version", *asked, "docker start etcd1"]
 
 
+def test_a_members_port_refuses_other_nodes_until_there_is_a_leader(sandbox: Sandbox) -> None:
+    sandbox.stub("docker")
+    sandbox.stub("iptables")
+    answer = 'if [ "$(grep -c wget "$SANDBOX/done")" -ge 3 ]; then echo \'{"health":"true"}\'; else exit 1; fi'
+    sandbox.stub("busybox", f'if [ "$1" = wget ]; then {answer}; fi')
+    (sandbox.folder / "proc" / "uptime").write_text("12.34 5.6\n")
+    done = sandbox.run(etcd_autostart(["etcd1"], ["10.1.1.2:2376"], "10.1.1.1:2379"))
+    rule = "INPUT ! -i lo -p tcp --dport 2379 -j REJECT --reject-with tcp-reset"
+    asked = ["busybox wget -q -O - http://10.1.1.1:2379/health"] * 3
+    assert done[2:] == [f"iptables -w -I {rule}", "docker start etcd1", *asked, f"iptables -w -D {rule}"]
+
+
+def test_a_port_is_opened_again_even_if_no_leader_is_found(sandbox: Sandbox) -> None:
+    sandbox.stub("docker")
+    sandbox.stub("iptables")
+    later = f'echo "$(grep -c "busybox wget" "$SANDBOX/done")0.0 1" >"{sandbox.folder}/proc/uptime"; exit 1'
+    sandbox.stub("busybox", f'if [ "$1" = wget ]; then {later}; fi')
+    (sandbox.folder / "proc" / "uptime").write_text("0.5 1\n")
+    block = etcd_autostart(["etcd1"], ["10.1.1.2:2376"], "10.1.1.1:2379", peer_patience_seconds=20)
+    assert sandbox.run(block)[-1].startswith("iptables -w -D INPUT")
+    assert "no leader within 20 s: 10.1.1.1:2379 is opened without one" in sandbox.log
+
+
+def test_without_iptables_members_start_all_the_same(sandbox: Sandbox) -> None:
+    sandbox.stub("docker")
+    sandbox.stub("busybox")
+    (sandbox.folder / "proc" / "uptime").write_text("12.34 5.6\n")
+    done = sandbox.run(etcd_autostart(["etcd1"], ["10.1.1.2:2376"], "10.1.1.1:2379"))
+    assert done[-1] == "docker start etcd1"
+
+
 def test_a_member_whose_peers_stay_away_starts_all_the_same(sandbox: Sandbox) -> None:
     sandbox.stub("docker")
     sandbox.stub(
@@ -188,7 +219,7 @@ def test_a_block_leaks_nothing_into_the_rest_of_the_file(sandbox: Sandbox, block
     assert "clean" in (sandbox.folder / "done").read_text()
 
 
-@pytest.mark.parametrize("block", [BLOCK, etcd_autostart(["etcd1", "etcd2"])])
+@pytest.mark.parametrize("block", [BLOCK, etcd_autostart(["etcd1", "etcd2"], ["10.1.1.2:2376"], "10.1.1.1:2379")])
 def test_the_blocks_please_shellcheck(block: str) -> None:
     done = subprocess.run(
         ["shellcheck", "--shell=sh", "-"], input="#!/bin/sh\n" + block, text=True, capture_output=True
