@@ -19,8 +19,11 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 
 import runbook_lib
-from runbook_lib.execute.pacing import PACE_VARIABLE, units
+from runbook_lib.execute.pacing import ACKNOWLEDGED_TOGETHER, PACE_VARIABLE, units
 from runbook_lib.journal import JOURNAL_VARIABLE
+
+# How often to look whether a kernel has ended.
+_POLL_SECONDS = 0.02
 
 _APP = "runbook_lib.execute.ipykernel_app"
 
@@ -33,6 +36,7 @@ class ProjectKernelManager(AsyncKernelManager):
 
     folder: str = ""
     _pipes: tuple[int, ...] = ()
+    _unacknowledged = 0
 
     @property
     def journal(self) -> Path:
@@ -45,11 +49,13 @@ class ProjectKernelManager(AsyncKernelManager):
         return Path(self.folder, "pace")
 
     def acknowledge(self, text: str) -> None:
-        """Tell the kernel that a message of output was read."""
-        if self._pipes:
+        """Tell the kernel that a message of output was read; many short ones are told of together."""
+        self._unacknowledged += units(text)
+        if self._unacknowledged >= ACKNOWLEDGED_TOGETHER and self._pipes:
             # Full only if the kernel does not follow: then it does not wait either.
             with contextlib.suppress(BlockingIOError):
-                os.write(self._pipes[0], b"." * units(text))
+                os.write(self._pipes[0], b"." * self._unacknowledged)
+            self._unacknowledged = 0
 
     @property
     def process(self) -> int:
@@ -167,7 +173,7 @@ async def _end(kernel: ProjectKernelManager, *, kill: bool) -> None:
     if kernel.has_kernel:
         if kill:
             await kernel.signal_kernel(signal.SIGKILL)
-        await kernel.finish_shutdown()
+        await kernel.finish_shutdown(pollinterval=_POLL_SECONDS)
     await kernel.cleanup_resources()
 
 

@@ -21,6 +21,9 @@ _UNIT = 4096
 #: How many units may be unread: 4 M characters, or a thousand short messages, which is what a socket's queue holds.
 WINDOW = 1024
 
+#: How many units the reader may collect before it acknowledges them.
+ACKNOWLEDGED_TOGETHER = 64
+
 
 def units(text: str) -> int:
     """What a message of output counts."""
