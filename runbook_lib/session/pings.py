@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal
 
 import pandas as pd
@@ -40,6 +41,21 @@ class Pings:
     def summary(self) -> pd.DataFrame:
         """One row a source and way of addressing, with loss and times."""
         return tables.probe_summary(self.probes)
+
+    @property
+    def latency_ms(self) -> float | None:
+        """The mean round trip in milliseconds over the probes that answered; ``None`` when none did."""
+        return fmean(times) if (times := [probe.avg_ms for probe in self._wanted if probe.avg_ms is not None]) else None
+
+    @property
+    def loss_percent(self) -> float | None:
+        """How many of the echo requests were lost to peers that should answer; ``None`` when none was sent."""
+        sent = sum(probe.sent for probe in self._wanted)
+        return 100 * (1 - sum(probe.received for probe in self._wanted) / sent) if sent else None
+
+    @property
+    def _wanted(self) -> list[Probe]:
+        return [probe for probe in self.probes if probe.expected == "reachable"]
 
     @property
     def checks(self) -> tuple[Check, ...]:

@@ -21,6 +21,7 @@ from runbook_lib.facts.registrations import read_registrations
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.session.answers import answers
+from runbook_lib.session.keeping import Kept, kept
 from runbook_lib.steps import has_autostart_block, verify_addresses
 from runbook_lib.steps.targets import check_targets
 from runbook_lib.tables.frame import FLAG, TEXT, WHOLE, frame
@@ -53,10 +54,12 @@ class Readings:
     none. Where a row can say so itself (members, registrations, all that returns checks), it does instead.
     """
 
-    def __init__(self, cluster: Cluster, parameters: Parameters) -> None:
+    def __init__(self, cluster: Cluster, parameters: Parameters, kept: Kept | None = None) -> None:
+        self.kept = kept or Kept()
         self._cluster = cluster
         self._parameters = parameters
 
+    @kept
     def addresses(self) -> pd.DataFrame:
         """Columns: node, interface, address, expected, as expected, assigned by, DHCP client, MAC."""
         return tables.addresses(self.address_facts())
@@ -64,12 +67,17 @@ class Readings:
     def address_facts(self) -> tuple[ClusterAddress, ...]:
         """Every node's address on the cluster's network as facts."""
         network = self._cluster.inventory.network
-        return tuple(self._all(lambda node: read_cluster_address(node, network)))
+        facts = tuple(self._all(lambda node: read_cluster_address(node, network)))
+        for row in facts:
+            self.kept.address(row.node, row.address or "")
+        return facts
 
+    @kept
     def engines(self) -> pd.DataFrame:
         """Columns: node, version, API, mode, advertises, storage, running, engine ID."""
         return tables.engines(self._all(read_engine))
 
+    @kept
     def members(self) -> pd.DataFrame:
         """Columns: member, node, container, restart policy, health, leader, client URL, detail."""
         return tables.members(self.member_facts())
@@ -78,10 +86,12 @@ class Readings:
         """The members of etcd as facts."""
         return read_members(self._cluster, self._parameters.etcd)
 
+    @kept
     def registrations(self) -> pd.DataFrame:
         """Columns: node, advertises, connected, last heartbeat (s ago), detail."""
         return tables.registrations(read_registrations(self._cluster, self._parameters.etcd))
 
+    @kept
     def gossip(self) -> pd.DataFrame:
         """Which engines know each other. Columns: node, gossips at, knows (other engines), does not know."""
         rows = self._all(read_gossip)
@@ -93,6 +103,7 @@ class Readings:
         ]
         return frame(table, columns)
 
+    @kept
     def autostart(self) -> pd.DataFrame:
         """What would start each member at its node's next boot.
 
@@ -114,20 +125,24 @@ class Readings:
         }
         return frame(rows, columns)
 
+    @kept
     def preflight(self) -> Checked:
         """Whether the cluster can carry an overlay, proved by real packets between the nodes."""
         parameters = self._parameters
         wanted = len(parameters.containers)
         return Checked(preflight.preflight(self._cluster, parameters.etcd, parameters.overlay, containers=wanted))
 
+    @kept
     def targets(self) -> Checked:
         """Whether each node can have the fixed address that the inventory gives it."""
         return Checked(check_targets(self._cluster, self._parameters.addresses))
 
+    @kept
     def address_proof(self) -> Checked:
         """Whether each node has its fixed address, keeps it without DHCP, and serves its engine there over TLS."""
         return Checked(verify_addresses(self._cluster))
 
+    @kept
     def network(self) -> pd.DataFrame:
         """The overlay as each node sees it. Columns: node, network, ID, driver, scope, subnet, gateway, endpoints."""
         return tables.networks(self.network_facts())
@@ -137,16 +152,19 @@ class Readings:
         name = self._parameters.overlay.name
         return tuple(found for found in self._all(lambda node: read_network(node, name)) if found is not None)
 
+    @kept
     def network_settings(self) -> pd.DataFrame:
         """``docker network inspect`` of the overlay. Columns: setting, value."""
         facts = self.network_facts()
         return tables.network_settings(facts[0]) if facts else frame([], {"setting": TEXT, "value": TEXT})
 
+    @kept
     def networks(self) -> pd.DataFrame:
         """``docker network ls`` over all nodes. Columns: network, driver, scope, then one a node with the ID."""
         found = [network for networks in self._all(read_networks) for network in networks]
         return tables.network_presence(found)
 
+    @kept
     def containers(self) -> pd.DataFrame:
         """``docker ps`` of the wanted containers over all nodes.
 
@@ -158,6 +176,7 @@ class Readings:
         table.insert(0, "node", pd.Series([item.node for item in found], dtype="str"))
         return table
 
+    @kept
     def placement(self) -> Checked:
         """Whether each wanted container is on its node, and whether they are on more than one."""
         found = {item.name: item.node for item in self.container_facts()}
@@ -177,6 +196,7 @@ class Readings:
         """Every container of every node as facts, stopped ones too."""
         return tuple(item for items in self._all(read_containers) for item in items)
 
+    @kept
     def endpoints(self) -> pd.DataFrame:
         """The overlay's endpoints. Columns: container, address, MAC, endpoint."""
         return tables.endpoints(join_endpoints(self.network_facts(), self.container_facts()))
@@ -195,6 +215,7 @@ class Readings:
         name = self._parameters.overlay.name
         return {item.name: item.addresses[name] for item in self.container_facts() if name in item.addresses}
 
+    @kept
     def interfaces(self, container: str) -> pd.DataFrame:
         """Interfaces inside a container; no row when it does not run anywhere.
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from runbook_lib import tables
 from runbook_lib.cluster import Cluster
-from runbook_lib.errors import DeadlineError, PreconditionError
+from runbook_lib.errors import DeadlineError, InputError, PreconditionError
 from runbook_lib.model.events import FinishEvent, StepEvent
 from runbook_lib.model.loading import Run
 from runbook_lib.model.results import Check, Status, StepResult
@@ -21,6 +21,7 @@ from runbook_lib.session.display import Picture, step_line
 from runbook_lib.session.drift import Drift
 from runbook_lib.session.events import publish
 from runbook_lib.session.experiment import Experiment
+from runbook_lib.session.keeping import Kept, measured
 from runbook_lib.session.pictures import picture
 from runbook_lib.session.pings import Pings, Ways, ping
 from runbook_lib.session.progress import LiveLines
@@ -43,7 +44,8 @@ class Session:
         self.parameters = run.parameters
         self.inventory = run.inventory
         self.cluster = cluster
-        self.read = Readings(cluster, run.parameters)
+        self.kept = Kept()
+        self.read = Readings(cluster, run.parameters, self.kept)
         self.steps = StepCatalog(run.inventory, run.parameters)
         self._started = started
         self._missing: tuple[preconditions.Precondition, ...] = ()
@@ -51,6 +53,19 @@ class Session:
         self._last_known: dict[str, str] = {}
         self._results: list[StepResult] = []
         self._checks: list[Check] = []
+
+    def secret(self, name: str) -> str:
+        """The value of a secret that the parameter ``secrets`` refers to. In the record it reads ``[REDACTED:name]``.
+
+        Raises:
+            InputError: there is none of that name, or it cannot be found any more.
+        """
+        references = self.parameters.secrets
+        if name not in references:
+            known = f"declared are {', '.join(references)}" if references else "none is declared"
+            remedy = f"declare it: secrets: {{{name}: {{env: VARIABLE}}}} or {{file: PATH}}; {known}"
+            raise InputError(f"no secret is called {name!r}", place="secrets", remedy=remedy)
+        return references[name].resolve(f"secrets.{name}")
 
     def require(self, *things: str) -> pd.DataFrame:
         """Make sure that what other notebooks make is there.
@@ -69,7 +84,9 @@ class Session:
         if not self.parameters.plan:
             preconditions.insist(found)
         self._missing += tuple(row for row in found if not row.there)
-        return preconditions.table(found)
+        table = preconditions.table(found)
+        self.kept.keep("preconditions", table)
+        return table
 
     def plan(self, step: Step[Any, Any]) -> pd.DataFrame:
         """What the step would change, a row a node; nothing is changed.
@@ -106,8 +123,11 @@ class Session:
         """
         with LiveLines(power.STEP, self.inventory.names) as live:
             rows = power.cycle(self.cluster, self.parameters, shuffle=shuffle, reporter=live)
+        self.kept.keep(power.STEP, tables.steps(rows))
         table = self._done(rows)
         self._restarted = any(row.status is Status.CHANGED for row in rows)
+        if self._restarted:
+            measured("power cycle", max(row.seconds for row in rows), "s")
         return table
 
     def show_drift(self) -> Drift:
@@ -121,11 +141,13 @@ class Session:
         restart = wanted and self.parameters.testbed_name is not None
         if restart:
             self.power_cycle(shuffle=True)
-        return Drift(before, self.read.address_facts(), restart)
+        drift = Drift(before, self.read.address_facts(), restart)
+        self.kept.keep("drift", drift.table)
+        return drift
 
     def wait_for_store(self) -> StoreState:
         """Wait until every member is healthy, one leads and every engine is connected; says how long it took."""
-        return wait_for_store(self.cluster, self.parameters)
+        return self._store(wait_for_store(self.cluster, self.parameters))
 
     def after_power_cycle(self, starts: pd.DataFrame) -> Outage:
         """What a power cycle left of the store, against what would start it (``read.autostart()`` from before).
@@ -134,7 +156,10 @@ class Session:
         mode, parameter ``power_cycle``), nothing is expected.
         """
         expected = dict(zip(starts["node"], starts["starts at boot"], strict=True)) if self._restarted else {}
-        return after_power_cycle(self.cluster, self.parameters, expected)
+        outage = after_power_cycle(self.cluster, self.parameters, expected)
+        self.kept.keep("after power cycle", outage.table)
+        self._store(outage.store)
+        return outage
 
     def ping(self, by: Ways = "both", *, expect_unreachable: str = "") -> Pings:
         """Ping between all wanted containers; pairs with the container ``expect_unreachable`` must *not* answer.
@@ -145,11 +170,15 @@ class Session:
         """
         off = [expect_unreachable] if expect_unreachable else []
         try:
-            return ping(self.cluster, self.parameters, by=by, expect_unreachable=off, last_known=self._last_known)
+            pings = ping(self.cluster, self.parameters, by=by, expect_unreachable=off, last_known=self._last_known)
         except PreconditionError:
             if self.parameters.plan:  # what an earlier notebook would have made is not there: nothing to ping
                 return Pings(())
             raise
+        self.kept.keep(f"ping by {by}", pings.details)
+        measured("ping latency", pings.latency_ms, "ms")
+        measured("ping loss", pings.loss_percent, "%")
+        return pings
 
     def watch(self, step: Step[Any, Any], *, reachable: bool) -> Watched:
         """Do a step on the first container while another one keeps asking for it, ten times a second.
@@ -175,7 +204,11 @@ class Session:
             with suppress(DeadlineError):  # the time line then lacks the moment, and the checks on it fail
                 watch.until(reachable=reachable, timeout=limit)
         self._done(rows)
-        return Watched(rows, watch.convergence, reachable, limit)
+        watched = Watched(rows, watch.convergence, reachable, limit)
+        self.kept.keep(f"{step.name} as seen by the peer", watched.table)
+        self.kept.keep(f"{step.name} samples", watched.samples)
+        measured("convergence" if reachable else "disconnection", watch.convergence.answers_after, "s")
+        return watched
 
     def gateway_experiment(self) -> Experiment:
         """Count packets on the overlay and on docker_gwbridge while pinging the peer, then the outside.
@@ -190,7 +223,9 @@ class Session:
             if self.parameters.plan:
                 return Experiment(None)
             raise
-        return Experiment(result)
+        experiment = Experiment(result)
+        self.kept.keep("gateway experiment", experiment.table)
+        return experiment
 
     def picture(self) -> Picture:
         """The cluster as it is now."""
@@ -250,7 +285,10 @@ class Session:
             [FinishEvent(notebook=self.notebook, verdict=verdict, seconds=round(seconds, 1))],
             text=f"{self.notebook}: {verdict}, {changed} changed, {len(self._checks)} checks, {seconds:.1f} s",
         )
-        return summary(self._results, self._checks)
+        self.kept.keep("checks", tables.checks(self._checks))
+        table = summary(self._results, self._checks)
+        self.kept.keep("summary", table)
+        return table
 
     def _excuse(self) -> str:
         """Why an expectation may fail now although nothing is wrong; empty when nothing excuses it."""
@@ -264,7 +302,18 @@ class Session:
 
     def _run(self, step: Step[Any, Any], *, plan: bool) -> tuple[StepResult, ...]:
         with LiveLines(step.name, self.inventory.names) as live:
-            return run_step(self.cluster, step, plan=plan, reporter=live)
+            rows = run_step(self.cluster, step, plan=plan, reporter=live)
+        self.kept.keep(f"plan {step.name}" if plan else step.name, tables.steps(rows))
+        return rows
+
+    def _store(self, state: StoreState) -> StoreState:
+        self.kept.keep("members", state.members)
+        self.kept.keep("registrations", state.registrations)
+        self.kept.keep("store timing", state.timing)
+        # What was so at the first look was so at an unknown time: no number to compare.
+        for name, moment in (("healthy", state.became_healthy), ("connected", state.became_connected)):
+            measured(f"store {name}", moment.seconds if moment.awaited else None, "s")
+        return state
 
     def _done(self, rows: Sequence[StepResult]) -> pd.DataFrame:
         self._results += rows

@@ -5,14 +5,19 @@ from __future__ import annotations
 import ast
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 from IPython.display import display
 
+from runbook_lib import journal
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.errors import InputError
+from runbook_lib.errors import InputError, NodeError
+from runbook_lib.facts.addresses import read_cluster_address
+from runbook_lib.journal import NodeFacts
 from runbook_lib.model.events import StartEvent
+from runbook_lib.model.inventory import ClusterNetwork
 from runbook_lib.model.loading import load_run
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.session.events import publish
@@ -47,7 +52,10 @@ def start(notebook: str, namespace: Mapping[str, Any]) -> Session:
     if parameters.plan:
         line += " (plan mode: nothing is changed)"
     publish([StartEvent(notebook=notebook, cluster=parameters.name, plan=parameters.plan)], text=line)
-    display(_cluster_table(session.cluster))  # type: ignore[no-untyped-call]
+    session.kept.watch_displays()
+    table = _cluster_table(session)
+    session.kept.keep("cluster", table)
+    display(table)  # type: ignore[no-untyped-call]
     return session
 
 
@@ -62,25 +70,37 @@ def _unknown_parameters(namespace: Mapping[str, Any]) -> list[str]:
     return [name for name in names if name not in Parameters.model_fields]
 
 
-def _cluster_table(cluster: Cluster) -> pd.DataFrame:
-    def ask(node: Node) -> str:
-        node.ssh.transport()
-        return str(node.engine.version()["Version"])
-
+def _cluster_table(session: Session) -> pd.DataFrame:
+    cluster = session.cluster
+    network = cluster.inventory.network
     rows = []
-    for node, outcome in zip(cluster.nodes, cluster.each(ask), strict=True):
+    for node, outcome in zip(cluster.nodes, cluster.each(lambda node: _look_at(node, network)), strict=True):
         if isinstance(outcome.error, InputError):
             raise outcome.error
         spec = node.spec
+        facts = outcome.value or NodeFacts(node.name, answers=False)
+        session.kept.node(facts)
         rows.append(
             (
                 node.name,
                 f"{spec.ssh.user}@{spec.ssh.host}:{spec.ssh.port}",
                 spec.cluster_address,
-                cluster.inventory.network.interface,
-                outcome.value or "",
+                network.interface,
+                facts.engine,
                 "yes" if outcome.error is None else f"no: {outcome.error.message}",
             )
         )
     columns = ("node", "reached at", "fixed address", "interface", "engine", "answers")
     return frame(rows, dict.fromkeys(columns, TEXT))
+
+
+def _look_at(node: Node, network: ClusterNetwork) -> NodeFacts:
+    """The node's engine, and for a record also its address on the cluster's network."""
+    node.ssh.transport()
+    info = node.engine.info()
+    address = None
+    if journal.wanted():
+        # A node that does not tell its address does not end the session: its record then lacks it.
+        with suppress(NodeError):
+            address = read_cluster_address(node, network).address
+    return NodeFacts(node.name, address or "", str(info["ServerVersion"]), str(info.get("ID") or ""))

@@ -10,10 +10,19 @@ from runbook_lib import tables
 from runbook_lib.charts import convergence_timeline, timeline_text
 from runbook_lib.model.results import Check, StepResult, Verdict
 from runbook_lib.session.display import Picture
-from runbook_lib.tables.frame import DECIMAL, TEXT, frame
+from runbook_lib.tables.frame import DECIMAL, FLAG, TEXT, frame
 from runbook_lib.verify.convergence import Convergence
 
 COLUMNS = {"after": TEXT, "the peer": TEXT, "time (s)": DECIMAL, "at most (s)": DECIMAL}
+
+SAMPLE_COLUMNS = {
+    "source": TEXT,
+    "target": TEXT,
+    "since the event (s)": DECIMAL,
+    "resolved": TEXT,
+    "answered": FLAG,
+    "ping (ms)": DECIMAL,
+}
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,18 @@ class Watched:
                 (line.event, f"{line.source} {answers} {line.target}", line.answers_after, self.limit),
             ],
             COLUMNS,
+        )
+
+    @property
+    def samples(self) -> pd.DataFrame:
+        """Columns: source, target, since the event (s), resolved, answered, ping (ms); a row a look, in their order."""
+        looks = self.timeline.samples if self.timeline is not None else ()
+        return frame(
+            [
+                (look.source, look.target, look.elapsed, look.resolved, look.answered, look.milliseconds)
+                for look in looks
+            ],
+            SAMPLE_COLUMNS,
         )
 
     @property

@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from runbook_lib import journal
 
-
-class Runner:
-    """The reading end of a journal."""
-
-    def __init__(self, path: Path) -> None:
-        os.mkfifo(path)
-        self.file = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-
-    def read(self) -> list[journal.Entry]:
-        return [journal.decode(line) for line in os.read(self.file, 1 << 16).decode().splitlines()]
+if TYPE_CHECKING:
+    from .conftest import Told
 
 
-@pytest.fixture
-def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runner]:
-    monkeypatch.setattr(journal, "_PIPE", journal._Pipe())
-    monkeypatch.setenv(journal.JOURNAL_VARIABLE, str(tmp_path / "journal"))
-    reading = Runner(tmp_path / "journal")
-    yield reading
-    os.close(reading.file)
-
-
-def test_every_kind_of_entry_arrives_as_it_was_told(runner: Runner) -> None:
+def test_every_kind_of_entry_arrives_as_it_was_told(told: Told) -> None:
     entries: list[journal.Entry] = [
         journal.Call("2026-05-01T12:00:00.123Z", "node1", "ssh", ("ip", "a"), 0.5, 0),
         journal.Table("pings", 'a,b\n1,"é\n"\n'),
@@ -42,15 +24,15 @@ def test_every_kind_of_entry_arrives_as_it_was_told(runner: Runner) -> None:
     ]
     for entry in entries:
         journal.note(entry)
-    assert runner.read() == entries
+    assert told.entries() == entries
 
 
-def test_a_call_is_told_with_its_status_or_with_what_broke_it(runner: Runner) -> None:
+def test_a_call_is_told_with_its_status_or_with_what_broke_it(told: Told) -> None:
     with journal.call("node1", "ssh", ["true"]) as answer:
         answer.status = 0
     with pytest.raises(OSError, match="gone"), journal.call("node1", "ssh", ["false"]):
         raise OSError("gone\nfor good")
-    good, bad = runner.read()
+    good, bad = told.entries()
     assert isinstance(good, journal.Call)
     assert isinstance(bad, journal.Call)
     assert (good.argv, good.status, good.error) == (("true",), 0, "")
@@ -58,16 +40,16 @@ def test_a_call_is_told_with_its_status_or_with_what_broke_it(runner: Runner) ->
     assert good.at.endswith("Z")
 
 
-def test_a_long_word_is_told_in_part_and_says_how_long_it_was(runner: Runner) -> None:
+def test_a_long_word_is_told_in_part_and_says_how_long_it_was(told: Told) -> None:
     with journal.call("node1", "ssh", ["sh", "-c", "x" * 2000, "y" * 2001]) as answer:
         answer.status = 0
-    (call,) = runner.read()
+    (call,) = told.entries()
     assert isinstance(call, journal.Call)
     assert call.argv[2] == "x" * 2000
     assert call.argv[3] == "y" * 2000 + "… (2001 characters)"
 
 
-def test_entries_of_many_threads_do_not_mix(runner: Runner) -> None:
+def test_entries_of_many_threads_do_not_mix(told: Told) -> None:
     def tell(number: int) -> None:
         for _ in range(5):
             journal.note(journal.Metric(f"{number}" * 200, number, "s"))
@@ -77,7 +59,7 @@ def test_entries_of_many_threads_do_not_mix(runner: Runner) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(entry.value for entry in runner.read() if isinstance(entry, journal.Metric)) == sorted(
+    assert sorted(entry.value for entry in told.entries() if isinstance(entry, journal.Metric)) == sorted(
         [*range(8)] * 5
     )
 

@@ -66,3 +66,11 @@ def test_the_short_table_fits_a_page_and_the_details_have_every_column() -> None
     assert len(pings.table.columns) == 8
     assert pings.details["first ping (ms)"].item() == 1.9
     assert pings.summary["passed"].item() == 1
+
+
+def test_latency_and_loss_are_those_of_the_peers_that_should_answer() -> None:
+    pings = Pings((ANSWERED, LOSSY, SILENT))
+    assert pings.latency_ms == pytest.approx((0.45 + 0.5) / 2)
+    assert pings.loss_percent == pytest.approx(100 / 6)
+    assert (Pings((LOST,)).latency_ms, Pings((LOST,)).loss_percent) == (None, 100.0)
+    assert (Pings((SILENT,)).latency_ms, Pings((SILENT,)).loss_percent) == (None, None)

@@ -15,7 +15,6 @@ from typing import Any
 import paramiko
 import pytest
 
-from runbook_lib import journal
 from runbook_lib.model.inventory import NodeSpec
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.transport.ssh import SshConnection
@@ -201,37 +200,6 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., SshServer]]:
     yield make
     for server in servers:
         server.stop()
-
-
-class Told:
-    """The pipe that a runner gives to a kernel, and what is told into it."""
-
-    def __init__(self, path: Path) -> None:
-        os.mkfifo(path)
-        self._pipe = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-
-    def calls(self) -> list[journal.Call]:
-        """The calls that were told since the last look."""
-        lines = b""
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                lines += os.read(self._pipe, 1 << 16)
-        entries = [journal.decode(line.decode()) for line in lines.splitlines()]
-        return [entry for entry in entries if isinstance(entry, journal.Call)]
-
-    def close(self) -> None:
-        """Read no more."""
-        os.close(self._pipe)
-
-
-@pytest.fixture
-def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
-    """What this process tells of its calls."""
-    monkeypatch.setattr(journal, "_PIPE", journal._Pipe())
-    monkeypatch.setenv(journal.JOURNAL_VARIABLE, str(tmp_path / "journal"))
-    pipe = Told(tmp_path / "journal")
-    yield pipe
-    pipe.close()
 
 
 @pytest.fixture

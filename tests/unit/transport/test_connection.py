@@ -11,7 +11,8 @@ from runbook_lib.errors import CommandError, CommandTimeout, UnreachableError
 from runbook_lib.transport.ssh import SshConnection
 
 if TYPE_CHECKING:
-    from .conftest import SshServer, Told
+    from ..conftest import Told
+    from .conftest import SshServer
 
 
 def test_a_command_is_told_with_its_words_and_its_exit_status(ssh: SshConnection, told: Told) -> None:

@@ -30,7 +30,8 @@ from runbook_lib.transport.engine import Engine
 from runbook_lib.transport.ssh import SshConnection
 
 if TYPE_CHECKING:
-    from .conftest import SshServer, Told
+    from ..conftest import Told
+    from .conftest import SshServer
     from .engine_server import EngineServer
 
 # Joins standard input and output with the plain engine server, as 'docker system dial-stdio' does with the real one.
