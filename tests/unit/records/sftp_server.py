@@ -117,6 +117,7 @@ class SftpServer:
         with contextlib.suppress(*OSERRORS_OF_PARAMIKO):
             while True:
                 client, _ = listening.accept()
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 transport = paramiko.Transport(client)
                 transport.add_server_key(self.host_key)
                 transport.set_subsystem_handler("sftp", SFTPServer, Files)
