@@ -1,0 +1,140 @@
+"""The archive as the notebook that reads it calls it: tables, a comparison, a picture, also where there is little."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from runbook_lib.charts import trend_picture, trend_text
+from runbook_lib.errors import CheckFailed
+from runbook_lib.records.archive import Archive, default_location, open_archive
+from runbook_lib.records.frames import compare, frame
+from runbook_lib.records.trend import SECONDS, trend
+from runbook_lib.session.display import Picture
+from runbook_lib.tables.frame import TEXT, WHOLE
+from runbook_lib.tables.frame import frame as make_table
+
+_FINISHED_WELL = ("pass", "planned")
+_MOST_FINDINGS = 12
+
+
+def read_archive(location: str | Path = "", cluster: str = "") -> ArchiveView:
+    """The archive at a folder or URL, else the default one; with ``cluster`` only that cluster's records.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return ArchiveView(open_archive(location or default_location()), cluster)
+
+
+@dataclass(frozen=True)
+class ArchiveView:
+    """One archive. Nothing here changes it."""
+
+    archive: Archive
+    cluster: str = ""
+
+    @cached_property
+    def records(self) -> pd.DataFrame:
+        """Every record, newest first: the columns of ``records.frame()``."""
+        return self.frame("records")
+
+    def frame(self, what: str) -> pd.DataFrame:
+        """A part of every record: steps, checks, cells, metrics, nodes, calls, or a table that a notebook kept.
+
+        Raises:
+            InputError: no record has such a table.
+        """
+        table = frame(what, self.archive)
+        return table[table["cluster"] == self.cluster] if self.cluster else table
+
+    def overview(self) -> pd.DataFrame:
+        """A row a notebook and cluster, the newest first: how often and how well it ran.
+
+        Columns: ``notebook``, ``cluster``, ``runs``, ``passed``, ``changed`` (by all its runs), ``median (s)``, and of
+        the newest run ``last`` (when it was started) and ``verdict``.
+        """
+        finished = self.records[self.records["notebook"] != ""]
+        if finished.empty:
+            print(f"There is no record in {self.archive.location} yet. Make some: ./runbook run")
+        grouped = finished.assign(passed=finished["verdict"].isin(_FINISHED_WELL)).groupby(["notebook", "cluster"])
+        table = grouped.agg(
+            runs=("record", "size"),
+            passed=("passed", "sum"),
+            changed=("changed", "sum"),
+            median=("seconds", "median"),
+            last=("started", "first"),
+            verdict=("verdict", "first"),
+        )
+        return table.rename(columns={"median": "median (s)"}).sort_values("last", ascending=False).reset_index()
+
+    def verify(self) -> pd.DataFrame:
+        """How many records were compared with the chain, entry by entry.
+
+        Raises:
+            CheckFailed: a record was changed, removed, added or moved; the message says which and where.
+        """
+        from runbook_lib.records.verify import examine
+
+        columns = {"records": WHOLE, "entries": WHOLE, "pruned": WHOLE, "running": WHOLE, "signed by": TEXT}
+        if not self.archive.folders() and not self.archive.chain_file.exists():
+            return make_table([], columns)
+        found = examine(self.archive)
+        if not found.intact:
+            faults = "".join(f"\n  - {finding}" for finding in found.findings[:_MOST_FINDINGS])
+            raise CheckFailed(f"the archive is not as it was written:{faults}", remedy="see: ./runbook records verify")
+        signed_by = ", ".join(found.signed or ())
+        return make_table([(found.records, found.entries, found.pruned, found.running, signed_by)], columns)
+
+    def compare(self, before: str = "", after: str = "") -> pd.DataFrame:
+        """What changed on the cluster between two records: ``subject``, ``item``, ``node``, ``A``, ``B``, ``note``.
+
+        Where nothing is named, those are the two newest of one notebook on one cluster. Where there are no two, it says
+        so, and the table is empty.
+
+        Raises:
+            InputError: no record, or more than one, is called so.
+            RecordError: a record cannot be read.
+        """
+        if not (before and after):
+            newest = self._two_newest()
+            if newest is None:
+                print("No notebook was run twice on one cluster yet: there is nothing to compare.")
+                return make_table([], dict.fromkeys(("subject", "item", "node", "A", "B", "note"), TEXT))
+            before, after = before or newest[0], after or newest[1]
+        print(f"A {self._told(before)}\nB {self._told(after)}")
+        return compare(before, after, self.archive)
+
+    def trend(self, notebook: str = "", metric: str = SECONDS) -> Picture | None:
+        """The metric over time; without ``notebook``, of the one with the most records. ``None`` when there is none.
+
+        Raises:
+            InputError: no such notebook, or no record of it has such a metric; the remedy names those there are.
+        """
+        names = self.records.loc[self.records["seconds"].notna(), "notebook"]
+        if names.empty:
+            print("No notebook has come to its end yet: there is nothing to follow.")
+            return None
+        found = trend(self.archive, notebook or str(names.mode()[0]), metric, cluster=self.cluster)
+        return Picture(trend_picture(found), trend_text(found))
+
+    def _two_newest(self) -> tuple[str, str] | None:
+        ended = self.records[self.records["seconds"].notna()]
+        repeated = ended[ended.groupby(["notebook", "cluster"])["record"].transform("size") > 1]
+        if repeated.empty:
+            return None
+        first = repeated.iloc[0]
+        alike = repeated[(repeated["notebook"] == first["notebook"]) & (repeated["cluster"] == first["cluster"])]
+        return str(alike["record"].iloc[1]), str(alike["record"].iloc[0])
+
+    def _told(self, record: str) -> str:
+        found = self.records[self.records["record"].str.startswith(record)]
+        if len(found) != 1:
+            return record
+        row = found.iloc[0]
+        return (
+            f"{row['record']}  {row['notebook']} on {row['cluster']}, {row['started']:%Y-%m-%d %H:%M}: {row['verdict']}"
+        )
