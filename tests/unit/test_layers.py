@@ -44,6 +44,7 @@ def test_imports_keep_to_the_layers() -> None:
         ("cluster/cluster.py", "import paramiko", "paramiko belongs to transport.ssh"),
         ("cluster/cluster.py", "import docker", "docker belongs to transport.engine"),
         ("session/session.py", "import papermill", "papermill belongs to execute"),
+        ("records/writer.py", "import fsspec", "Each library of the archive has one owner"),
     ],
 )
 def test_an_import_against_the_layers_is_found(copy: Path, module: str, line: str, contract: str) -> None:
