@@ -151,7 +151,8 @@ class RunbookClient(MessageClient):
             self._release({"parent_header": {}, "header": {}}, index)
             self._outputs.close()
         except (OSError, RunbookError) as unkept:
-            self._unkept = self._unkept or unkept
+            if self._keeper.failure is None:
+                self._keeper.failure = self._unkept = unkept
         return error
 
     def _judge(self, error: BaseException | None) -> tuple[CellState, BaseException | None]:

@@ -126,18 +126,18 @@ class RunbookKernelApp(IPKernelApp):
         if path is None:
             super().init_poller()  # type: ignore[no-untyped-call]
         else:
-            PacedOutput.pace = Pace(Path(path), partial(_end_orphaned, Path(path).parent))
+            PacedOutput.pace = Pace(Path(path), partial(self._end_orphaned, Path(path).parent))
 
-
-def _end_orphaned(folder: Path) -> None:
-    """Interrupt the running cell, and end when it has cleaned up, or after the grace period."""
-    deadline = time.monotonic() + _GRACE_SECONDS
-    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-    # IPython ignores this signal unless a cell runs.
-    while signal.getsignal(signal.SIGINT) is not signal.SIG_IGN and time.monotonic() < deadline:
-        time.sleep(_POLL_SECONDS)
-    shutil.rmtree(folder, ignore_errors=True)
-    os._exit(1)
+    def _end_orphaned(self, folder: Path) -> None:
+        """Interrupt the running cell, and end when it has cleaned up, or after the grace period."""
+        if getattr(self, "kernel", None) is not None:
+            deadline = time.monotonic() + _GRACE_SECONDS
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            # IPython ignores this signal unless a cell runs.
+            while signal.getsignal(signal.SIGINT) is not signal.SIG_IGN and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(1)
 
 
 if __name__ == "__main__":

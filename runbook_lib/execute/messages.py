@@ -58,8 +58,8 @@ class MessageClient(PapermillNotebookClient):  # type: ignore[misc]  # papermill
             with contextlib.suppress(CellExecutionComplete):
                 self.process_message(message, cell, index)
         except (OSError, RunbookError) as error:
-            if self._unkept is None:
-                self._unkept = error
+            if self._keeper.failure is None or self._keeper.failure is error:
+                self._keeper.failure = self._unkept = error
                 self._interruption.interrupt_kernel()
 
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:

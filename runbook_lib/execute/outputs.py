@@ -166,12 +166,15 @@ class _WholeOutput:
         self._total = 0
         self._hash = hashlib.sha256()
         self._path = ""
+        self._lost = False
         self.begun = False
 
     def add(self, text: str, size: int) -> None:
         """Text that the notebook keeps too; ``size`` is what counts of it as the cell's own."""
-        self._pieces.append(text)
         self._total += size
+        if self._lost:
+            return
+        self._pieces.append(text)
         if self.begun:
             self._buffered += len(text)
             if self._buffered >= _BUFFER:
@@ -192,6 +195,8 @@ class _WholeOutput:
 
     def described(self, *, final: bool) -> str:
         """The line for the notebook."""
+        if self._lost:
+            return f"[output cut: {self._total:,} characters in all, the whole could not be kept]\n"
         if not final:
             return f"[output cut: {self._total:,} characters up to now, the whole is in {self._path}]\n"
         self._write_out()
@@ -205,7 +210,9 @@ class _WholeOutput:
         self._pieces.clear()
         self._buffered = 0
         if text:
+            self._lost = True
             self._path = self._keep(text)
+            self._lost = False
             self._hash.update(text.encode("utf-8", "backslashreplace"))
 
 

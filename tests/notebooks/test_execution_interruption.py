@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.notebooks.generated import Workplace, states
+from tests.notebooks.generated import Workplace, ends, states
 
 PROJECT = Path(__file__).parents[2]
 WAIT_SECONDS = 60
@@ -63,8 +63,9 @@ def test_a_signal_lets_the_cell_clean_up_and_leaves_a_true_record(workplace: Wor
     assert "not run" in output
     assert "may clean up" in errors
     assert "Traceback" not in output + errors
-    assert states(workplace.record("01_slow"))[-2:] == ["failed", "pending"]
-    assert workplace.files_in_records() == ["01_slow.ipynb"]
+    assert ends(workplace.record("01_slow")) == ["interrupted", "never run"]
+    assert workplace.verdict("01_slow") == ("interrupted", 4)
+    assert workplace.recorded() == ["01_slow"]
 
 
 def test_a_cell_that_swallows_the_interrupt_is_the_last_one(workplace: Workplace) -> None:
@@ -77,7 +78,7 @@ def test_a_cell_that_swallows_the_interrupt_is_the_last_one(workplace: Workplace
     assert run.returncode == 4
     assert "interrupted" in output
     assert not (workplace.folder / "went_on").exists()
-    assert states(workplace.record("01_swallowing"))[-2:] == ["completed", "pending"]
+    assert ends(workplace.record("01_swallowing")) == ["interrupted", "never run"]
 
 
 def test_a_second_interrupt_ends_a_cell_that_does_not_listen(workplace: Workplace) -> None:
@@ -96,7 +97,7 @@ def test_a_second_interrupt_ends_a_cell_that_does_not_listen(workplace: Workplac
         output, _ = run.communicate(timeout=WAIT_SECONDS)
     assert run.returncode == 4
     assert "interrupted by SIGINT" in output
-    assert states(workplace.record("01_deaf"))[-1] == "failed"
+    assert ends(workplace.record("01_deaf")) == ["interrupted"]
 
 
 def test_output_that_nobody_reads_any_more_does_not_end_the_run(workplace: Workplace) -> None:

@@ -9,7 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from tests.notebooks.generated import Workplace, states, text_of
+from tests.notebooks.generated import Workplace, always, ends, states, text_of
 
 PROJECT = Path(__file__).parents[2]
 
@@ -18,7 +18,7 @@ def papermill(workplace: Workplace, notebook: Path, *options: str) -> subprocess
     """Run the papermill command; its output goes to ``out.ipynb``."""
     command = [sys.executable, "-m", "papermill", str(notebook), str(workplace.folder / "out.ipynb"), *options]
     path = os.pathsep.join([str(PROJECT), str(installed(workplace.folder / "site"))])
-    environment = {**os.environ, "PYTHONPATH": path}
+    environment = {**os.environ, "PYTHONPATH": path, "OVERLAY_RUNBOOK_RECORDS": str(workplace.records)}
     return subprocess.run(command, env=environment, cwd=workplace.folder, capture_output=True, text=True, check=False)
 
 
@@ -27,7 +27,7 @@ def installed(folder: Path) -> Path:
     declared = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["entry-points"]["papermill.engine"]
     lines = ["[papermill.engine]", *(f"{name} = {target}" for name, target in declared.items())]
     metadata = folder / "overlay_runbook-0.dist-info"
-    metadata.mkdir(parents=True)
+    metadata.mkdir(parents=True, exist_ok=True)
     (metadata / "entry_points.txt").write_text("\n".join(lines))
     return folder
 
@@ -39,12 +39,60 @@ def test_plain_papermill_runs_a_notebook_with_a_parameter_file(tmp_path: Path) -
     assert "tiny" in text_of(json.loads((tmp_path / "out.ipynb").read_text()))
 
 
+def errors_in(workplace: Workplace) -> list[str]:
+    """The errors that papermill's output shows, by name."""
+    notebook = json.loads((workplace.folder / "out.ipynb").read_text())
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", ())]
+    return [output["ename"] for output in outputs if output["output_type"] == "error"]
+
+
 def test_papermill_with_our_engine_leaves_a_true_record_of_a_dead_kernel(tmp_path: Path) -> None:
     workplace = Workplace(tmp_path)
-    notebook = workplace.notebook("01_dying", "print(name)", "import os; os._exit(1)", "1")
-    done = papermill(workplace, notebook, "--engine", "runbook", "-p", "name", "given")
-    assert done.returncode == 138, done.stderr  # papermill's own code for a dead kernel
-    record = json.loads((tmp_path / "out.ipynb").read_text())
-    assert "given" in text_of(record)
-    assert states(record) == ["completed", "completed", "completed", "failed", "pending"]
-    assert record["metadata"]["papermill"]["exception"] is True
+    notebook = workplace.notebook(
+        "01_dying", "print(name)", "import os; os._exit(1)", "1", always("print('cleaned up')")
+    )
+    done = papermill(workplace, notebook, "--engine", "runbook", "-f", "parameters.yaml", "-p", "name", "given")
+    assert done.returncode == 6, done.stderr
+    assert "Error: the kernel died with exit status 1" in done.stderr
+    assert "Traceback" not in done.stderr
+    output = json.loads((tmp_path / "out.ipynb").read_text())
+    assert "given" in text_of(output)
+    assert "cleaned up" in text_of(output)
+    assert states(output) == ["completed", "completed", "completed", "failed", "pending", "completed"]
+    assert ends(output) == ["completed", "failed", "never run", "completed"]
+    assert output["metadata"]["papermill"]["exception"] is True
+    assert workplace.verdict("01_dying") == ("kernel died", 6)
+    assert ends(workplace.record("01_dying")) == ends(output)
+
+
+def test_papermill_with_our_engine_marks_a_failed_cell_as_it_always_does(tmp_path: Path) -> None:
+    workplace = Workplace(tmp_path)
+    notebook = workplace.notebook("01_exiting", "print('logged')", "import sys; sys.exit(0)", "1")
+    done = papermill(workplace, notebook, "--engine", "runbook", "-f", "parameters.yaml", "--log-output")
+    assert done.returncode == 1, done.stderr
+    assert "logged" in done.stderr
+    assert "papermill-error-cell" in (tmp_path / "out.ipynb").read_text()
+    assert errors_in(workplace) == ["SystemExit", "SystemExit"]
+    assert workplace.verdict("01_exiting") == ("error", 3)
+
+
+def test_papermill_with_our_engine_refuses_bad_parameters_before_anything_is_written(tmp_path: Path) -> None:
+    workplace = Workplace(tmp_path)
+    bad = ("-f", "parameters.yaml", "-p", "nmae", "typo", "-y", "{probes: {count: many}}")
+    done = papermill(workplace, workplace.notebook("01_good", "1"), "--engine", "runbook", *bad)
+    assert done.returncode == 2, done.stderr
+    assert "nmae" in done.stderr
+    assert "probes.count" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out.ipynb").exists()
+    assert not workplace.records.exists()
+
+
+def test_papermill_with_our_engine_tells_of_a_timeout_with_its_own_exit_code(tmp_path: Path) -> None:
+    workplace = Workplace(tmp_path)
+    notebook = workplace.notebook("01_slow", "import time; time.sleep(60)", "1")
+    options = ("--engine", "runbook", "-f", "parameters.yaml", "--execution-timeout", "1")
+    done = papermill(workplace, notebook, *options)
+    assert done.returncode == 5, done.stderr
+    assert "Error: the cell did not end within 1 s" in done.stderr
+    assert ends(json.loads((tmp_path / "out.ipynb").read_text())) == ["timed out", "never run"]
