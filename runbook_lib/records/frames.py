@@ -19,6 +19,7 @@ from runbook_lib.records.disk import safe_name
 from runbook_lib.records.index import UNREADABLE
 from runbook_lib.records.query import list_records
 from runbook_lib.records.reading import BrokenRecord, find_record, read_all, read_record
+from runbook_lib.records.remote import complete
 from runbook_lib.tables.frame import DECIMAL, FLAG, TEXT, WHOLE
 from runbook_lib.tables.frame import frame as make_table
 
@@ -59,7 +60,8 @@ def frame(what: str = "records", archive: Archive | str | Path | None = None) ->
         return _records(place)
     if what in _PARTS:
         columns, rows_of = _PARTS[what]
-        rows = ((*_whose(record), *row) for folder, record in _readable(place) for row in rows_of(folder, record))
+        found = _readable(place, whole=what == "calls")
+        rows = ((*_whose(record), *row) for folder, record in found for row in rows_of(folder, record))
         return _table(rows, columns)
     return _kept_tables(what, place)
 
@@ -80,9 +82,12 @@ def compare(a: str, b: str, archive: Archive | str | Path | None = None) -> pd.D
     return make_table(rows, dict.fromkeys(("subject", "item", "node", "A", "B", "note"), TEXT))
 
 
-def _readable(archive: Archive) -> Iterator[tuple[Path, Record]]:
+def _readable(archive: Archive, *, whole: bool = False) -> Iterator[tuple[Path, Record]]:
+    """Every record that can be read, the newest first; with ``whole`` all files of a remote one are fetched."""
     for folder, record in read_all(reversed(archive.folders())):
         if isinstance(record, Record):
+            if whole:
+                complete(archive, folder)
             yield folder, record
 
 
@@ -206,7 +211,7 @@ _PARTS: dict[str, tuple[dict[str, str], Callable[[Path, Record], _Rows]]] = {
 def _kept_tables(name: str, archive: Archive) -> pd.DataFrame:
     """The CSV tables of that name, one under the other; those of one record that kept several are all there."""
     tables, there = [], set()
-    for folder, record in _readable(archive):
+    for folder, record in _readable(archive, whole=True):
         for path in sorted((folder / TABLES_FOLDER).glob("*.csv")):
             kept = path.stem.partition("_")[0]  # what stands behind it counts those of one record
             there.add(kept)

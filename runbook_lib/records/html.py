@@ -10,7 +10,8 @@ from typing import Any
 
 import nbformat
 from bs4 import BeautifulSoup, Tag
-from nbconvert.exporters import HTMLExporter
+from nbconvert.exporters import HTMLExporter, TemplateExporter
+from nbconvert.filters import Highlight2HTML
 
 from runbook_lib.model.record import FailureRecord, NodeRecord, Record, RecordVerdict
 
@@ -71,7 +72,9 @@ def render(notebook_text: str, record: Record | None = None, *, title: str = "")
         title = title or f"{record.notebook} on {record.cluster}: {record.verdict}"
     header = None if record is None else _header(record)
     resources = {"title": title or "notebook", "style": _style(), "record": header}
-    page, _ = _exporter().from_notebook_node(notebook, resources)
+    # HTMLExporter's own method goes over the finished page once more to add alternative texts, which takes as long as
+    # all the rest; here the template writes them.
+    page, _ = TemplateExporter.from_notebook_node(_exporter(), notebook, resources)
     return str(page)
 
 
@@ -89,6 +92,8 @@ def _exporter() -> HTMLExporter:
         filters={"inert": _inert, "folding": _folding},
     )
     exporter.config.NbConvertBase.display_data_priority = list(_SHOWN)
+    highlight = Highlight2HTML(pygments_lexer="python", parent=exporter)  # type: ignore[no-untyped-call]
+    exporter.register_filter("highlight_code", highlight)  # type: ignore[no-untyped-call]
     return exporter
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
@@ -9,6 +10,8 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from runbook_lib.model.record import CellState, Record, RecordVerdict
 from runbook_lib.model.results import Status, Verdict
 
+# What XML 1.0 cannot hold, not even escaped.
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _CHECKS_FAILED = {RecordVerdict.FAILED}
 _GOOD = {RecordVerdict.PASS, RecordVerdict.PLANNED}
 
@@ -79,5 +82,5 @@ def _class(record: Record) -> str:
 
 
 def _xml(text: str) -> str:
-    """The text without the control characters that XML cannot hold."""
-    return "".join(letter if letter >= " " or letter in "\n\t" else "�" for letter in text)
+    """The text without the characters that XML cannot hold."""
+    return _NOT_XML.sub("�", text)

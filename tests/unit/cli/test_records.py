@@ -17,6 +17,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from runbook_lib import cli
 from runbook_lib.model.record import Record, RecordVerdict
 from runbook_lib.records.archive import open_archive
+from runbook_lib.records.frames import frame
 from runbook_lib.records.writer import RecordWriter
 from tests.unit.records.samples import check, metric, put, sample, step
 
@@ -342,3 +343,25 @@ def test_on_a_narrow_terminal_lines_are_cut_and_in_a_pipe_they_are_whole(root: P
     assert process.returncode == 0
     assert "…" in shown
     assert max(len(line) for line in shown.splitlines()) <= 80
+
+
+def test_an_archive_at_a_url_is_read_like_one_that_is_here(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    place = f"memory://{root.name}-{os.getpid()}"
+    begun = Record.model_validate(sample(id="aaaaaaaaaa", verdict="running", seconds=None, ended=None))
+    writer = RecordWriter.create(open_archive(place, refresh=False), begun, "{}", str)
+    writer.table("ping matrix", "source,ms\nalpine1,0.05\n")
+    writer.finish(Record.model_validate(sample(id="aaaaaaaaaa")), "<p>page</p>")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another machine"))
+    assert run("list", "--json", "--records", place) == 0
+    assert [record["id"] for record in json.loads(capsys.readouterr().out)] == ["aaaaaaaaaa"]
+    assert frame("ping matrix", place)["ms"].to_list() == [0.05]
+    assert run("show", "a", "--records", place) == 0
+    assert "tables/ping-matrix.csv" in capsys.readouterr().out
+    assert run("verify", "--records", place) == 0
+    assert run("export", "a", "--to", "html", "--output", str(tmp_path / "page.html"), "--records", place) == 0
+    assert (tmp_path / "page.html").read_text() == "<p>page</p>"
+    assert run("prune", "--keep", "0", "--yes", "--records", place) == 0
+    assert run("list", "--records", place) == 0
+    assert "there are no records yet" in capsys.readouterr().err

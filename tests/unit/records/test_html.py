@@ -55,7 +55,7 @@ def test_prose_code_and_its_output_are_in_the_page() -> None:
     )
     assert "Ping tests</h1>" in text
     assert "<strong>answer</strong>" in text
-    assert "In\xa0[3]" in text
+    assert "In&nbsp;[3]" in text
     assert '<pre class="result">4</pre>' in text
     assert "<title>notebook</title>" in text
 
@@ -121,6 +121,14 @@ def test_enormous_text_is_folded_and_still_whole() -> None:
     assert f"<summary>5,000 lines, {len(lines):,} characters of text</summary>" in text
     assert "line 4999" in text
     assert "<details" not in printed("short\n")
+
+
+def test_an_enormous_text_in_colours_takes_no_longer_than_a_plain_one() -> None:
+    began = time.process_time()
+    text = printed("\x1b[31mred <word>\x1b[0m\n" * 40_000)
+    assert time.process_time() - began < 2.0
+    assert "\x1b" not in text
+    assert "red &lt;word&gt;" in text
 
 
 def test_what_a_program_printed_is_text_and_not_html() -> None:
