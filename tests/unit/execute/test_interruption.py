@@ -125,3 +125,42 @@ def test_another_thread_leaves_the_signals_alone() -> None:
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_cells_that_clean_up_go_on_after_the_first_signal_and_end_with_the_second(
+    kernel: subprocess.Popen[str],
+) -> None:
+    notes: list[str] = []
+    with Interruption(notify=notes.append).installed() as interruption:
+        interruption.watch(kernel.pid)
+        interruption.clean_up()
+        interruption.cell_sent()
+        interruption.cell_runs()
+        os.kill(os.getpid(), signal.SIGTERM)
+        interruption.raise_if_received()
+        assert not interruption.interrupted_cell
+        assert kernel.poll() is None
+        time.sleep(0.6)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert kernel.wait(5) == -signal.SIGKILL
+        assert interruption.interrupted_cell
+        assert interruption.given_up
+    assert "the cells that clean up go on" in notes[0]
+
+
+def test_after_an_interrupted_cell_one_more_signal_ends_what_cleans_up(kernel: subprocess.Popen[str]) -> None:
+    with Interruption().installed() as interruption:
+        interruption.watch(kernel.pid)
+        interruption.cell_sent()
+        interruption.cell_runs()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert line_of(kernel) == "interrupted"
+        interruption.cell_ended()
+        interruption.clean_up()
+        interruption.cell_sent()
+        interruption.cell_runs()
+        assert not interruption.interrupted_cell
+        time.sleep(0.6)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert kernel.wait(5) == -signal.SIGKILL
+        assert interruption.given_up
