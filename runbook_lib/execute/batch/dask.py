@@ -22,12 +22,11 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import asdict
 from multiprocessing.connection import Connection
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import runbook_lib
 from runbook_lib.errors import InputError, RunbookError
+from runbook_lib.execute.batch.interpreter import import_path
 from runbook_lib.execute.batch.jobs import Cancel, Job, JobResult, Progress, failed, not_run
 
 try:
@@ -247,14 +246,12 @@ def _received(connection: Connection) -> object:
 def _child() -> Iterator[tuple[subprocess.Popen[bytes], Connection]]:
     """A process that runs a job, and the connection to it. It ends when the connection does."""
     ours, theirs = socket.socketpair()
-    package = str(Path(runbook_lib.__file__).resolve().parents[1])
-    path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
     with theirs:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", _CHILD, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, "PYTHONPATH": import_path()},
             start_new_session=True,
         )
     try:

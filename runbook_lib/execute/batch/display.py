@@ -23,6 +23,9 @@ from runbook_lib.execute.reporting import SteadyOutput
 
 _WAITING, _RUNNING = "waiting", "running"
 _STYLES = {_WAITING: "dim", NOT_RUN: "dim", _RUNNING: "", "pass": "green", "planned": "cyan"}
+_COLUMNS = ("cluster", "notebook", "step", "state", "seconds")
+_STEP = _COLUMNS.index("step")
+_GAP = 2
 # Rows that the live table leaves to the lines above it, its heading and its last line.
 _LINES_LEFT = 6
 
@@ -116,16 +119,24 @@ class LiveDisplay(LineDisplay):
         rows = list(self._rows.values())
         room = max(3, self._console.height - _LINES_LEFT)
         shown = sorted(rows, key=_importance)[:room] if len(rows) > room else rows
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", expand=False)
-        for name in ("cluster", "notebook"):
-            table.add_column(name, no_wrap=True)
-        table.add_column("step", no_wrap=True, overflow="ellipsis", ratio=1)
-        table.add_column("state", no_wrap=True)
-        table.add_column("seconds", no_wrap=True, justify="right")
-        for row in shown:
-            table.add_row(*_cells(row))
+        table = Table(box=None, padding=(0, _GAP, 0, 0), header_style="bold")
+        for name in _COLUMNS:
+            table.add_column(name, no_wrap=True, justify="right" if name == "seconds" else "left")
+        cells = [_cells(row) for row in shown]
+        for row in cells:
+            row[_STEP].truncate(self._room_for_steps(cells), overflow="ellipsis")
+            table.add_row(*row)
         counts = Counter(row.state for row in rows)
         return Group(Text(), table, Text("  ".join(f"{count} {state}" for state, count in counts.items()), style="dim"))
+
+    def _room_for_steps(self, cells: Sequence[Sequence[Text]]) -> int:
+        """What the other columns leave of the terminal's width: a row that wraps would be left standing."""
+        others = [
+            max([len(name), *(row[place].cell_len for row in cells)])
+            for place, name in enumerate(_COLUMNS)
+            if place != _STEP
+        ]
+        return max(len(_COLUMNS[_STEP]), self._console.width - sum(others) - _GAP * len(_COLUMNS))
 
 
 def display_for(jobs: Sequence[Job], output: TextIO) -> LineDisplay:

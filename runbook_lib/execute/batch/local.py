@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Self
 
+from runbook_lib.execute.batch.interpreter import import_path
 from runbook_lib.execute.batch.jobs import Cancel, Job, JobResult, Progress
 from runbook_lib.execute.interruption import SIGNALS
 
@@ -38,7 +39,7 @@ class LocalProcesses:
 
     def __enter__(self) -> Self:
         self._context.set_forkserver_preload([_TEMPLATE])
-        with _blocked_signals():
+        with _blocked_signals(), _same_imports():
             forkserver.ensure_running()
         return self
 
@@ -99,6 +100,20 @@ def _blocked_signals() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _same_imports() -> Iterator[None]:
+    """Let a process that is started within the block import what this one imports."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = import_path()
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 def _begin(theirs: Connection, environment: Mapping[str, str]) -> None:
