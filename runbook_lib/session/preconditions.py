@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,10 @@ from runbook_lib.facts.registrations import read_registrations
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.session.answers import answers
 from runbook_lib.tables.frame import FLAG, TEXT, frame
+
+# An engine looks for lost peers every second, one of them at a time (moby, libnetwork/networkdb: reconnectNode).
+_REUNION_SECONDS = 20.0
+_PAUSE = 0.5
 
 COLUMNS = {"needed": TEXT, "there": FLAG, "found": TEXT, "made by": TEXT}
 
@@ -97,17 +102,29 @@ def _fixed_addresses(cluster: Cluster, parameters: Parameters) -> Precondition:
 
 
 def _cluster_store(cluster: Cluster, parameters: Parameters) -> Precondition:
+    """The store now, or a little later: engines whose node was cut off need a moment to find each other again."""
+    deadline = time.monotonic() + (0.0 if parameters.plan else _REUNION_SECONDS)
+    while True:
+        found, passing = _cluster_store_now(cluster, parameters)
+        if found.there or not passing or time.monotonic() > deadline:
+            return found
+        time.sleep(_PAUSE)
+
+
+def _cluster_store_now(cluster: Cluster, parameters: Parameters) -> tuple[Precondition, bool]:
+    """The store at this moment, and whether all that is wrong may pass by itself."""
     # asked first: a node that is down is an error of its own, which no other notebook mends
     gossip = answers(cluster.each(read_gossip))
     rows = read_registrations(cluster, parameters.etcd)
     faults = [f"{row.node}: {row.detail}" for row in rows if not row.connected]
+    passing = not faults
     quiet = {row.node for row in gossip if not row.address}
     faults += [f"{row.node}: not in the engines' gossip yet" for row in rows if row.connected and row.node in quiet]
     faults += [
         f"{node}: its engine does not know {', '.join(others)}" for node, others in strangers(gossip).items() if others
     ]
     needed = "a cluster store that connects every engine with every other"
-    return Precondition(needed, tuple(faults), f"{len(rows)} engines connected", "02_autostart_etcd")
+    return Precondition(needed, tuple(faults), f"{len(rows)} engines connected", "02_autostart_etcd"), passing
 
 
 def _overlay(cluster: Cluster, parameters: Parameters) -> Precondition:
