@@ -310,9 +310,9 @@ class Session:
         self.kept.keep("members", state.members)
         self.kept.keep("registrations", state.registrations)
         self.kept.keep("store timing", state.timing)
-        # What was so at the first look was so at an unknown time: no number to compare.
         for name, moment in (("healthy", state.became_healthy), ("connected", state.became_connected)):
-            measured(f"store {name}", moment.seconds if moment.awaited else None, "s")
+            # What was so at the first look, long after the nodes' boot, is no number to compare.
+            measured(f"store {name}", moment.seconds if moment.awaited or self._restarted else None, "s")
         return state
 
     def _done(self, rows: Sequence[StepResult]) -> pd.DataFrame:
