@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import shlex
 import socket
+import threading
 import time
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, cast
 
 import paramiko
@@ -29,6 +32,9 @@ SOCKET_OPTIONS = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES),
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_SECONDS * 1000),
 )
+
+# Held while a key is opened, so that threads that want the same one open it once.
+_UNLOCKING = threading.Lock()
 
 # Without a handler Python prints paramiko's own tracebacks to stderr; every fault is raised as an error here.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -111,10 +117,18 @@ def _load(path: str, passphrase: bytes | None) -> paramiko.PKey:
     return key
 
 
+@lru_cache(maxsize=16)
+def _load_once(path: str, _state: tuple[int, int], passphrase: bytes) -> paramiko.PKey:
+    """The key in its present state. To open one takes a quarter of a second on purpose, and nodes often share it."""
+    return _load(path, passphrase)
+
+
 def _unlocked(path: str, reference: SecretReference, node: str) -> paramiko.PKey:
     passphrase = reference.resolve(f"{node}: ssh.passphrase")
+    found = Path(path).stat()
     try:
-        return _load(path, passphrase.encode(errors="surrogateescape"))
+        with _UNLOCKING:
+            return _load_once(path, (found.st_mtime_ns, found.st_size), passphrase.encode(errors="surrogateescape"))
     except ValueError as error:
         raise KeyFileError(
             f"the passphrase in {reference} does not open the private key {path}",
