@@ -68,11 +68,11 @@ def test_without_a_runner_telling_costs_nothing_to_speak_of(monkeypatch: pytest.
     monkeypatch.setattr(journal, "_PIPE", journal._Pipe())
     monkeypatch.delenv(journal.JOURNAL_VARIABLE, raising=False)
     assert not journal.wanted()
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(1000):
         with journal.call("node1", "ssh", ["true"]) as answer:
             answer.status = 0
-    assert time.perf_counter() - started < 0.1
+    assert time.process_time() - started < 0.1
 
 
 def test_a_runner_that_is_gone_does_not_break_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

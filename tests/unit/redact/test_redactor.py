@@ -147,9 +147,9 @@ def test_ten_megabytes_with_two_hundred_secrets_take_less_than_a_second() -> Non
     redact = Redactor(values)
     text = "node1 | 64 bytes from 10.0.0.2: seq=1 ttl=64 time=0.123 ms, dockerd[812]: level=info msg=ok\n" * 106_000
     redact("")
-    started = time.perf_counter()
+    started = time.process_time()
     assert redact(text) == text
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
 
 
 @pytest.mark.parametrize("seed", range(40))
