@@ -33,7 +33,7 @@ def testbed_inventory(name: str) -> Path:
 
 
 def records_location() -> str:
-    """The archive of records: what the environment names (a path or a URL), else ``records`` in this checkout or here."""
+    """The archive of records: what the environment names (a path, a URL), else ``records`` in this checkout or here."""
     named = os.environ.get(RECORDS_VARIABLE)
     if named:
         return named
