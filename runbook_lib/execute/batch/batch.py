@@ -166,7 +166,7 @@ class _Batch:
                 self._display.progressed(progress)
         for future in ended:
             job, started = self._running.pop(future)
-            self.end(_result(job, future, time.monotonic() - started))
+            self.end(_result(job, future, time.monotonic() - started, cancelled=self._told_to_end > 0))
 
     def _submit(self, job: Job) -> None:
         started = time.monotonic()
@@ -200,12 +200,18 @@ class _Batch:
         self._display.ended(result)
 
 
-def _result(job: Job, future: Future[JobResult], seconds: float) -> JobResult:
+def _result(job: Job, future: Future[JobResult], seconds: float, *, cancelled: bool) -> JobResult:
     try:
         result = future.result()
         return result if result.seconds or result.verdict == NOT_RUN else replace(result, seconds=seconds)
     except CancelledError:
-        return not_run(job)
+        if cancelled:
+            return not_run(job)
+        lost = RunbookError(
+            "the workers were lost while this cluster was theirs",
+            remedy="it ends by itself: wait a minute, look at its record if there is one, and run it again",
+        )
+        return failed(job, lost, seconds)
     except BrokenExecutor:
         killed = RunbookError(
             "the process that ran this cluster was killed (by somebody, or the machine ran out of memory)",

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 import pytest
@@ -141,6 +141,15 @@ def test_a_second_ctrl_c_is_passed_on_and_an_echo_of_the_first_is_not() -> None:
         time.sleep(0.6)
         os.kill(os.getpid(), signal.SIGINT)
     assert (cancellation.times, cancellation.received) == (2, signal.SIGINT)
+
+
+def test_a_job_that_somebody_else_cancelled_is_not_called_never_run() -> None:
+    def cancelled(one: Job) -> JobResult:
+        raise CancelledError
+
+    (result,), _ = run([job(0)], Threads(cancelled))
+    assert (result.verdict, result.exit_code) == ("error", 3)
+    assert "the workers were lost" in str(result.failure)
 
 
 def test_workers_out_of_reach_fail_the_clusters_that_are_left_with_the_reason() -> None:
