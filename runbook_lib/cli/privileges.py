@@ -7,13 +7,21 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
 from runbook_lib.errors import RequirementError
 
 #: What the command that continues as root must still know; sudo keeps neither.
-KEPT_SETTINGS = ("PATH", "PYTHONNOUSERSITE", "OVERLAY_RUNBOOK_STATE", "OVERLAY_RUNBOOK_CACHE")
+KEPT_SETTINGS = (
+    "PATH",
+    "PYTHONNOUSERSITE",
+    "OVERLAY_RUNBOOK_STATE",
+    "OVERLAY_RUNBOOK_CACHE",
+    "OVERLAY_RUNBOOK_RECORDS",
+    "OVERLAY_RUNBOOK_SIGNING_KEY",
+    "OVERLAY_RUNBOOK_LOCKS",
+)
 
 
 def may_become_root() -> bool:
@@ -30,8 +38,12 @@ def asks_for_help(words: Sequence[str]) -> bool:
     return any(word in {"-h", "--help"} for word in takewhile(lambda word: word != "--", words))
 
 
-def become_root() -> None:
+def become_root(secrets: Iterable[str] = ()) -> None:
     """Continue this very command as root; returns at once where it is root already.
+
+    Args:
+        secrets: environment variables that hold secrets of the run. sudo hands them over by name: on the command line
+            every user of the machine could read them.
 
     Raises:
         RequirementError: it is not, and there is no sudo that could make it so.
@@ -46,4 +58,6 @@ def become_root() -> None:
         )
     print("runbook: the testbed needs root: continuing with sudo", file=sys.stderr, flush=True)
     kept = [f"{name}={os.environ[name]}" for name in KEPT_SETTINGS if name in os.environ]
-    os.execvp("sudo", ["sudo", "env", *kept, sys.executable, "-P", "-m", "runbook_lib", *arguments])
+    named = ",".join(sorted(name for name in secrets if name in os.environ))
+    preserved = [f"--preserve-env={named}"] if named else []
+    os.execvp("sudo", ["sudo", *preserved, "env", *kept, sys.executable, "-P", "-m", "runbook_lib", *arguments])

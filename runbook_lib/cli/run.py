@@ -101,7 +101,7 @@ def run(
     if earlier is not None:
         check_same_run(earlier, chosen, parameters.name)
     if parameters.testbed_name is not None:
-        become_root()
+        become_root(parameters.secret_variables)
     prepared = prepare_cluster(request, install_missing_packages)
     reporter = reporter_for(sys.stdout)
     wanted = ClusterRequest(

@@ -63,7 +63,7 @@ def parse_overrides(pairs: Sequence[tuple[str, str]], *, plan: bool) -> dict[str
             overrides[key] = None if value == "None" else yaml.load(value, Loader=_PlainLoader)
         except yaml.YAMLError as error:
             problem = getattr(error, "problem", None) or "not valid YAML"
-            faults.append(Fault(f"-p {key}", f"the value {value!r} cannot be read: {problem}"))
+            faults.append(Fault(f"-p {key}", f"its value cannot be read: {problem}"))
     if faults:
         raise ParameterError(faults, place="command line")
     return {**overrides, "plan": True} if plan else overrides

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from pydantic import ValidationError
 from rich.text import Text
@@ -28,6 +30,8 @@ with without_slow_formats():
 
 _ENGINE = "runbook"
 _START_TIMEOUT = 60
+# Where streams and results are logged: this package's client, and papermill's.
+_LOGS_OUTPUT = ("_show", "log_output_message")
 # What every notebook of the project imports first, libraries and all.
 _SESSION = "runbook_lib.session"
 
@@ -101,18 +105,50 @@ def run_notebooks(
     Returns:
         One result a notebook, in the same order.
     """
-    # The parameters were validated, so papermill's warning of unknown ones can only repeat what is known.
-    papermill_log.setLevel("CRITICAL")
     papermill_engines.register(_ENGINE, RunbookEngine)
     run = _Run(reporter, kernels, interruption)
+    with _logging(output=settings.log_output):
+        return _run_in_turn(notebooks, settings, run)
+
+
+def _run_in_turn(notebooks: Sequence[Path], settings: RunSettings, run: _Run) -> list[NotebookResult]:
     results: list[NotebookResult] = []
     for place, notebook in enumerate(notebooks):
         if results and results[-1].exit_code is not ExitCode.PASS:
             results += [NotebookResult(late.stem) for late in notebooks[place:]]
             break
         results.append(_run(notebook, settings, run, last=place == len(notebooks) - 1))
-        reporter.notebook_ended(results[-1])
+        run.reporter.notebook_ended(results[-1])
     return results
+
+
+class _OutputHandler(logging.StreamHandler[TextIO]):
+    """Writes what cells put out, and nothing else of papermill's log, to stderr."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.funcName in _LOGS_OUTPUT
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).removesuffix("\n")
+
+
+@contextmanager
+def _logging(*, output: bool) -> Iterator[None]:
+    """Let papermill's log be silent within the block, but for what cells put out, if that is wanted (on stderr).
+
+    The parameters were validated, so its warning of unknown ones can only repeat what is known.
+    """
+    if not output:
+        papermill_log.setLevel("CRITICAL")
+        yield
+        return
+    handler = _OutputHandler()
+    papermill_log.setLevel("INFO")
+    papermill_log.addHandler(handler)
+    try:
+        yield
+    finally:
+        papermill_log.removeHandler(handler)
 
 
 def _run(notebook: Path, settings: RunSettings, run: _Run, *, last: bool) -> NotebookResult:
@@ -138,6 +174,9 @@ def _execute(notebook: Path, settings: RunSettings, progress: Progress, run: _Ru
         None,  # the recording alone writes
         parameters=dict(settings.parameters),
         engine_name=_ENGINE,
+        # a notebook need not name them, and papermill insists
+        kernel_name="python3",
+        language="python",
         progress_bar=False,
         log_output=settings.log_output,
         start_timeout=_START_TIMEOUT,

@@ -108,3 +108,8 @@ class Parameters(Model):
         if isinstance(self.inventory, str) and self.inventory.startswith("testbed:"):
             return self.inventory.removeprefix("testbed:")
         return None
+
+    @property
+    def secret_variables(self) -> tuple[str, ...]:
+        """The environment variables that hold declared secrets."""
+        return tuple(reference.env for reference in self.secrets.values() if reference.env is not None)

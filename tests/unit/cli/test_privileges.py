@@ -18,16 +18,16 @@ sys.argv = ["runbook", "testbed", "up", "--name", "a b"]
 from runbook_lib import cli
 from runbook_lib.cli.privileges import become_root
 try:
-    become_root()
+    become_root({secrets})
 except Exception as error:
     sys.exit(str(error))
 print("still here")
 """
 
 
-def call(tools: Path, *, user: int) -> subprocess.CompletedProcess[str]:
+def call(tools: Path, *, user: int, secrets: str = "()") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(user=user)],
+        [sys.executable, "-c", SCRIPT.format(user=user, secrets=secrets)],
         env={"PATH": str(tools), "OVERLAY_RUNBOOK_STATE": "/some/where", "SECRET": "1"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -55,6 +55,13 @@ def test_a_user_with_sudo_continues_the_same_command_as_root(tmp_path: Path) -> 
         "OVERLAY_RUNBOOK_STATE=/some/where",
         *[sys.executable, "-P", "-m", "runbook_lib", "testbed", "up", "--name", "a b"],
     ]
+
+
+def test_secrets_are_handed_over_by_name_and_stand_on_no_command_line(tmp_path: Path) -> None:
+    sudo(tmp_path, '[ "$1" = -n ] || printf "%s\\n" "$@"')
+    done = call(tmp_path, user=1000, secrets="['SECRET', 'UNSET']")
+    assert done.stdout.splitlines()[:2] == ["--preserve-env=SECRET", "env"]
+    assert "SECRET=1" not in done.stdout
 
 
 def test_a_user_without_sudo_is_told_the_line_for_root(tmp_path: Path) -> None:
