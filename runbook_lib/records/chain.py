@@ -125,7 +125,7 @@ def append(archive: Archive, drafts: Sequence[Draft], key: SigningKey) -> Append
         OSError: nothing was appended.
         ValueError: the chain's last line is not an entry.
     """
-    size, last = _end(archive.chain_file)
+    size, last = end_of(archive.chain_file)
     lost = _lost(archive, read_head(archive.location))
     entries = []
     for draft in drafts:
@@ -160,8 +160,13 @@ def _sign(draft: Draft, last: Entry | None, lost: str, key: SigningKey) -> Entry
     return unsigned.model_copy(update={"hash": hashlib.sha256(content).hexdigest(), "signature": signature})
 
 
-def _end(path: Path) -> tuple[int, Entry | None]:
-    """The length of the chain up to its last whole line, which a crash's half line is cut back to, and that entry."""
+def end_of(path: Path) -> tuple[int, Entry | None]:
+    """The chain's length, once a crash's half line is cut off, and its last entry; the lock is held.
+
+    Raises:
+        OSError: it cannot be read or cut.
+        ValueError: the last line is not an entry.
+    """
     try:
         size = path.stat().st_size
     except FileNotFoundError:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from runbook_lib.errors import RecordError
 from runbook_lib.model.locations import signing_key_file
+from runbook_lib.records.archive import is_url
 from runbook_lib.records.disk import write_whole
 
 
@@ -29,7 +30,8 @@ class Head(BaseModel):
 
 def head_file(location: str) -> Path:
     """Where the head of the archive at a location is noted."""
-    return signing_key_file().parent / "heads" / f"{hashlib.sha256(location.encode()).hexdigest()[:16]}.json"
+    name = location if is_url(location) else str(Path(location).resolve())
+    return signing_key_file().parent / "heads" / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
 
 
 def read_head(location: str) -> Head | None:

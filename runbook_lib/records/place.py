@@ -28,6 +28,8 @@ _SSH = frozenset({"sftp", "ssh"})
 _CONNECT_SECONDS = 20.0
 # A holder needs a few seconds. One that was killed leaves its lock, which is broken after this.
 _LOCK_SECONDS = 60.0
+# The holder's name follows at once, if it lives.
+_UNNAMED_LOCK_SECONDS = 10.0
 _LOCK_POLL_SECONDS = 0.25
 # Written last: the first makes a record of a folder.
 _LAST = (SEAL_FILE, RECORD_FILE)
@@ -161,7 +163,7 @@ class Place:
             now = self._holder(lock)
             if now != seen:
                 seen, since = now, time.monotonic()
-            elif _is_dead(now) or time.monotonic() - since > _LOCK_SECONDS:
+            elif _is_dead(now) or time.monotonic() - since > (_LOCK_SECONDS if now else _UNNAMED_LOCK_SECONDS):
                 with contextlib.suppress(FileNotFoundError):
                     self._fs.rm_file(lock)
                 continue

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -73,8 +74,20 @@ def note_head(archive: Archive, appended: chain.Appended) -> None:
 
 def append(archive: Archive, drafts: Sequence[chain.Draft], key: SigningKey) -> chain.Appended:
     """Append entries, as ``chain.append`` does. Raises ``RecordError`` when the chain is damaged, and ``OSError``."""
-    try:
+    with _explained(archive):
         return chain.append(archive, drafts, key)
+
+
+def check_chain(archive: Archive) -> None:
+    """Make sure that something can be appended, the lock being held. Raises ``RecordError``, ``OSError``."""
+    with _explained(archive):
+        chain.end_of(archive.chain_file)
+
+
+@contextlib.contextmanager
+def _explained(archive: Archive) -> Iterator[None]:
+    try:
+        yield
     except ValidationError as error:
         raise RecordError(
             "the chain's last line is not an entry, so nothing can be appended",

@@ -32,7 +32,7 @@ from runbook_lib.records.disk import (
 from runbook_lib.records.keys import signing_key
 from runbook_lib.records.recovery import recover
 from runbook_lib.records.running import Marker, claim
-from runbook_lib.records.sealing import seal
+from runbook_lib.records.sealing import check_chain, seal
 
 _UNSPOILT = frozenset({RecordVerdict.PASS, RecordVerdict.PLANNED})
 
@@ -76,6 +76,7 @@ class RecordWriter:
             name = record_folder_name(record.started, record.cluster, record.notebook.removesuffix(".ipynb"), record.id)
             folder = archive.root / name
             with locked(archive.lock_file):
+                check_chain(archive)
                 marker = claim(folder, key)
             _begin(folder, record, redact(notebook), marker)
         except OSError as error:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -144,6 +147,38 @@ def test_a_full_place_is_reported_and_loses_no_earlier_record(remote: Archive, t
         assert (found.findings, found.records) == ((), 3)
     finally:
         subprocess.run(["umount", str(there)], check=True)
+
+
+@pytest.mark.parametrize("requests", [70, 100, 130])
+def test_a_writer_killed_while_it_uploads_leaves_whole_records_and_the_next_run_uploads_the_rest(
+    remote: Archive, there: Path, requests: int
+) -> None:
+    write(remote)
+    writer = multiprocessing.get_context("fork").Process(target=write_and_die, args=(remote, requests))
+    writer.start()
+    writer.join()
+    assert writer.exitcode in {0, -signal.SIGKILL}
+    assert examine(remote).intact, examine(remote).findings
+    write(remote)
+    found = examine(remote)
+    assert found.findings == (), found.findings
+    assert found.records == len(remote.folders())
+    assert verify(open_archive(there)) == ()
+
+
+def write_and_die(archive: Archive, requests: int) -> None:
+    """Write a record; be killed when the server has been asked that many things."""
+    left = requests
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal left
+        if event == "call" and frame.f_code.co_name == "_async_request":
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.setprofile(count)
+    write(archive)
 
 
 def test_verify_reads_the_place_and_not_the_mirror(remote: Archive, there: Path) -> None:

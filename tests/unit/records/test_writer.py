@@ -326,6 +326,15 @@ def test_an_archive_that_is_a_file_is_bad_input(tmp_path: Path) -> None:
             begin(open_archive(location))
 
 
+def test_a_chain_that_ends_in_no_entry_is_refused_before_anything_runs(archive: Archive) -> None:
+    write(archive)
+    with archive.chain_file.open("a") as file:
+        file.write("no entry\n")
+    with pytest.raises(RecordError, match="the chain's last line is not an entry"):
+        begin(archive)
+    assert len(archive.folders()) == 1
+
+
 def test_a_folder_that_a_stranger_puts_there_is_never_sealed(archive: Archive) -> None:
     write(archive)
     stranger = archive.root / "20260501T130000Z_testbed_05_ping_tests_aaaaaaaaaa"
