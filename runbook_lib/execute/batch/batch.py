@@ -172,7 +172,7 @@ class _Batch:
         started = time.monotonic()
         try:
             future = self._workers.submit(job)
-        except (RunbookError, OSError, RuntimeError) as error:
+        except (RunbookError, RuntimeError) as error:
             self.end(failed(job, error))
             return
         self._running[future] = job, started

@@ -26,6 +26,7 @@ _STYLES = {_WAITING: "dim", NOT_RUN: "dim", _RUNNING: "", "pass": "green", "plan
 _COLUMNS = ("cluster", "notebook", "step", "state", "seconds")
 _STEP = _COLUMNS.index("step")
 _GAP = 2
+_LONGEST_REASON = 80
 # Rows that the live table leaves to the lines above it, its heading and its last line.
 _LINES_LEFT = 6
 
@@ -154,7 +155,9 @@ def ending(result: JobResult) -> Text:
     if stopped is not None:
         text.append(f" in {stopped.notebook}")
     if failure is not None:
-        text.append(f" ({failure.message.splitlines()[0] if failure.message else failure.name})")
+        why = Text(failure.message.splitlines()[0] if failure.message else failure.name)
+        why.truncate(_LONGEST_REASON, overflow="ellipsis")  # the whole is above the summary
+        text.append(f" ({why.plain})")
     return text.append(f", {result.seconds:.1f} s") if result.seconds else text
 
 

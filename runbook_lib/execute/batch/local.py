@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Self
 
+from runbook_lib.errors import RunbookError
 from runbook_lib.execute.batch.interpreter import import_path
 from runbook_lib.execute.batch.jobs import Cancel, Job, JobResult, Progress
 from runbook_lib.execute.interruption import SIGNALS
@@ -57,14 +58,23 @@ class LocalProcesses:
         return os.cpu_count() or 1
 
     def submit(self, job: Job) -> Future[JobResult]:
-        """Start a job; the future has its result, or what ended its process."""
+        """Start a job; the future has its result, or what ended its process.
+
+        Raises:
+            RunbookError: no process can be started.
+        """
         ours, theirs = self._context.Pipe()
         executor = ProcessPoolExecutor(1, self._context, _begin, (theirs, dict(os.environ)))
         self._executors.append(executor)
-        future = executor.submit(_work, job)
+        try:
+            with theirs:
+                future = executor.submit(_work, job)
+        except (EOFError, OSError) as error:
+            ours.close()
+            # EOFError: the template broke off, and has said why on stderr.
+            raise RunbookError(f"no process can be started for it ({type(error).__name__} {error})") from error
         self._connections[job.number] = ours
         future.add_done_callback(lambda done: executor.shutdown(wait=False))
-        theirs.close()
         return future
 
     def progress(self, timeout: float) -> Sequence[Progress]:

@@ -2,5 +2,8 @@
 
 from runbook_lib.execute import recording, resume, runner
 from runbook_lib.execute.batch import work
+from runbook_lib.records import html
 
 __all__ = ["recording", "resume", "runner", "work"]
+
+html.warm_up()

@@ -102,6 +102,11 @@ class RelayReporter(Reporter):
         self._notable = False
         self._told_activity = 0.0
 
+    def preparing(self, what: str) -> None:
+        """Send what is done before the first notebook."""
+        self._turn_to("", what.strip())
+        self.line(Text(what))
+
     def notebook_started(self, notebook: str, what: str = "started") -> None:
         """Send that its kernel is awaited, or what else is done with it."""
         self._turn_to(notebook, "waiting for the kernel" if what == "started" else what)
@@ -163,9 +168,9 @@ class RelayReporter(Reporter):
 
 
 class _Lines(io.TextIOBase):
-    """A text file whose every line goes to a reporter."""
+    """A text file of what is done before the first notebook; every line goes to a reporter."""
 
-    def __init__(self, reporter: Reporter) -> None:
+    def __init__(self, reporter: RelayReporter) -> None:
         self._reporter = reporter
         self._begun = ""
 
@@ -173,7 +178,7 @@ class _Lines(io.TextIOBase):
         """Keep the text until its line ends."""
         *lines, self._begun = (self._begun + text).split("\n")
         for line in lines:
-            self._reporter.line(Text(line))
+            self._reporter.preparing(line)
         return len(text)
 
 
