@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runbook_lib.errors import InputError
+from runbook_lib.model.locations import signing_key_file
 from runbook_lib.records import chain_check
 from runbook_lib.records.archive import KEYS_FOLDER, RECORD_FILE, SEAL_FILE, Archive, id_of
 from runbook_lib.records.chain import Entry, read_chain
@@ -15,17 +16,21 @@ from runbook_lib.records.disk import is_temporary, locked
 from runbook_lib.records.findings import Finding, Verification
 from runbook_lib.records.folder_check import check_folder, check_seal, digest_of
 from runbook_lib.records.heads import Head, read_head
-from runbook_lib.records.keys import PublicKey, parse_public_key
+from runbook_lib.records.keys import PublicKey, parse_public_key, signing_key
 from runbook_lib.records.running import is_begun_by, is_running
 from runbook_lib.records.sealing import read_seal
 
 
 @dataclass
 class Examination:
-    """One verification: what the archive says of itself, and what is found."""
+    """One verification: what the archive says of itself, and what is found.
+
+    ``mirror`` is the folder that tells which records this machine began: the archive's own, or that of its mirror.
+    """
 
     archive: Archive
     trusted: PublicKey | None
+    mirror: Path
     findings: list[Finding] = field(default_factory=list)
 
     def result(self, record_id: str | None) -> Verification:
@@ -110,7 +115,7 @@ class Examination:
                 self.findings.append(Finding(entry.record, name, problem))
                 return
         findings = [*check_folder(folder, entry), *check_seal(folder, entry, keys.get(entry.key))]
-        if findings and is_begun_by(folder, keys.values()):
+        if findings and self._begun_here(folder, keys):
             # Its runner was killed between the entry and the end: the seal may be missing or half made.
             findings = [replace(finding, leftover=_is_of_seal(finding)) for finding in findings]
         self.findings += findings
@@ -119,7 +124,10 @@ class Examination:
         """Why a folder is there that no entry of the chain is about."""
         id_ = id_of(folder)
         sealed = _sealed_as(folder, keys)
-        if sealed is not None:
+        if self.archive.is_remote and self._begun_here(folder, keys):
+            problem = "its writer was killed before all of it was uploaded; its next run uploads it"
+            yield Finding(id_, folder.name, problem, leftover=True)
+        elif sealed is not None:
             if sealed.folder != folder.name:
                 yield Finding(id_, folder.name, f"was renamed or copied: it was sealed as {sealed.folder}")
             else:
@@ -128,7 +136,7 @@ class Examination:
                     "the chain's end was cut off" if sealed.sequence > last else "its entry was taken out of the chain"
                 )
                 yield Finding(id_, folder.name, f"was sealed as entry {sealed.sequence}, which is not there: {how}")
-        elif is_begun_by(folder, keys.values()):
+        elif self._begun_here(folder, keys):
             problem = "its runner was killed before it was sealed; the next run seals it"
             yield Finding(id_, folder.name, problem, leftover=True)
         elif self.archive.is_remote and not (folder / RECORD_FILE).exists():
@@ -136,6 +144,11 @@ class Examination:
             yield Finding(id_, folder.name, problem, leftover=True)
         else:
             yield Finding(id_, folder.name, "was added: the chain has no entry of it, and it has no seal of its own")
+
+    def _begun_here(self, folder: Path, keys: Mapping[str, PublicKey]) -> bool:
+        """Whether a record was begun and not finished, as a marker signed with a key known here says."""
+        own = [signing_key().public] if signing_key_file().exists() else []
+        return is_begun_by(self.mirror / folder.name, [*keys.values(), *own])
 
 
 def _is_of_seal(finding: Finding) -> bool:

@@ -38,11 +38,11 @@ def examine(archive: Archive, *, record_id: str | None = None, public_key: Path 
     with remote.fetched(archive) as local:
         for _ in range(_ATTEMPTS - 1):
             before = _stamp(local)
-            found = Examination(local, trusted).result(record_id)
+            found = Examination(local, trusted, archive.root).result(record_id)
             if not found.findings or before == _stamp(local):
                 return found
             # A record was finished or pruned meanwhile: what was found may only have been half of that.
-        return Examination(local, trusted).result(record_id)
+        return Examination(local, trusted, archive.root).result(record_id)
 
 
 def _stamp(archive: Archive) -> int:

@@ -149,7 +149,7 @@ def test_a_full_place_is_reported_and_loses_no_earlier_record(remote: Archive, t
         subprocess.run(["umount", str(there)], check=True)
 
 
-@pytest.mark.parametrize("requests", [70, 100, 130])
+@pytest.mark.parametrize("requests", [70, 130, 176])
 def test_a_writer_killed_while_it_uploads_leaves_whole_records_and_the_next_run_uploads_the_rest(
     remote: Archive, there: Path, requests: int
 ) -> None:

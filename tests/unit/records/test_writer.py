@@ -155,6 +155,14 @@ def test_a_killed_writer_leaves_a_readable_record_that_the_next_writer_seals(arc
     assert list((archive.root / ".running").iterdir()) == []
 
 
+def test_the_very_first_record_of_a_killed_writer_is_no_strangers(archive: Archive) -> None:
+    kill_at_line(archive, KILLS["begun"])
+    found = examine(archive)
+    assert [finding.leftover for finding in found.findings] == [True]
+    write(archive)
+    assert verify(archive) == ()
+
+
 def test_a_killed_writer_at_every_system_call_that_changes_a_file_leaves_nothing_or_a_readable_record(
     archive: Archive,
 ) -> None:
