@@ -64,13 +64,19 @@ class RunbookClient(MessageClient):
         self._output_limit = around.output_limit
         self._covered = ""
         self._late: CellTimeoutError | None = None
-        self._lost = False
+        self._answers = False
+        self._exits = False
         self._interruption.watch(kernel.process)
+
+    @property
+    def answers(self) -> bool:
+        """Whether the kernel does what it is asked; it may be about to end."""
+        return self._answers and self._is_alive()
 
     @property
     def usable(self) -> bool:
         """Whether the kernel can take another cell."""
-        return not self._lost and self._is_alive()
+        return self.answers and not self._exits
 
     def start(self, seconds: float) -> None:
         """Wait until the kernel answers.
@@ -86,6 +92,7 @@ class RunbookClient(MessageClient):
         self.kc.allow_stdin = False
         info = run_sync(self._answer)(seconds)
         self.nb.metadata["language_info"] = info["language_info"]
+        self._answers = True
 
     def conclude(self) -> None:
         """Put into the notebook what belongs to no single cell, the state of its widgets, and let go of the kernel."""
@@ -97,7 +104,7 @@ class RunbookClient(MessageClient):
     def raise_if_dead(self) -> None:
         """Raise ``DeadKernelError`` if the kernel died since the last cell."""
         if not self._is_alive():
-            raise DeadKernelError(f"the kernel died between two cells{_cause_of_death(self.km)}")
+            raise self._death("between two cells")
 
     def execute_quietly(self, source: str, seconds: float) -> None:
         """Execute code that is no cell of its own, and keep nothing of it. Raises ``RunbookError`` if it fails."""
@@ -164,13 +171,19 @@ class RunbookClient(MessageClient):
         if self._interruption.interrupted_cell and self._interruption.received is not None:
             return CellState.INTERRUPTED, InterruptedRun(f"interrupted by {self._interruption.received.name}")
         if isinstance(error, DeadKernelError):
-            return CellState.FAILED, DeadKernelError(f"the kernel died{_cause_of_death(self.km)}")
+            return CellState.FAILED, self._death()
         if isinstance(error, CellExecutionError) and error.ename == "KeyboardInterrupt":
             return CellState.INTERRUPTED, error
         return (CellState.COMPLETED if error is None else CellState.FAILED), error
 
     def _is_alive(self) -> bool:
         return bool(run_sync(self.km.is_alive)())
+
+    def _death(self, when: str = "") -> DeadKernelError:
+        """What to say of a kernel that died: when, of what, and what its process said at last."""
+        told = self._recording.redact(self.km.last_words)
+        lines = [f"the kernel died {when}".rstrip() + _cause_of_death(self.km), *told.splitlines()]
+        return DeadKernelError("\n  | ".join(lines))
 
     async def _answer(self, seconds: float) -> Any:
         """The kernel's first answer: what it is. nbclient would wait another 0.2 s for nothing to come after it."""
@@ -185,7 +198,7 @@ class RunbookClient(MessageClient):
                     return message["content"]
                 self.kc.kernel_info()
             if not await self.km.is_alive():
-                raise DeadKernelError(f"the kernel died while it started{_cause_of_death(self.km)}")
+                raise self._death("while it started")
             self._interruption.raise_if_received()
             if time.monotonic() > deadline:
                 raise DeadlineError(f"the kernel did not start within {seconds:g} s")
@@ -214,7 +227,7 @@ class RunbookClient(MessageClient):
                 if message["msg_type"] == "execute_reply":
                     return message
             await self._async_check_alive()
-        self._lost = True
+        self._answers = False
         raise self._late or DeadKernelError("Kernel died")
 
     async def _async_poll_kernel_alive(self) -> None:
@@ -238,7 +251,7 @@ class RunbookClient(MessageClient):
             content = exec_reply["content"]
             exec_reply["content"] = self._recording.redact_json(content)
             if any(payload.get("source") == "ask_exit" for payload in content.get("payload", ())):
-                self._lost = True
+                self._exits = True
                 self._fail_for_exit(cell, "exit()")
             if content.get("ename") == "SystemExit":
                 self._fail_for_exit(cell, f"sys.exit({content.get('evalue', '')})")

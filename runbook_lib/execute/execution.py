@@ -82,12 +82,12 @@ class NotebookExecution:
 
     def _close(self) -> None:
         """End the kernel, and wait for its end."""
-        usable = self._client is not None and self._client.usable
+        answers = self._client is not None and self._client.answers
         if self._client is not None:
             self._client.conclude()
             self._client = None
         if self._kernel is not None:
-            self._kernels.retire(self._kernel, kill=not usable)
+            self._kernels.retire(self._kernel, kill=not answers)
             self._kernel = None
         self._kernels.bury()
 

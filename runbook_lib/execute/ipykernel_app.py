@@ -82,12 +82,16 @@ class PacedOutput(OutStream):
 
     def write(self, string: str) -> int:
         """Take text to be shown; waits if much is unread."""
+        length = len(string)
+        if not string.isascii():
+            # Jupyter could not send half of a character, and would lose all that was written with it.
+            string = string.encode("utf-8", "backslashreplace").decode()
         if self.pace is None or len(string) < PIECE:
             self._write(string)
         else:
             for start in range(0, len(string), PIECE):
                 self._write(string[start : start + PIECE])
-        return len(string)
+        return length
 
     def _write(self, string: str) -> None:
         super().write(string)

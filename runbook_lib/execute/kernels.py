@@ -6,13 +6,16 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
+import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
@@ -24,6 +27,11 @@ from runbook_lib.journal import JOURNAL_VARIABLE
 
 # How often to look whether a kernel has ended.
 _POLL_SECONDS = 0.02
+
+# What is kept of what the kernel's process itself says.
+_LAST_LINES = 8
+_LONGEST_LINE = 300
+_LISTENER_SECONDS = 0.2
 
 _APP = "runbook_lib.execute.ipykernel_app"
 
@@ -37,6 +45,8 @@ class ProjectKernelManager(AsyncKernelManager):
     folder: str = ""
     _pipes: tuple[int, ...] = ()
     _unacknowledged = 0
+    _last_words: deque[bytes] | None = None
+    _listener: threading.Thread | None = None
 
     @property
     def journal(self) -> Path:
@@ -61,6 +71,23 @@ class ProjectKernelManager(AsyncKernelManager):
     def process(self) -> int:
         """The process id of the kernel, which was started."""
         return int(getattr(self.provisioner, "pid", 0))
+
+    @property
+    def last_words(self) -> str:
+        """The last lines that the kernel's process itself, now dead, wrote to its standard error; secrets and all."""
+        if self._listener is not None:
+            self._listener.join(_LISTENER_SECONDS)
+        return b"".join(self._last_words or ()).decode(errors="replace").strip()
+
+    def listen(self) -> None:
+        """Take what the started process itself writes to standard error: with secrets it must not reach a terminal."""
+        self._last_words = deque(maxlen=_LAST_LINES)
+        process = getattr(self.provisioner, "process", None)
+        if process is not None and process.stderr is not None:
+            # A copy of the pipe's end, which stays open for as long as anybody writes.
+            pipe = os.fdopen(os.dup(process.stderr.fileno()), "rb")
+            self._listener = threading.Thread(target=_take_lines, args=(pipe, self._last_words), daemon=True)
+            self._listener.start()
 
     def open_folder(self) -> None:
         """Make the private folder, and the pipes in it, which are open before the kernel looks for them."""
@@ -164,7 +191,10 @@ class Kernels:
             extra_arguments=arguments,
             cwd=str(self._folder) if self._folder else None,
             env=_environment(kernel),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
         )
+        kernel.listen()
         return kernel
 
 
@@ -175,6 +205,12 @@ async def _end(kernel: ProjectKernelManager, *, kill: bool) -> None:
             await kernel.signal_kernel(signal.SIGKILL)
         await kernel.finish_shutdown(pollinterval=_POLL_SECONDS)
     await kernel.cleanup_resources()
+
+
+def _take_lines(pipe: BinaryIO, lines: deque[bytes]) -> None:
+    with pipe:
+        while line := pipe.readline(_LONGEST_LINE):
+            lines.append(line)
 
 
 def _private_folder() -> str:

@@ -113,6 +113,22 @@ def test_a_kernel_that_dies_between_two_cells_leaves_the_next_one_never_run(work
     assert "SIGKILL" in str(run.error)
 
 
+def test_a_kernel_that_dies_while_it_starts_leaves_all_cells_never_run(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = workplace.folder / "python"
+    broken.write_text("#!/bin/sh\necho no module named ipykernel >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(broken))
+    run = execute(workplace, workplace.notebook("01_dying", "'first'", always("'at the end'")))
+    assert isinstance(run.error, DeadKernelError)
+    assert str(run.error) == "the kernel died while it started with exit status 1\n  | no module named ipykernel"
+    assert run.ends == ["never run", "never run"]
+    assert "this cell could not be run: the kernel died while it started" in run.text
+    assert run.result is not None
+    assert (run.result.verdict, run.result.exit_code) == ("kernel died", 6)
+
+
 @pytest.mark.parametrize("end", ["time.sleep(60)", "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    pass"])
 def test_the_notebooks_own_limit_ends_the_cell_that_runs(workplace: Workplace, touch: str, end: str) -> None:
     slow = f"try:\n    {end.replace(chr(10), chr(10) + '    ')}\nfinally:\n    touch('cleaned_up')"
