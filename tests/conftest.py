@@ -26,6 +26,7 @@ def own_archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         RECORDS_VARIABLE: str(folder / "records"),
         SIGNING_KEY_VARIABLE: str(folder / "keys" / "signing_key.pem"),
         LOCKS_VARIABLE: str(folder / "locks"),
+        "XDG_STATE_HOME": str(folder / "state"),
     }
     before = {name: os.environ.get(name) for name in places}
     os.environ.update(places)

@@ -96,7 +96,7 @@ def batch(
     chosen = tuple(choose_notebooks(notebook or (), project_folder() / "notebooks"))
     overrides = parse_overrides(pairs(parameter), plan=plan)
     clusters = read_clusters(files, overrides)
-    location = open_archive(records or records_location()).location
+    location = open_archive(records or records_location(), refresh=False).location
     if junit is not None:
         from runbook_lib.execute.batch.junit import check_destination
 

@@ -88,7 +88,7 @@ def run_cluster(wanted: ClusterRequest, run: Run, reporter: Reporter, interrupti
         from runbook_lib.records.archive import open_archive
         from runbook_lib.records.writer import new_record_id
 
-        archive = open_archive(wanted.archive)
+        archive = open_archive(wanted.archive, refresh=False)
         earlier = wanted.earlier
         facts = RunFacts(
             archive=archive,

@@ -42,7 +42,7 @@ def record_plain(notebook: Any, input_path: str | None) -> Recording:
         if run is not None:
             stack.enter_context(cluster_lock(run.inventory, f"papermill, notebook {name}"))
         facts = RunFacts(
-            archive=open_archive(records_location()),
+            archive=open_archive(records_location(), refresh=False),
             run=new_record_id(),
             cluster=run.parameters.name if run else _NO_CLUSTER,
             notebooks=(name,),
