@@ -5,6 +5,7 @@ Runs in the kernel's process: ``python -m runbook_lib.execute.ipykernel_app -f C
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -140,7 +141,11 @@ class RunbookKernelApp(IPKernelApp):
             # IPython ignores this signal unless a cell runs.
             while signal.getsignal(signal.SIGINT) is not signal.SIG_IGN and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
-        shutil.rmtree(folder, ignore_errors=True)
+        # A kernel that is still starting would go on putting things into it.
+        gone = folder.with_name(f"{folder.name}.gone")
+        with contextlib.suppress(OSError):
+            folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
         os._exit(1)
 
 
