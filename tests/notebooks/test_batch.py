@@ -270,18 +270,19 @@ def dask_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskClust
             started.append(subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log))
         return started[-1]
 
+    def log_says(name: str, words: str) -> Callable[[], bool]:
+        return lambda: words in (folder / f"{name}.log").read_text()
+
     try:
-        start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        scheduler = start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        wait_until(log_says("scheduler-0", "Scheduler at:"))
+        wait_until(lambda: file.exists() and file.read_text().rstrip().endswith("}"))
+        address = json.loads(file.read_text())["address"]
+        assert scheduler.poll() is None
         options = ("--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory")
         workers = (start("worker", *options, str(folder / "1")), start("worker", *options, str(folder / "2")))
-        wait_until(file.exists)
-        address = json.loads(file.read_text())["address"]
-        wait_until(
-            lambda: b"Starting established connection" in b"".join(map(Path.read_bytes, folder.glob("worker-1*")))
-        )
-        wait_until(
-            lambda: b"Starting established connection" in b"".join(map(Path.read_bytes, folder.glob("worker-2*")))
-        )
+        for name in ("worker-1", "worker-2"):
+            wait_until(log_says(name, "Registered to:"))
         yield DaskCluster(address, workers)
     finally:
         for process in reversed(started):
