@@ -34,9 +34,7 @@ def parsed(*words: str) -> dict[str, object]:
         (["a.yaml", "-p", "name", "x", "-n", "05"], ["a.yaml"], ["05"]),
     ],
 )
-def test_n_takes_as_many_notebooks_as_follow_it(
-    words: list[str], files: list[str], notebooks: list[str]
-) -> None:
+def test_n_takes_as_many_notebooks_as_follow_it(words: list[str], files: list[str], notebooks: list[str]) -> None:
     given = parsed(*words)
     assert [str(file) for file in given["files"]] == files  # type: ignore[attr-defined]
     assert list(given["notebook"] or ()) == notebooks  # type: ignore[call-overload]
