@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import paramiko
@@ -212,3 +215,16 @@ def ssh(server: SshServer) -> Iterator[SshConnection]:
     """A connection to the server."""
     with server.connection() as connection:
         yield connection
+
+
+@pytest.fixture(scope="session")
+def stand_in() -> ModuleType:
+    """The module engine_server beside this one."""
+    path = Path(__file__).with_name("engine_server.py")
+    spec = importlib.util.spec_from_file_location("engine_server", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["engine_server"] = module
+    spec.loader.exec_module(module)
+    return module

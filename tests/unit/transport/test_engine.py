@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +17,6 @@ from runbook_lib.errors import (
     EngineConflict,
     EngineError,
     EngineNotFound,
-    HostKeyError,
     KeyFileError,
     StoreUnavailable,
     UnreachableError,
@@ -31,35 +28,7 @@ from runbook_lib.transport.ssh import SshConnection
 
 if TYPE_CHECKING:
     from ..conftest import Told
-    from .conftest import SshServer
     from .engine_server import EngineServer
-
-# Joins standard input and output with the plain engine server, as 'docker system dial-stdio' does with the real one.
-DIAL_STDIO = """#!/bin/sh
-[ "$*" = "system dial-stdio" ] || exit 2
-exec {python} -c '
-import os, socket, sys, threading
-joined = socket.create_connection(("127.0.0.1", {port}))
-def up():
-    while data := os.read(0, 65536): joined.sendall(data)
-    joined.shutdown(socket.SHUT_WR)
-threading.Thread(target=up, daemon=True).start()
-while data := joined.recv(65536): os.write(1, data)
-'
-"""
-
-
-@pytest.fixture(scope="session")
-def stand_in() -> ModuleType:
-    """The module engine_server beside this one."""
-    path = Path(__file__).with_name("engine_server.py")
-    spec = importlib.util.spec_from_file_location("engine_server", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["engine_server"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -345,66 +314,3 @@ def test_an_exec_in_a_stopped_container_is_refused(daemon: EngineServer, engine:
     daemon.answers |= exec_answers(stand_in, stand_in.reply(409, {"message": "Container x is not running"}))
     with pytest.raises(EngineConflict, match="is not running"):
         engine.execute("x", ["true"])
-
-
-@pytest.fixture
-def over_ssh(server: SshServer, stand_in: ModuleType) -> Iterator[tuple[EngineServer, Engine]]:
-    """An engine reached through SSH and 'docker system dial-stdio'."""
-    daemon = stand_in.EngineServer()
-    shim = server.folder / "bin/docker"
-    shim.write_text(DIAL_STDIO.format(python=sys.executable, port=daemon.server_port))
-    shim.chmod(0o755)
-    timeouts = Timeouts(connect=5, command=5)
-    with server.connection() as ssh, Engine(server.node(), ssh, timeouts) as engine:
-        yield daemon, engine
-    daemon.close()
-
-
-def test_an_engine_is_reached_over_the_nodes_ssh_connection(
-    server: SshServer, over_ssh: tuple[EngineServer, Engine], stand_in: ModuleType
-) -> None:
-    daemon, engine = over_ssh
-    for _ in range(5):
-        engine.ping()
-    assert engine.version()["Version"] == "20.10.24"
-    # The answer ends with its connection: http.client lets go of that long before the last byte.
-    frames = [(1, b"out "), (1, b"and more")]
-    daemon.answers |= exec_answers(stand_in, lambda handler: handler.send_frames(frames, pause=0.2), 0)
-    assert engine.execute("x", ["true"]) == (0, "out and more")
-    assert server.connections == 1
-    assert server.commands[0] == "docker system dial-stdio"
-
-
-def test_the_engine_is_there_again_after_the_node_was(server: SshServer, over_ssh: tuple[EngineServer, Engine]) -> None:
-    _, engine = over_ssh
-    engine.ping()
-    server.restart()
-    engine.ping()
-    assert server.connections == 2
-
-
-def test_closing_ends_a_call_over_ssh(over_ssh: tuple[EngineServer, Engine], stand_in: ModuleType) -> None:
-    daemon, engine = over_ssh
-    daemon.answers["/info"] = stand_in.hang(10)
-    engine.ping()
-    threading.Timer(0.3, engine.close).start()
-    started = time.monotonic()
-    with pytest.raises(UnreachableError):
-        engine.info()
-    assert time.monotonic() - started < 2
-
-
-def test_what_the_node_says_instead_of_an_engine_is_shown(
-    server: SshServer, over_ssh: tuple[EngineServer, Engine]
-) -> None:
-    _, engine = over_ssh
-    (server.folder / "bin/docker").write_text("#!/bin/sh\necho 'permission denied on docker.sock' >&2; exit 1\n")
-    with pytest.raises(UnreachableError, match=r"reached over SSH \(permission denied on docker\.sock\)"):
-        engine.ping()
-
-
-def test_a_wrong_host_key_is_told_as_such_here_too(server: SshServer, over_ssh: tuple[EngineServer, Engine]) -> None:
-    _, engine = over_ssh
-    server.known_hosts.write_text("")
-    with pytest.raises(HostKeyError):
-        engine.ping()
