@@ -66,8 +66,10 @@ class NotebookExecution:
         """Execute the notebook, and return what ended it before its time; ``None`` if nothing did."""
         error: BaseException | None = None
         try:
-            self._take_kernel()
-            self._around.keeper.notebook_start()
+            try:
+                self._take_kernel()
+            finally:
+                self._around.keeper.notebook_start()
             self._run_in_order()
         except BaseException as raised:  # noqa: BLE001 - returned, to be raised once everything is cleaned up
             error = raised

@@ -50,16 +50,15 @@ def cell(workplace: Workplace, *lines: str) -> str:
     return "\n".join([*begin, *lines])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_lets_the_cell_clean_up_and_leaves_a_true_record(workplace: Workplace, number: signal.Signals) -> None:
+def test_a_signal_lets_the_cell_clean_up_and_leaves_a_true_record(workplace: Workplace) -> None:
     slow = cell(workplace, "try:", "    touch('begun')", "    time.sleep(60)", "finally:", "    touch('cleaned_up')")
     first, second = workplace.notebook("01_slow", slow, "1"), workplace.notebook("02_later", "1")
     with running(workplace, first, second) as run:
-        run.send_signal(number)
+        run.send_signal(signal.SIGTERM)
         output, errors = run.communicate(timeout=WAIT_SECONDS)
     assert run.returncode == 4
     assert (workplace.folder / "cleaned_up").exists()
-    assert f"interrupted by {number.name}" in output
+    assert "interrupted by SIGTERM" in output
     assert "not run" in output
     assert "may clean up" in errors
     assert "Traceback" not in output + errors
