@@ -3,52 +3,34 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
-from typer.core import TyperCommand
 
+from runbook_lib.cli.arguments import PARAMETER, PairCommand, pairs
 from runbook_lib.cli.privileges import become_root
 from runbook_lib.cli.project import project_folder
 from runbook_lib.cli.system_packages import install_missing_packages
-from runbook_lib.errors import ExitCode, InputError
+from runbook_lib.errors import ExitCode
 from runbook_lib.execute.cluster_run import ClusterRequest, ClusterResult, left_over, prepare_cluster, run_cluster
-from runbook_lib.execute.earlier import check_same_run, earlier_run
+from runbook_lib.execute.declared import NO_CLUSTER, check_declared, declared_parameters, works_on_a_cluster
+from runbook_lib.execute.earlier import EarlierRun, check_same_run, earlier_run
 from runbook_lib.execute.engine import OUTPUT_LIMIT
 from runbook_lib.execute.interruption import Interruption
 from runbook_lib.execute.notebooks import choose_notebooks
 from runbook_lib.execute.preparation import Request, parse_overrides, typed_command
 from runbook_lib.execute.reporting import Reporter, reporter_for
+from runbook_lib.model.loading import Run
 from runbook_lib.model.locations import records_location
 from runbook_lib.records.archive import open_archive
 
 app = typer.Typer(add_completion=False)
 
-_PARAMETER = ("-p", "--parameter")
 
-
-class _RunCommand(TyperCommand):
-    """Lets ``-p`` take a key and a value, as papermill's does; typer's repeated options take one word only."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> Any:
-        """Join each ``-p KEY VALUE`` to the one word ``KEY=VALUE`` before typer parses the line."""
-        joined, words = [], iter(args)
-        for word in words:
-            joined.append(word)
-            if word == "--":
-                break
-            if word in _PARAMETER:
-                key, value = next(words, None), next(words, None)
-                if key is None or value is None:
-                    raise InputError("-p takes a key and a value", place="-p", remedy="-p overlay.name ovr1")
-                joined.append(f"{key}={value}")
-        return super().parse_args(ctx, [*joined, *words])
-
-
-@app.command(cls=_RunCommand)
+@app.command(cls=PairCommand)
 def run(
     notebooks: Annotated[
         list[str] | None,
@@ -59,7 +41,7 @@ def run(
     ] = None,
     parameter: Annotated[
         list[str] | None,
-        typer.Option(*_PARAMETER, metavar="KEY VALUE", help="Replace a parameter, such as: -p overlay.name ovr1."),
+        typer.Option(*PARAMETER, metavar="KEY VALUE", help="Replace a parameter, such as: -p overlay.name ovr1."),
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Show what would change and change nothing.")] = False,
     resume: Annotated[
@@ -91,26 +73,42 @@ def run(
     """
     project = project_folder()
     location = records or records_location()
-    pairs = [(key, value) for key, _, value in (text.partition("=") for text in parameter or ())]
-    overrides = parse_overrides(pairs, plan=plan)
+    overrides = parse_overrides(pairs(parameter), plan=plan)
     earlier = earlier_run(open_archive(location), resume) if resume else None
+    if earlier is not None and earlier.cluster == NO_CLUSTER:
+        overrides = {**earlier.parameters, **overrides}
     source: Path | Mapping[str, Any] = file or (earlier.parameters if earlier else project / "params" / "testbed.yaml")
     chosen = choose_notebooks(notebooks or (earlier.notebooks if earlier else ()), project / "notebooks")
     request = Request(source, overrides)
-    parameters = request.parameters()
-    if earlier is not None:
-        check_same_run(earlier, chosen, parameters.name)
-    if parameters.testbed_name is not None:
-        become_root(parameters.secret_variables)
-    prepared = prepare_cluster(request, install_missing_packages)
+    prepared = _prepare(chosen, request, earlier, given=file is not None)
+    testbed = prepared.parameters.testbed_name if prepared else None
     reporter = reporter_for(sys.stdout)
     wanted = ClusterRequest(
         tuple(chosen), request, location, timeout, notebook_timeout, output_limit, log_output, earlier
     )
     with Interruption(notify=reporter.note).installed() as interruption:
         result = run_cluster(wanted, prepared, reporter, interruption)
-    _conclude(result, parameters.testbed_name, reporter)
+    _conclude(result, testbed, reporter)
     raise typer.Exit(result.exit_code)
+
+
+def _prepare(chosen: Sequence[Path], request: Request, earlier: EarlierRun | None, *, given: bool) -> Run | None:
+    """Check everything and bring the testbed up that the parameters name; ``None`` if no notebook needs a cluster.
+
+    Args:
+        given: the user named the parameter file.
+    """
+    if not given and not any(works_on_a_cluster(declared_parameters(path)) for path in chosen):
+        check_declared(chosen, request.overrides)
+        if earlier is not None:
+            check_same_run(earlier, chosen, NO_CLUSTER)
+        return None
+    parameters = request.parameters()
+    if earlier is not None:
+        check_same_run(earlier, chosen, parameters.name)
+    if parameters.testbed_name is not None:
+        become_root(parameters.secret_variables)
+    return prepare_cluster(request, install_missing_packages)
 
 
 def _conclude(result: ClusterResult, testbed: str | None, reporter: Reporter) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from runbook_lib.errors import ExitCode
+from runbook_lib.execute.declared import NO_CLUSTER
 from runbook_lib.execute.earlier import EarlierRun
 from runbook_lib.execute.engine import OUTPUT_LIMIT
 from runbook_lib.execute.interruption import Interruption
@@ -17,6 +19,7 @@ from runbook_lib.execute.preparation import Request, ensure_testbed
 from runbook_lib.execute.reporting import Reporter
 from runbook_lib.model.loading import Run
 from runbook_lib.model.secrets import redactor_for
+from runbook_lib.redact import Redactor
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,13 @@ def prepare_cluster(request: Request, before_up: Callable[[], None]) -> Run:
     return request.validate()
 
 
-def run_cluster(wanted: ClusterRequest, run: Run, reporter: Reporter, interruption: Interruption) -> ClusterResult:
+def run_cluster(
+    wanted: ClusterRequest, run: Run | None, reporter: Reporter, interruption: Interruption
+) -> ClusterResult:
     """Execute the notebooks on a prepared cluster, one after the other, until one fails.
+
+    ``run`` is ``None`` for notebooks that need no cluster: then nothing is locked, and what is injected is what the
+    user gave.
 
     Raises:
         LockedError: another run holds the cluster.
@@ -79,7 +87,10 @@ def run_cluster(wanted: ClusterRequest, run: Run, reporter: Reporter, interrupti
         RecordError: a record cannot be written; the notebook that ran was interrupted.
     """
     what = f"{len(wanted.notebooks)} notebooks" if len(wanted.notebooks) > 1 else wanted.notebooks[0].stem
-    with cluster_lock(run.inventory, f"runbook run, {what}"), Kernels(wanted.notebooks[0].parent) as kernels:
+    with ExitStack() as stack:
+        if run is not None:
+            stack.enter_context(cluster_lock(run.inventory, f"runbook run, {what}"))
+        kernels = stack.enter_context(Kernels(wanted.notebooks[0].parent))
         # papermill and pandas are imported while the first kernel starts, which takes as long.
         kernels.prepare()
         from runbook_lib.execute.recording import RunFacts
@@ -93,23 +104,23 @@ def run_cluster(wanted: ClusterRequest, run: Run, reporter: Reporter, interrupti
         facts = RunFacts(
             archive=archive,
             run=new_record_id(),
-            cluster=run.parameters.name,
+            cluster=run.parameters.name if run else NO_CLUSTER,
             notebooks=tuple(path.stem for path in wanted.notebooks),
             resumes=earlier.id if earlier else "",
-            plan=run.parameters.plan,
-            parameters=run.parameters.model_dump(mode="json"),
-            redactor=redactor_for(run),
+            plan=run.parameters.plan if run else False,
+            parameters=run.parameters.model_dump(mode="json") if run else dict(wanted.request.overrides),
+            redactor=redactor_for(run) if run else Redactor(),
         )
         settings = RunSettings(
             facts,
-            wanted.request.injected(),
+            wanted.request.injected() if run else wanted.request.overrides,
             wanted.cell_timeout,
             wanted.notebook_timeout,
             wanted.output_limit,
             wanted.log_output,
         )
         with reporter.running():
-            held = recheck(run, earlier.passed, reporter) if earlier else []
+            held = recheck(run, earlier.passed, reporter) if run and earlier else []
             left = wanted.notebooks[len(held) :]
             results = held + run_notebooks(left, settings, reporter, kernels, interruption)
     return ClusterResult(facts.cluster, facts.run, wanted.archive, tuple(results))

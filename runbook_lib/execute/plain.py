@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from runbook_lib.execute.declared import NO_CLUSTER, declared_in, works_on_a_cluster
 from runbook_lib.execute.locking import cluster_lock
 from runbook_lib.execute.recording import Recording, RunFacts
 from runbook_lib.model.loading import Run, load_run
@@ -16,10 +15,6 @@ from runbook_lib.model.secrets import redactor_for
 from runbook_lib.records.archive import open_archive
 from runbook_lib.records.writer import new_record_id
 from runbook_lib.redact import Redactor
-
-# A notebook that takes this parameter works on a cluster; any other is only executed and recorded.
-_TELLING = "inventory"
-_NO_CLUSTER = "local"
 
 
 def record_plain(notebook: Any, input_path: str | None) -> Recording:
@@ -35,16 +30,17 @@ def record_plain(notebook: Any, input_path: str | None) -> Recording:
         LockedError: another run holds the cluster.
     """
     given = dict(notebook.metadata.get("papermill", {}).get("parameters", {}))
-    values = {**_declared(notebook), **given}
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    declared = declared_in((cell.metadata.get("tags", []), cell.source) for cell in code)
     name = Path(input_path or "notebook").stem
-    run = load_run(values) if _TELLING in values else None
+    run = load_run({**declared, **given}) if works_on_a_cluster(declared) else None
     with ExitStack() as stack:
         if run is not None:
             stack.enter_context(cluster_lock(run.inventory, f"papermill, notebook {name}"))
         facts = RunFacts(
             archive=open_archive(records_location(), refresh=False),
             run=new_record_id(),
-            cluster=run.parameters.name if run else _NO_CLUSTER,
+            cluster=run.parameters.name if run else NO_CLUSTER,
             notebooks=(name,),
             plan=run.parameters.plan if run else False,
             parameters=run.parameters.model_dump(mode="json") if run else given,
@@ -67,31 +63,3 @@ def _source(notebook: Any, input_path: str | None) -> str:
     import nbformat
 
     return str(nbformat.v4.writes_json(notebook))  # type: ignore[no-untyped-call]
-
-
-def _declared(notebook: Any) -> Mapping[str, Any]:
-    """The parameters that the cell tagged ``parameters`` declares, with those defaults that are literals."""
-    found: dict[str, Any] = {}
-    for cell in notebook.cells:
-        if cell.cell_type == "code" and "parameters" in cell.metadata.get("tags", []):
-            found |= _assignments(cell.source)
-    return found
-
-
-def _assignments(source: str) -> Mapping[str, Any]:
-    try:
-        statements = ast.parse(source).body
-    except SyntaxError:
-        return {}  # the cell itself will tell, with the line
-    found = {}
-    for statement in statements:
-        match statement:
-            case (
-                ast.Assign(targets=[ast.Name(id=name)], value=value)
-                | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
-            ):
-                try:
-                    found[name] = ast.literal_eval(value)
-                except ValueError:
-                    continue  # computed: only the kernel can know it
-    return found
