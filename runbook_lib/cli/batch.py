@@ -119,7 +119,7 @@ def batch(
 def _prepare_for_testbeds(clusters: Sequence[BatchCluster], *, plan: bool) -> None:
     """What the jobs that bring testbeds up cannot do: become root, and install packages, once for all of them."""
     if any(cluster.testbed is not None for cluster in clusters):
-        become_root()
+        become_root({name for cluster in clusters for name in cluster.secret_variables})
         if not plan:
             install_missing_packages()
 

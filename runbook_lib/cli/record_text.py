@@ -50,7 +50,7 @@ def _head(record: Record, folder: Path) -> list[tuple[str, str]]:
         ("run", record.run + (f", goes on with {record.resumes}" if record.resumes else "")),
         ("by", "@".join(filter(None, (source.operator, source.host)))),
         ("project", " ".join(filter(None, (source.project_version, source.project_commit)))),
-        ("Python", source.python),
+        ("Python", f"{source.python}, {len(source.packages)} packages (--json lists them)"),
         ("notebook", f"SHA-256 {source.notebook_sha256}" if source.notebook_sha256 else ""),
         ("folder", str(folder)),
     ]
@@ -90,7 +90,6 @@ def _tables(record: Record) -> Iterable[tuple[str, tuple[str, ...], list[tuple[s
         ("name", "value"),
         [(name, one_line(value)) for name, value in flatten(record.parameters) if name],
     )
-    yield "Packages", ("name", "version"), sorted(record.provenance.packages.items())
     yield (
         "Files",
         ("file", "bytes", "sha256"),

@@ -111,8 +111,10 @@ def _failure_of_error(error: BaseException) -> Failure:
     name, message = type(error).__name__, str(error)
     if isinstance(error, RunbookError):
         return Failure(name, message, error.exit_code)
+    if name in _OTHER_CODES:
+        return Failure(name, message, _OTHER_CODES[name])
     # A kernel that dies while it starts is told by nbclient through the message of a RuntimeError alone.
-    if name == "DeadKernelError" or (isinstance(error, RuntimeError) and "Kernel died" in message):
+    if isinstance(error, RuntimeError) and "Kernel died" in message:
         return Failure("DeadKernelError", "the kernel died before its first cell", ExitCode.KERNEL_DIED)
     if isinstance(error, OSError):
         return Failure(name, f"the record cannot be written ({error.strerror})", ExitCode.ERROR)

@@ -1,4 +1,4 @@
-"""Records as JUnit XML, which every build server shows; junitparser is used here only."""
+"""Records as JUnit XML, which every build server shows: a suite a record, a case for each step, check and notebook."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from runbook_lib.model.record import CellState, Record, RecordVerdict
 from runbook_lib.model.results import Status, Verdict
 
 # What XML 1.0 cannot hold, not even escaped.
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _CHECKS_FAILED = {RecordVerdict.FAILED}
 _GOOD = {RecordVerdict.PASS, RecordVerdict.PLANNED}
@@ -45,8 +46,8 @@ def _notebook(record: Record) -> TestCase:
         failure = record.failure
         message = f"{record.verdict}: {failure.message}" if failure else str(record.verdict)
         kind = Failure if record.verdict in _CHECKS_FAILED else Error
-        result = kind(_xml(message), failure.name if failure else str(record.verdict))
-        result.text = _xml(f"{failure.cell}\n{failure.trace}".strip()) if failure else ""
+        result = kind(xml_text(message), failure.name if failure else str(record.verdict))
+        result.text = xml_text(f"{failure.cell}\n{failure.trace}".strip()) if failure else ""
         case.result = [result]
     never = sum(cell.state is CellState.NEVER_RUN for cell in record.cells)
     if never:
@@ -56,24 +57,24 @@ def _notebook(record: Record) -> TestCase:
 
 def _steps(record: Record) -> Iterator[TestCase]:
     for row in record.steps:
-        case = TestCase(_xml(f"step: {row.step} on {row.node}"), classname=_class(record), time=row.seconds)
+        case = TestCase(xml_text(f"step: {row.step} on {row.node}"), classname=_class(record), time=row.seconds)
         if not row.status.succeeded:
-            case.result = [Failure(_xml(row.detail or str(row.status)), str(row.status))]
+            case.result = [Failure(xml_text(row.detail or str(row.status)), str(row.status))]
         elif row.status in (Status.SKIPPED, Status.PLANNED):
-            case.result = [Skipped(_xml(row.detail or str(row.status)))]
+            case.result = [Skipped(xml_text(row.detail or str(row.status)))]
         yield case
 
 
 def _checks(record: Record) -> Iterator[TestCase]:
     for check in record.checks:
         name = f"check: {check.check}" + (f" on {check.node}" if check.node else "")
-        case = TestCase(_xml(name), classname=_class(record), time=0.0)
+        case = TestCase(xml_text(name), classname=_class(record), time=0.0)
         if check.verdict is Verdict.FAIL:
-            case.result = [Failure(_xml(f"expected {check.expected}, found {check.found}"), "check failed")]
+            case.result = [Failure(xml_text(f"expected {check.expected}, found {check.found}"), "check failed")]
         elif check.verdict is Verdict.SKIP:
-            case.result = [Skipped(_xml(check.found))]
+            case.result = [Skipped(xml_text(check.found))]
         elif check.verdict is Verdict.WARN:
-            case.system_out = _xml(f"warning: expected {check.expected}, found {check.found}")
+            case.system_out = xml_text(f"warning: expected {check.expected}, found {check.found}")
         yield case
 
 
@@ -81,6 +82,6 @@ def _class(record: Record) -> str:
     return f"{record.cluster}.{record.notebook}"
 
 
-def _xml(text: str) -> str:
+def xml_text(text: str) -> str:
     """The text without the characters that XML cannot hold."""
     return _NOT_XML.sub("�", text)

@@ -19,7 +19,8 @@ class BatchCluster:
     """One parameter file.
 
     ``name`` is unlike that of any other file of the batch; ``testbed`` is the testbed that it names, if it names one;
-    ``error`` says why it cannot be used; ``addresses`` are where its nodes are reached, as far as that is known.
+    ``error`` says why it cannot be used; ``addresses`` are where its nodes are reached, as far as that is known;
+    ``secret_variables`` are the environment variables with its secrets.
     """
 
     name: str
@@ -27,6 +28,7 @@ class BatchCluster:
     testbed: str | None = None
     error: RunbookError | None = None
     addresses: frozenset[str] = frozenset()
+    secret_variables: tuple[str, ...] = ()
 
 
 def read_clusters(files: Sequence[Path], overrides: Mapping[str, Any]) -> list[BatchCluster]:
@@ -54,11 +56,15 @@ def _read(file: Path, overrides: Mapping[str, Any]) -> BatchCluster:
         parameters = request.parameters()
         if parameters.testbed_name is not None:
             testbed = parameters.testbed_name
-            return BatchCluster(parameters.name, file, testbed, addresses=frozenset([f"testbed {testbed}"]))
+            where = frozenset([f"testbed {testbed}"])
+            return BatchCluster(
+                parameters.name, file, testbed, addresses=where, secret_variables=parameters.secret_variables
+            )
         inventory = request.validate().inventory
     except InputError as error:
         return BatchCluster(file.stem or str(file), file, error=error)
-    return BatchCluster(parameters.name, file, addresses=_addresses(inventory))
+    where = _addresses(inventory)
+    return BatchCluster(parameters.name, file, addresses=where, secret_variables=parameters.secret_variables)
 
 
 def _addresses(inventory: Inventory) -> frozenset[str]:

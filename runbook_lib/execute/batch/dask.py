@@ -35,7 +35,7 @@ except ModuleNotFoundError as error:
     raise InputError(
         f"a Dask scheduler needs the package {error.name}, which is not installed",
         place="--scheduler",
-        remedy="pip install 'overlay-runbook[dask]'",
+        remedy="in the checkout: pip install '.[dask]' (the environment that ./runbook makes has it)",
     ) from error
 
 _CONNECT_SECONDS = 10

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,9 +10,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from runbook_lib.errors import ExitCode, InputError, RunbookError
 from runbook_lib.execute.batch.jobs import JobResult
 from runbook_lib.execute.outcome import NOT_RUN, NotebookResult
-
-# What XML 1.0 cannot hold, not even escaped.
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+from runbook_lib.records.junit import xml_text
 
 
 def check_destination(path: Path) -> None:
@@ -45,11 +42,11 @@ def write_junit(results: Sequence[JobResult], path: Path) -> None:
 
 
 def _suite(result: JobResult) -> TestSuite:
-    suite = TestSuite(_xml(result.job.cluster))
-    suite.add_property("parameters", _xml(str(result.job.file)))
+    suite = TestSuite(xml_text(result.job.cluster))
+    suite.add_property("parameters", xml_text(str(result.job.file)))
     suite.add_property("run", result.run)
     if result.failure is not None:
-        case = TestCase("cluster", _xml(result.job.cluster), round(result.seconds, 3))
+        case = TestCase("cluster", xml_text(result.job.cluster), round(result.seconds, 3))
         case.result = [_problem(result.exit_code, result.failure.name, result.failure.message, str(result.failure))]
         suite.add_testcase(case)
     for notebook in result.notebooks:
@@ -59,7 +56,7 @@ def _suite(result: JobResult) -> TestSuite:
 
 
 def _case(cluster: str, notebook: NotebookResult) -> TestCase:
-    case = TestCase(notebook.notebook, _xml(cluster), round(notebook.seconds, 3))
+    case = TestCase(notebook.notebook, xml_text(cluster), round(notebook.seconds, 3))
     if notebook.verdict == NOT_RUN:
         case.result = [Skipped(NOT_RUN)]
     elif notebook.failure is not None:
@@ -69,15 +66,11 @@ def _case(cluster: str, notebook: NotebookResult) -> TestCase:
     elif notebook.exit_code is not ExitCode.PASS:
         case.result = [_problem(notebook.exit_code, notebook.verdict, notebook.verdict, "")]
     if notebook.record is not None:
-        case.system_out = _xml(f"record: {notebook.record}")
+        case.system_out = xml_text(f"record: {notebook.record}")
     return case
 
 
 def _problem(code: ExitCode, kind: str, message: str, text: str) -> Failure | Error:
-    problem = (Failure if code is ExitCode.CHECK_FAILED else Error)(_xml(message), kind)
-    problem.text = _xml(text)
+    problem = (Failure if code is ExitCode.CHECK_FAILED else Error)(xml_text(message), kind)
+    problem.text = xml_text(text)
     return problem
-
-
-def _xml(text: str) -> str:
-    return _NOT_XML.sub("�", text)

@@ -151,7 +151,7 @@ def test_show_tells_everything_that_a_reader_asks(root: Path, capsys: Captured) 
         "node1  192.168.99.11  20.10.24  AAAA",
         "1     completed      0.1  05-01",
         "overlay.subnet  10.0.0.0/24",
-        "docker  7.2.0",
+        "packages (--json lists them)",
         "ada@lab7",
         "tables/ping-matrix.csv",
     ):

@@ -6,6 +6,7 @@ import signal
 from typing import Any
 
 import pytest
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
 from runbook_lib import errors
 from runbook_lib.errors import ExitCode, InterruptedRun, RunbookError
@@ -90,6 +91,8 @@ def test_a_signal_is_the_reason_whatever_the_cell_made_of_it() -> None:
     [
         (InterruptedRun("interrupted by SIGINT"), ExitCode.INTERRUPTED),
         (RuntimeError("Kernel died before replying to kernel_info"), ExitCode.KERNEL_DIED),
+        (CellTimeoutError("the cell did not end within 1 s"), ExitCode.TIMEOUT),
+        (DeadKernelError("the kernel died between two cells"), ExitCode.KERNEL_DIED),
         (OSError(28, "No space left on device"), ExitCode.ERROR),
         (ValueError("a fault of this program"), ExitCode.ERROR),
     ],
@@ -99,3 +102,4 @@ def test_what_ends_an_execution_outside_a_cell_is_its_failure(raised: Exception,
     assert failure is not None
     assert failure.exit_code is code
     assert "space" not in str(raised) or "No space left" in failure.message
+    assert "two cells" not in str(raised) or failure.message == str(raised)

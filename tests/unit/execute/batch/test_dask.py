@@ -41,5 +41,5 @@ def test_without_the_extra_the_remedy_names_it() -> None:
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert told == (
         "--scheduler: a Dask scheduler needs the package distributed, which is not installed\n"
-        "  remedy: pip install 'overlay-runbook[dask]'\n"
+        "  remedy: in the checkout: pip install '.[dask]' (the environment that ./runbook makes has it)\n"
     )
