@@ -22,6 +22,7 @@ class TimeLimits:
         self._notebook = notebook or None
         self._began = time.monotonic()
         self._cleaning_up = False
+        self._notebook_ends_first = False
 
     def clean_up(self) -> None:
         """From now on the cells run that run whatever happened."""
@@ -31,7 +32,9 @@ class TimeLimits:
         """The seconds that a cell has if it begins now; at least a moment, never zero."""
         if self._cleaning_up:
             return self._cell or ALWAYS_SECONDS
-        limits = [limit for limit in (self._cell, self._left()) if limit is not None]
+        left = self._left()
+        self._notebook_ends_first = left is not None and (self._cell is None or left <= self._cell)
+        limits = [limit for limit in (self._cell, left) if limit is not None]
         return max(min(limits), 0.001) if limits else None
 
     @property
@@ -42,7 +45,7 @@ class TimeLimits:
 
     def complaint(self, seconds: float) -> str:
         """What to say of a cell that did not end within its ``seconds``."""
-        if self.notebook_is_over:
+        if self._notebook_ends_first and not self._cleaning_up:
             return self.complaint_of_notebook()
         return f"the cell did not end within {seconds:g} s, the time limit of a cell, and was interrupted"
 

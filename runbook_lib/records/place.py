@@ -31,6 +31,7 @@ _LOCK_SECONDS = 60.0
 # The holder's name follows at once, if it lives.
 _UNNAMED_LOCK_SECONDS = 10.0
 _LOCK_POLL_SECONDS = 0.25
+_CREATE_ATTEMPTS = 5
 # Written last: the first makes a record of a folder.
 _LAST = (SEAL_FILE, RECORD_FILE)
 
@@ -172,19 +173,22 @@ class Place:
 
     def _create(self, lock: str) -> bool:
         """Make the lock's file; ``False`` when it is there already."""
-        try:
-            # The file stays empty here: what opens it exclusively need not be able to write it, as with paramiko.
-            with self._fs.open(lock, "xb"):
-                return True
-        except FileExistsError:
-            return False
-        except (NotImplementedError, ValueError):
-            return self._create_less_strictly(lock)
-        except OSError:
-            # SFTP has no word for "it exists".
-            if self._fs.exists(lock):
+        for attempts_left in reversed(range(_CREATE_ATTEMPTS)):
+            try:
+                # The file stays empty here: what opens it exclusively need not be able to write it, as with paramiko.
+                with self._fs.open(lock, "xb"):
+                    return True
+            except FileExistsError:
                 return False
-            raise
+            except (NotImplementedError, ValueError):
+                return self._create_less_strictly(lock)
+            except OSError:
+                # SFTP has no word for "it exists"; and its holder may have removed it before the question.
+                if self._fs.exists(lock):
+                    return False
+                if not attempts_left:
+                    raise
+        return False
 
     def _create_less_strictly(self, lock: str) -> bool:
         try:

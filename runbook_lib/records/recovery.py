@@ -53,7 +53,10 @@ def _ours(archive: Archive, key: SigningKey) -> list[Marker]:
         for path in sorted((archive.root / RUNNING_FOLDER).iterdir()):
             if path.name.startswith("."):
                 continue
-            marker = take_over(archive.root / path.name)
+            try:
+                marker = take_over(archive.root / path.name)
+            except FileNotFoundError:
+                continue  # its runner has finished since the folder was listed
             if marker is None:
                 continue
             if is_begun_by(archive.root / path.name, [key.public]):

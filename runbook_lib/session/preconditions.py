@@ -149,6 +149,8 @@ def _containers(cluster: Cluster, parameters: Parameters) -> Precondition:
             faults.append(f"{item.full_name}: {item.status}")
         elif overlay not in item.networks:
             faults.append(f"{item.full_name}: not on {overlay}")
+        elif not item.addresses.get(overlay):
+            faults.append(f"{item.full_name}: its engine has forgotten its address on {overlay}")
     names = ", ".join(wanted) or "the wanted containers (the parameters name none)"
     good = ", ".join(every[name].full_name for name in wanted if name in every)
     return Precondition(f"{names} running on {overlay}", tuple(faults), good, "04_run_containers")

@@ -17,6 +17,7 @@ from runbook_lib.steps.gossip import wait_for_gossip
 from runbook_lib.steps.networks import store_trouble
 
 _DEFAULT_STORE = Etcd()
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,10 @@ class _Attachment(Step[AttachmentReading, str]):
     def judge(self, attached: bool, inside: tuple[str, ...]) -> Finding[str]:
         """Judge a running container by what Docker says and by its interfaces on the network."""
 
+    def judge_forgotten(self, inside: tuple[str, ...]) -> Finding[str]:
+        """Judge a container that is on the network, while Docker has forgotten under which address."""
+        return pending(f"connected, {', '.join(inside)}, which Docker has forgotten", self.wanted, self._container)
+
     def _finding(self, reading: AttachmentReading, holders: list[str], missing: frozenset[str]) -> Finding[str]:
         name, container = self._container, reading.container
         if not holders:
@@ -87,7 +92,10 @@ class _Attachment(Step[AttachmentReading, str]):
             return blocked(container.state, self.wanted, why, remedy="notebook 04_run_containers starts it")
         if reading.network is None:
             return self._no_network(reading, container)
-        return self.judge(self._network in container.networks, reading.inside())
+        inside = reading.inside()
+        if self._network in container.networks and inside and not container.addresses.get(self._network):
+            return self.judge_forgotten(inside)
+        return self.judge(self._network in container.networks, inside)
 
     def _no_network(self, reading: AttachmentReading, container: ContainerFacts) -> Finding[str]:
         if reading.store_trouble:
@@ -141,7 +149,23 @@ class Connect(_Attachment):
     def apply(self, cluster: Cluster, node: Node, work: str, say: Say) -> None:
         """Connect it."""
         wait_for_gossip(node, say)
-        node.engine.connect(work, self._network)
+        connect_whole(node, work, self._network)
+
+
+def connect_whole(node: Node, container: str, network: str) -> None:
+    """Connect a container, and again if Docker does not know its address afterwards.
+
+    An engine whose store hesitates at that moment connects the container and keeps no address for it, without a word
+    (moby 20.10, daemon/network.go: "It is not an error to get an empty endpoint info"). It then answers no name.
+    """
+    for _ in range(_ATTEMPTS):
+        found = read_container(node, container)
+        if found is not None and network in found.networks:
+            node.engine.disconnect(container, network)
+        node.engine.connect(container, network)
+        found = read_container(node, container)
+        if found is None or not found.running or found.addresses.get(network):
+            return
 
 
 def _describe(attached: bool, inside: tuple[str, ...]) -> str:

@@ -21,6 +21,7 @@ from runbook_lib.steps.base import (
     refused,
     satisfied,
 )
+from runbook_lib.steps.connections import connect_whole
 from runbook_lib.steps.endpoints import force_disconnect, stale_endpoints
 from runbook_lib.steps.gossip import wait_for_gossip
 from runbook_lib.steps.networks import Difference, store_trouble
@@ -122,7 +123,7 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
                     labels={OWNER_LABEL: self._owner},
                 )
             if job.connect:
-                node.engine.connect(name, self._network)
+                connect_whole(node, name, self._network)
             if job.start:
                 _start(node, name)
 
@@ -173,7 +174,10 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
             return Job(spec, release=stale, create=True, start=True)
         attached = self._network in holders[0].networks
         running = holders[0].running
-        return Job(spec, release=stale and not (running and attached), connect=not attached, start=not running)
+        forgotten = running and attached and not holders[0].addresses.get(self._network)
+        return Job(
+            spec, release=stale and not (running and attached), connect=not attached or forgotten, start=not running
+        )
 
     def _refusal(
         self, spec: ContainerSpec, node: str, reading: ContainersReading, sight: _Sight

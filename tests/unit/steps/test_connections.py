@@ -8,12 +8,15 @@ from runbook_lib.steps.connections import AttachmentReading, Connect, Disconnect
 
 OVR0 = NetworkFacts("node3", "a" * 64, "ovr0", "overlay", "global", "10.0.0.0/24", "10.0.0.1")
 ALPINE1 = ContainerFacts(
-    "node3", "1" * 64, "alpine1", "alpine", "sha256:1", "sh", "running", "running", "no", pid=7, networks=("ovr0",)
+    *("node3", "1" * 64, "alpine1", "alpine", "sha256:1", "sh", "running", "running", "no"),
+    pid=7,
+    networks=("ovr0",),
+    addresses={"ovr0": "10.0.0.2"},
 )
 ETH0 = ContainerInterface("alpine1", "node3", "eth0", "10.0.0.2", "02:42:0a:00:00:02", 1450, "up")
 GWBRIDGE = replace(ETH0, name="eth1", address="172.18.0.2")
 ON = AttachmentReading(ALPINE1, (ETH0, GWBRIDGE), OVR0)
-OFF = AttachmentReading(replace(ALPINE1, networks=()), (GWBRIDGE,), OVR0)
+OFF = AttachmentReading(replace(ALPINE1, networks=(), addresses={}), (GWBRIDGE,), OVR0)
 NOT_HERE = AttachmentReading(None)
 CONNECT, DISCONNECT = Connect("alpine1", "ovr0"), Disconnect("alpine1", "ovr0")
 
@@ -37,6 +40,14 @@ def test_dockers_word_alone_proves_nothing() -> None:
     assert verbs(CONNECT, replace(ON, interfaces=(GWBRIDGE,)))["node3"] is Verb.PENDING
     still_inside = replace(OFF, interfaces=(ETH0, GWBRIDGE))
     assert verbs(DISCONNECT, still_inside)["node3"] is Verb.PENDING
+
+
+def test_an_address_that_docker_has_forgotten_is_to_be_connected_anew() -> None:
+    forgotten = replace(ON, container=replace(ALPINE1, addresses={}))
+    assert verbs(CONNECT, forgotten)["node3"] is Verb.PENDING
+    assert verbs(DISCONNECT, forgotten)["node3"] is Verb.PENDING
+    finding = CONNECT.assess({"node3": forgotten}, frozenset())["node3"]
+    assert finding.before == "connected, eth0 10.0.0.2, which Docker has forgotten"
 
 
 def test_a_container_that_is_nowhere_is_a_failure_with_the_notebook_that_makes_it() -> None:

@@ -131,3 +131,9 @@ def test_only_nodes_with_the_network_are_spread_over() -> None:
 def test_removal_is_by_id_and_says_the_names() -> None:
     finding = RemoveContainers("mine").assess({"node2": (RUNNING,)}, frozenset())["node2"]
     assert (finding.before, finding.work) == ("alpine1", ("1" * 64,))
+
+
+def test_a_container_whose_address_docker_has_forgotten_is_connected_anew() -> None:
+    finding = assess(PINNED, with_container(addresses={}))["node2"]
+    assert finding.verb is Verb.PENDING
+    assert finding.work == (Job(PINNED, connect=True),)
