@@ -14,7 +14,7 @@ from runbook_lib.records.disk import locked, remove_temporaries
 from runbook_lib.records.keys import SigningKey
 from runbook_lib.records.leftover import as_left
 from runbook_lib.records.reading import parse_record
-from runbook_lib.records.running import Marker, is_begun_by, take_over
+from runbook_lib.records.running import Marker, is_begun_by, is_unsigned, take_over
 from runbook_lib.records.sealing import seal, write_seal
 
 
@@ -61,6 +61,8 @@ def _ours(archive: Archive, key: SigningKey) -> list[Marker]:
                 continue
             if is_begun_by(archive.root / path.name, [key.public]):
                 found.append(marker)
+            elif is_unsigned(path):
+                marker.remove()
             else:
                 marker.let_go()
     return found

@@ -19,6 +19,8 @@ from runbook_lib.records.keys import PublicKey, SigningKey
 
 RESERVE_BYTES = 1 << 20
 _RESERVE_SUFFIX = ".reserve"
+# Of Ed25519 (RFC 8032); a marker holds it in hexadecimal.
+_SIGNATURE_BYTES = 64
 
 
 @dataclass
@@ -124,6 +126,14 @@ def is_begun_by(folder: Path, keys: Iterable[PublicKey]) -> bool:
     except (OSError, ValueError):
         return False
     return any(key.signed(signature, _statement(path.name)) for key in keys)
+
+
+def is_unsigned(marker: Path) -> bool:
+    """Whether a marker lacks its signature: its runner was killed while it made it, and nothing else was begun.
+
+    Ask only while the archive is locked, under which markers are made.
+    """
+    return marker.stat().st_size < 2 * _SIGNATURE_BYTES
 
 
 def _statement(folder: str) -> bytes:

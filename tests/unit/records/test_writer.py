@@ -155,6 +155,15 @@ def test_a_killed_writer_leaves_a_readable_record_that_the_next_writer_seals(arc
     assert list((archive.root / ".running").iterdir()) == []
 
 
+def test_a_marker_that_a_killed_writer_had_not_signed_yet_is_removed(archive: Archive) -> None:
+    folder = write(archive)
+    marker = archive.root / ".running" / f"{folder.name[:-1]}x"
+    marker.write_text("ab")
+    write(archive)
+    assert list((archive.root / ".running").iterdir()) == []
+    assert verify(archive) == ()
+
+
 def test_the_very_first_record_of_a_killed_writer_is_no_strangers(archive: Archive) -> None:
     kill_at_line(archive, KILLS["begun"])
     found = examine(archive)
