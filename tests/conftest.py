@@ -48,6 +48,7 @@ def reason_to_skip_testbed() -> str:
     return NEEDS_ROOT if os.geteuid() != 0 else ""
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     marked = [item for item in items if item.get_closest_marker("testbed")]
     if testbed_is_required() and not marked:
@@ -55,6 +56,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if reason := reason_to_skip_testbed():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason=reason))
+    keep_together(items, marked)
+
+
+def keep_together(items: list[pytest.Item], marked: list[pytest.Item]) -> None:
+    """With several processes, one runs the testbed's tests, which begin first; other files are not torn apart."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("testbed" if item in marked else str(item.path)))
+    items.sort(key=lambda item: item not in marked)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -31,15 +31,27 @@ def test(context: typer.Context) -> None:
     """Run all tests, the checks of the code's style, types and layers among them.
 
     Arguments are pytest's, paths relative to the project: tests/unit, -k name, -x, --lf, … The testbed's tests boot a
-    real cluster and need root; without it they are skipped and say so.
+    real cluster and need root; without it they are skipped and say so. Without paths they run in one process, one
+    after the other, and all the others in a second one (-n 0: one process for all).
     """
     folder = project_folder()
     if os.geteuid() == 0 and reaches_testbed(folder, context.args):
         from runbook_lib.cli.system_packages import install_missing_packages
 
         install_missing_packages()
-    code = run_pytest(folder, context.args)
+    code = run_pytest(folder, [*side_by_side(folder, context.args), *context.args])
     raise typer.Exit(EXIT_CODES.get(code, ExitCode.ERROR))
+
+
+def side_by_side(folder: Path, arguments: list[str]) -> list[str]:
+    """Return the options that run the whole suite in two processes; none where paths or a debugger are named.
+
+    The testbed's tests wait more than they compute (tests/conftest.py keeps them together in one process).
+    """
+    alone = any(word.startswith(("-n", "--numprocesses", "--pdb", "--trace")) or word == "-s" for word in arguments)
+    if alone or any((folder / word.split("::")[0]).exists() for word in arguments):
+        return []
+    return ["-n", "2", "--dist", "loadgroup"]
 
 
 def reaches_testbed(folder: Path, arguments: list[str]) -> bool:

@@ -61,6 +61,28 @@ def test_only_a_required_testbed_test_that_did_not_run_fails(
     assert run_suite(tmp_path, TESTS[kind], required=required).returncode == code
 
 
+def test_the_testbeds_tests_run_in_one_process_and_the_others_beside_them(tmp_path: Path) -> None:
+    shutil.copy(PROJECT / "tests/conftest.py", tmp_path)
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\nmarkers = testbed\naddopts = -p no:cacheprovider -n 2 --dist loadgroup\n"
+    )
+    note = "import os, pathlib\ndef note(kind): pathlib.Path(f'{kind}-{os.getpid()}').touch()\n"
+    for name in "ab":
+        (tmp_path / f"test_{name}.py").write_text(
+            f"{note}def test_it(): note('other')\ndef test_too(): note('other')\n"
+        )
+    for name in "cd":
+        marked = "import pytest\npytestmark = pytest.mark.testbed\n"
+        (tmp_path / f"test_{name}.py").write_text(f"{marked}{note}def test_it(): note('testbed')\n")
+    script = "import os, sys, pytest; os.geteuid = lambda: 0; sys.exit(pytest.main([]))"
+    (tmp_path / "sitecustomize.py").write_text("import os\nos.geteuid = lambda: 0\n")
+    settings = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(PROJECT)])}
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=settings, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " 6 passed in " in done.stdout
+    assert len(list(tmp_path.glob("testbed-*"))) == 1
+
+
 def test_the_gate_runs_the_test_command_and_requires_the_testbed() -> None:
     gate = (PROJECT / ".ci/run").read_text()
     assert re.search(r"^export OVERLAY_RUNBOOK_REQUIRE_TESTBED=1$", gate, re.MULTILINE)

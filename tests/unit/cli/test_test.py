@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.cli.test import reaches_testbed
+from runbook_lib.cli.test import reaches_testbed, side_by_side
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -100,3 +100,22 @@ def test_system_packages_are_wanted_only_where_testbed_tests_are(
     (tmp_path / "tests/unit/test_layers.py").touch()
     (tmp_path / "tests/testbed/test_up.py").touch()
     assert reaches_testbed(tmp_path, arguments) is reached
+
+
+@pytest.mark.parametrize(
+    ("arguments", "spread"),
+    [
+        ([], True),
+        (["-x", "-k", "ping"], True),
+        (["tests/unit"], False),
+        (["-n0"], False),
+        (["-n", "4"], False),
+        (["--pdb"], False),
+        (["-s"], False),
+    ],
+)
+def test_the_whole_suite_runs_in_two_processes_unless_the_user_says_otherwise(
+    tmp_path: Path, arguments: list[str], spread: bool
+) -> None:
+    (tmp_path / "tests/unit").mkdir(parents=True)
+    assert side_by_side(tmp_path, arguments) == (["-n", "2", "--dist", "loadgroup"] if spread else [])
