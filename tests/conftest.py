@@ -11,11 +11,22 @@ import sys
 from collections.abc import Generator, Iterator
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from runbook_lib.model.locations import LOCKS_VARIABLE, RECORDS_VARIABLE, SIGNING_KEY_VARIABLE
 
+TESTBED = "tests/testbed/"
 NEEDS_ROOT = "needs root, to boot the testbed's nodes: sudo ./runbook test"
 NEEDS_LINUX = "needs Linux, for the testbed's nodes"
+
+
+class OneProcessForTheTestbed(LoadScopeScheduling):
+    """With several processes, one runs the tests that boot clusters, one after the other; no file is torn apart."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return TESTBED if file.startswith(TESTBED) else file
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -48,7 +59,6 @@ def reason_to_skip_testbed() -> str:
     return NEEDS_ROOT if os.geteuid() != 0 else ""
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     marked = [item for item in items if item.get_closest_marker("testbed")]
     if testbed_is_required() and not marked:
@@ -56,14 +66,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if reason := reason_to_skip_testbed():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason=reason))
-    keep_together(items, marked)
 
 
-def keep_together(items: list[pytest.Item], marked: list[pytest.Item]) -> None:
-    """With several processes, one runs the testbed's tests, which begin first; other files are not torn apart."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("testbed" if item in marked else str(item.path)))
-    items.sort(key=lambda item: item not in marked)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return OneProcessForTheTestbed(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -51,7 +51,7 @@ def side_by_side(folder: Path, arguments: list[str]) -> list[str]:
     alone = any(word.startswith(("-n", "--numprocesses", "--pdb", "--trace")) or word == "-s" for word in arguments)
     if alone or any((folder / word.split("::")[0]).exists() for word in arguments):
         return []
-    return ["-n", "2", "--dist", "loadgroup"]
+    return ["-n", "2"]
 
 
 def reaches_testbed(folder: Path, arguments: list[str]) -> bool:

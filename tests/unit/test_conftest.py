@@ -62,25 +62,21 @@ def test_only_a_required_testbed_test_that_did_not_run_fails(
 
 
 def test_the_testbeds_tests_run_in_one_process_and_the_others_beside_them(tmp_path: Path) -> None:
-    shutil.copy(PROJECT / "tests/conftest.py", tmp_path)
-    (tmp_path / "pytest.ini").write_text(
-        "[pytest]\nmarkers = testbed\naddopts = -p no:cacheprovider -n 2 --dist loadgroup\n"
+    (tmp_path / "tests/testbed").mkdir(parents=True)
+    shutil.copy(PROJECT / "tests/conftest.py", tmp_path / "tests")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = testbed\naddopts = -p no:cacheprovider -n 2\n")
+    test = (
+        "import os, pathlib, time\ndef test_it():\n    time.sleep(0.3); pathlib.Path(f'{kind}-{os.getpid()}').touch()\n"
     )
-    note = "import os, pathlib\ndef note(kind): pathlib.Path(f'{kind}-{os.getpid()}').touch()\n"
-    for name in "ab":
-        (tmp_path / f"test_{name}.py").write_text(
-            f"{note}def test_it(): note('other')\ndef test_too(): note('other')\n"
-        )
-    for name in "cd":
-        marked = "import pytest\npytestmark = pytest.mark.testbed\n"
-        (tmp_path / f"test_{name}.py").write_text(f"{marked}{note}def test_it(): note('testbed')\n")
-    script = "import os, sys, pytest; os.geteuid = lambda: 0; sys.exit(pytest.main([]))"
-    (tmp_path / "sitecustomize.py").write_text("import os\nos.geteuid = lambda: 0\n")
-    settings = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(PROJECT)])}
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=settings, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert " 6 passed in " in done.stdout
-    assert len(list(tmp_path.glob("testbed-*"))) == 1
+    for name in ("testbed/test_a", "testbed/test_b", "test_c", "test_d"):
+        kind = "testbed" if "/" in name else "other"
+        (tmp_path / f"tests/{name}.py").write_text(test.replace("{kind}", kind))
+    command = [sys.executable, "-m", "pytest", "--import-mode=importlib", "tests"]
+    settings = os.environ | {"PYTHONPATH": str(PROJECT), "OVERLAY_RUNBOOK_REQUIRE_TESTBED": ""}
+    done = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, text=True)
+    assert " 4 passed in " in done.stdout, done.stdout + done.stderr
+    (testbed,) = (path.name.removeprefix("testbed-") for path in tmp_path.glob("testbed-*"))
+    assert [path.name for path in tmp_path.glob("other-*")] != [f"other-{testbed}"]
 
 
 def test_the_gate_runs_the_test_command_and_requires_the_testbed() -> None:
