@@ -12,8 +12,11 @@ outside=$4
 packets=$5
 export LC_ALL=C
 
+# The file of a namespace that is gone stays for a while: only one with a namespace mounted on it counts.
 hidden=
-for file in /var/run/docker/netns/[0-9]*-"$network"; do hidden=$file; done
+for file in /var/run/docker/netns/[0-9]*-"$network"; do
+    if grep -q "/docker/netns/${file##*/} " /proc/self/mountinfo; then hidden=$file; fi
+done
 
 frame() {
     echo "#>> $1 $2"
