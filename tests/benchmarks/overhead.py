@@ -146,7 +146,7 @@ def main() -> int:
         parameters = write_parameters(folder)
         notebooks = write_notebooks(folder, options.notebooks)
         single = compare(notebooks[:1], parameters, folder, options.rounds)
-        together = compare(notebooks, parameters, folder, max(1, options.rounds // 2))
+        together = compare(notebooks, parameters, folder, max(1, options.rounds // 2)) if notebooks[1:] else single
         ratio, added = compare_engines(notebooks[0], parameters, folder, options.rounds)
     print("runbook run, median ratio of the time outside the cells (at most 1):")
     print(f"  one notebook {single:.2f}, {len(notebooks)} notebooks {together:.2f}")
