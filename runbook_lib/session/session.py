@@ -28,7 +28,7 @@ from runbook_lib.session.progress import LiveLines
 from runbook_lib.session.readings import Readings
 from runbook_lib.session.store import Outage, StoreState, after_power_cycle, wait_for_store
 from runbook_lib.session.summary import summary
-from runbook_lib.session.watching import Watched
+from runbook_lib.session.watching import Watched, wait_for_way_back
 from runbook_lib.steps import Step, require_success, run_step
 from runbook_lib.verify.convergence import Watch
 from runbook_lib.verify.gateway_bridge import gateway_bridge_experiment
@@ -204,6 +204,8 @@ class Session:
             with suppress(DeadlineError):  # the time line then lacks the moment, and the checks on it fail
                 watch.until(reachable=reachable, timeout=limit)
         self._done(rows)
+        if reachable:
+            wait_for_way_back(self.cluster, target, peer, self.parameters.overlay.name, limit)
         watched = Watched(rows, watch.convergence, reachable, limit)
         self.kept.keep(f"{step.name} as seen by the peer", watched.table)
         self.kept.keep(f"{step.name} samples", watched.samples)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import pandas as pd
 
 from runbook_lib import tables
 from runbook_lib.charts import convergence_timeline, timeline_text
+from runbook_lib.cluster import Cluster
+from runbook_lib.model.parameters import Probes
 from runbook_lib.model.results import Check, StepResult, Verdict
 from runbook_lib.session.display import Picture
 from runbook_lib.tables.frame import DECIMAL, FLAG, TEXT, frame
 from runbook_lib.verify.convergence import Convergence
+from runbook_lib.verify.ping_matrix import ping_pair
+
+_PAUSE = 0.2
 
 COLUMNS = {"after": TEXT, "the peer": TEXT, "time (s)": DECIMAL, "at most (s)": DECIMAL}
 
@@ -92,3 +98,17 @@ class Watched:
 
     def _words(self) -> tuple[str, str]:
         return ("resolves", "reaches") if self.reachable else ("no longer resolves", "no longer reaches")
+
+
+def wait_for_way_back(cluster: Cluster, source: str, target: str, network: str, seconds: float) -> None:
+    """Wait, bounded, until a container that was connected reaches its peer by name as well.
+
+    Its own name server learns of the network's other containers a moment after they have learnt of it. Running out of
+    time is no error here: whatever is expected of the way back will then fail.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        probes = ping_pair(cluster, source, target, network, Probes(count=1), by=("name",))
+        if all(probe.verdict is Verdict.PASS for probe in probes):
+            return
+        time.sleep(_PAUSE)
