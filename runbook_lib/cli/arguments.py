@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from typer.core import TyperCommand
 
 from runbook_lib.errors import InputError
 
 #: The option that replaces a parameter.
 PARAMETER = ("-p", "--parameter")
+
+# Options that ``run`` and ``batch`` share.
+PlanMode = Annotated[bool, typer.Option("--plan", help="Show what would change and change nothing.")]
+RecordsLocation = Annotated[
+    str | None,
+    typer.Option("--records", metavar="LOCATION", help="Where records go, a folder or a URL (default records/)."),
+]
+CellTimeout = Annotated[
+    int | None,
+    typer.Option("--timeout", min=1, metavar="S", help="Seconds that a cell may take (default: no limit)."),
+]
+NotebookTimeout = Annotated[
+    float | None,
+    typer.Option(
+        "--notebook-timeout", min=1, metavar="S", help="Seconds that a notebook may take (default: no limit)."
+    ),
+]
 
 
 class PairCommand(TyperCommand):

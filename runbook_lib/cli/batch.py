@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from runbook_lib.cli.arguments import PARAMETER, PairCommand, pairs
+from runbook_lib.cli.arguments import (
+    PARAMETER,
+    CellTimeout,
+    NotebookTimeout,
+    PairCommand,
+    PlanMode,
+    RecordsLocation,
+    pairs,
+)
 from runbook_lib.cli.privileges import become_root
 from runbook_lib.cli.project import project_folder
 from runbook_lib.cli.system_packages import install_missing_packages
@@ -63,7 +71,7 @@ def batch(
         list[str] | None,
         typer.Option(*PARAMETER, metavar="KEY VALUE", help="Replace a parameter of every cluster: -p probes.count 9."),
     ] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Show what would change and change nothing.")] = False,
+    plan: PlanMode = False,
     jobs: Annotated[
         int | None,
         typer.Option("--jobs", "-j", min=1, metavar="N", help="Clusters at once (default: as many as processors)."),
@@ -75,15 +83,9 @@ def batch(
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a report for build servers: a suite a cluster.")
     ] = None,
-    records: Annotated[
-        str | None, typer.Option(metavar="LOCATION", help="Where records go, a folder or a URL (default records/).")
-    ] = None,
-    timeout: Annotated[
-        int | None, typer.Option(min=1, metavar="S", help="Seconds that a cell may take (default: no limit).")
-    ] = None,
-    notebook_timeout: Annotated[
-        float | None, typer.Option(min=1, metavar="S", help="Seconds that a notebook may take (default: no limit).")
-    ] = None,
+    records: RecordsLocation = None,
+    timeout: CellTimeout = None,
+    notebook_timeout: NotebookTimeout = None,
 ) -> None:
     """Execute notebooks on many clusters, side by side, and print one summary.
 

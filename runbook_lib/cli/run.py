@@ -10,7 +10,15 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from runbook_lib.cli.arguments import PARAMETER, PairCommand, pairs
+from runbook_lib.cli.arguments import (
+    PARAMETER,
+    CellTimeout,
+    NotebookTimeout,
+    PairCommand,
+    PlanMode,
+    RecordsLocation,
+    pairs,
+)
 from runbook_lib.cli.privileges import become_root
 from runbook_lib.cli.project import project_folder
 from runbook_lib.cli.system_packages import install_missing_packages
@@ -43,20 +51,14 @@ def run(
         list[str] | None,
         typer.Option(*PARAMETER, metavar="KEY VALUE", help="Replace a parameter, such as: -p overlay.name ovr1."),
     ] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Show what would change and change nothing.")] = False,
+    plan: PlanMode = False,
     resume: Annotated[
         str | None,
         typer.Option(metavar="RUN", help="Go on with an earlier run: its ID, that of one of its records, or 'last'."),
     ] = None,
-    records: Annotated[
-        str | None, typer.Option(metavar="LOCATION", help="Where records go, a folder or a URL (default records/).")
-    ] = None,
-    timeout: Annotated[
-        int | None, typer.Option(min=1, metavar="S", help="Seconds that a cell may take (default: no limit).")
-    ] = None,
-    notebook_timeout: Annotated[
-        float | None, typer.Option(min=1, metavar="S", help="Seconds that a notebook may take (default: no limit).")
-    ] = None,
+    records: RecordsLocation = None,
+    timeout: CellTimeout = None,
+    notebook_timeout: NotebookTimeout = None,
     output_limit: Annotated[
         int, typer.Option(min=1000, metavar="N", help="Characters of output a cell that the notebook keeps.")
     ] = OUTPUT_LIMIT,
