@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,15 +63,13 @@ def test_entries_of_many_threads_do_not_mix(told: Told) -> None:
     )
 
 
-def test_without_a_runner_telling_costs_nothing_to_speak_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_runner_calls_are_made_all_the_same_and_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "_PIPE", journal._Pipe())
     monkeypatch.delenv(journal.JOURNAL_VARIABLE, raising=False)
     assert not journal.wanted()
-    started = time.process_time()
-    for _ in range(1000):
-        with journal.call("node1", "ssh", ["true"]) as answer:
-            answer.status = 0
-    assert time.process_time() - started < 0.1
+    with journal.call("node1", "ssh", ["true"]) as answer:
+        answer.status = 0
+    assert journal._PIPE._file is None
 
 
 def test_a_runner_that_is_gone_does_not_break_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
