@@ -15,6 +15,11 @@ from runbook_lib.errors import ExitCode
 
 app = typer.Typer(add_completion=False)
 
+_WHOLE_SUITE = (
+    "runbook: two processes: one boots real clusters, test after test, the other runs all the rest and is done first.\n"
+    "  With both it takes about 15 minutes; near the end a dot may take a minute or more."
+)
+
 #: pytest's exit code -> ours: all passed, some failed, interrupted, its own fault, bad usage, no test collected.
 EXIT_CODES = {
     0: ExitCode.PASS,
@@ -39,7 +44,10 @@ def test(context: typer.Context) -> None:
         from runbook_lib.cli.system_packages import install_missing_packages
 
         install_missing_packages()
-    code = run_pytest(folder, [*side_by_side(folder, context.args), *context.args])
+    spread = side_by_side(folder, context.args)
+    if spread:
+        typer.echo(_WHOLE_SUITE, err=True)
+    code = run_pytest(folder, [*spread, *context.args])
     raise typer.Exit(EXIT_CODES.get(code, ExitCode.ERROR))
 
 

@@ -84,6 +84,8 @@ def conclude(results: Sequence[NotebookResult], archive: str, reporter: Reporter
     reporter.either(Text(as_text(summary)), as_table(summary))
     place = archive if "://" in archive else f"{shown_path(Path(archive))}{os.sep}"
     reporter.line(Text(f"\nrecords: {place}"))
+    if any(result.record_id for result in results):
+        reporter.line(Text("  read one: ./runbook records show ID"))
 
 
 def _tell_failure(result: NotebookResult, failure: Failure, reporter: Reporter) -> None:

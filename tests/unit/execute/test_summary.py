@@ -49,4 +49,4 @@ def test_a_failure_is_told_with_verdict_cell_message_and_record() -> None:
     assert f"{LONGEST}: kernel died in cell In [7] (CheckFailed)" in text
     assert "  node1: no leader\n    remedy: wait" in text
     assert f"record: {RECORD}/notebook.html" in text
-    assert text.rstrip().endswith("records: records/")
+    assert text.rstrip().endswith("records: records/\n  read one: ./runbook records show ID")
