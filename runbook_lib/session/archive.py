@@ -14,6 +14,7 @@ from runbook_lib.records.archive import Archive, default_location, open_archive
 from runbook_lib.records.frames import compare, frame
 from runbook_lib.records.trend import SECONDS, trend
 from runbook_lib.session.display import Picture
+from runbook_lib.session.exercises import Exercise, exercise
 from runbook_lib.tables.frame import TEXT, WHOLE
 from runbook_lib.tables.frame import frame as make_table
 
@@ -120,6 +121,10 @@ class ArchiveView:
             return None
         found = trend(self.archive, notebook or str(names.mode()[0]), metric, cluster=self.cluster)
         return Picture(trend_picture(found), trend_text(found))
+
+    def exercise(self, name: str, prediction: object = None) -> Exercise:
+        """An exercise (``10-a``) and what the learner predicts; ``None`` leaves it alone."""
+        return exercise(name, prediction)
 
     def _two_newest(self) -> tuple[str, str] | None:
         ended = self.records[self.records["seconds"].notna()]

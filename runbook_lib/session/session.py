@@ -20,6 +20,7 @@ from runbook_lib.session.catalog import StepCatalog, wanted_container
 from runbook_lib.session.display import Picture, step_line
 from runbook_lib.session.drift import Drift
 from runbook_lib.session.events import publish
+from runbook_lib.session.exercises import Exercise, exercise
 from runbook_lib.session.experiment import Experiment
 from runbook_lib.session.keeping import Kept, measured
 from runbook_lib.session.pictures import picture
@@ -272,6 +273,10 @@ class Session:
         is what a restart would have proved that the parameter ``power_cycle`` forbids.
         """
         self._checks += expectations.report(claim, checks, excuse=self._excuse())
+
+    def exercise(self, name: str, prediction: object = None) -> Exercise:
+        """An exercise (``05-a``) and what the learner predicts; ``None`` leaves it alone. In plan mode it does nothing."""
+        return exercise(name, prediction, plan=self.parameters.plan)
 
     def finish(self) -> pd.DataFrame:
         """Close the session and sum it up.
