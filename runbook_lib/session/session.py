@@ -275,7 +275,7 @@ class Session:
         self._checks += expectations.report(claim, checks, excuse=self._excuse())
 
     def exercise(self, name: str, prediction: object = None) -> Exercise:
-        """An exercise (``05-a``) and what the learner predicts; ``None`` leaves it alone. In plan mode it does nothing."""
+        """An exercise (``05-a``) and what the learner predicts; ``None``, and plan mode, leave it alone."""
         return exercise(name, prediction, plan=self.parameters.plan)
 
     def finish(self) -> pd.DataFrame:
