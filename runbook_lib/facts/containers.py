@@ -18,7 +18,8 @@ class ContainerFacts:
 
     ``state`` is Docker's word (``running``, ``exited``, ``created``, …), ``status`` adds the time or exit code.
     ``addresses``, ``macs`` and ``endpoint_ids`` map network names to values; a stopped container has no addresses.
-    ``networks`` are all that it is attached to. ``pid`` is 0 unless it runs.
+    ``networks`` are all that it is attached to. ``pid`` is 0 unless it runs. ``fixed_addresses`` (by network) are those
+    that were asked for, which a restart keeps; ``published`` maps its ports (``8080/tcp``) to those of the node.
     """
 
     node: str
@@ -38,6 +39,8 @@ class ContainerFacts:
     addresses: Mapping[str, str] = field(default_factory=dict)
     macs: Mapping[str, str] = field(default_factory=dict)
     endpoint_ids: Mapping[str, str] = field(default_factory=dict)
+    fixed_addresses: Mapping[str, str] = field(default_factory=dict)
+    published: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def running(self) -> bool:
@@ -130,6 +133,16 @@ def parse_container(node: str, data: Mapping[str, Any]) -> ContainerFacts:
         addresses=pick("IPAddress"),
         macs=pick("MacAddress"),
         endpoint_ids=pick("EndpointID"),
+        fixed_addresses={
+            name: str(address)
+            for name, value in networks.items()
+            if (address := (value.get("IPAMConfig") or {}).get("IPv4Address"))
+        },
+        published={
+            str(port): str(bindings[0].get("HostPort") or "")
+            for port, bindings in (host.get("PortBindings") or {}).items()
+            if bindings
+        },
     )
 
 

@@ -36,7 +36,10 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class NetworkFacts:
-    """One network as one node's engine lists it; ``vni`` where the engine tells it (Swarm mode)."""
+    """One network as one node's engine lists it; ``vni`` where the engine tells it (Swarm mode).
+
+    Of its subnet the engine gives out ``ip_range`` (all of it when empty), but none of the addresses ``reserved``.
+    """
 
     node: str
     id: str
@@ -51,6 +54,8 @@ class NetworkFacts:
     attachable: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     endpoints: tuple[Endpoint, ...] = ()
+    ip_range: str = ""
+    reserved: frozenset[str] = frozenset()
 
 
 def read_networks(node: Node) -> tuple[NetworkFacts, ...]:
@@ -102,6 +107,8 @@ def parse_network(node: str, data: Mapping[str, Any]) -> NetworkFacts:
         attachable=bool(data.get("Attachable")),
         labels={str(key): str(value) for key, value in (data.get("Labels") or {}).items()},
         endpoints=tuple(sorted((_endpoint(key, item) for key, item in endpoints), key=lambda item: item.address)),
+        ip_range=str(pool.get("IPRange") or ""),
+        reserved=frozenset((pool.get("AuxiliaryAddresses") or {}).values()),
     )
 
 

@@ -42,6 +42,11 @@ class AddressRange(Model):
         first, last = ipaddress.IPv4Address(self.first), ipaddress.IPv4Address(self.last)
         return first <= ipaddress.IPv4Address(address) <= last
 
+    def meets(self, network: ipaddress.IPv4Network) -> bool:
+        """Whether the range and the network have an address in common."""
+        first, last = ipaddress.IPv4Address(self.first), ipaddress.IPv4Address(self.last)
+        return first <= network.broadcast_address and network.network_address <= last
+
     def __str__(self) -> str:
         return f"{self.first}-{self.last}"
 
@@ -59,6 +64,22 @@ class ClusterNetwork(Model):
     dhcp_pool: Annotated[str, AfterValidator(_pool)] | None = Field(
         None, description="addresses that its DHCP server gives out, first-last"
     )
+    container_range: Subnet | None = Field(
+        None,
+        description="part of the subnet whose addresses containers may be given, in CIDR notation;"
+        " without it, blocks that neither the DHCP pool nor a node touches are used",
+    )
+
+    @model_validator(mode="after")
+    def _container_range_is_free(self) -> Self:
+        if self.container_range is None:
+            return self
+        block = ipaddress.IPv4Network(self.container_range)
+        if not block.subnet_of(self.prefix):
+            raise ValueError(f"container_range {block} is outside the subnet {self.subnet}")
+        if self.pool is not None and self.pool.meets(block):
+            raise ValueError(f"container_range {block} overlaps with the DHCP pool {self.pool}")
+        return self
 
     @property
     def pool(self) -> AddressRange | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import shlex
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,7 +32,7 @@ from runbook_lib.errors import (
 from runbook_lib.model.inventory import NodeSpec
 from runbook_lib.model.keyfiles import check_file, check_key_file
 from runbook_lib.model.parameters import Timeouts
-from runbook_lib.transport.http import EndableAdapter, SshAdapter, TlsAdapter
+from runbook_lib.transport.http import EndableAdapter, SshAdapter, TlsAdapter, innermost, read_frames
 from runbook_lib.transport.ssh import SshConnection
 
 Json = dict[str, Any]
@@ -46,7 +45,6 @@ _CONNECTION_FAULTS = (
     http.client.HTTPException,
     OSError,
 )
-_FRAME_HEADER = 8
 
 # What engines up to 20.10 say when the cluster store is missing or does not answer (moby#27098, moby#34384).
 _STORE_TROUBLE = (
@@ -117,15 +115,22 @@ class Engine:
         *,
         driver: str = "overlay",
         subnet: str | None = None,
+        gateway: str | None = None,
+        ip_range: str | None = None,
+        reserved: Mapping[str, str] | None = None,
         options: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
         attachable: bool | None = None,
         internal: bool = False,
     ) -> str:
-        """Create a network and return its ID. Raises ``EngineConflict`` when the engine knows the name."""
+        """Create a network and return its ID. Raises ``EngineConflict`` when the engine knows the name.
+
+        The engine gives out addresses of ``ip_range``, part of ``subnet``, but none of ``reserved`` (name to address).
+        """
         ipam = None
         if subnet is not None:
-            ipam = docker.types.IPAMConfig(pool_configs=[docker.types.IPAMPool(subnet=subnet)])
+            pool = docker.types.IPAMPool(subnet, ip_range, gateway, dict(reserved or {}) or None)
+            ipam = docker.types.IPAMConfig(pool_configs=[pool])
         created: Json = self._call(
             f"network create {name}",
             lambda api: api.create_network(
@@ -175,6 +180,8 @@ class Engine:
         *,
         command: Sequence[str] | None = None,
         network: str | None = None,
+        address: str | None = None,
+        ports: Mapping[int, int] | None = None,
         tty: bool = False,
         labels: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
@@ -183,14 +190,17 @@ class Engine:
         stop_timeout: int | None = None,
         capabilities: Sequence[str] = (),
     ) -> str:
-        """Create a container and return its ID; ``stop_timeout`` is the seconds between SIGTERM and SIGKILL.
+        """Create a container and return its ID. Raises ``EngineConflict`` when the name is taken.
 
-        Raises ``EngineConflict`` when the name is taken.
+        ``address`` is its own on ``network``; ``ports`` publishes its TCP ports (container to host) on every address
+        of the node; ``stop_timeout`` is the seconds between SIGTERM and SIGKILL.
         """
 
         def create(api: docker.APIClient) -> Json:
+            endpoint = {network: api.create_endpoint_config(ipv4_address=address)} if network and address else None
             host_config = api.create_host_config(
                 network_mode=network,
+                port_bindings=dict(ports or {}) or None,
                 binds=list(binds) or None,
                 restart_policy={"Name": restart_policy},
                 cap_add=list(capabilities) or None,
@@ -207,6 +217,8 @@ class Engine:
                     environment=dict(environment or {}),
                     stop_timeout=stop_timeout,
                     host_config=host_config,
+                    ports=list(ports or ()) or None,
+                    networking_config=api.create_networking_config(endpoint) if endpoint else None,
                     # not the proxies of whoever runs this
                     use_config_proxy=False,
                 ),
@@ -352,7 +364,7 @@ class Engine:
         if isinstance(error, requests.exceptions.SSLError):
             remedy = "make its certificate valid for this address and the authority the right one"
         return UnreachableError(
-            self._node.name, f"the Docker engine does not answer at {where} ({_innermost(error)})", remedy=remedy
+            self._node.name, f"the Docker engine does not answer at {where} ({innermost(error)})", remedy=remedy
         )
 
 
@@ -360,31 +372,15 @@ def _explain(error: docker.errors.APIError) -> str:
     return str(error.explanation or error).strip()
 
 
-def _innermost(error: BaseException) -> str:
-    while inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
-        error = inner
-    return str(error) or type(error).__name__
-
-
 def _exec_output(api: docker.APIClient, exec_id: str, deadline: float) -> bytes:
     """Start an exec and read its output to the end. docker-py's own way waits without any timeout."""
     url = f"{api.base_url}/v{api.api_version}/exec/{exec_id}/start"
-    output = bytearray()
     with api.post(url, json={"Detach": False, "Tty": False}, stream=True, timeout=api.timeout) as response:
         try:
             response.raise_for_status()
         except requests.exceptions.HTTPError as error:
             docker.errors.create_api_error_from_http_exception(error)
-        # Each frame is one write of the process: a byte for the stream, three of padding, the length.
-        while header := response.raw.read(_FRAME_HEADER):
-            length = struct.unpack(">BxxxL", header)[1] if len(header) == _FRAME_HEADER else 1
-            data = response.raw.read(length)
-            if len(data) < length:
-                raise ConnectionError("the output was cut off")
-            output += data
-            if time.monotonic() >= deadline:
-                raise TimeoutError
-    return bytes(output)
+        return read_frames(response.raw, deadline)
 
 
 def _exec_status(api: docker.APIClient, exec_id: str, deadline: float) -> int:

@@ -10,11 +10,12 @@ import contextlib
 import functools
 import http.client
 import socket
+import struct
 import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -28,6 +29,41 @@ from runbook_lib.transport.ssh import SOCKET_OPTIONS, ChannelSocket, SshConnecti
 # A kept connection this old is not used for a call that must not be repeated: the node may have rebooted.
 _FRESH_SECONDS = 1.0
 _DIAL_ENGINE = ("docker", "system", "dial-stdio")
+_FRAME_HEADER = 8
+
+
+class Readable(Protocol):
+    """The raw body of an answer."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most ``size`` bytes; none at the end."""
+
+
+def read_frames(body: Readable, deadline: float) -> bytes:
+    """The output of a process in a container, both streams together, to its end.
+
+    Raises:
+        ConnectionError: it was cut off.
+        TimeoutError: it goes on at ``deadline`` (of the monotonic clock).
+    """
+    output = bytearray()
+    # Each frame is one write of the process: a byte for the stream, three of padding, the length.
+    while header := body.read(_FRAME_HEADER):
+        length = struct.unpack(">BxxxL", header)[1] if len(header) == _FRAME_HEADER else 1
+        data = body.read(length)
+        if len(data) < length:
+            raise ConnectionError("the output was cut off")
+        output += data
+        if time.monotonic() >= deadline:
+            raise TimeoutError
+    return bytes(output)
+
+
+def innermost(error: BaseException) -> str:
+    """What the first cause of an error says."""
+    while inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
+        error = inner
+    return str(error) or type(error).__name__
 
 
 class EndableAdapter(HTTPAdapter):
