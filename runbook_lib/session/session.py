@@ -230,9 +230,9 @@ class Session:
         self.kept.keep("gateway experiment", experiment.table)
         return experiment
 
-    def picture(self) -> Picture:
-        """The cluster as it is now."""
-        return picture(self.cluster, self.parameters)
+    def picture(self, before: Picture | None = None) -> Picture:
+        """The cluster as it is now; with ``before``, an earlier picture of it, both side by side."""
+        return picture(self.cluster, self.parameters, before)
 
     @property
     def nodes(self) -> set[str]:
@@ -277,6 +277,10 @@ class Session:
     def exercise(self, name: str, prediction: object = None) -> Exercise:
         """An exercise (``05-a``) and what the learner predicts; ``None``, and plan mode, leave it alone."""
         return exercise(name, prediction, plan=self.parameters.plan)
+
+    def include(self, rows: Sequence[StepResult]) -> None:
+        """Count the rows of a step that a panel ran beside the cells among those of this session."""
+        self._results += rows
 
     def finish(self) -> pd.DataFrame:
         """Close the session and sum it up.
