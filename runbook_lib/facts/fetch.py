@@ -35,6 +35,25 @@ fetch() {{
 }}
 """
 
+# `fetch_first URL…` asks one after the other until one answers, be it with a refusal.
+FETCH_FIRST = (
+    FETCH
+    + """\
+fetch_first() {
+    for url in "$@"; do
+        answer=$(fetch "$url")
+        status=$?
+        # 8 and 22: GNU wget and curl say that the server refused
+        case $status in 0|8|22|69) break ;; esac
+        case $answer in *'HTTP/1.'*) break ;; esac
+        answer="$url: $answer"
+    done
+    printf '%s' "$answer"
+    return $status
+}
+"""
+)
+
 _NO_CLIENT = 69
 _TIMED_OUT = frozenset({124, 143})
 _HTTP_STATUS = re.compile(r"(?:HTTP/[\d.]+ |error: )([1-5]\d\d)\b")

@@ -14,7 +14,10 @@ from runbook_lib.facts.reading import Section, read_sections, reading
 
 @dataclass(frozen=True)
 class ContainerInterface:
-    """One interface inside a container; an empty ``address`` when it has none."""
+    """One interface inside a container; an empty ``address`` when it has none.
+
+    ``index`` is its number in the container's namespace, ``peer_index`` that of the veth's other end in another one.
+    """
 
     container: str
     node: str
@@ -24,6 +27,8 @@ class ContainerInterface:
     mtu: int
     state: str
     prefix_length: int = 0
+    index: int = 0
+    peer_index: int = 0
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Route:
 
 @dataclass(frozen=True)
 class HostInterface:
-    """One interface of a node with its first address (CIDR, or empty)."""
+    """One interface of a node with its first address (CIDR, or empty); ``master`` is the bridge that it is a port of."""
 
     node: str
     name: str
@@ -48,6 +53,9 @@ class HostInterface:
     mac: str
     mtu: int
     state: str
+    index: int = 0
+    peer_index: int = 0
+    master: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,6 +148,8 @@ def parse_inside(container: ContainerFacts, addresses: str, routes: str) -> Insi
                 mtu=item.mtu,
                 state=item.state,
                 prefix_length=item.addresses[0].prefix_length if item.addresses else 0,
+                index=item.index,
+                peer_index=item.peer_index,
             )
             for item in parse_ip_addr(addresses)
         ),
@@ -169,4 +179,6 @@ def read_host_network(node: Node) -> tuple[tuple[HostInterface, ...], tuple[Rout
 def _host_interface(node: str, item: Interface) -> HostInterface:
     first = item.addresses[0] if item.addresses else None
     cidr = f"{first.address}/{first.prefix_length}" if first else ""
-    return HostInterface(node, item.name, cidr, item.mac, item.mtu, item.state)
+    return HostInterface(
+        node, item.name, cidr, item.mac, item.mtu, item.state, item.index, item.peer_index, item.master
+    )

@@ -21,7 +21,11 @@ class InetAddress:
 
 @dataclass(frozen=True)
 class Interface:
-    """One interface as ``ip addr`` shows it; ``peer`` is what follows the ``@`` in its name."""
+    """One interface as ``ip addr`` shows it.
+
+    ``peer`` is what follows the ``@`` in its name, ``master`` the bridge that it is a port of. ``details`` are the
+    lines that ``ip -d`` adds, what it is (``vxlan id 256 …``) among them.
+    """
 
     name: str
     index: int
@@ -31,6 +35,14 @@ class Interface:
     mac: str
     peer: str = ""
     addresses: tuple[InetAddress, ...] = ()
+    master: str = ""
+    details: tuple[str, ...] = ()
+
+    @property
+    def peer_index(self) -> int:
+        """The index of a veth's other end, in another namespace; 0 where the kernel does not tell it (``@if8``)."""
+        number = self.peer.removeprefix("if")
+        return int(number) if self.peer.startswith("if") and number.isdigit() else 0
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,7 @@ def _interface(lines: list[str]) -> Interface:
     flags = tuple(flag for flag in head["flags"].split(",") if flag)
     if "mtu" not in settings:
         raise ValueError(f"no mtu in {lines[0]!r}")
-    mac, addresses = "", list[InetAddress]()
+    mac, addresses, details = "", list[InetAddress](), list[str]()
     for line in lines[1:]:
         key, _, rest = line.partition(" ")
         if key.startswith("link/") and not mac:
@@ -85,6 +97,8 @@ def _interface(lines: list[str]) -> Interface:
         elif key == "valid_lft" and addresses:
             last = addresses[-1]
             addresses[-1] = InetAddress(last.address, last.prefix_length, _lifetime(line))
+        else:
+            details.append(line)
     return Interface(
         name=head["name"],
         index=int(head["index"]),
@@ -94,6 +108,8 @@ def _interface(lines: list[str]) -> Interface:
         mac=mac,
         peer=head["peer"] or "",
         addresses=tuple(item for item in addresses if item.address),
+        master=settings.get("master", ""),
+        details=tuple(details),
     )
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.facts.fetch import FETCH, fetch_trouble, has_client, http_status, parse_json
+from runbook_lib.facts.fetch import FETCH_FIRST, fetch_trouble, has_client, http_status, parse_json
 from runbook_lib.facts.reading import Section, read_sections, reading
 from runbook_lib.model.parameters import Etcd
 
@@ -54,22 +54,10 @@ class Discovery:
 
 # Arguments: the URLs of the keys, one a store member; the first that answers is enough.
 _REGISTRATION_SCRIPT = (
-    FETCH
+    FETCH_FIRST
     + """\
 command_line() {
     cat "/proc/$1/cmdline" | tr '\\0' '\\t'
-}
-from_store() {
-    for url in "$@"; do
-        answer=$(fetch "$url")
-        status=$?
-        # 8 and 22: GNU wget and curl say that the server refused
-        case $status in 0|8|22|69) break ;; esac
-        case $answer in *'HTTP/1.'*) break ;; esac
-        answer="$url: $answer"
-    done
-    printf '%s' "$answer"
-    return $status
 }
 read -r engine </var/run/docker.pid
 section uptime cat /proc/uptime
@@ -77,7 +65,7 @@ section ticks getconf CLK_TCK
 section stat cat "/proc/$engine/stat"
 section command command_line "$engine"
 section settings cat /etc/docker/daemon.json
-section key from_store "$@"
+section key fetch_first "$@"
 """
 )
 
@@ -118,7 +106,12 @@ def read_registration(node: Node, etcd: Etcd) -> StoreRegistration:
 
 
 def key_urls(store: str, address: str) -> tuple[str, ...]:
-    """Where an engine's registration stands, at each member of ``etcd://host:port,host:port/prefix``.
+    """Where an engine's registration stands at each member of the store; raises as ``store_urls`` does."""
+    return tuple(f"{url}?quorum=true" for url in store_urls(store, f"docker/nodes/{address}"))
+
+
+def store_urls(store: str, key: str) -> tuple[str, ...]:
+    """Where a key stands, at each member of ``etcd://host:port,host:port/prefix``.
 
     Raises:
         ValueError: another kind of store.
@@ -127,8 +120,8 @@ def key_urls(store: str, address: str) -> tuple[str, ...]:
     if match is None:
         raise ValueError(f"{store!r} is no etcd store")
     prefix = (match[2] or "").strip("/")
-    path = f"{prefix}/docker/nodes/{address}" if prefix else f"docker/nodes/{address}"
-    return tuple(f"http://{member}/v2/keys/{path}?quorum=true" for member in match[1].split(","))
+    path = f"{prefix}/{key}" if prefix else key
+    return tuple(f"http://{member}/v2/keys/{path}" for member in match[1].split(","))
 
 
 def parse_registration(row: StoreRegistration, sections: Mapping[str, Section]) -> StoreRegistration:

@@ -1,0 +1,63 @@
+# Captures VXLAN packets on one interface, without tcpdump: a packet socket sees what the interface sends and receives.
+#
+# usage (as root): perl -e PROGRAM INTERFACE PORT SECONDS LIMIT
+#
+# Prints one line a fact, its fields separated by tabs:
+#     ready
+#     packet  SECONDS SINCE THE EPOCH  sent or received  THE WHOLE FRAME IN HEXADECIMAL
+#     end     PACKETS
+# Ends after SECONDS, after LIMIT packets, or as soon as its standard input is closed.
+use strict;
+use warnings;
+use Socket;
+use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
+
+# from linux/if_packet.h, linux/if_ether.h and asm-generic/sockios.h
+use constant { AF_PACKET => 17, ETH_P_ALL => 3, PACKET_OUTGOING => 4, SIOCGSTAMP => 0x8906 };
+use constant { ETHERNET => 14, IPV4 => "\x08\x00", UDP => 17 };
+
+my ($interface, $port, $seconds, $limit) = @ARGV;
+
+open(my $file, '<', "/sys/class/net/$interface/ifindex") or die "there is no interface $interface\n";
+my $index = <$file>;
+close $file;
+
+# only a socket of all protocols also sees what is sent
+socket(my $wire, AF_PACKET, SOCK_RAW, unpack('S', pack('n', ETH_P_ALL))) or die "packet socket: $!\n";
+bind($wire, pack('SnlSCCa8', AF_PACKET, ETH_P_ALL, $index, 0, 0, 0, '')) or die "$interface: $!\n";
+
+sub arrival {
+    my $stamp = pack 'l!l!', 0, 0;
+    return Time::HiRes::time() if !ioctl $wire, SIOCGSTAMP, $stamp;
+    my ($whole, $micro) = unpack 'l!l!', $stamp;
+    return $whole + $micro / 1e6;
+}
+
+# VXLAN's own port stands in the destination only; the source port is a hash of the inner packet
+sub is_vxlan {
+    my ($frame) = @_;
+    return 0 if length $frame < ETHERNET + 28 || substr($frame, 12, 2) ne IPV4;
+    my $header = 4 * (ord(substr $frame, ETHERNET, 1) & 15);
+    return 0 if ord(substr $frame, ETHERNET + 9, 1) != UDP || length $frame < ETHERNET + $header + 8;
+    return unpack('n', substr $frame, ETHERNET + $header + 2, 2) == $port;
+}
+
+arrival();    # the first call switches the kernel's time stamps on
+$| = 1;
+print "ready\n";
+my $end = clock_gettime(CLOCK_MONOTONIC) + $seconds;
+my $packets = 0;
+while ($packets < $limit && (my $left = $end - clock_gettime(CLOCK_MONOTONIC)) > 0) {
+    my $ready = '';
+    vec($ready, fileno(STDIN), 1) = 1;
+    vec($ready, fileno($wire), 1) = 1;
+    next if select($ready, undef, undef, $left) < 1;
+    last if vec($ready, fileno(STDIN), 1) && !sysread STDIN, my $word, 64;
+    next if !vec $ready, fileno($wire), 1;
+    my $from = recv $wire, my $frame, 65536, 0;
+    next if !defined $from || !is_vxlan($frame);
+    my $kind = unpack 'x10C', $from;
+    printf "packet\t%.6f\t%s\t%s\n", arrival(), $kind == PACKET_OUTGOING ? 'sent' : 'received', unpack('H*', $frame);
+    $packets++;
+}
+print "end\t$packets\n";
