@@ -6,9 +6,10 @@ from typing import Any
 
 from runbook_lib.errors import InputError
 from runbook_lib.model.inventory import Inventory
-from runbook_lib.model.parameters import Parameters
+from runbook_lib.model.parameters import Overlay, Parameters
 from runbook_lib.steps.base import Step
 from runbook_lib.steps.boot_scripts import static_address
+from runbook_lib.steps.clean_up import clean_up_steps
 from runbook_lib.steps.connections import Connect, Disconnect
 from runbook_lib.steps.containers import RemoveContainers, RunContainers
 from runbook_lib.steps.etcd_autostart import EtcdAutostart, RemoveAutostart, StartMembers
@@ -54,9 +55,11 @@ class StepCatalog:
         """Bring together engines that do not know each other."""
         return JoinGossip()
 
-    def create_network(self) -> CreateNetwork:
-        """Create the overlay."""
-        return CreateNetwork(self._parameters.overlay, self._parameters.etcd, self._parameters.name)
+    def create_network(self, *, subnet: str = "") -> CreateNetwork:
+        """Create the overlay, with the subnet of the parameters unless another is named."""
+        overlay = self._parameters.overlay
+        wanted = Overlay.model_validate(overlay.model_dump() | {"subnet": subnet}) if subnet else overlay
+        return CreateNetwork(wanted, self._parameters.etcd, self._parameters.name)
 
     def remove_network(self) -> RemoveNetworks:
         """Remove the networks that this cluster's runs made."""
@@ -80,6 +83,13 @@ class StepCatalog:
         """Connect the first wanted container to the overlay."""
         parameters = self._parameters
         return Connect(wanted_container(parameters, 0), parameters.overlay.name, parameters.etcd)
+
+    def clean_up(self, *, boot_scripts: bool) -> tuple[Step[Any, Any], ...]:
+        """The steps that take back what this cluster's runs made, in their order.
+
+        With ``boot_scripts`` fixed addresses and etcd's autostart are among it.
+        """
+        return clean_up_steps(self._parameters, boot_scripts=boot_scripts)
 
     def left_by(self, notebook: str) -> tuple[Step[Any, Any], ...]:
         """The steps that are all satisfied once a notebook (its name) has passed; none for one that changes nothing."""

@@ -20,6 +20,7 @@ from runbook_lib.facts.networks import NetworkFacts, join_endpoints, read_networ
 from runbook_lib.facts.registrations import read_registrations
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Check, Verdict
+from runbook_lib.session import leftovers
 from runbook_lib.session.answers import answers
 from runbook_lib.session.keeping import Kept, kept
 from runbook_lib.steps import has_autostart_block, verify_addresses
@@ -232,6 +233,20 @@ class Readings:
         networks = [owners.get(row.address, "docker_gwbridge" if row.address else "") for row in rows]
         table.insert(2, "network", pd.Series(networks, dtype="str"))
         return table
+
+    @kept
+    def belongings(self) -> pd.DataFrame:
+        """What is on the nodes, and whether a notebook of this cluster made it (``ours``).
+
+        Containers, networks except Docker's built-in ones, and our blocks in boot scripts. Columns: node, kind, name,
+        ours, detail.
+        """
+        return leftovers.table(leftovers.read_belongings(self._cluster, self._parameters))
+
+    @kept
+    def leftovers(self, *, boot_scripts: bool) -> Checked:
+        """Whether anything is left that a notebook made; with ``boot_scripts`` also in these."""
+        return Checked(leftovers.leftovers(self._cluster, self._parameters, boot_scripts=boot_scripts))
 
     def _all(self, ask: Callable[[Node], T]) -> Sequence[T]:
         return answers(self._cluster.each(ask))

@@ -89,25 +89,30 @@ class Session:
         self.kept.keep("preconditions", table)
         return table
 
-    def plan(self, step: Step[Any, Any]) -> pd.DataFrame:
-        """What the step would change, a row a node; nothing is changed.
+    def plan(self, *steps: Step[Any, Any]) -> pd.DataFrame:
+        """What the steps would change, a row a node; nothing is changed.
 
         Returns:
-            Columns: node, status, before, after, detail.
+            Columns: step (where there are several), node, status, before, after, detail.
         """
-        rows = self._run(step, plan=True)
-        return tables.steps(rows)[["node", "status", "before", "after", "detail"]]
+        table = tables.steps([row for step in steps for row in self._run(step, plan=True)])
+        return table[["step"] * (len(steps) > 1) + ["node", "status", "before", "after", "detail"]]
 
-    def apply(self, step: Step[Any, Any]) -> pd.DataFrame:
-        """Do the step on every node and verify it by a fresh reading; in plan mode only plan it.
+    def apply(self, *steps: Step[Any, Any]) -> pd.DataFrame:
+        """Do the steps in their order on every node and verify each by a fresh reading; in plan mode only plan them.
 
         Returns:
-            Columns: node, status, before, after, time (s), detail.
+            Columns: step (where there are several), node, status, before, after, time (s), detail.
 
         Raises:
-            StepFailed: naming every node on which it did not succeed.
+            StepFailed: naming every node on which a step did not succeed; no later step is begun.
         """
-        return self._done(self._run(step, plan=self.parameters.plan))
+        rows: list[StepResult] = []
+        for step in steps:
+            done = self._run(step, plan=self.parameters.plan)
+            rows += done
+            table = self._done(done)
+        return tables.steps(rows) if len(steps) > 1 else table
 
     def power_cycle(self, *, shuffle: bool = False) -> pd.DataFrame:
         """Restart every node and wait until its engine answers; ``shuffle``: in another order.

@@ -17,7 +17,7 @@ from runbook_lib.steps.containers import RemoveContainers, RunContainers
 from runbook_lib.steps.etcd_autostart import EtcdAutostart, RemoveAutostart, StartMembers, has_autostart_block
 from runbook_lib.steps.networks import CreateNetwork, RemoveNetworks
 from runbook_lib.steps.reboot import Reboot
-from runbook_lib.steps.static_addresses import RemoveStaticAddresses, StaticAddresses
+from runbook_lib.steps.static_addresses import RemoveStaticAddresses, StaticAddresses, has_address_block
 from runbook_lib.steps.targets import check_targets, verify_addresses
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "Verb",
     "check_targets",
     "clean_up_steps",
+    "has_address_block",
     "has_autostart_block",
     "require_success",
     "run_step",

@@ -23,6 +23,11 @@ from runbook_lib.steps.boot_scripts import STATIC_ADDRESS, address_lines, static
 from runbook_lib.steps.targets import AddressReading, judge_readings, judge_targets, read_address, refusals
 
 
+def has_address_block(bootsync: str | None) -> bool:
+    """True when our block is in the text of a ``bootsync.sh``. Raises ``RunbookError`` for unmatched markers."""
+    return find_block(bootsync, STATIC_ADDRESS) is not None
+
+
 class StaticAddresses(Step[AddressReading, str]):
     """Gives every node its ``cluster_address`` from the inventory, from its next boot on.
 

@@ -1,0 +1,103 @@
+"""What the notebooks have made and is still there, and what of others stands beside it: read from the live nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from runbook_lib.cluster import Cluster, Node
+from runbook_lib.facts.addresses import BOOTLOCAL, BOOTSYNC, read_bootlocal, read_bootsync
+from runbook_lib.facts.containers import read_containers
+from runbook_lib.facts.etcd import EtcdMember, read_members
+from runbook_lib.facts.networks import read_networks
+from runbook_lib.model.parameters import Parameters
+from runbook_lib.model.results import Check, Verdict
+from runbook_lib.session.answers import answers
+from runbook_lib.steps import OWNER_LABEL, has_address_block, has_autostart_block
+from runbook_lib.tables.frame import FLAG, TEXT, frame
+
+Kind = Literal["container", "network", "block in bootlocal.sh", "block in bootsync.sh"]
+
+_CONTAINERS: tuple[Kind, ...] = ("container", "network")
+_BOOT_SCRIPTS: tuple[Kind, ...] = ("block in bootlocal.sh", "block in bootsync.sh")
+_BUILT_IN = ("bridge", "host", "none")
+
+
+@dataclass(frozen=True)
+class Belonging:
+    """One object on a node; ``ours`` when a notebook of this cluster made it."""
+
+    node: str
+    kind: Kind
+    name: str
+    ours: bool
+    detail: str = ""
+
+
+def read_belongings(cluster: Cluster, parameters: Parameters) -> tuple[Belonging, ...]:
+    """Every container, network (Docker's three built-in ones apart) and block of ours in a boot script, node by node.
+
+    Raises:
+        UnreachableError, NodeError: naming every node that gave no answer.
+    """
+    return tuple(item for items in answers(cluster.each(lambda node: tuple(_on(node, parameters)))) for item in items)
+
+
+def table(belongings: Sequence[Belonging]) -> pd.DataFrame:
+    """Columns: node, kind, name, ours, detail."""
+    rows = [(item.node, item.kind, item.name, item.ours, item.detail) for item in belongings]
+    return frame(rows, {"node": TEXT, "kind": TEXT, "name": TEXT, "ours": FLAG, "detail": TEXT})
+
+
+def leftovers(cluster: Cluster, parameters: Parameters, *, boot_scripts: bool) -> tuple[Check, ...]:
+    """Whether anything of ours is left: a check for every kind and node.
+
+    Global networks are kept in the store: while it does not decide, engines list none of them, and that there is none
+    is not proven, unless its members never ran.
+
+    Args:
+        boot_scripts: whether the blocks in boot scripts were to go too.
+    """
+    found = [item for item in read_belongings(cluster, parameters) if item.ours]
+    kinds = _CONTAINERS + (_BOOT_SCRIPTS if boot_scripts else ())
+    checks = [
+        _nothing_left(kind, node.name, [item.name for item in found if item.kind == kind and item.node == node.name])
+        for kind in kinds
+        for node in cluster
+    ]
+    return (*checks, _store_was_asked(read_members(cluster, parameters.etcd)))
+
+
+def _on(node: Node, parameters: Parameters) -> Iterator[Belonging]:
+    owner = parameters.name
+    for container in read_containers(node):
+        ours = container.labels.get(OWNER_LABEL) == owner
+        yield Belonging(node.name, "container", container.name, ours, container.state)
+    for network in read_networks(node):
+        if network.name not in _BUILT_IN:
+            ours = network.labels.get(OWNER_LABEL) == owner
+            yield Belonging(node.name, "network", network.name, ours, f"{network.driver}, {network.scope}")
+    if has_autostart_block(read_bootlocal(node)):
+        yield Belonging(node.name, "block in bootlocal.sh", BOOTLOCAL, True, "starts etcd at boot")
+    if has_address_block(read_bootsync(node)):
+        yield Belonging(node.name, "block in bootsync.sh", BOOTSYNC, True, "sets the fixed address at boot")
+
+
+def _nothing_left(kind: Kind, node: str, names: Sequence[str]) -> Check:
+    verdict = Verdict.FAIL if names else Verdict.PASS
+    found = ", ".join(names) or "none of ours"
+    return Check(f"no {kind} of ours is left", node, verdict, "none of ours", found, "run this notebook again")
+
+
+def _store_was_asked(members: Sequence[EtcdMember]) -> Check:
+    claim, expected = "the cluster store was asked for networks", "a leader, or members that never ran"
+    if any(member.leader for member in members):
+        return Check(claim, "", Verdict.PASS, expected, "a leader")
+    if all(member.container_state == "created" for member in members):
+        return Check(claim, "", Verdict.PASS, expected, "members that never ran")
+    states = ", ".join(f"{member.name} {member.container_state}" for member in members)
+    remedy = "start the members (notebook 02_autostart_etcd), then run this notebook again"
+    return Check(claim, "", Verdict.WARN, expected, f"not proven, for the store does not decide: {states}", remedy)
