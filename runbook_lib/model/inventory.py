@@ -77,6 +77,8 @@ class ClusterNetwork(Model):
         block = ipaddress.IPv4Network(self.container_range)
         if not block.subnet_of(self.prefix):
             raise ValueError(f"container_range {block} is outside the subnet {self.subnet}")
+        if block.prefixlen > 29:
+            raise ValueError(f"container_range {block} is too small: two blocks of four addresses are needed, a /29")
         if self.pool is not None and self.pool.meets(block):
             raise ValueError(f"container_range {block} overlaps with the DHCP pool {self.pool}")
         return self

@@ -1,0 +1,237 @@
+"""Gives a container a fixed address on the cluster's own network, through Docker's macvlan or ipvlan driver."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from runbook_lib.cluster import Cluster, Node
+from runbook_lib.facts.addresses import read_cluster_address
+from runbook_lib.facts.arp import arp_owners
+from runbook_lib.facts.containers import ContainerFacts, read_container
+from runbook_lib.facts.link_types import read_link_types
+from runbook_lib.facts.networks import NetworkFacts, read_networks
+from runbook_lib.model.external import External, usable
+from runbook_lib.model.inventory import Inventory
+from runbook_lib.steps.base import Finding, Say, Step, blocked, pending, refused, satisfied, skipped
+from runbook_lib.steps.networks import Difference
+from runbook_lib.steps.web import create, differences, has_image, labels, no_image
+
+_PARENT_DRIVERS = ("macvlan", "ipvlan")
+
+
+@dataclass(frozen=True)
+class ExternalReading:
+    """What one of the two nodes knows: who answers where in the block, and on the container's node all the rest.
+
+    ``answering`` maps each address of the block to the MAC that answered an ARP probe there, or ``None``; ``mac`` is
+    the node's own; ``trouble`` is why the kernel cannot make such a device (empty where it can).
+    """
+
+    answering: Mapping[str, str | None]
+    mac: str = ""
+    networks: tuple[NetworkFacts, ...] = ()
+    container: ContainerFacts | None = None
+    has_image: bool = True
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class ExternalJob:
+    """What is left to do, in this order: a network whose engine never gives out what is ``reserved``, a container."""
+
+    network: bool = False
+    reserved: tuple[str, ...] = ()
+    create: bool = False
+    start: bool = False
+    address: str = ""
+
+
+@dataclass(frozen=True)
+class _Target:
+    """The container's address, the MAC under which others should see it (empty until it runs), what is to be done."""
+
+    finding: Finding[ExternalJob]
+    address: str = ""
+    mac: str = field(default="")
+
+
+class ExternalAddress(Step[ExternalReading, ExternalJob]):
+    """Makes a macvlan or ipvlan network on the cluster's interface, and a container with a fixed address on it.
+
+    The address is the first of the block at which nobody answers an ARP probe, asked from the container's node and from
+    the witness; those that are taken are reserved in the network, so that Docker never gives them out. Afterwards the
+    witness must see the container at its address, under the right MAC. What exists and is not as wanted is never
+    touched. A node whose kernel has no such device is skipped, with the kernel's words.
+    """
+
+    settle_seconds = 5.0
+
+    def __init__(self, spec: External, inventory: Inventory, owner: str) -> None:
+        assert spec.block is not None  # a published port has none, and its own step
+        self.name = f"fixed address by {spec.way}"
+        self._spec = spec
+        self._block = spec.block
+        self._network = inventory.network
+        self._owner = owner
+        nodes = {node.cluster_address for node in inventory.nodes}
+        self._candidates = tuple(usable(spec.block, inventory.network, nodes))
+
+    def nodes(self, cluster: Cluster) -> tuple[Node, ...]:
+        """The container's node and the witness."""
+        return cluster.node(self._spec.node), cluster.node(self._spec.witness)
+
+    def read(self, node: Node) -> ExternalReading:
+        """Who answers in the block; on the container's node also its network, container, image and kernel."""
+        interface = self._network.interface
+        answering = arp_owners(node, interface, self._candidates)
+        if node.name != self._spec.node:
+            return ExternalReading(answering)
+        return ExternalReading(
+            answering,
+            read_cluster_address(node, self._network).mac,
+            read_networks(node),
+            read_container(node, self._spec.container),
+            has_image(node, self._spec),
+            read_link_types(node, self._spec.way)[self._spec.way],
+        )
+
+    def assess(
+        self, readings: Mapping[str, ExternalReading], missing: frozenset[str]
+    ) -> Mapping[str, Finding[ExternalJob]]:
+        """The container at its address, and the witness sees it there."""
+        own, seen = readings.get(self._spec.node), readings.get(self._spec.witness)
+        findings: dict[str, Finding[ExternalJob]] = {}
+        target = self._target(own, seen) if own is not None else None
+        if target is not None:
+            findings[self._spec.node] = target.finding
+        if seen is not None:
+            findings[self._spec.witness] = self._witnessed(seen, own, target)
+        return findings
+
+    def apply(self, cluster: Cluster, node: Node, work: ExternalJob, say: Say) -> None:
+        """Make the network, then the container."""
+        if work.network:
+            say(f"making {self._spec.network}")
+            node.engine.create_network(
+                self._spec.network,
+                driver=self._spec.way,
+                subnet=self._network.subnet,
+                gateway=self._network.gateway,
+                ip_range=str(self._block),
+                reserved={f"taken-{address.replace('.', '-')}": address for address in work.reserved},
+                options={"parent": self._network.interface},
+                labels=labels(self._spec.way, self._owner),
+            )
+        if work.create:
+            say(f"running {self._spec.container}")
+            create(node, self._spec, self._owner, address=work.address)
+        if work.start:
+            node.engine.start(self._spec.container)
+
+    def _target(self, own: ExternalReading, seen: ExternalReading | None) -> _Target:
+        if own.trouble:
+            return _Target(skipped(f"this node's kernel cannot make {self._spec.way} devices: {own.trouble}"))
+        refusal = self._network_refusal(own)
+        if refusal is not None:
+            return _Target(refusal)
+        if own.container is not None:
+            return self._existing(own, own.container)
+        return self._new(own, seen)
+
+    def _existing(self, own: ExternalReading, found: ContainerFacts) -> _Target:
+        name, spec = found.name, self._spec
+        address = found.fixed_addresses.get(spec.network, "")
+        different = differences(found, spec, self._owner)
+        if address not in self._candidates:
+            different.append(Difference("fixed address", f"one of {self._block}", address))
+        if different:
+            why = f"{found.full_name} exists and is not as wanted: {'; '.join(map(str, different))}"
+            return _Target(refused(f"{name} {found.state}", why, remedy=f"remove it: docker rm -f {name}"))
+        if found.running:
+            mac = own.mac if spec.way == "ipvlan" else found.macs.get(spec.network, "")
+            return _Target(satisfied(self._described(address)), address, mac)
+        stranger = own.answering.get(address)
+        if stranger is not None:
+            return _Target(refused(f"{name} {found.state}", f"{stranger} answers at its address {address} meanwhile"))
+        return _Target(
+            pending(f"{name} {found.state}", self._described(address), ExternalJob(start=True, address=address)),
+            address,
+        )
+
+    def _new(self, own: ExternalReading, seen: ExternalReading | None) -> _Target:
+        before = f"{self._spec.container} absent"
+        if seen is None:
+            why = f"{self._spec.witness} did not answer, so nobody knows which addresses are free"
+            return _Target(refused(before, why, remedy="bring that node back"))
+        taken = {
+            address: mac
+            for answering in (own.answering, seen.answering)
+            for address, mac in answering.items()
+            if mac is not None
+        }
+        free = [address for address in self._candidates if address not in taken]
+        if not free:
+            remedy = "name another container_range in the inventory's network"
+            return _Target(refused(before, f"somebody answers at every address of {self._block}", remedy=remedy))
+        after = self._described(free[0])
+        if not own.has_image:
+            why, remedy = no_image(self._spec)
+            return _Target(blocked(before, after, why, remedy=remedy), free[0])
+        missing = not any(network.name == self._spec.network for network in own.networks)
+        job = ExternalJob(missing, tuple(sorted(taken)) if missing else (), create=True, start=True, address=free[0])
+        detail = f"taken: {', '.join(f'{address} by {mac}' for address, mac in taken.items())}" if taken else ""
+        return _Target(pending(before, after, job, detail), free[0])
+
+    def _network_refusal(self, own: ExternalReading) -> Finding[ExternalJob] | None:
+        """Why the network is not as wanted, or cannot be made beside another one."""
+        interface, wanted = self._network.interface, self._spec.network
+        for network in own.networks:
+            parent = network.options.get("parent", "")
+            if network.name != wanted and network.driver in _PARENT_DRIVERS and parent == interface:
+                why = f"the network {network.name} ({network.driver}) already uses {interface} here"
+                return refused(
+                    network.name, why, remedy=f"remove it once it is empty: docker network rm {network.name}"
+                )
+            if network.name == wanted:
+                different = self._network_differences(network)
+                if different:
+                    why = f"{wanted} exists with other settings: {'; '.join(map(str, different))}"
+                    return refused(wanted, why, remedy=f"remove it once it is empty: docker network rm {wanted}")
+        return None
+
+    def _network_differences(self, found: NetworkFacts) -> list[Difference]:
+        pairs = [
+            ("driver", self._spec.way, found.driver),
+            ("parent", self._network.interface, found.options.get("parent", "")),
+            ("subnet", self._network.subnet, found.subnet),
+            ("range", str(self._block), found.ip_range),
+            *((key, value, found.labels.get(key, "")) for key, value in labels(self._spec.way, self._owner).items()),
+        ]
+        if self._network.gateway is not None:
+            pairs.append(("gateway", self._network.gateway, found.gateway))
+        return [Difference(*pair) for pair in pairs if pair[1] != pair[2]]
+
+    def _witnessed(
+        self, seen: ExternalReading, own: ExternalReading | None, target: _Target | None
+    ) -> Finding[ExternalJob]:
+        """What the witness should see, by what the container's node said."""
+        if own is None or target is None:
+            return skipped(f"{self._spec.node} did not answer")
+        if not target.address:
+            return skipped(f"nothing to look at on {self._spec.node}")
+        address = target.address
+        mac = seen.answering.get(address)
+        found = f"{mac} answers at {address}" if mac else f"nobody answers at {address}"
+        if not target.mac:
+            return pending(found, f"{self._spec.container} answers at {address}", None, "looks from outside")
+        if mac is None:
+            return pending(found, f"{target.mac} answers at {address}", None, "looks from outside")
+        if mac != target.mac:
+            why = f"two machines have {address}: {target.mac} is {self._spec.container}"
+            return refused(found, why, remedy="find the machine with the other MAC")
+        return satisfied(found, "looks from outside")
+
+    def _described(self, address: str) -> str:
+        spec = self._spec
+        return f"{spec.container} at {address} on {spec.network} ({spec.way} on {self._network.interface})"
