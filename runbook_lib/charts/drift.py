@@ -8,7 +8,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from runbook_lib.charts.style import BAD, FAINT, GOOD, INK, MUTED, bare, blank, title
+from runbook_lib.charts.palette import BAD, FAINT, GOOD, INK, MUTED
+from runbook_lib.charts.style import bare, blank, title
 from runbook_lib.facts.addresses import ClusterAddress
 
 _NONE = "no address"

@@ -10,7 +10,8 @@ from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from runbook_lib.charts.style import BAD, FAINT, GOOD, INK, MUTED, PAPER, WARN, WASH, bare, blank, title
+from runbook_lib.charts.palette import BAD, FAINT, GOOD, INK, MUTED, PAPER, WARN, WASH
+from runbook_lib.charts.style import bare, blank, title
 from runbook_lib.model.results import Verdict
 
 if TYPE_CHECKING:

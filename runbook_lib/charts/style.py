@@ -1,23 +1,25 @@
-"""What all pictures share: colours that print well in grey, and a blank figure that leaves pyplot alone."""
+"""What the matplotlib pictures share: a blank figure that leaves pyplot alone, and the way from a figure to SVG."""
 
 from __future__ import annotations
 
+import io
 from typing import Any
+from xml.sax.saxutils import escape
 
+import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-INK = "#1f2933"
-MUTED = "#5f6c7b"
-FAINT = "#cbd2d9"
-PAPER = "#ffffff"
-WASH = "#f5f7fa"
-GOOD = "#1b7f5c"
-WARN = "#a15c07"
-BAD = "#b42318"
-ACCENT = "#2563a8"
+from runbook_lib.charts.palette import INK, MUTED, PAPER, dark_rules
 
 FONT = ["DejaVu Sans", "sans-serif"]
+# Text stays text, in whatever fonts the reader has; the same picture is the same bytes.
+_AS_TEXT = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "runbook",
+    "font.sans-serif": ["DejaVu Sans", "Arial", "sans-serif"],
+}
+_UNDATED = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
 def blank(width: float, height: float) -> Figure:
@@ -41,3 +43,13 @@ def bare(axes: Any) -> None:
         side.set_visible(False)
     axes.tick_params(length=0, colors=INK)
     axes.set_facecolor(PAPER)
+
+
+def figure_svg(figure: Figure, description: str) -> str:
+    """The figure as SVG, light and dark, with ``description`` for those who do not see it."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context(_AS_TEXT):
+        figure.savefig(buffer, format="svg", metadata=_UNDATED)
+    drawing = buffer.getvalue()
+    head, _, body = drawing[drawing.index("<svg") :].partition(">")
+    return f'{head} role="img"><title>{escape(description)}</title>{dark_rules(drawing)}{body}'

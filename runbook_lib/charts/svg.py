@@ -1,12 +1,19 @@
-"""The few SVG elements that the pictures are made of; every text is escaped."""
+"""A small canvas that writes SVG: boxes, lines, words and marks, and words that never leave their box."""
 
 from __future__ import annotations
 
 from xml.sax.saxutils import escape, quoteattr
 
-from runbook_lib.charts.style import BAD, INK, PAPER
+from runbook_lib.charts.palette import BAD, FAINT, INK, MARK, PAPER, WARN, dark_rules
 
 _FONT = "font-family: 'DejaVu Sans', 'Helvetica Neue', Arial, sans-serif"
+_MONO = " font-family=\"'DejaVu Sans Mono', Menlo, Consolas, monospace\""
+# The widths of a letter in DejaVu, the widest of these fonts, as a part of the size.
+_LETTER, _BOLD_LETTER = 0.61, 0.66
+_HATCH = (
+    '<defs><pattern id="hatch" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+    f'<line x1="0" y1="0" x2="0" y2="7" stroke="{FAINT}" stroke-width="2.4"/></pattern></defs>'
+)
 
 
 class Canvas:
@@ -25,15 +32,20 @@ class Canvas:
         fill: str = PAPER,
         stroke: str = INK,
         broken: bool = False,
+        hatched: bool = False,
+        marked: bool = False,
         radius: float = 6,
         thick: float = 1.2,
     ) -> None:
-        """A rounded box; a broken one has a dashed outline."""
+        """A rounded box; a broken one has a dashed outline, a hatched one hatching, a marked one a halo."""
+        place = f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{radius:g}"'
+        if marked:
+            halo = f'x="{x - 3:g}" y="{y - 3:g}" width="{width + 6:g}" height="{height + 6:g}" rx="{radius + 3:g}"'
+            self._elements.append(f'<rect {halo} fill="{MARK}"/>')
         dash = ' stroke-dasharray="5 4"' if broken else ""
-        self._elements.append(
-            f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{radius:g}" fill="{fill}" '
-            f'stroke="{stroke}" stroke-width="{thick:g}"{dash}/>'
-        )
+        self._elements.append(f'{place} fill="{fill}" stroke="{stroke}" stroke-width="{thick:g}"{dash}/>')
+        if hatched:
+            self._elements.append(f'{place} fill="url(#hatch)"/>')
 
     def line(
         self, x1: float, y1: float, x2: float, y2: float, *, stroke: str, thick: float = 2, broken: bool = False
@@ -54,6 +66,13 @@ class Canvas:
             f'stroke="{BAD}" stroke-width="2.2" fill="none"/>'
         )
 
+    def warning(self, x: float, y: float, size: float = 8) -> None:
+        """A triangle, for what is there but not as it should be."""
+        self._elements.append(
+            f'<path d="M{x:g} {y - size:g}l{size:g} {1.7 * size:g}h{-2 * size:g}z" fill="{PAPER}" '
+            f'stroke="{WARN}" stroke-width="2"/>'
+        )
+
     def text(
         self,
         x: float,
@@ -68,21 +87,23 @@ class Canvas:
         mono: bool = False,
     ) -> None:
         """Text on a baseline. Words wider than ``width`` are cut; the whole stays readable as a tooltip."""
-        room = len(words) if width is None else max(4, int(width / (size * (0.66 if bold else 0.61))))
+        room = len(words) if width is None else max(4, int(width / (size * (_BOLD_LETTER if bold else _LETTER))))
         shown = words if len(words) <= room else words[: room - 1] + "…"
         tooltip = f"<title>{escape(words)}</title>" if shown != words else ""
         weight = ' font-weight="bold"' if bold else ""
-        family = " font-family=\"'DejaVu Sans Mono', Menlo, Consolas, monospace\"" if mono else ""
+        side = f' text-anchor="{anchor}"' if anchor != "start" else ""
         self._elements.append(
-            f'<text x="{x:g}" y="{y:g}" font-size="{size:g}" fill="{fill}" text-anchor="{anchor}"{weight}{family}>'
+            f'<text x="{x:g}" y="{y:g}" font-size="{size:g}" fill="{fill}"{side}{weight}{_MONO if mono else ""}>'
             f"{tooltip}{escape(shown)}</text>"
         )
 
     def document(self, width: float, height: float, title: str, description: str) -> str:
-        """The whole SVG, with title and description for those who do not see it."""
+        """The whole SVG, light and dark, with title and description for those who do not see it."""
+        body = f'<rect width="{width:g}" height="{height:g}" fill="{PAPER}"/>' + "".join(self._elements)
+        if "url(#hatch)" in body:
+            body = _HATCH + body
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" '
             f'height="{height:g}" role="img" aria-label={quoteattr(title)} style="{_FONT}">'
-            f"<title>{escape(title)}</title><desc>{escape(description)}</desc>"
-            f'<rect width="{width:g}" height="{height:g}" fill="{PAPER}"/>' + "".join(self._elements) + "</svg>"
+            f"<title>{escape(title)}</title><desc>{escape(description)}</desc>{dark_rules(body)}{body}</svg>"
         )

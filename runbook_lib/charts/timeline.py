@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
-from runbook_lib.charts.style import ACCENT, BAD, FAINT, GOOD, INK, MUTED, bare, blank, title
+from runbook_lib.charts.palette import ACCENT, BAD, FAINT, GOOD, INK, MUTED
+from runbook_lib.charts.style import bare, blank, title
 
 if TYPE_CHECKING:
     from runbook_lib.verify.samples import Convergence, Sample

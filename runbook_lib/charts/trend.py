@@ -9,7 +9,8 @@ from typing import Any
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from runbook_lib.charts.style import ACCENT, BAD, FAINT, GOOD, INK, MUTED, WARN, bare, blank, title
+from runbook_lib.charts.palette import ACCENT, BAD, FAINT, GOOD, INK, MUTED, WARN
+from runbook_lib.charts.style import bare, blank, title
 from runbook_lib.model.trend import Trend, TrendPoint
 
 # Told apart by their line and mark too, since not everybody sees or prints colours.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from runbook_lib.facts.addresses import ClusterAddress
 from runbook_lib.facts.containers import ContainerFacts
 from runbook_lib.facts.engine import EngineFacts
 from runbook_lib.facts.etcd import EtcdMember
+from runbook_lib.facts.gossip import Gossip, strangers
 from runbook_lib.facts.networks import NetworkFacts
 from runbook_lib.facts.registrations import StoreRegistration
 from runbook_lib.model.inventory import ClusterNetwork
@@ -20,8 +21,10 @@ GATEWAY_BRIDGE = "docker_gwbridge"
 class ClusterView:
     """Facts to draw, as they were gathered. Whatever was not gathered is not drawn.
 
-    ``nodes`` gives the order, ``silent`` the reason for each node that did not answer, ``overlay`` the network's name.
-    ``networks`` are all nodes' networks (``read_networks``); ``registrations`` may be left out where nobody asked.
+    ``nodes`` gives the order, ``silent`` the reason for each node that did not answer, ``engineless`` for each whose
+    engine did not although the node did; ``overlay`` is the network's name, ``vnis`` its number by network ID (an
+    engine that tells it itself needs none). ``networks`` are all nodes' networks (``read_networks``).
+    ``wanted`` names the containers that belong on the overlay; ``None``: all do.
     """
 
     nodes: Sequence[str]
@@ -31,9 +34,13 @@ class ClusterView:
     engines: Sequence[EngineFacts] = ()
     members: Sequence[EtcdMember] = ()
     registrations: Sequence[StoreRegistration] = ()
+    gossip: Sequence[Gossip] = ()
     networks: Sequence[NetworkFacts] = ()
     containers: Sequence[ContainerFacts] = ()
+    vnis: Mapping[str, int] = field(default_factory=dict)
     silent: Mapping[str, str] = field(default_factory=dict)
+    engineless: Mapping[str, str] = field(default_factory=dict)
+    wanted: Collection[str] | None = None
 
     def address(self, node: str) -> ClusterAddress | None:
         """The node's address on the cluster's network."""
@@ -51,6 +58,11 @@ class ClusterView:
         """Members of the store whose container is on the node."""
         return [item for item in self.members if item.node == node]
 
+    @property
+    def members_nowhere(self) -> list[EtcdMember]:
+        """Members of the store whose container is on no node that answered."""
+        return [item for item in self.members if item.node not in self.nodes]
+
     def containers_on(self, node: str) -> list[ContainerFacts]:
         """The node's containers but the store's."""
         members = {item.name for item in self.members}
@@ -60,35 +72,21 @@ class ClusterView:
         """The node's docker_gwbridge, if it has one."""
         return next((item for item in self.networks if item.node == node and item.name == GATEWAY_BRIDGE), None)
 
+    def belongs(self, container: ContainerFacts) -> bool:
+        """True when the container ought to be on the overlay, so that it is broken when it is not."""
+        return self.wanted is None or container.name in self.wanted
+
+    def strangers(self, node: str) -> tuple[str, ...] | None:
+        """Nodes of engines that this one does not know; ``None`` when it does not gossip, or nobody asked."""
+        return strangers(self.gossip).get(node)
+
     @property
     def overlay_network(self) -> NetworkFacts | None:
         """The overlay, as the first node that knows it does."""
         return next((item for item in self.networks if item.name == self.overlay and item.driver == "overlay"), None)
 
-
-def describe(view: ClusterView) -> str:
-    """The picture in words: a sentence for the overlay and one a node."""
-    overlay = view.overlay_network
-    what = f"overlay {view.overlay}, {overlay.subnet}" if overlay else f"no overlay {view.overlay}"
-    sentences = [f"{len(view.nodes)} nodes on {view.network.subnet}; {what}."]
-    return " ".join([*sentences, *(_describe_node(view, node) for node in view.nodes)])
-
-
-def _describe_node(view: ClusterView, node: str) -> str:
-    if node in view.silent:
-        return f"{node} does not answer."
-    parts = []
-    address, engine, registration = view.address(node), view.engine(node), view.registration(node)
-    if address is not None:
-        parts.append(f"{address.address or 'no address'} ({address.assigned_by})")
-    if engine is not None:
-        parts.append(f"Docker {engine.version}")
-    if registration is not None and not registration.connected:
-        parts.append("not connected to its store")
-    parts += [f"{item.name} {item.health}{', leader' if item.leader else ''}" for item in view.members_on(node)]
-    for container in view.containers_on(node):
-        where = container.addresses.get(view.overlay, f"not on {view.overlay}")
-        parts.append(f"container {container.name} {where if container.running else container.state}")
-    if view.gateway_bridge(node) is not None:
-        parts.append(GATEWAY_BRIDGE)
-    return f"{node}: {'; '.join(parts) or 'nothing is known'}."
+    @property
+    def vni(self) -> int | None:
+        """The overlay's number on the wire, where it is known."""
+        overlay = self.overlay_network
+        return None if overlay is None else overlay.vni if overlay.vni is not None else self.vnis.get(overlay.id)

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Sequence
 from html import escape
 
 from matplotlib.figure import Figure
 
+from runbook_lib.charts import figure_svg
 from runbook_lib.model.results import Check, Status, StepResult, Verdict
 
 SYMBOLS = {Verdict.PASS: "✓", Verdict.WARN: "!", Verdict.FAIL: "✗", Verdict.SKIP: "–"}
 
 
 class Picture:
-    """An SVG or a figure with its text alternative; shown as a picture, archived as one, read as text."""
+    """An SVG or a figure with its text alternative; shown as a picture, archived as one, read as text.
+
+    Either way an SVG is shown, which follows the page where that is dark.
+    """
 
     def __init__(self, source: str | Figure, alternative: str) -> None:
         self.alternative = alternative
-        if isinstance(source, Figure):
-            buffer = io.BytesIO()
-            source.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
-            data, kind = buffer.getvalue(), "image/png"
-        else:
-            data, kind = source.encode(), "image/svg+xml"
-        self._url = f"data:{kind};base64,{base64.b64encode(data).decode()}"
+        self.svg = figure_svg(source, alternative) if isinstance(source, Figure) else source
+        self._url = f"data:image/svg+xml;base64,{base64.b64encode(self.svg.encode()).decode()}"
 
     def _repr_html_(self) -> str:
         return f'<img src="{self._url}" alt="{escape(self.alternative)}" style="max-width:100%">'

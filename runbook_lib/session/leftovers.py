@@ -47,9 +47,12 @@ def read_belongings(cluster: Cluster, parameters: Parameters) -> tuple[Belonging
 
 
 def table(belongings: Sequence[Belonging]) -> pd.DataFrame:
-    """Columns: node, kind, name, ours, detail."""
-    rows = [(item.node, item.kind, item.name, item.ours, item.detail) for item in belongings]
-    return frame(rows, {"node": TEXT, "kind": TEXT, "name": TEXT, "ours": FLAG, "detail": TEXT})
+    """What is alike on several nodes in one row, ours first. Columns: kind, name, ours, nodes, detail."""
+    nodes: dict[tuple[Kind, str, bool, str], list[str]] = {}
+    for item in sorted(belongings, key=lambda item: (not item.ours, item.kind)):
+        nodes.setdefault((item.kind, item.name, item.ours, item.detail), []).append(item.node)
+    rows = [(kind, name, ours, ", ".join(names), detail) for (kind, name, ours, detail), names in nodes.items()]
+    return frame(rows, {"kind": TEXT, "name": TEXT, "ours": FLAG, "nodes": TEXT, "detail": TEXT})
 
 
 def leftovers(cluster: Cluster, parameters: Parameters, *, boot_scripts: bool) -> tuple[Check, ...]:

@@ -2,57 +2,96 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from runbook_lib.charts import ClusterView, cluster_picture, describe
-from runbook_lib.cluster import Cluster, Node
+from runbook_lib.charts import ClusterView, before_and_after, before_and_after_text, cluster_picture, describe
+from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import RunbookError
 from runbook_lib.facts.addresses import ClusterAddress, read_cluster_address
 from runbook_lib.facts.containers import ContainerFacts, read_containers
 from runbook_lib.facts.engine import EngineFacts, read_engine
 from runbook_lib.facts.etcd import EtcdMember, read_members
+from runbook_lib.facts.gossip import read_gossip
 from runbook_lib.facts.networks import NetworkFacts, read_networks
 from runbook_lib.facts.registrations import read_registrations
+from runbook_lib.facts.store_keys import read_store_keys, stored_vnis
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.session.display import Picture
 
 
 @dataclass(frozen=True)
-class _NodeFacts:
-    address: ClusterAddress
+class _OfEngine:
     engine: EngineFacts
     networks: tuple[NetworkFacts, ...]
     containers: tuple[ContainerFacts, ...]
 
 
+class ClusterPicture(Picture):
+    """A picture of the cluster that remembers what it shows (``view``), to be compared with a later one."""
+
+    def __init__(self, view: ClusterView, before: ClusterView | None = None) -> None:
+        self.view = view
+        if before is None:
+            super().__init__(cluster_picture(view), describe(view))
+        else:
+            super().__init__(before_and_after(before, view), before_and_after_text(before, view))
+
+
 def view(cluster: Cluster, parameters: Parameters) -> ClusterView:
-    """Gather what the picture shows. A node that does not answer is part of it, not an error."""
+    """Gather what the picture shows, all of it at once. A node that does not answer is part of it, not an error."""
     network = cluster.inventory.network
-
-    def ask(node: Node) -> _NodeFacts:
-        address = read_cluster_address(node, network)
-        return _NodeFacts(address, read_engine(node), read_networks(node), read_containers(node))
-
-    outcomes = cluster.each(ask)
-    found = [outcome.value for outcome in outcomes if outcome.value is not None]
+    with ThreadPoolExecutor(max_workers=6, thread_name_prefix="picture") as pool:
+        addresses = pool.submit(cluster.each, lambda node: read_cluster_address(node, network))
+        engines = pool.submit(cluster.each, _of_engine)
+        gossip = pool.submit(cluster.each, read_gossip)
+        members = pool.submit(_members, cluster, parameters)
+        registrations = pool.submit(read_registrations, cluster, parameters.etcd)
+        vnis = pool.submit(_vnis, cluster)
+    on_engines = [outcome.value for outcome in engines.result() if outcome.value is not None]
+    silent, engineless = _silent(addresses.result(), engines.result())
     return ClusterView(
         nodes=cluster.inventory.names,
         network=network,
         overlay=parameters.overlay.name,
-        addresses=[item.address for item in found],
-        engines=[item.engine for item in found],
-        members=_members(cluster, parameters),
-        registrations=read_registrations(cluster, parameters.etcd),
-        networks=[network for item in found for network in item.networks],
-        containers=[container for item in found for container in item.containers],
-        silent={outcome.node: outcome.error.message for outcome in outcomes if outcome.error is not None},
+        addresses=[outcome.value for outcome in addresses.result() if outcome.value is not None],
+        engines=[item.engine for item in on_engines],
+        members=members.result(),
+        registrations=registrations.result(),
+        gossip=[outcome.value for outcome in gossip.result() if outcome.value is not None],
+        networks=[network for item in on_engines for network in item.networks],
+        containers=[container for item in on_engines for container in item.containers],
+        vnis=vnis.result(),
+        silent=silent,
+        engineless=engineless,
+        wanted={container.name for container in parameters.containers},
     )
 
 
-def picture(cluster: Cluster, parameters: Parameters) -> Picture:
-    """Gather what the picture shows and draw it; the text alternative says the same in words."""
-    seen = view(cluster, parameters)
-    return Picture(cluster_picture(seen), describe(seen))
+def picture(cluster: Cluster, parameters: Parameters, before: Picture | None = None) -> ClusterPicture:
+    """Gather what the picture shows and draw it; the text alternative says the same in words.
+
+    With ``before``, an earlier picture of the cluster, both stand side by side and what differs is marked and said.
+    """
+    return ClusterPicture(view(cluster, parameters), before.view if isinstance(before, ClusterPicture) else None)
+
+
+def _of_engine(node: Node) -> _OfEngine:
+    return _OfEngine(read_engine(node), read_networks(node), read_containers(node))
+
+
+def _silent(
+    addresses: Sequence[Outcome[ClusterAddress]], engines: Sequence[Outcome[_OfEngine]]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The nodes of which nothing answered, and those of which only the engine did not; each with the reason."""
+    silent: dict[str, str] = {}
+    engineless: dict[str, str] = {}
+    for address, engine in zip(addresses, engines, strict=True):
+        if engine.error is not None:
+            where = silent if address.error is not None else engineless
+            where[engine.node] = (address.error or engine.error).message
+    return silent, engineless
 
 
 def _members(cluster: Cluster, parameters: Parameters) -> tuple[EtcdMember, ...]:
@@ -60,3 +99,10 @@ def _members(cluster: Cluster, parameters: Parameters) -> tuple[EtcdMember, ...]
         return read_members(cluster, parameters.etcd)
     except RunbookError:  # no node answers, and each of them is drawn as silent
         return ()
+
+
+def _vnis(cluster: Cluster) -> dict[str, int]:
+    try:
+        return {network: next(iter(vnis.values())) for network, vnis in stored_vnis(read_store_keys(cluster)).items()}
+    except RunbookError:  # the store does not answer, which its members and the engines show
+        return {}

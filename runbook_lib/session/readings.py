@@ -238,8 +238,8 @@ class Readings:
     def belongings(self) -> pd.DataFrame:
         """What is on the nodes, and whether a notebook of this cluster made it (``ours``).
 
-        Containers, networks except Docker's built-in ones, and our blocks in boot scripts. Columns: node, kind, name,
-        ours, detail.
+        Containers, networks except Docker's built-in ones, and our blocks in boot scripts; what is alike on several
+        nodes is one row. Columns: kind, name, ours, nodes, detail.
         """
         return leftovers.table(leftovers.read_belongings(self._cluster, self._parameters))
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import pytest
 
 from runbook_lib.charts import ClusterView
@@ -7,6 +9,7 @@ from runbook_lib.facts.addresses import ClusterAddress
 from runbook_lib.facts.containers import ContainerFacts
 from runbook_lib.facts.engine import EngineFacts
 from runbook_lib.facts.etcd import EtcdMember
+from runbook_lib.facts.gossip import Gossip
 from runbook_lib.facts.networks import NetworkFacts
 from runbook_lib.facts.registrations import StoreRegistration
 from runbook_lib.model.inventory import ClusterNetwork
@@ -21,6 +24,12 @@ def address(node: str, value: str | None, expected: str = "") -> ClusterAddress:
 def container(node: str, name: str, *, on: str = "", state: str = "running") -> ContainerFacts:
     addresses = {"ovr0": on} if on else {}
     return ContainerFacts(node, "id", name, "alpine", "sha", "sh", state, state, "no", addresses=addresses)
+
+
+def gossip_of(names: Sequence[str], islands: Sequence[Collection[str]]) -> list[Gossip]:
+    """Engines that know just those of their own island."""
+    at = {name: f"192.168.99.{place + 25}" for place, name in enumerate(names)}
+    return [Gossip(name, at[name], frozenset(at[other] for other in land)) for land in islands for name in land]
 
 
 def view_of(nodes: int, containers: int) -> ClusterView:
@@ -42,6 +51,8 @@ def view_of(nodes: int, containers: int) -> ClusterView:
             for place, name in enumerate(names[:3])
         ],
         networks=[*networks, *bridges],
+        vnis={"13e8806640ab": 256},
+        gossip=gossip_of(names, [set(names)]),
         containers=[
             container(name, f"alpine{place * containers + number}", on=f"10.0.{place}.{number}")
             for place, name in enumerate(names)

@@ -26,10 +26,11 @@ def test_a_drawing_is_archived_whole() -> None:
     assert source(Picture(drawing, "x")) == ("image/svg+xml", drawing.encode())
 
 
-def test_a_figure_is_archived_as_an_image() -> None:
-    kind, data = source(Picture(Figure(figsize=(1, 1)), "x"))
-    assert kind == "image/png"
-    assert data.startswith(b"\x89PNG")
+def test_a_figure_is_archived_as_a_drawing_with_its_alternative() -> None:
+    kind, data = source(Picture(Figure(figsize=(1, 1)), "one & two"))
+    assert kind == "image/svg+xml"
+    assert data.startswith(b"<svg")
+    assert b"<title>one &amp; two</title>" in data
 
 
 def test_a_check_is_a_line_that_reads_without_colour() -> None:
