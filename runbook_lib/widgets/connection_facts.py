@@ -1,0 +1,122 @@
+"""Which container is, or could be, on which network: what the toggles show."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from runbook_lib.cluster import Cluster, Node
+from runbook_lib.facts.containers import ContainerFacts, read_containers
+from runbook_lib.facts.networks import NetworkFacts, read_networks
+from runbook_lib.model.parameters import Parameters
+from runbook_lib.session.answers import answers
+from runbook_lib.steps.base import OWNER_LABEL
+from runbook_lib.tables.frame import FLAG, TEXT, frame
+
+COLUMNS = {
+    "container": TEXT,
+    "node": TEXT,
+    "state": TEXT,
+    "network": TEXT,
+    "driver": TEXT,
+    "connected": FLAG,
+    "address": TEXT,
+}
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A container and a network. ``switchable``: an overlay can be left and joined again without losing anything.
+
+    A network with another driver is shown only: there a container may have an address that ``docker network connect``
+    alone would not give back.
+    """
+
+    container: str
+    node: str
+    state: str
+    network: str
+    driver: str
+    connected: bool
+    address: str = ""
+
+    @property
+    def name(self) -> str:
+        """``alpine1 on ovr0``."""
+        return f"{self.container} on {self.network}"
+
+    @property
+    def switchable(self) -> bool:
+        """Whether it can be switched."""
+        return self.driver == "overlay" and self.state == "running"
+
+
+@dataclass(frozen=True)
+class Connections:
+    """All connections at one moment; ``silent`` says of each node that did not answer why."""
+
+    rows: tuple[Connection, ...] = ()
+    silent: tuple[str, ...] = ()
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Columns: container, node, state, network, driver, connected, address."""
+        return frame(
+            [
+                (row.container, row.node, row.state, row.network, row.driver, row.connected, row.address)
+                for row in self.rows
+            ],
+            COLUMNS,
+        )
+
+
+def read_connections(cluster: Cluster, parameters: Parameters) -> Connections:
+    """Ask all nodes for their containers and networks.
+
+    Raises:
+        RunbookError: no node answers.
+    """
+
+    def ask(node: Node) -> tuple[tuple[ContainerFacts, ...], tuple[NetworkFacts, ...]]:
+        return read_containers(node), read_networks(node)
+
+    outcomes = cluster.each(ask)
+    if all(outcome.error is not None for outcome in outcomes):
+        answers(outcomes)
+    found = [outcome.value for outcome in outcomes if outcome.value is not None]
+    containers = [item for items, _ in found for item in items]
+    networks = [item for _, items in found for item in items]
+    silent = tuple(f"{outcome.node} does not answer: {outcome.error.message}" for outcome in outcomes if outcome.error)
+    return Connections(join(containers, networks, parameters), silent)
+
+
+def join(
+    containers: Sequence[ContainerFacts], networks: Sequence[NetworkFacts], parameters: Parameters
+) -> tuple[Connection, ...]:
+    """A row for each container of the runbook and each overlay, and for each other network that a container is on."""
+    drivers = {(item.node, item.name): item.driver for item in networks}
+    overlays = list(dict.fromkeys(item.name for item in networks if item.driver == "overlay"))
+    return tuple(
+        Connection(
+            container.name,
+            container.node,
+            container.state,
+            network,
+            "overlay" if network in overlays else drivers.get((container.node, network), ""),
+            network in container.networks,
+            container.addresses.get(network, ""),
+        )
+        for container in sorted(containers, key=lambda item: item.name)
+        if _belongs(container, parameters, overlays)
+        for network in [*overlays, *(name for name in container.networks if name not in overlays)]
+    )
+
+
+def _belongs(container: ContainerFacts, parameters: Parameters, overlays: Collection[str]) -> bool:
+    wanted = {item.name for item in parameters.containers}
+    ours = container.labels.get(OWNER_LABEL) == parameters.name
+    return container.name not in parameters.etcd.members and (
+        container.name in wanted or ours or any(name in overlays for name in container.networks)
+    )

@@ -1,0 +1,197 @@
+"""Every container's connections as toggles; the picture and the ping matrix follow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakSet
+
+from runbook_lib.cluster import Cluster
+from runbook_lib.errors import InputError, PreconditionError, RunbookError, StepFailed
+from runbook_lib.model.parameters import Probes
+from runbook_lib.session import Session
+from runbook_lib.session.display import Picture, step_line
+from runbook_lib.session.pictures import picture
+from runbook_lib.session.pings import ping
+from runbook_lib.steps import require_success, run_step
+from runbook_lib.steps.connections import Connect, Disconnect
+from runbook_lib.widgets.connection_facts import Connection, Connections, read_connections
+from runbook_lib.widgets.evidence import Part
+from runbook_lib.widgets.panel import Panel
+from runbook_lib.widgets.reach import no_matrix, reach_matrix
+from runbook_lib.widgets.serial import Serial, shared
+
+# One echo request each: whether a pair answers must be visible within a second. How fast it is, live_matrix tells.
+_QUICK = Probes(count=1, timeout_seconds=0.4)
+_FOLLOW_SECONDS = 20.0
+_FOLLOW_PAUSE = 0.5
+
+_PANELS: WeakSet[ConnectionPanel] = WeakSet()
+
+
+class ConnectionPanel(Panel):
+    """Toggles over one cluster: ``switch`` disconnects or connects, what it led to is read afresh."""
+
+    css = "runbook-connections"
+
+    def __init__(self, run: Session) -> None:
+        super().__init__(run)
+        self.connections = Connections()
+        self.matrix = no_matrix()
+        self.picture: Picture | str = ""
+        self._under_way: dict[tuple[str, str], bool] = {}
+        self._last_known: dict[str, str] = {}
+        self._switches: dict[str, Serial] = {}
+        self._looks, self._draws, self._pings = Serial("look"), Serial("picture"), Serial("matrix")
+        self._stopped_at = 0.0
+        self._read()
+        self._draw_picture()
+        self._ping()
+        run.kept.keep("connections", self.connections.table)
+        run.kept.keep("connections reach", self.matrix)
+        _PANELS.add(self)
+
+    def parts(self) -> tuple[Part, ...]:
+        """Connections, the picture, and who reaches whom."""
+        rows = self.connections.table.drop(columns=["driver"])
+        return (rows, self.picture, self.matrix, *self.connections.silent)
+
+    def target(self, row: Connection) -> bool:
+        """Whether it is connected, or will be when what is under way is done."""
+        return self._under_way.get((row.container, row.network), row.connected)
+
+    def busy(self, row: Connection) -> bool:
+        """Whether it is being switched."""
+        return (row.container, row.network) in self._under_way
+
+    def switch(self, container: str, network: str, connected: bool) -> None:
+        """Connect or disconnect; returns at once, ``wait`` waits.
+
+        One container's switches are done one after the other. What was asked for last is what counts: of several
+        switches of one connection that wait for their turn only the last is done.
+
+        Raises:
+            InputError: the panel has no such connection.
+        """
+        if not any((row.container, row.network) == (container, network) for row in self.connections.rows):
+            known = ", ".join(row.name for row in self.connections.rows) or "none"
+            raise InputError(f"there is no connection {container} on {network}", remedy=f"there are: {known}")
+        asked = time.monotonic()
+        with self._lock:
+            self._under_way[container, network] = connected
+            queue = self._switches.setdefault(container, shared(self._where, container))
+        queue.put((id(self), network), lambda: self._switch(container, network, connected, asked))
+        self.refresh()
+
+    def look(self) -> None:
+        """Read everything afresh, beside the cells."""
+        self._looks.put("look", self._look)
+
+    def stop(self) -> None:
+        """Switch nothing that has not begun, and follow nothing any more."""
+        self._stopped_at = time.monotonic()
+        under_way = bool(self._under_way)
+        for queue in (*self._switches.values(), self._looks, self._draws, self._pings):
+            queue.forget()
+        self._under_way.clear()
+        if under_way:
+            self.message = "stopped"
+            self.look()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until all switches are done, and picture and matrix have followed."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        queues = (*self._switches.values(), self._looks, self._draws, self._pings)
+        return all(queue.wait(None if deadline is None else max(0.0, deadline - time.monotonic())) for queue in queues)
+
+    def build(self) -> Any:
+        """Toggles, picture and matrix."""
+        from runbook_lib.widgets.connection_controls import ConnectionControls
+
+        self._view = ConnectionControls(self)
+        return self._view.box
+
+    def draw(self) -> None:
+        """Bring them up to date."""
+        self._view.draw()
+
+    @property
+    def _where(self) -> str:
+        return " ".join(f"{node.ssh.host}:{node.ssh.port}" for node in self.run.inventory.nodes)
+
+    @property
+    def _nodes(self) -> Cluster:
+        return self.cluster if self.shown else self.run.cluster
+
+    def _switch(self, container: str, network: str, connected: bool, asked: float) -> None:
+        """Runs in the container's own thread."""
+        parameters = self.run.parameters
+        step = (Connect if connected else Disconnect)(container, network, parameters.etcd)
+        if asked >= self._stopped_at:
+            rows = run_step(self._nodes, step, plan=parameters.plan)
+            self.run.include(rows)
+            self.message = step_line(rows) + (" (plan mode: nothing is changed)" if parameters.plan else "")
+            try:
+                require_success(rows)
+            except StepFailed as error:
+                self.message = self.told(error)
+        self._look(followed=True)
+        with self._lock:
+            if self._under_way.get((container, network)) is connected:
+                del self._under_way[container, network]
+        self.refresh()
+        for panel in tuple(_PANELS):
+            if panel is not self and panel._where == self._where:
+                panel.look()
+
+    def _look(self, *, followed: bool = False) -> None:
+        if self._trying(self._read):
+            self._pings.put("ping", self._follow if followed else lambda: self._trying(self._ping))
+            self._draws.put("picture", lambda: self._trying(self._draw_picture))
+
+    def _read(self) -> None:
+        found = read_connections(self._nodes, self.run.parameters)
+        overlay = self.run.parameters.overlay.name
+        with self._lock:
+            self.connections = found
+            for row in found.rows:
+                if row.network == overlay and row.address:
+                    self._last_known[row.container] = row.address
+
+    def _draw_picture(self) -> None:
+        self.picture = picture(self._nodes, self.run.parameters)
+
+    def _follow(self) -> None:
+        """Ping until every pair is as the connections say: peers notice a change a moment later."""
+        began = time.monotonic()
+        settled = False
+        while not settled and self._stopped_at <= began and time.monotonic() - began < _FOLLOW_SECONDS:
+            if not self._trying(self._ping):
+                return
+            settled = self._settled
+            if not settled:
+                time.sleep(_FOLLOW_PAUSE)
+
+    def _ping(self) -> None:
+        parameters = self.run.parameters
+        overlay = parameters.overlay.name
+        off = [row.container for row in self.connections.rows if row.network == overlay and not row.connected]
+        quick = parameters.model_copy(update={"probes": _QUICK})
+        try:
+            pings = ping(self._nodes, quick, by="both", expect_unreachable=off, last_known=self._last_known)
+        except (PreconditionError, InputError) as error:
+            self.matrix, self.message, self._settled = no_matrix(), self.told(error), True
+            return
+        self.matrix = reach_matrix(pings.probes)
+        self._settled = all(probe.verdict == "pass" for probe in pings.probes)
+
+    def _trying(self, work: Callable[[], object]) -> bool:
+        """Do it, show what it led to, an error too. Returns whether there was none."""
+        try:
+            work()
+        except RunbookError as error:
+            self.say(error)
+            return False
+        self.refresh()
+        return True

@@ -1,0 +1,129 @@
+"""What all panels have in common: controls where somebody is there to use them, static evidence everywhere."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from typing import Any
+from uuid import uuid4
+
+from IPython.display import display, publish_display_data, update_display
+
+from runbook_lib.cluster import Cluster
+from runbook_lib.errors import RunbookError
+from runbook_lib.session import Session
+from runbook_lib.widgets.attended import NOT_INSTALLED, attended, installed
+from runbook_lib.widgets.evidence import Evidence, Part
+from runbook_lib.widgets.interruption import stop_on_interrupt
+
+_VIEW = "application/vnd.jupyter.widget-view+json"
+_NO_CONTROLS = "(controls: they need a running notebook; what they showed last follows)"
+
+
+class Panel(ABC):
+    """A view of the cluster with controls. As a cell's last expression it shows itself.
+
+    Two outputs: the controls, and the same as text, tables and pictures. The second is what stays in records and
+    exported files, and is all there is where nobody is in front of the notebook. Controls do their work in threads,
+    over connections of their own; every front end that shows the panel shows the same.
+    """
+
+    css = "runbook-panel"
+
+    def __init__(self, run: Session) -> None:
+        self.run = run
+        self.message = ""
+        self._name = f"runbook-static-{uuid4().hex[:8]}"
+        self._lock = threading.RLock()
+        self._cluster: Cluster | None = None
+        self._controls: Any = None
+        self.shown = False
+
+    @abstractmethod
+    def parts(self) -> tuple[Part, ...]:
+        """What there is to see now: text, tables, pictures."""
+
+    @abstractmethod
+    def build(self) -> Any:
+        """The controls, made once; the only place where a panel imports ipywidgets."""
+
+    @abstractmethod
+    def draw(self) -> None:
+        """Bring the controls up to date. Called with the lock held."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Begin no more work. Called from any thread, also in a signal handler: it must not wait."""
+
+    @abstractmethod
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the work beside the cells is done. Returns whether it is."""
+
+    @property
+    def cluster(self) -> Cluster:
+        """The nodes over connections of the panel's own: a cell that closes its own does not end a panel's work."""
+        with self._lock:
+            if self._cluster is None:
+                self._cluster = Cluster(self.run.inventory, self.run.parameters.timeouts)
+            return self._cluster
+
+    @property
+    def evidence(self) -> Evidence:
+        """What there is to see now, as it stays in records and files."""
+        with self._lock:
+            return Evidence((*self.parts(), self.message), self._name if self.shown else "")
+
+    @property
+    def controls(self) -> Any:
+        """The widget that holds all controls.
+
+        Raises:
+            ImportError: ipywidgets is not installed.
+        """
+        with self._lock:
+            if self._controls is None:
+                self._controls = self.build()
+                self.draw()
+            return self._controls
+
+    def refresh(self) -> None:
+        """Bring every view of the panel, and its evidence, up to date. Safe from any thread."""
+        with self._lock:
+            if self._controls is not None:
+                self.draw()
+            if self.shown:
+                update_display(self.evidence, display_id=self._name)  # type: ignore[no-untyped-call]
+
+    def say(self, message: str | RunbookError) -> None:
+        """Show what happened last."""
+        with self._lock:
+            self.message = message if isinstance(message, str) else self.told(message)
+            self.refresh()
+
+    @staticmethod
+    def told(error: RunbookError) -> str:
+        """An error as a cell that ends with it shows it."""
+        return f"{type(error).__name__}: {error}"
+
+    def _ipython_display_(self) -> None:
+        if not installed():
+            print(NOT_INSTALLED)
+        if not (attended() and installed()):
+            display(self.evidence)  # type: ignore[no-untyped-call]
+            return
+        stop_on_interrupt(self)
+        self.shown = True
+        bundle = dict(self._hiding()._repr_mimebundle_())
+        fallback = {"text/plain": _NO_CONTROLS, "text/html": f"<p>{_NO_CONTROLS}</p>"}
+        publish_display_data({_VIEW: bundle[_VIEW], **fallback})  # type: ignore[no-untyped-call]
+        display(self.evidence, display_id=self._name)  # type: ignore[no-untyped-call]
+
+    def _hiding(self) -> Any:
+        """The controls with a style that hides the evidence, which shows the same, for as long as they are there."""
+        import ipywidgets
+
+        style = ipywidgets.HTML(f"<style>.{self._name}{{display:none}}</style>", layout={"display": "none"})
+        box = ipywidgets.VBox([self.controls, style])
+        box.add_class("runbook-widget")
+        box.add_class(self.css)
+        return box
