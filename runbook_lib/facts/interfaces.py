@@ -45,7 +45,7 @@ class Route:
 
 @dataclass(frozen=True)
 class HostInterface:
-    """One interface of a node with its first address (CIDR, or empty); ``master`` is the bridge that it is a port of."""
+    """One interface of a node with its first address (CIDR, or empty); ``master``: the bridge that it is a port of."""
 
     node: str
     name: str

@@ -92,7 +92,11 @@ def parse_name_service(container: ContainerFacts, sections: Mapping[str, Section
 
 
 def parse_sockets(text: str, state: str) -> tuple[tuple[str, int, str], ...]:
-    """Address, port and inode of the sockets in that state, from ``/proc/net/udp`` or ``tcp``. Raises ``ValueError``."""
+    """Address, port and inode of the sockets in that state, from ``/proc/net/udp`` or ``tcp``.
+
+    Raises:
+        ValueError: other text.
+    """
     lines = text.splitlines()
     if not lines or "local_address" not in lines[0]:
         raise ValueError(f"not a list of sockets: {text.strip()[:80]!r}")

@@ -6,6 +6,10 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from runbook_lib.cluster import Node
+from runbook_lib.errors import CommandError
+from runbook_lib.facts.reading import read_sections, reading
+
 _ACTIONS = {"DNAT": "--to-destination", "SNAT": "--to-source", "MASQUERADE": "--to-ports"}
 
 
@@ -27,6 +31,35 @@ class NatRule:
     destination_port: int | None
     out: str
     becomes: str
+
+
+# The rules are with whichever iptables Docker was started with: it is the one that knows Docker's chain.
+_SCRIPT = """\
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+rules() {
+    for tool in iptables iptables-legacy iptables-nft; do
+        listed=$("$tool" -t nat -S) || continue
+        case $listed in *'-N DOCKER'*) break ;; esac
+    done
+    printf '%s\\n' "$listed"
+    [ -n "$listed" ]
+}
+section rules rules 2>/dev/null
+"""
+
+
+def read_nat_rules(node: Node) -> tuple[NatRule, ...]:
+    """The rules of a node that rewrite addresses. Needs root over SSH.
+
+    Raises:
+        UnreachableError: the node cannot be reached.
+        CommandError: it has no iptables, or does not let it be asked.
+    """
+    section = read_sections(node, _SCRIPT, sudo=True)["rules"]
+    if section.exit_status != 0:
+        raise CommandError(node.name, ("iptables", "-t", "nat", "-S"), exit_status=section.exit_status)
+    with reading(node.name, "rules of iptables"):
+        return parse_nat_rules(section.text)
 
 
 def parse_nat_rules(text: str) -> tuple[NatRule, ...]:

@@ -1,7 +1,7 @@
 """What the engines keep in the cluster store: every key under ``/docker``, and what the overlay's keys say.
 
-The layout is libnetwork's (``datastore/datastore.go``: ``docker/network/v1.0``, and the ``KeyPrefix`` of what is stored);
-``/docker/nodes`` is the engines' discovery.
+The layout is libnetwork's (``datastore/datastore.go``: ``docker/network/v1.0``, then the ``KeyPrefix`` of what is
+stored); ``/docker/nodes`` is the engines' discovery.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from runbook_lib.session.events import publish
 from runbook_lib.session.exercises import Exercise, exercise
 from runbook_lib.session.experiment import Experiment
 from runbook_lib.session.keeping import Kept, measured
+from runbook_lib.session.look import Look
 from runbook_lib.session.pictures import picture
 from runbook_lib.session.pings import Pings, Ways, ping
 from runbook_lib.session.progress import LiveLines
@@ -47,6 +48,7 @@ class Session:
         self.cluster = cluster
         self.kept = Kept()
         self.read = Readings(cluster, run.parameters, self.kept)
+        self.look = Look(cluster, run.parameters, self.kept)
         self.steps = StepCatalog(run.inventory, run.parameters)
         self._started = started
         self._missing: tuple[preconditions.Precondition, ...] = ()

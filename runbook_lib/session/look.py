@@ -1,0 +1,251 @@
+"""``run.look``: what a notebook can see of the things that Docker hides. Nothing here changes a node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import pandas as pd
+
+from runbook_lib.cluster import Cluster, Node
+from runbook_lib.errors import NodeError, PreconditionError, UnreachableError
+from runbook_lib.facts.containers import ContainerFacts, find_container, read_containers
+from runbook_lib.facts.hidden_namespace import HiddenNamespace, read_hidden_namespace
+from runbook_lib.facts.interfaces import HostInterface, Inside, read_host_network, read_inside
+from runbook_lib.facts.name_service import read_name_service
+from runbook_lib.facts.nat import read_nat_rules
+from runbook_lib.facts.networks import NetworkFacts, read_network
+from runbook_lib.facts.store_keys import StoreKey, read_store_keys, stored_endpoints
+from runbook_lib.model.parameters import Parameters
+from runbook_lib.model.results import Check
+from runbook_lib.session.answers import answers
+from runbook_lib.session.keeping import Kept, kept
+from runbook_lib.session.wire import Surroundings, Wire
+from runbook_lib.tables import inside as look_tables
+from runbook_lib.tables.frame import TEXT, WHOLE, frame
+from runbook_lib.verify.capture import capture_ping
+from runbook_lib.verify.overlay_tables import Entry, audit, check_entries
+
+ENTRY_COLUMNS = {
+    "node": TEXT,
+    "table": TEXT,
+    "asked for": TEXT,
+    "it says": TEXT,
+    "the truth": TEXT,
+    "container": TEXT,
+    "verdict": TEXT,
+}
+MTU_COLUMNS = {
+    "node": TEXT,
+    "cluster network MTU (bytes)": WHOLE,
+    "VXLAN overhead (bytes)": WHOLE,
+    "left for a container (bytes)": WHOLE,
+    "overlay MTU (bytes)": WHOLE,
+}
+_ALL_KEYS = {"key": TEXT, "value": TEXT, "left (s)": WHOLE}
+_VXLAN_OVERHEAD = 50
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class TableAudit:
+    """What the nodes' forwarding and neighbour tables say, held against the truth."""
+
+    entries: tuple[Entry, ...]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Columns: node, table, asked for, it says, the truth, container, verdict."""
+        rows = [
+            (row.node, row.table, row.key, row.found, row.expected, row.container, str(row.verdict))
+            for row in self.entries
+        ]
+        return frame(rows, ENTRY_COLUMNS)
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """A check a row."""
+        return check_entries(self.entries)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The overlay on one node, as engine and kernel have it."""
+
+    hidden: HiddenNamespace | None
+    containers: tuple[ContainerFacts, ...]
+    insides: tuple[Inside, ...]
+    host: tuple[HostInterface, ...]
+
+
+class Look:
+    """Looks behind the curtain of one cluster's overlay; needs root over SSH on its nodes.
+
+    Every look asks the live nodes. They raise ``UnreachableError`` or ``NodeError``, naming every node that gave no
+    answer. What is not there (plan mode, before notebook 04) gives tables without rows.
+    """
+
+    def __init__(self, cluster: Cluster, parameters: Parameters, kept: Kept) -> None:
+        self.kept = kept
+        self._cluster = cluster
+        self._parameters = parameters
+        self._overlay = parameters.overlay.name
+
+    @kept
+    def namespaces(self) -> pd.DataFrame:
+        """A row a node. Columns: node, hidden namespace (empty: none), containers here, VNI, UDP port."""
+        seen = self._seen()
+        hidden = {node: item.hidden for node, item in seen.items() if item.hidden is not None}
+        joined = [container for item in seen.values() for container in item.containers]
+        return look_tables.namespaces(seen, hidden, joined)
+
+    @kept
+    def inside(self) -> pd.DataFrame:
+        """The interfaces in the hidden namespaces.
+
+        Columns: node, interface, kind, port of, other end, address, MTU (bytes).
+        """
+        seen = self._seen()
+        hidden = [item.hidden for item in seen.values() if item.hidden is not None]
+        return look_tables.overlay_links(hidden, [inside for item in seen.values() for inside in item.insides])
+
+    @kept
+    def tables(self) -> TableAudit:
+        """The nodes' forwarding and neighbour tables against where each container really is."""
+        seen = self._seen()
+        hidden = [item.hidden for item in seen.values() if item.hidden is not None]
+        joined = [container for item in seen.values() for container in item.containers]
+        return TableAudit(audit(hidden, joined, self._overlay, self._vteps))
+
+    @kept
+    def container(self, name: str) -> pd.DataFrame:
+        """A container's interfaces, and where the other end of each cable is.
+
+        Columns: interface, address, MAC, MTU (bytes), other end, which is a port of, routes.
+        """
+        for item in self._seen().values():
+            for inside in item.insides:
+                if inside.container.name == name:
+                    own = Inside(inside.container, tuple(i for i in inside.interfaces if i.name != "lo"), inside.routes)
+                    return look_tables.container_links(own, item.hidden, item.host)
+        return frame([], look_tables.CONTAINER_LINK_COLUMNS)
+
+    @kept
+    def masquerades(self) -> pd.DataFrame:
+        """The rules by which nodes lend containers their own address, those for docker_gwbridge.
+
+        Columns: node, from, leaving by, action.
+        """
+        rules = {node.name: rows for node, rows in zip(self._cluster, self._all(read_nat_rules), strict=True)}
+        table = look_tables.masquerades(rules)
+        return table[table["leaving by"].str.endswith("docker_gwbridge")].reset_index(drop=True)
+
+    @kept
+    def name_service(self, container: str) -> pd.DataFrame:
+        """What happens to a question that a container sends to its name server, 127.0.0.11.
+
+        Columns: chain, protocol, from, to, action, becomes, there listens (the process, where a question ends).
+        """
+        found = find_container(self._cluster, container)
+        if found is None or not found.running:
+            return frame([], look_tables.RULE_COLUMNS)
+        return look_tables.name_service(read_name_service(self._cluster.node(found.node), found))
+
+    @kept
+    def store(self) -> pd.DataFrame:
+        """What the engines keep in etcd, a row a kind of key. Columns: under /docker, keys, what it is, says."""
+        keys = self._keys()
+        self.kept.keep("store keys", frame([(k.key, k.value, k.ttl) for k in keys], _ALL_KEYS))
+        return look_tables.store_keys(keys)
+
+    @kept
+    def stored_endpoints(self) -> pd.DataFrame:
+        """The overlay's endpoints as etcd has them.
+
+        Columns: endpoint, container, address, MAC, locator, node, as Docker says (its own engine says the same).
+        """
+        joined = [container for item in self._seen().values() for container in item.containers]
+        ids = {facts.id for facts in self._networks() if facts is not None}
+        rows = [row for row in stored_endpoints(self._keys()) if row.network_id in ids]
+        return look_tables.stored_endpoint_rows(rows, joined, self._overlay, self._vteps)
+
+    @kept
+    def mtu(self) -> pd.DataFrame:
+        """The room for a container's packets, a row a node that carries the overlay.
+
+        Columns: node, cluster network MTU (bytes), VXLAN overhead (bytes), left for a container (bytes),
+        overlay MTU (bytes).
+        """
+        rows = []
+        for node, item in self._seen().items():
+            host = self._host_interface(item)
+            if item.hidden is None or item.hidden.vxlan is None or host is None:
+                continue
+            left = host.mtu - _VXLAN_OVERHEAD
+            rows.append((node, host.mtu, _VXLAN_OVERHEAD, left, item.hidden.vxlan.mtu))
+        return frame(rows, MTU_COLUMNS)
+
+    @kept
+    def ping(self, *, size: int = 56) -> Wire:
+        """Ping from the first wanted container to the second with ``size`` bytes of data, captured at both nodes.
+
+        Raises:
+            PreconditionError: one of them does not run on the overlay (not in plan mode).
+            InputError: both are on one node, or fewer than two are wanted.
+        """
+        wanted = [container.name for container in self._parameters.containers]
+        around = Surroundings(self._cluster.inventory.network)
+        try:
+            if len(wanted) < 2:
+                raise PreconditionError("two containers are needed to ping", remedy="name two in the parameters")
+            capture = capture_ping(self._cluster, wanted[0], wanted[1], self._overlay, size=size)
+        except PreconditionError:
+            if self._parameters.plan:
+                return Wire(None, around)
+            raise
+        # read afterwards: the first packet may have made an engine write the rows that it lacked
+        seen = self._seen()
+        hosts = {node: self._host_interface(item) for node, item in seen.items()}
+        return Wire(
+            capture,
+            Surroundings(
+                underlay=self._cluster.inventory.network,
+                hidden={node: item.hidden for node, item in seen.items() if item.hidden is not None},
+                insides={inside.container.name: inside for item in seen.values() for inside in item.insides},
+                hosts={node: host for node, host in hosts.items() if host is not None},
+            ),
+        )
+
+    @property
+    def _vteps(self) -> dict[str, str]:
+        return {node.name: node.spec.cluster_address for node in self._cluster}
+
+    def _host_interface(self, item: _Seen) -> HostInterface | None:
+        return next((host for host in item.host if host.name == self._cluster.inventory.network.interface), None)
+
+    def _networks(self) -> Sequence[NetworkFacts | None]:
+        return self._all(lambda node: read_network(node, self._overlay))
+
+    def _keys(self) -> tuple[StoreKey, ...]:
+        try:
+            return read_store_keys(self._cluster)
+        except NodeError as error:
+            if self._parameters.plan and not isinstance(error, UnreachableError):
+                return ()  # notebook 02 has not started the store
+            raise
+
+    def _seen(self) -> Mapping[str, _Seen]:
+        return {node.name: seen for node, seen in zip(self._cluster, self._all(self._see), strict=True)}
+
+    def _see(self, node: Node) -> _Seen:
+        network = read_network(node, self._overlay)
+        if network is None:
+            return _Seen(None, (), (), ())
+        joined = [item for item in read_containers(node) if item.running and self._overlay in item.addresses]
+        hidden = read_hidden_namespace(node, network.id)
+        return _Seen(hidden, tuple(joined), read_inside(node, joined), read_host_network(node)[0])
+
+    def _all(self, ask: Callable[[Node], T]) -> list[T]:
+        return answers(self._cluster.each(ask))
