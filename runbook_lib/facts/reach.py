@@ -10,7 +10,7 @@ from runbook_lib.cluster import Node
 from runbook_lib.facts.reading import Section, read_sections, reading
 
 _SENT = re.compile(r"(\d+) packets transmitted, (\d+)(?: packets)? received")
-# iputils: "rtt min/avg/max/mdev = 0.041/0.052/…"; busybox: "round-trip min/avg/max = 0.041/0.052/… ms"
+# The last line of iputils says "rtt min/avg/max/mdev", that of busybox "round-trip min/avg/max".
 _TIMES = re.compile(r"min/avg/max\S* = [\d.]+/([\d.]+)/")
 _MAC = re.compile(r"lladdr ([0-9a-f:]{17})")
 

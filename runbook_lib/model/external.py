@@ -25,8 +25,8 @@ _BLOCK_LENGTHS = (29, 30)
 class External:
     """One way to give a container an address on the cluster's network.
 
-    ``container`` runs on ``node``, on the Docker network ``network``, and ``witness`` is another node, which looks at it
-    from outside. ``block`` holds the addresses that the network may give out; a published port has none: its address
+    ``container`` runs on ``node``, on the Docker network ``network``, and ``witness`` is another node, which looks at
+    it from outside. ``block`` holds the addresses that the network may give out; a published port has none: its address
     is the node's.
     """
 

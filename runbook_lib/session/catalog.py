@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from runbook_lib.errors import InputError
+from runbook_lib.model.external import WAYS, Way, external
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.parameters import Overlay, Parameters
 from runbook_lib.steps.base import Step
@@ -13,8 +16,11 @@ from runbook_lib.steps.clean_up import clean_up_steps
 from runbook_lib.steps.connections import Connect, Disconnect
 from runbook_lib.steps.containers import RemoveContainers, RunContainers
 from runbook_lib.steps.etcd_autostart import EtcdAutostart, RemoveAutostart, StartMembers
+from runbook_lib.steps.external_address import ExternalAddress
+from runbook_lib.steps.external_removal import RemoveExternals
 from runbook_lib.steps.gossip import JoinGossip
 from runbook_lib.steps.networks import CreateNetwork, RemoveNetworks
+from runbook_lib.steps.published_port import PublishPort
 from runbook_lib.steps.static_addresses import RemoveStaticAddresses, StaticAddresses
 
 
@@ -91,14 +97,29 @@ class StepCatalog:
         """
         return clean_up_steps(self._parameters, boot_scripts=boot_scripts)
 
+    def external_address(self, way: Way) -> PublishPort | ExternalAddress:
+        """Make a container reachable from outside the overlay: ``published``, ``macvlan`` or ``ipvlan``.
+
+        Raises ``InputError`` for an unknown way, or when the cluster's network has no room for it.
+        """
+        spec = external(self._inventory, self._parameters, way)
+        if way == "published":
+            return PublishPort(spec, self._parameters.name)
+        return ExternalAddress(spec, self._inventory, self._parameters.name)
+
+    def remove_external_addresses(self) -> RemoveExternals:
+        """Remove the containers and networks that ``external_address`` made."""
+        return RemoveExternals(self._parameters.name)
+
     def left_by(self, notebook: str) -> tuple[Step[Any, Any], ...]:
         """The steps that are all satisfied once a notebook (its name) has passed; none for one that changes nothing."""
-        made = {
+        made: dict[str, tuple[Callable[[], Step[Any, Any]], ...]] = {
             "01_fix_node_ips": (self.static_addresses,),
             "02_autostart_etcd": (self.start_members, self.etcd_autostart, self.join_gossip),
             "03_create_overlay": (self.create_network,),
             "04_run_containers": (self.run_containers,),
             "06_disconnect_connect": (self.connect,),
+            "08_fixed_external_address": tuple(partial(self.external_address, way) for way in WAYS),
         }
         return tuple(make() for make in made.get(notebook, ()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from runbook_lib.cluster import Cluster, Outcome
 from runbook_lib.errors import NodeError, UnreachableError
@@ -17,8 +18,10 @@ STEP = Reboot.name
 LEFT_UP = "the parameter power_cycle is false: no node is restarted"
 
 
-def cycle(cluster: Cluster, parameters: Parameters, *, shuffle: bool, reporter: Reporter) -> tuple[StepResult, ...]:
-    """Restart every node and wait until each is back; one row a node.
+def cycle(
+    cluster: Cluster, parameters: Parameters, only: Sequence[str] = (), *, shuffle: bool, reporter: Reporter
+) -> tuple[StepResult, ...]:
+    """Restart every node, or ``only`` some, and wait until each is back; one row a node.
 
     Plan mode, and a run without the parameter ``power_cycle``, restart nothing and say so in the rows.
 
@@ -27,9 +30,10 @@ def cycle(cluster: Cluster, parameters: Parameters, *, shuffle: bool, reporter: 
         TestbedError: a node of the testbed did not go down, or did not come back.
     """
     if not parameters.power_cycle:
-        return tuple(StepResult(STEP, node.name, Status.SKIPPED, detail=LEFT_UP) for node in cluster)
-    if parameters.plan or not shuffle or parameters.testbed_name is None:
-        return run_step(cluster, Reboot(), plan=parameters.plan, reporter=reporter)
+        names = only or cluster.inventory.names
+        return tuple(StepResult(STEP, name, Status.SKIPPED, detail=LEFT_UP) for name in names)
+    if only or parameters.plan or not shuffle or parameters.testbed_name is None:
+        return run_step(cluster, Reboot(only), plan=parameters.plan, reporter=reporter)
 
     def tell(event: Progress) -> None:
         if event.node:

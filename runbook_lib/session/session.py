@@ -22,6 +22,7 @@ from runbook_lib.session.drift import Drift
 from runbook_lib.session.events import publish
 from runbook_lib.session.exercises import Exercise, exercise
 from runbook_lib.session.experiment import Experiment
+from runbook_lib.session.external import ExternalAddresses
 from runbook_lib.session.keeping import Kept, measured
 from runbook_lib.session.look import Look
 from runbook_lib.session.pictures import picture
@@ -50,6 +51,7 @@ class Session:
         self.read = Readings(cluster, run.parameters, self.kept)
         self.look = Look(cluster, run.parameters, self.kept)
         self.steps = StepCatalog(run.inventory, run.parameters)
+        self.external = ExternalAddresses(cluster, run.parameters, self.kept)
         self._started = started
         self._missing: tuple[preconditions.Precondition, ...] = ()
         self._restarted = False
@@ -116,10 +118,11 @@ class Session:
             table = self._done(done)
         return tables.steps(rows) if len(steps) > 1 else table
 
-    def power_cycle(self, *, shuffle: bool = False) -> pd.DataFrame:
-        """Restart every node and wait until its engine answers; ``shuffle``: in another order.
+    def power_cycle(self, *nodes: str, shuffle: bool = False) -> pd.DataFrame:
+        """Restart every node, or those that are named, and wait until its engine answers.
 
-        On the testbed ``shuffle`` makes DHCP hand out other addresses; elsewhere nodes restart all at once.
+        On the testbed ``shuffle`` (every node, in another order) makes DHCP hand out other addresses; elsewhere nodes
+        restart all at once.
         Needs the parameter ``power_cycle``; without it, and in plan mode, nothing is restarted.
 
         Returns:
@@ -130,7 +133,7 @@ class Session:
             TestbedError: the testbed could not restart its nodes.
         """
         with LiveLines(power.STEP, self.inventory.names) as live:
-            rows = power.cycle(self.cluster, self.parameters, shuffle=shuffle, reporter=live)
+            rows = power.cycle(self.cluster, self.parameters, nodes, shuffle=shuffle, reporter=live)
         self.kept.keep(power.STEP, tables.steps(rows))
         table = self._done(rows)
         self._restarted = any(row.status is Status.CHANGED for row in rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.addresses import read_cluster_address
@@ -53,7 +53,7 @@ class _Target:
 
     finding: Finding[ExternalJob]
     address: str = ""
-    mac: str = field(default="")
+    mac: str = ""
 
 
 class ExternalAddress(Step[ExternalReading, ExternalJob]):
@@ -84,16 +84,16 @@ class ExternalAddress(Step[ExternalReading, ExternalJob]):
     def read(self, node: Node) -> ExternalReading:
         """Who answers in the block; on the container's node also its network, container, image and kernel."""
         interface = self._network.interface
-        answering = arp_owners(node, interface, self._candidates)
         if node.name != self._spec.node:
-            return ExternalReading(answering)
+            return ExternalReading(arp_owners(node, interface, self._candidates))
+        trouble = read_link_types(node, self._spec.way)[self._spec.way]
         return ExternalReading(
-            answering,
+            {} if trouble else arp_owners(node, interface, self._candidates),
             read_cluster_address(node, self._network).mac,
             read_networks(node),
             read_container(node, self._spec.container),
             has_image(node, self._spec),
-            read_link_types(node, self._spec.way)[self._spec.way],
+            trouble,
         )
 
     def assess(

@@ -208,7 +208,10 @@ class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
             item.full_name
             for item in containers
             if item.labels.get(OWNER_LABEL) != self._owner
-            and any(network.name in item.networks and network.scope == "global" for network in reading.networks)
+            and any(
+                network.name in item.networks and (network.scope == "global" or item.node == node)
+                for network in reading.networks
+            )
         ]
         if foreign:
             return refused(names, f"containers of others are on it: {', '.join(foreign)}", remedy="disconnect them")

@@ -200,7 +200,7 @@ class Engine:
             endpoint = {network: api.create_endpoint_config(ipv4_address=address)} if network and address else None
             host_config = api.create_host_config(
                 network_mode=network,
-                port_bindings=dict(ports or {}) or None,
+                port_bindings=cast(Any, ports) or None,
                 binds=list(binds) or None,
                 restart_policy={"Name": restart_policy},
                 cap_add=list(capabilities) or None,
@@ -218,7 +218,7 @@ class Engine:
                     stop_timeout=stop_timeout,
                     host_config=host_config,
                     ports=list(ports or ()) or None,
-                    networking_config=api.create_networking_config(endpoint) if endpoint else None,
+                    networking_config=cast(Any, endpoint) and api.create_networking_config(cast(Any, endpoint)),
                     # not the proxies of whoever runs this
                     use_config_proxy=False,
                 ),
