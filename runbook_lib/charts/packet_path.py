@@ -93,10 +93,10 @@ def packet_path(path: PacketPath) -> str:
     right = WIDTH - _MARGIN - _CARD
     _end(canvas, path, path.source, _MARGIN, "①②③④", "▼")
     _end(canvas, path, path.target, right, "⑨⑧⑦⑥", "▲")
-    _underlay(canvas, path, 456)
-    height = 522.0
+    _underlay(canvas, path, 474)
+    height = 540.0
     if path.parts:
-        height = _packets(canvas, path, 546)
+        height = _packets(canvas, path, 560)
     return canvas.document(WIDTH, height, title, path_text(path))
 
 
@@ -121,16 +121,16 @@ def path_text(path: PacketPath) -> str:
 
 
 def _end(canvas: Canvas, path: PacketPath, end: End, left: float, steps: str, arrow: str) -> None:
-    canvas.box(left, 72, _CARD, 360, fill=WASH, stroke=FAINT, radius=10)
+    canvas.box(left, 72, _CARD, 378, fill=WASH, stroke=FAINT, radius=10)
     canvas.text(left + 16, 96, end.node, size=16, bold=True)
     inner, room = left + 16, _CARD - 32
     middle = left + _CARD / 2
     mtu = f"MTU {end.mtu}" if end.mtu else ""
-    words = f"{end.interface}   {end.address}   {end.mac}"
+    words = f"{end.interface} · {end.address} · {end.mac}"
     _station(canvas, inner, 108, room, steps[0], f"container {end.container}", words, mtu, stroke=ACCENT)
     canvas.line(middle, 160, middle, 222, stroke=ACCENT)
-    _arrow(canvas, middle, 194, arrow, f"veth pair: {end.interface} in the container, {end.veth or '?'} here")
-    canvas.box(inner, 204, room, 164, fill=OVERLAY_WASH, stroke=ACCENT, broken=False)
+    _arrow(canvas, middle, 194, arrow, f"veth pair {end.interface} – {end.veth or '?'}")
+    canvas.box(inner, 204, room, 164, fill=OVERLAY_WASH, stroke=ACCENT)
     canvas.text(inner + 12, 222, f"hidden namespace {end.namespace}", size=12, fill=ACCENT)
     _station(canvas, inner + 12, 232, room - 24, steps[1], end.bridge, "the overlay's bridge: MAC to port", "")
     canvas.line(middle, 284, middle, 306, stroke=ACCENT)
@@ -138,12 +138,13 @@ def _end(canvas: Canvas, path: PacketPath, end: End, left: float, steps: str, ar
     table = f"{_other(path, end).mac} is at {end.leads_to or '?'}"
     says = f"forwarding table: {table}" if end is path.source else "takes the packet out again"
     _station(canvas, inner + 12, 306, room - 24, steps[2], end.tunnel, says, f"VNI {path.vni}", stroke=WARN)
-    canvas.line(middle, 368, middle, 380, stroke=INK)
-    words = f"{end.node_address}   {end.node_mac}"
+    canvas.line(middle, 358, middle, 394, stroke=INK)
+    _arrow(canvas, middle, 387, arrow, "")
+    words = f"{end.node_address} · {end.node_mac}"
     mtu = f"MTU {end.node_mtu}" if end.node_mtu else ""
-    _station(canvas, inner, 376, room, steps[3], end.node_interface, words, mtu, stroke=INK, height=46)
-    canvas.line(middle, 422, middle, 456, stroke=INK)
-    _arrow(canvas, middle, 448, arrow, "")
+    _station(canvas, inner, 394, room, steps[3], end.node_interface, words, mtu, stroke=INK, height=46)
+    canvas.line(middle, 440, middle, 474, stroke=INK)
+    _arrow(canvas, middle, 466, arrow, "")
 
 
 def _other(path: PacketPath, end: End) -> End:
@@ -229,9 +230,9 @@ def _brace(canvas: Canvas, path: PacketPath, places: Sequence[float], widths: Se
     canvas.line(start, top + 8, end, top + 8, stroke=WARN)
     canvas.line(end, top, end, top + 8, stroke=WARN)
     sizes = " + ".join(str(path.parts[place].length) for place in added)
-    most = f"{path.source.node_mtu} − {path.overhead}" if path.source.node_mtu else ""
     words = f"{sizes} = {path.overhead} bytes between the nodes' IP packet and the containers'"
     canvas.text(start, top + 26, words, size=12.5, bold=True)
-    if most and path.source.node_mtu:
-        left = path.source.node_mtu - path.overhead
-        canvas.text(start, top + 43, f"so the largest packet of a container is {most} = {left} bytes", size=12)
+    if path.source.node_mtu and path.source.mtu:
+        left = f"{path.source.node_mtu} − {path.overhead} = {path.source.node_mtu - path.overhead}"
+        words = f"an MTU of {left} bytes is left for the containers (theirs is {path.source.mtu})"
+        canvas.text(start, top + 43, words, size=12)

@@ -23,7 +23,7 @@ from runbook_lib.session.answers import answers
 from runbook_lib.session.keeping import Kept, kept
 from runbook_lib.session.wire import Surroundings, Wire
 from runbook_lib.tables import inside as look_tables
-from runbook_lib.tables.frame import TEXT, WHOLE, frame
+from runbook_lib.tables.frame import FLAG, TEXT, WHOLE, frame
 from runbook_lib.verify.capture import capture_ping
 from runbook_lib.verify.overlay_tables import Entry, audit, check_entries
 
@@ -39,9 +39,10 @@ ENTRY_COLUMNS = {
 MTU_COLUMNS = {
     "node": TEXT,
     "cluster network MTU (bytes)": WHOLE,
-    "VXLAN overhead (bytes)": WHOLE,
+    "VXLAN headers (bytes)": WHOLE,
     "left for a container (bytes)": WHOLE,
     "overlay MTU (bytes)": WHOLE,
+    "fits": FLAG,
 }
 _ALL_KEYS = {"key": TEXT, "value": TEXT, "left (s)": WHOLE}
 _VXLAN_OVERHEAD = 50
@@ -175,16 +176,16 @@ class Look:
     def mtu(self) -> pd.DataFrame:
         """The room for a container's packets, a row a node that carries the overlay.
 
-        Columns: node, cluster network MTU (bytes), VXLAN overhead (bytes), left for a container (bytes),
-        overlay MTU (bytes).
+        Columns: node, cluster network MTU (bytes), VXLAN headers (bytes), left for a container (bytes),
+        overlay MTU (bytes), fits (what is left is enough for it).
         """
         rows = []
         for node, item in self._seen().items():
             host = self._host_interface(item)
             if item.hidden is None or item.hidden.vxlan is None or host is None:
                 continue
-            left = host.mtu - _VXLAN_OVERHEAD
-            rows.append((node, host.mtu, _VXLAN_OVERHEAD, left, item.hidden.vxlan.mtu))
+            left, mtu = host.mtu - _VXLAN_OVERHEAD, item.hidden.vxlan.mtu
+            rows.append((node, host.mtu, _VXLAN_OVERHEAD, left, mtu, mtu <= left))
         return frame(rows, MTU_COLUMNS)
 
     @kept
