@@ -56,22 +56,41 @@ def table(belongings: Sequence[Belonging]) -> pd.DataFrame:
 
 
 def leftovers(cluster: Cluster, parameters: Parameters, *, boot_scripts: bool) -> tuple[Check, ...]:
-    """Whether anything of ours is left: a check for every kind and node.
+    """Whether anything of ours is left, read now: see ``judge``.
+
+    Raises:
+        UnreachableError, NodeError: naming every node that gave no answer.
+    """
+    belongings, members = read_belongings(cluster, parameters), read_members(cluster, parameters.etcd)
+    return judge(belongings, cluster.inventory.names, members, boot_scripts=boot_scripts)
+
+
+def judge(
+    belongings: Sequence[Belonging],
+    nodes: Sequence[str],
+    members: Sequence[EtcdMember],
+    *,
+    boot_scripts: bool = False,
+) -> tuple[Check, ...]:
+    """A check for every kind and node, and one of the store.
 
     Global networks are kept in the store: while it does not decide, engines list none of them, and that there is none
     is not proven, unless its members never ran.
 
     Args:
+        belongings: what was found.
+        nodes: the nodes that were asked.
+        members: the store's members.
         boot_scripts: whether the blocks in boot scripts were to go too.
     """
-    found = [item for item in read_belongings(cluster, parameters) if item.ours]
     kinds = _CONTAINERS + (_BOOT_SCRIPTS if boot_scripts else ())
+    ours = [item for item in belongings if item.ours]
     checks = [
-        _nothing_left(kind, node.name, [item.name for item in found if item.kind == kind and item.node == node.name])
+        _nothing_left(kind, node, [item.name for item in ours if (item.kind, item.node) == (kind, node)])
         for kind in kinds
-        for node in cluster
+        for node in nodes
     ]
-    return (*checks, _store_was_asked(read_members(cluster, parameters.etcd)))
+    return (*checks, _store_was_asked(members))
 
 
 def _on(node: Node, parameters: Parameters) -> Iterator[Belonging]:

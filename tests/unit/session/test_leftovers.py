@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+
+from runbook_lib.facts.etcd import EtcdMember
+from runbook_lib.model.results import Verdict
+from runbook_lib.session.leftovers import Belonging, judge, table
+
+BELONGINGS = (
+    Belonging("node1", "container", "etcd1", False, "running"),
+    Belonging("node1", "network", "ovr0", True, "overlay, global"),
+    Belonging("node2", "container", "alpine1", True, "running"),
+    Belonging("node2", "network", "ovr0", True, "overlay, global"),
+)
+NODES = ("node1", "node2")
+
+
+def member(*, leader: bool = False, state: str = "running") -> EtcdMember:
+    return EtcdMember(
+        "etcd1", "node1", state, "no", "healthy" if leader else "down", leader, "http://192.168.99.104:2379"
+    )
+
+
+def test_what_is_alike_on_several_nodes_is_one_row_and_ours_comes_first() -> None:
+    rows = table(BELONGINGS)
+    assert rows["name"].tolist() == ["alpine1", "ovr0", "etcd1"]
+    assert rows["ours"].tolist() == [True, True, False]
+    assert rows["nodes"].tolist() == ["node2", "node1, node2", "node1"]
+
+
+def test_only_what_is_ours_and_left_fails_and_names_object_and_node() -> None:
+    failed = [check for check in judge(BELONGINGS, NODES, [member(leader=True)]) if check.verdict is Verdict.FAIL]
+    assert [(check.node, check.found) for check in failed] == [
+        ("node2", "alpine1"),
+        ("node1", "ovr0"),
+        ("node2", "ovr0"),
+    ]
+
+
+def test_boot_scripts_are_looked_at_only_if_they_were_to_go() -> None:
+    block = [Belonging("node1", "block in bootsync.sh", "bootsync.sh", True)]
+    assert all(check.verdict is Verdict.PASS for check in judge(block, NODES, [member(leader=True)]))
+    checks = judge(block, NODES, [member(leader=True)], boot_scripts=True)
+    assert [check.node for check in checks if check.verdict is Verdict.FAIL] == ["node1"]
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict"),
+    [
+        (member(leader=True), Verdict.PASS),
+        (member(state="created"), Verdict.PASS),
+        (member(state="exited"), Verdict.WARN),
+        (member(state="running"), Verdict.WARN),
+    ],
+)
+def test_a_store_that_does_not_decide_cannot_prove_that_no_network_is_left(found: EtcdMember, verdict: Verdict) -> None:
+    assert judge((), NODES, [found])[-1].verdict is verdict
