@@ -8,14 +8,15 @@ from dataclasses import dataclass
 import pandas as pd
 
 from runbook_lib.cluster import Cluster
+from runbook_lib.errors import InputError
 from runbook_lib.model.external import WAYS, external
 from runbook_lib.model.external import External as Spec
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.session.keeping import Kept, kept
 from runbook_lib.session.readings import Checked
-from runbook_lib.tables.external import external_comparison, external_looks, external_places
-from runbook_lib.verify.external import Look, Standing, judge_kept, judge_looks, look_around
+from runbook_lib.tables.external import external_comparison, external_looks, external_pings, external_places
+from runbook_lib.verify.external import Look, Standing, judge_kept, judge_looks, look_around, ping_nodes
 from runbook_lib.verify.free_address import find_candidates, judge_candidates
 
 NOT_HERE = "not on this kernel"
@@ -122,6 +123,22 @@ class ExternalAddresses:
         """Look at every container from another node and from its own."""
         return Looks(*look_around(self._cluster, self._specs()))
 
+    def node(self, container: str) -> str:
+        """The node that a container is for. Raises ``InputError`` for one that is none of these."""
+        return self._spec(container).node
+
+    @kept
+    def ping_nodes(self, container: str) -> pd.DataFrame:
+        """Ping every node, at its address on the cluster's network, from inside one of the containers.
+
+        Columns: container, node, address, ping (ms), answers.
+
+        Raises:
+            InputError: there is no such container among these.
+            PreconditionError: it does not run.
+        """
+        return external_pings(ping_nodes(self._cluster, self._spec(container), self._parameters.probes))
+
     def compare(self, before: Looks, after: Looks) -> pd.DataFrame:
         """What two looks, from before and after a restart, say of the three ways, and what is known of them.
 
@@ -138,6 +155,12 @@ class ExternalAddresses:
         table = external_comparison(rows + list(_KNOWN), WAYS)
         self.kept.keep("comparison", table)
         return table
+
+    def _spec(self, container: str) -> Spec:
+        specs = {spec.container: spec for spec in self._specs()}
+        if container not in specs:
+            raise InputError(f"{container!r} is none of them", remedy=f"one of {', '.join(specs)}")
+        return specs[container]
 
     def _specs(self) -> tuple[Spec, ...]:
         return tuple(external(self._cluster.inventory, self._parameters, way) for way in WAYS)

@@ -51,6 +51,14 @@ def external_looks(rows: Iterable[Sequence[object]]) -> pd.DataFrame:
     return frame(rows, LOOK_COLUMNS)
 
 
+PING_COLUMNS = {"container": TEXT, "node": TEXT, "address": TEXT, "ping (ms)": DECIMAL, "answers": FLAG}
+
+
+def external_pings(rows: Iterable[Sequence[object]]) -> pd.DataFrame:
+    """One row a node that a container has pinged; ``ping (ms)`` is the mean round trip."""
+    return frame(rows, PING_COLUMNS)
+
+
 def external_comparison(rows: Iterable[tuple[str, Mapping[str, str]]], ways: Sequence[str]) -> pd.DataFrame:
     """One row a question, one column a way: columns ``question``, then the ways."""
     return frame(

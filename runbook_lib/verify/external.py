@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal
 
 from runbook_lib.cluster import Cluster, Node
+from runbook_lib.errors import NodeError, PreconditionError
 from runbook_lib.facts.addresses import read_cluster_address
 from runbook_lib.facts.boot import Boot, read_boot
 from runbook_lib.facts.containers import ContainerFacts, read_container
@@ -14,7 +16,9 @@ from runbook_lib.facts.link_types import read_link_types
 from runbook_lib.facts.reach import Reach, read_reach
 from runbook_lib.model.external import PORT, External, Way
 from runbook_lib.model.inventory import ClusterNetwork
+from runbook_lib.model.parameters import Probes
 from runbook_lib.model.results import Check, Verdict
+from runbook_lib.verify.prober import run_probers
 
 From = Literal["another node", "its own node"]
 
@@ -102,6 +106,36 @@ def look_around(cluster: Cluster, specs: Sequence[External]) -> tuple[tuple[Stan
         for where, name in places(item.spec)
     ]
     return tuple(standings), tuple(looks)
+
+
+def ping_nodes(
+    cluster: Cluster, spec: External, probes: Probes
+) -> tuple[tuple[str, str, str, float | None, bool], ...]:
+    """Ping every node from inside a container: container, node, address, mean round trip in ms, whether it answers.
+
+    Raises:
+        PreconditionError: the container does not run.
+        RunbookError: a node does not answer to SSH, or the container cannot be looked into.
+    """
+    found = read_container(cluster.node(spec.node), spec.container)
+    if found is None or not found.running:
+        raise PreconditionError(
+            f"{spec.container} does not run on {spec.node}", remedy="notebook 08_fixed_external_address makes it"
+        )
+    network = cluster.inventory.network
+    addresses = {
+        outcome.node: outcome.result.address or ""
+        for outcome in cluster.each(lambda node: read_cluster_address(node, network))
+    }
+    reading = run_probers(cluster, [found], addresses, probes, ("address",))[spec.container]
+    if not reading.complete:
+        raise NodeError(spec.node, f"cannot ping from {spec.container}: {reading.error or 'the prober did not finish'}")
+    rows = []
+    for node, address in addresses.items():
+        echoes = reading.echoes.get((node, "address"))
+        times = [time for time in (echoes.times if echoes is not None else ()) if time is not None]
+        rows.append((spec.container, node, address, fmean(times) if times else None, bool(times)))
+    return tuple(rows)
 
 
 def places(spec: External) -> tuple[tuple[From, str], tuple[From, str]]:
