@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.path import Path
 
-from runbook_lib.charts.palette import BAD, FAINT, GOOD, INK, MUTED, PAPER, WARN, WASH
+from runbook_lib.charts.palette import BAD, BAD_WASH, FAINT, GOOD, INK, MUTED, PAPER, SHADES, WARN, WASH
 from runbook_lib.charts.style import bare, blank, title
 from runbook_lib.model.results import Verdict
 
 if TYPE_CHECKING:
     from runbook_lib.verify.probe import Probe
 
-_SHADES = LinearSegmentedColormap.from_list("rtt", ["#eaf4f4", "#bfdfe0", "#7fbcc0", "#3d8f97"])
-_FASTEST_MS, _SLOWEST_MS = 0.02, 50.0
+# Where the next shade begins, in milliseconds: the same in every picture, so that two of them can be compared.
+_STEPS_MS = (0.1, 0.5, 2.0, 10.0)
 _NUMBERS_UP_TO = 12  # containers; in a larger matrix numbers would be too small to read
 _COLD_UP_TO = 6
 
@@ -27,7 +29,8 @@ def ping_heatmap(probes: Sequence[Probe]) -> Figure:
     """One panel for each way (by name, by address); a row a source, a column a target, in the order of the probes.
 
     A cell holds the warm probes' average in milliseconds (and, in a small matrix, the cold first probe's), ``✗`` for
-    a failure, ``!`` with the loss for a warning, ``silent`` where no answer is what was expected.
+    a failure, ``!`` with the loss for a warning, ``silent`` where no answer is what was expected. A bar at its foot is
+    as long as the part that was lost without being expected to.
     """
     names = list(dict.fromkeys(name for probe in probes for name in (probe.source, probe.target)))
     ways = list(dict.fromkeys(probe.by for probe in probes))
@@ -40,7 +43,8 @@ def ping_heatmap(probes: Sequence[Probe]) -> Figure:
     below = 0.95 if len(names) <= 4 else 0.75 + 0.075 * max(len(name) for name in names)
     size = cell * max(1, len(names))
     gap = 0.45
-    width = max(labels + len(ways) * size + (len(ways) - 1) * gap + 0.3, 7.2)
+    width = max(labels + len(ways) * size + (len(ways) - 1) * gap + 0.3, 7.6)
+    below += 0.3
     height = 1.1 + size + below
     figure = blank(width, height)
     title(figure, "Ping matrix", _subtitle(probes))
@@ -49,7 +53,7 @@ def ping_heatmap(probes: Sequence[Probe]) -> Figure:
         axes = figure.add_axes((left / width, below / height, size / width, size / height))
         _panel(axes, [probe for probe in probes if probe.by == way], names, full_names if place == 0 else [])
         axes.set_title(f"by {way}", fontsize=11, color=INK, loc="left", pad=8)
-    figure.text(0.3 / width, 0.13 / height, _legend(len(names)), fontsize=8.5, color=MUTED, va="bottom")
+    _legend(figure, len(names))
     return figure
 
 
@@ -75,28 +79,37 @@ def _subtitle(probes: Sequence[Probe]) -> str:
     return ", ".join(parts)
 
 
-def _legend(count: int) -> str:
-    number = "number: average round trip in ms of the warm probes" if count <= _NUMBERS_UP_TO else "shade: round trip"
-    return (
-        f"{number}, darker is slower   ·   ✗ failed   ·   ! lost some\n"
-        "hatched: silent, as expected   ·   rows ping columns"
-    )
+def _legend(figure: Figure, count: int) -> None:
+    """What the shades mean, in boxes; what the marks mean, in words."""
+    width, height = figure.get_size_inches()
+    scale = figure.add_axes((0.3 / width, 0.42 / height, 5.6 / width, 0.24 / height))
+    scale.set_xlim(0, 5.6)
+    scale.set_ylim(0, 1)
+    scale.axis("off")
+    bounds = [f"{step:g}" for step in _STEPS_MS]
+    words = [f"under {bounds[0]} ms", *(f"{low}–{high}" for low, high in pairwise(bounds)), f"{bounds[-1]} and more"]
+    for place, (shade, text) in enumerate(zip(SHADES, words, strict=True)):
+        left = place * 1.12 + (0.14 if place else 0)
+        scale.add_patch(Rectangle((left, 0.12), 0.22, 0.76, facecolor=shade, edgecolor=MUTED, linewidth=0.8))
+        scale.text(left + 0.28, 0.48, text, fontsize=8.5, color=MUTED, va="center")
+    number = "number: average of the warm probes   ·   " if count <= _NUMBERS_UP_TO else ""
+    marks = "✗ failed   ·   ! lost some   ·   bar: how much was lost   ·   hatched: rightly silent"
+    left, low = 0.3 / width, 0.13 / height
+    figure.text(left, low, f"{number}{marks}", fontsize=8.5, color=MUTED, va="bottom")
 
 
 def _panel(axes: Any, probes: Sequence[Probe], names: Sequence[str], row_labels: Sequence[str]) -> None:
     count = len(names)
     at = {name: place for place, name in enumerate(names)}
-    shades = [[to_rgb(WASH)] * count for _ in names]
-    for probe in probes:
-        shades[at[probe.source]][at[probe.target]] = to_rgb(_look(probe, count).face)
-    axes.imshow(shades, extent=(0, count, count, 0), interpolation="nearest", aspect="auto")
-    for line in range(1, count):
-        axes.axhline(line, color=PAPER, linewidth=1)
-        axes.axvline(line, color=PAPER, linewidth=1)
+    axes.set_xlim(0, count)
+    axes.set_ylim(count, 0)
+    looks = {(at[probe.target], at[probe.source]): _look(probe, count) for probe in probes}
+    _fill(axes, {place: look.face for place, look in looks.items()}, count)
     for place in range(count):
         axes.text(place + 0.5, place + 0.5, "·", ha="center", va="center", fontsize=8, color=MUTED)
     for probe in probes:
-        _cell(axes, at[probe.target], at[probe.source], probe, count)
+        x, y = at[probe.target], at[probe.source]
+        _cell(axes, x, y, probe, looks[x, y], count)
     size = 10 if count <= _COLD_UP_TO else 8.5 if count <= _NUMBERS_UP_TO else 6
     middles = [place + 0.5 for place in range(count)]
     axes.set_xticks(middles, names, fontsize=size, rotation=0 if count <= 4 else 90)
@@ -104,22 +117,27 @@ def _panel(axes: Any, probes: Sequence[Probe], names: Sequence[str], row_labels:
     bare(axes)
 
 
-def _cell(axes: Any, x: int, y: int, probe: Probe, count: int) -> None:
-    look = _look(probe, count)
+def _fill(axes: Any, faces: Mapping[tuple[int, int], str], count: int) -> None:
+    """All cells of one colour are one path, which keeps the picture of a large matrix small."""
+    axes.add_patch(Rectangle((0, 0), count, count, facecolor=WASH, edgecolor="none"))
+    alike: dict[str, list[Path]] = defaultdict(list)
+    for (x, y), face in faces.items():
+        alike[face].append(Path([(x, y), (x + 1, y), (x + 1, y + 1), (x, y + 1), (x, y)], closed=True))
+    for face, cells in alike.items():
+        path = Path.make_compound_path(*cells)
+        axes.add_patch(PathPatch(path, facecolor=face, edgecolor=PAPER, linewidth=1 if count <= 32 else 0.4))
+
+
+def _cell(axes: Any, x: int, y: int, probe: Probe, look: _Look, count: int) -> None:
     odd = look.edge in (BAD, WARN)
     if odd or look.hatch:
         inset = 0.04 if odd else 0.0
-        axes.add_patch(
-            Rectangle(
-                (x + inset, y + inset),
-                1 - 2 * inset,
-                1 - 2 * inset,
-                facecolor=look.face,
-                edgecolor=look.edge,
-                linewidth=1.8 if odd else 1,
-                hatch=look.hatch,
-            )
-        )
+        box = Rectangle((x + inset, y + inset), 1 - 2 * inset, 1 - 2 * inset, facecolor=look.face)
+        box.set(edgecolor=look.edge, linewidth=1.8 if odd else 1, hatch=look.hatch or None)
+        axes.add_patch(box)
+    if probe.sent and probe.loss_percent and probe.expected == "reachable":
+        bar = 0.88 * probe.loss_percent / 100
+        axes.add_patch(Rectangle((x + 0.06, y + 0.86), bar, 0.08, facecolor=look.edge if odd else MUTED, linewidth=0))
     if not look.text:
         return
     cold = count <= _COLD_UP_TO and probe.received > 0 and probe.verdict is not Verdict.FAIL
@@ -129,14 +147,19 @@ def _cell(axes: Any, x: int, y: int, probe: Probe, count: int) -> None:
         look.text,
         ha="center",
         va="center",
-        fontsize=(9 if odd or look.hatch else 11) if count <= _COLD_UP_TO else 7.5 if count <= _NUMBERS_UP_TO else 6.5,
+        fontsize=(8.2 if odd or look.hatch else 11)
+        if count <= _COLD_UP_TO
+        else 7.5
+        if count <= _NUMBERS_UP_TO
+        else 6.5,
         color=look.colour,
         fontweight="bold" if odd else "normal",
         bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.5} if look.hatch else None,
     )
     if cold:
         first = "lost" if probe.first_ms is None else _milliseconds(probe.first_ms)
-        axes.text(x + 0.5, y + 0.7, f"cold {first}", ha="center", va="center", fontsize=7.5, color=MUTED)
+        level = 0.73 if odd else 0.7
+        axes.text(x + 0.5, y + level, f"cold {first}", ha="center", va="center", fontsize=7.5, color=INK)
 
 
 class _Look(NamedTuple):
@@ -152,19 +175,15 @@ def _look(probe: Probe, count: int) -> _Look:
         words = "answers" if probe.expected == "unreachable" else f"{probe.loss_percent:.0f} % lost"
         if not probe.resolved and probe.expected == "reachable":
             words = "no name" if probe.by == "name" else "no address"
-        return _Look(PAPER, BAD, "", f"✗\n{words}" if count <= _COLD_UP_TO else "✗", BAD)
+        return _Look(BAD_WASH, BAD, "", f"✗\n{words}" if count <= _COLD_UP_TO else "✗", BAD)
     if probe.verdict is Verdict.WARN:
         words = "stale name" if probe.expected == "unreachable" else f"{probe.loss_percent:.0f} % lost"
         return _Look(PAPER, WARN, "", f"!\n{words}" if count <= _COLD_UP_TO else "!", WARN)
     if probe.expected == "unreachable":
         return _Look(PAPER, FAINT, "////", "silent ✓" if count <= _COLD_UP_TO else "", GOOD)
     time = probe.avg_ms if probe.avg_ms is not None else probe.first_ms
-    return _Look(_shade(time), PAPER, "", _milliseconds(time) if count <= _NUMBERS_UP_TO else "", INK)
-
-
-def _shade(time: float | None) -> str:
-    place = math.log(max(time or 0.0, _FASTEST_MS) / _FASTEST_MS) / math.log(_SLOWEST_MS / _FASTEST_MS)
-    return str(to_hex(_SHADES(min(1.0, place))))
+    shade = SHADES[bisect_right(_STEPS_MS, time or 0.0)]
+    return _Look(shade, PAPER, "", _milliseconds(time) if count <= _NUMBERS_UP_TO else "", INK)
 
 
 def _milliseconds(time: float | None) -> str:

@@ -16,6 +16,7 @@ OVERLAY_WASH = "#e6f0fa"
 NETWORK_WASH = "#eef1f4"
 BRIDGE_WASH = "#fdf3e1"
 BAD_WASH = "#fdeceb"
+GOOD_WASH = "#e3f3ec"
 MARK = "#f2c94c"
 
 #: From quick to slow.
@@ -35,6 +36,7 @@ _DARK = {
     NETWORK_WASH: "#232d38",
     BRIDGE_WASH: "#33280f",
     BAD_WASH: "#3a1d1c",
+    GOOD_WASH: "#15302a",
     MARK: "#b08900",
     **dict(zip(SHADES, ("#16302f", "#1b4142", "#1f5355", "#24666a", "#297a7f"), strict=True)),
 }

@@ -12,13 +12,7 @@ from matplotlib.figure import Figure
 
 from runbook_lib.charts.palette import INK, MUTED, PAPER, dark_rules
 
-FONT = ["DejaVu Sans", "sans-serif"]
-# Text stays text, in whatever fonts the reader has; the same picture is the same bytes.
-_AS_TEXT = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "runbook",
-    "font.sans-serif": ["DejaVu Sans", "Arial", "sans-serif"],
-}
+FONT = ["DejaVu Sans", "Arial", "sans-serif"]
 _UNDATED = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
@@ -48,7 +42,8 @@ def bare(axes: Any) -> None:
 def figure_svg(figure: Figure, description: str) -> str:
     """The figure as SVG, light and dark, with ``description`` for those who do not see it."""
     buffer = io.StringIO()
-    with matplotlib.rc_context(_AS_TEXT):
+    # Text stays text, in whatever fonts the reader has; the same picture is the same bytes.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "runbook", "font.sans-serif": FONT}):
         figure.savefig(buffer, format="svg", metadata=_UNDATED)
     drawing = buffer.getvalue()
     head, _, body = drawing[drawing.index("<svg") :].partition(">")

@@ -10,15 +10,29 @@ from typing import Literal
 import pandas as pd
 
 from runbook_lib import tables
-from runbook_lib.charts import heatmap_text, ping_heatmap
+from runbook_lib.charts import heatmap_text, latency_spread, ping_heatmap, round_trips, spread_text
 from runbook_lib.cluster import Cluster
+from runbook_lib.errors import InputError
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.session.display import Picture
+from runbook_lib.tables.frame import DECIMAL, TEXT, WHOLE, frame
 from runbook_lib.verify.ping_matrix import ping_matrix
 from runbook_lib.verify.probe import By, Probe
 
+MOST_PINGS = 1000
 Ways = Literal["name", "address", "both"]
+
+SPREAD_COLUMNS = {
+    "from and to": TEXT,
+    "answered": WHOLE,
+    "lost": WHOLE,
+    "first ping (ms)": DECIMAL,
+    "median (ms)": DECIMAL,
+    "95 % within (ms)": DECIMAL,
+    "slowest (ms)": DECIMAL,
+}
+EACH_COLUMNS = {"source": TEXT, "target": TEXT, "by": TEXT, "number": WHOLE, "ping (ms)": DECIMAL}
 
 
 @dataclass(frozen=True)
@@ -41,6 +55,35 @@ class Pings:
     def summary(self) -> pd.DataFrame:
         """One row a source and way of addressing, with loss and times."""
         return tables.probe_summary(self.probes)
+
+    @property
+    def spread(self) -> pd.DataFrame:
+        """How much the round trips differ, a row a pair (a source where there are many pairs).
+
+        Columns: from and to, answered, lost, first ping (ms), median (ms), 95 % within (ms), slowest (ms); the last
+        three are of the pings after the first, which is slower while the overlay learns where the peer is.
+        """
+        rows = [
+            (
+                row.name,
+                len(row.warm) + len(row.cold),
+                row.lost,
+                max(row.cold, default=None),
+                *(None if time is None else round(time, 3) for time in (row.middle, row.share(0.95), row.share(1.0))),
+            )
+            for row in round_trips(self.probes)
+        ]
+        return frame(rows, SPREAD_COLUMNS)
+
+    @property
+    def each(self) -> pd.DataFrame:
+        """Every single ping. Columns: source, target, by, number (0 is the first), ping (ms; none when it was lost)."""
+        rows = [
+            (probe.source, probe.target, probe.by, number, time)
+            for probe in self.probes
+            for number, time in enumerate(probe.times)
+        ]
+        return frame(rows, EACH_COLUMNS)
 
     @property
     def latency_ms(self) -> float | None:
@@ -73,6 +116,10 @@ class Pings:
         """The heat map, with the losses in words."""
         return Picture(ping_heatmap(self.probes), heatmap_text(self.probes))
 
+    def spread_picture(self) -> Picture:
+        """Every round trip as a dot, with the medians in words."""
+        return Picture(latency_spread(self.probes), spread_text(self.probes))
+
 
 def ping(
     cluster: Cluster,
@@ -81,14 +128,25 @@ def ping(
     by: Ways,
     expect_unreachable: Sequence[str],
     last_known: Mapping[str, str],
+    count: int | None = None,
 ) -> Pings:
-    """Ping between all wanted containers on the overlay."""
+    """Ping between all wanted containers on the overlay; ``count`` is how often, if not as often as the parameters say.
+
+    Raises:
+        InputError: a count that is none, or fewer than two containers.
+        PreconditionError: a container is nowhere.
+    """
+    probes_wanted = parameters.probes
+    if count is not None:
+        if not 1 <= count <= MOST_PINGS:
+            raise InputError(f"{count} pings a pair", place="count", remedy=f"ask for 1 to {MOST_PINGS}")
+        probes_wanted = probes_wanted.model_copy(update={"count": count})
     ways: tuple[By, ...] = ("name", "address") if by == "both" else (by,)
     probes = ping_matrix(
         cluster,
         [container.name for container in parameters.containers],
         parameters.overlay.name,
-        parameters.probes,
+        probes_wanted,
         by=ways,
         expect_unreachable=expect_unreachable,
         last_known=last_known,

@@ -172,20 +172,27 @@ class Session:
         self._store(outage.store)
         return outage
 
-    def ping(self, by: Ways = "both", *, expect_unreachable: str = "") -> Pings:
+    def ping(self, by: Ways = "both", *, expect_unreachable: str = "", count: int | None = None) -> Pings:
         """Ping between all wanted containers; pairs with the container ``expect_unreachable`` must *not* answer.
+
+        ``count`` is how often, if not as often as the parameter ``probes`` says; each single ping is then kept too.
 
         Raises:
             PreconditionError: a container is nowhere (not in plan mode, which then has no probes).
-            InputError: fewer than two containers are wanted.
+            InputError: fewer than two containers are wanted, or ``count`` is none.
         """
         off = [expect_unreachable] if expect_unreachable else []
+        known = self._last_known
         try:
-            pings = ping(self.cluster, self.parameters, by=by, expect_unreachable=off, last_known=self._last_known)
+            pings = ping(self.cluster, self.parameters, by=by, expect_unreachable=off, last_known=known, count=count)
         except PreconditionError:
             if self.parameters.plan:  # what an earlier notebook would have made is not there: nothing to ping
                 return Pings(())
             raise
+        if count is not None:
+            self.kept.keep(f"{count} pings by {by}", pings.each)
+            self.kept.keep(f"{count} pings by {by} spread", pings.spread)
+            return pings
         self.kept.keep(f"ping by {by}", pings.details)
         measured("ping latency", pings.latency_ms, "ms")
         measured("ping loss", pings.loss_percent, "%")
@@ -220,6 +227,7 @@ class Session:
         watched = Watched(rows, watch.convergence, reachable, limit)
         self.kept.keep(f"{step.name} as seen by the peer", watched.table)
         self.kept.keep(f"{step.name} samples", watched.samples)
+        self.kept.keep(f"{step.name} phases", watched.phases)
         measured("convergence" if reachable else "disconnection", watch.convergence.answers_after, "s")
         return watched
 

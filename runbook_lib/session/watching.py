@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from runbook_lib import tables
-from runbook_lib.charts import convergence_timeline, timeline_text
+from runbook_lib.charts import convergence_timeline, phases, timeline_text
 from runbook_lib.cluster import Cluster
 from runbook_lib.model.parameters import Probes
 from runbook_lib.model.results import Check, StepResult, Verdict
 from runbook_lib.session.display import Picture
-from runbook_lib.tables.frame import DECIMAL, FLAG, TEXT, frame
+from runbook_lib.tables.frame import DECIMAL, FLAG, TEXT, WHOLE, frame
 from runbook_lib.verify.convergence import Convergence
 from runbook_lib.verify.ping_matrix import ping_pair
 
@@ -28,6 +28,15 @@ SAMPLE_COLUMNS = {
     "resolved": TEXT,
     "answered": FLAG,
     "ping (ms)": DECIMAL,
+}
+
+PHASE_COLUMNS = {
+    "from (s)": DECIMAL,
+    "to (s)": DECIMAL,
+    "looks": WHOLE,
+    "name resolves to": TEXT,
+    "answered": FLAG,
+    "slowest ping (ms)": DECIMAL,
 }
 
 
@@ -70,6 +79,21 @@ class Watched:
                 for look in looks
             ],
             SAMPLE_COLUMNS,
+        )
+
+    @property
+    def phases(self) -> pd.DataFrame:
+        """What the peer saw, looks that saw the same in one row; the event is at 0 s.
+
+        Columns: from (s), to (s), looks, name resolves to, answered, slowest ping (ms).
+        """
+        found = phases(self.timeline.samples) if self.timeline is not None else ()
+        return frame(
+            [
+                (round(row.begin, 1), round(row.end, 1), row.looks, row.resolved, row.answered, row.slowest_ms)
+                for row in found
+            ],
+            PHASE_COLUMNS,
         )
 
     @property

@@ -19,7 +19,8 @@ class Probe:
 
     ``resolved`` is the address that the name led to (or, by address, the one pinged), or empty. ``first_ms`` is the
     cold first probe, which may have to wait until the overlay has learned where the peer is; ``min_ms``, ``avg_ms``
-    and ``max_ms`` are those of the probes after it. Times are ``None`` where nothing answered.
+    and ``max_ms`` are those of the probes after it; ``times`` holds each probe's, in the order in which they were sent.
+    All are in milliseconds, ``None`` where nothing answered.
     ``verdict`` is ``pass`` when ``expected`` holds, so also for a peer that rightly does not answer.
     """
 
@@ -39,6 +40,7 @@ class Probe:
     expected: Expectation
     verdict: Verdict
     detail: str
+    times: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ def judge(pair: Pair, resolved: str, times: Sequence[float | None], trouble: str
         expected=pair.expected,
         verdict=verdict,
         detail="; ".join(part for part in (detail, note) if part),
+        times=tuple(times),
     )
 
 

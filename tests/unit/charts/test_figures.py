@@ -5,16 +5,23 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.text import Annotation, Text
 
 from runbook_lib.charts import (
     address_drift,
     convergence_timeline,
     drift_text,
+    figure_svg,
     heatmap_text,
+    latency_spread,
+    phases,
     ping_heatmap,
+    round_trips,
+    spread_text,
     timeline_text,
 )
 from runbook_lib.verify.probe import Pair, Probe, judge
@@ -78,11 +85,55 @@ def test_a_heat_map_of_nothing_is_still_a_picture() -> None:
     assert "0 of 0 as expected" in words(ping_heatmap([]))
 
 
+def test_a_large_matrix_stays_a_small_file_that_knows_a_dark_page() -> None:
+    svg = figure_svg(ping_heatmap(probes(32)), "thirty-two & more")
+    assert len(svg) < 400_000
+    assert "<title>thirty-two &amp; more</title>" in svg
+    assert "prefers-color-scheme: dark" in svg
+    ElementTree.fromstring(svg)
+
+
+def test_losses_are_a_bar_as_long_as_their_part() -> None:
+    lossy = judge(Pair("a", "n1", "b", "n2", "address", "10.0.0.9"), "10.0.0.9", (0.2, None, 0.2, 0.2))
+    bars = [bar for bar in ping_heatmap([lossy]).findobj(Rectangle) if bar.get_height() == 0.08]
+    assert [round(bar.get_width(), 2) for bar in bars] == [0.22]
+
+
+def test_a_spread_writes_median_95_percent_and_slowest_of_the_warm_round_trips() -> None:
+    pair = Pair("a", "n1", "b", "n2", "address", "10.0.0.9")
+    row = judge(pair, "10.0.0.9", (9.0, *(value / 100 for value in range(1, 101)), None))
+    (trips,) = round_trips([row])
+    assert (trips.middle, trips.share(0.95), trips.share(1.0), trips.lost) == (0.505, 0.95, 1.0, 1)
+    found = words(latency_spread([row]))
+    assert {"a → b", "0.505", "0.95", "1", "✗ 1"} <= set(found)
+    assert spread_text([row]).endswith("a → b: median 0.505 ms, 95 % within 0.95 ms, slowest 1 ms, 1 lost.")
+
+
+def test_a_spread_of_many_pairs_has_a_row_a_source() -> None:
+    rows = [row.name for row in round_trips(probes(6))]
+    assert rows[:2] == ["alpine1 → all by name", "alpine1 → all by address"]
+    assert "alpine1 → all by name" in words(latency_spread(probes(6)))
+
+
+def test_a_spread_of_nothing_is_still_a_picture() -> None:
+    assert "no round trip at all" in words(latency_spread([]))
+
+
 def test_a_time_line_tells_both_times_and_the_event() -> None:
     found = words(convergence_timeline(timeline()))
     assert "its name resolves after 0.3 s, it answers after 0.6 s" in found
-    assert " connect alpine2" in found
+    assert {"does not resolve", "10.0.0.3", "silent", "answers"} <= set(found)
     assert timeline_text(timeline()).endswith("its name resolves after 0.3 s, it answers after 0.6 s.")
+
+
+def test_a_time_line_is_told_in_phases() -> None:
+    found = phases(timeline().samples)
+    assert [(phase.looks, phase.resolved, phase.answered) for phase in found] == [
+        (6, "", False),
+        (3, "10.0.0.3", False),
+        (6, "10.0.0.3", True),
+    ]
+    assert "+0.3 s: resolves to 10.0.0.3, silent; +0.6 s: resolves to 10.0.0.3, answers." in timeline_text(timeline())
 
 
 def test_a_change_that_was_never_seen_is_told() -> None:

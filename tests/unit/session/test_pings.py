@@ -74,3 +74,17 @@ def test_latency_and_loss_are_those_of_the_peers_that_should_answer() -> None:
     assert pings.loss_percent == pytest.approx(100 / 6)
     assert (Pings((LOST,)).latency_ms, Pings((LOST,)).loss_percent) == (None, 100.0)
     assert (Pings((SILENT,)).latency_ms, Pings((SILENT,)).loss_percent) == (None, None)
+
+
+def test_the_spread_has_a_row_a_pair_and_every_single_ping_is_kept() -> None:
+    pings = Pings((ANSWERED, LOSSY, SILENT))
+    (row,) = pings.spread.to_dict("records")
+    assert (row["from and to"], row["answered"], row["lost"]) == ("alpine1 → alpine2", 5, 1)
+    assert (row["first ping (ms)"], row["median (ms)"], row["slowest (ms)"]) == (1.9, 0.5, 0.5)
+    assert list(Pings((LOSSY,)).each["ping (ms)"].isna()) == [False, True, False]
+    assert "median 0.5 ms" in repr(pings.spread_picture())
+
+
+def test_the_spread_of_nothing_is_a_table_and_a_picture_too() -> None:
+    assert Pings(()).spread.empty
+    assert "no round trip at all" in repr(Pings((SILENT,)).spread_picture())

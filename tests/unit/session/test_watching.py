@@ -59,3 +59,11 @@ def test_in_plan_mode_there_is_no_time_line_and_nothing_is_claimed() -> None:
     assert list(planned.table.columns) == list(CONNECTED.table.columns)
     assert list(planned.steps["status"]) == ["planned"]
     assert "plan mode" in str(planned.picture())
+
+
+def test_what_the_peer_saw_is_told_in_phases() -> None:
+    found = CONNECTED.phases.to_dict("records")
+    assert [row["name resolves to"] for row in found] == ["", "10.0.0.2", "10.0.0.2"]
+    assert [row["answered"] for row in found] == [False, False, True]
+    assert [row["looks"] for row in found] == [1, 1, 1]
+    assert replace(CONNECTED, timeline=None).phases.empty
