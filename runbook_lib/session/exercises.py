@@ -53,7 +53,7 @@ class Exercise:
         prediction = set(self.prediction) if isinstance(self.prediction, list | tuple) else self.prediction
         if seen is not None:
             display(seen)  # type: ignore[no-untyped-call]
-        claim = f"{self.name}: predicted as the cluster answers"
+        claim = f"{self.name}: the prediction holds"
         expectations.report(claim, [expectations.compare(claim, found=found, expected=prediction)])
 
 

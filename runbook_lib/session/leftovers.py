@@ -23,6 +23,7 @@ Kind = Literal["container", "network", "block in bootlocal.sh", "block in bootsy
 
 _CONTAINERS: tuple[Kind, ...] = ("container", "network")
 _BOOT_SCRIPTS: tuple[Kind, ...] = ("block in bootlocal.sh", "block in bootsync.sh")
+_KINDS = _CONTAINERS + _BOOT_SCRIPTS
 _BUILT_IN = ("bridge", "host", "none")
 
 
@@ -49,7 +50,7 @@ def read_belongings(cluster: Cluster, parameters: Parameters) -> tuple[Belonging
 def table(belongings: Sequence[Belonging]) -> pd.DataFrame:
     """What is alike on several nodes in one row, ours first. Columns: kind, name, ours, nodes, detail."""
     nodes: dict[tuple[Kind, str, bool, str], list[str]] = {}
-    for item in sorted(belongings, key=lambda item: (not item.ours, item.kind)):
+    for item in sorted(belongings, key=lambda item: (not item.ours, _KINDS.index(item.kind))):
         nodes.setdefault((item.kind, item.name, item.ours, item.detail), []).append(item.node)
     rows = [(kind, name, ours, ", ".join(names), detail) for (kind, name, ours, detail), names in nodes.items()]
     return frame(rows, {"kind": TEXT, "name": TEXT, "ours": FLAG, "nodes": TEXT, "detail": TEXT})
@@ -83,7 +84,7 @@ def judge(
         members: the store's members.
         boot_scripts: whether the blocks in boot scripts were to go too.
     """
-    kinds = _CONTAINERS + (_BOOT_SCRIPTS if boot_scripts else ())
+    kinds = _KINDS if boot_scripts else _CONTAINERS
     ours = [item for item in belongings if item.ours]
     checks = [
         _nothing_left(kind, node, [item.name for item in ours if (item.kind, item.node) == (kind, node)])

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # It works on records, so it has parameters of its own and no cluster to start a session on.
 ARCHIVE = ROOT / "notebooks" / "10_read_the_archive.ipynb"
+SOLUTIONS = ROOT / "notebooks" / "solutions"
 LONGEST_CELL = 8
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -67,8 +68,63 @@ def test_a_notebook_has_one_title_and_tells_purpose_time_changes_and_undo(path: 
     assert prose[0].startswith("# ")
     for word in ("**Purpose:**", "| takes | changes | undo |"):
         assert word in prose[0]
-    assert "**To undo:**" in prose[-1]
-    assert re.search(r"\*\*(Questions|Exercises)\*\*", prose[-1])
+
+
+@each_notebook
+def test_a_notebook_ends_with_how_to_undo_it_two_or_three_exercises_and_what_is_next(path: Path) -> None:
+    cells = read(path).cells
+    last = len(cells) - 1
+    begin = max(place for place, cell in enumerate(cells[:last]) if "**To undo:**" in cell.source)
+    assert cells[begin - 1].source == "run.finish()" or path == ARCHIVE
+    exercises = cells[begin:last]
+    assert "## Exercises\n\nPredict, do, check:" in exercises[0].source
+    assert f"(solutions/{_solution_of(path).name})" in exercises[0].source
+    assert len(exercises) in (4, 6)
+    for letter, question, answer in zip("abc", exercises[::2], exercises[1::2], strict=False):
+        assert (question.cell_type, answer.cell_type) == ("markdown", "code")
+        assert f"**{letter}.** " in question.source
+        assert answer.id == f"{path.stem[:2]}-{letter}"
+    assert cells[last].source.startswith("**Next:** ")
+
+
+@each_notebook
+def test_an_exercise_asks_for_a_prediction_and_holds_it_against_what_is_read_then(path: Path) -> None:
+    for cell in _exercises(path):
+        letter, statements = cell.id[-1], ast.parse(cell.source).body
+        asks = "archive" if path == ARCHIVE else "run"
+        first, comment = cell.source.splitlines()[0].split("  # ")
+        assert first == f'{letter} = {asks}.exercise("{cell.id}", prediction=None)'
+        assert comment.startswith(("a ", "the ", '"', "True"))
+        assert len(statements) == 2
+        answered = statements[1]
+        assert isinstance(answered, ast.If)
+        assert ast.unparse(answered.test) == f"{letter}.answered"
+        assert not answered.orelse
+        check = ast.unparse(answered.body[-1])
+        assert re.match(rf"{letter}\.check\(found=", check)
+        assert _read_in(answered.body) & _names(_found(answered.body[-1])), f"{cell.id} compares with what nobody read"
+
+
+@each_notebook
+def test_every_notebook_has_its_solutions_which_differ_in_the_predictions_alone(path: Path) -> None:
+    solution = _solution_of(path)
+    notebook = read(solution)
+    nbformat.validate(notebook)
+    assert [cell.outputs for cell in code_cells(solution)] == [[]] * len(code_cells(solution))
+    assert notebook.cells[1].source == read(path).cells[1].source
+    assert notebook.cells[1].metadata.get("tags") == ["parameters"]
+    assert f"../{path.name}" in notebook.cells[0].source
+    solved = [cell for cell in notebook.cells if "prediction=" in cell.source]
+    for asked, answer in zip(_exercises(path), solved, strict=True):
+        assert _prediction(answer.source) not in ("", "None")
+        assert answer.source == asked.source.replace("prediction=None", f"prediction={_prediction(answer.source)}")
+        why = notebook.cells[notebook.cells.index(answer) - 1]
+        assert why.source.startswith(f"## {asked.id[-1]}. ")
+        assert len(why.source) > 80, "a solution explains itself"
+
+
+def test_there_is_no_solution_without_its_notebook() -> None:
+    assert {path.name for path in SOLUTIONS.glob("*.ipynb")} == {_solution_of(path).name for path in NOTEBOOKS}
 
 
 @each_notebook
@@ -136,6 +192,40 @@ def test_the_notebook_that_reads_the_archive_is_not_part_of_the_walkthrough() ->
 @each_notebook
 def test_a_notebook_names_the_plain_python_kernel(path: Path) -> None:
     assert read(path).metadata.kernelspec.name == "python3"
+
+
+def _solution_of(path: Path) -> Path:
+    return SOLUTIONS / f"{path.stem[:2]}_solutions.ipynb"
+
+
+def _exercises(path: Path) -> list[nbformat.NotebookNode]:
+    return [cell for cell in code_cells(path) if ".exercise(" in cell.source]
+
+
+def _prediction(source: str) -> str:
+    """The source of what an exercise cell predicts."""
+    (call,) = (
+        node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.keyword) and node.arg == "prediction"
+    )
+    return ast.get_source_segment(source, call.value) or ""
+
+
+def _found(check: ast.stmt) -> ast.expr:
+    (found,) = (node.value for node in ast.walk(check) if isinstance(node, ast.keyword) and node.arg == "found")
+    return found
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+
+
+def _read_in(statements: list[ast.stmt]) -> set[str]:
+    """The names that come from the cluster or the archive: these two, and what is assigned from them."""
+    known = {"run", "archive"}
+    for statement in statements:
+        if isinstance(statement, ast.Assign) and known & _names(statement.value):
+            known |= {name for target in statement.targets for name in _names(target)}
+    return known
 
 
 def _outside_fences(text: str) -> list[str]:

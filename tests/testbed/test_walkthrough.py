@@ -27,11 +27,13 @@ from runbook_lib.records.archive import open_archive
 from runbook_lib.records.reading import read_record
 from runbook_lib.records.verify import verify
 from runbook_lib.testbed import Testbed
+from tests.testbed.solutions import execute_solutions, verdicts
 
 pytestmark = pytest.mark.testbed
 
 ROOT = Path(__file__).parents[2]
 NAME = f"walkthrough-{os.getpid()}"
+SOLUTIONS = ROOT / "notebooks" / "solutions"
 NOTEBOOKS = [path.stem for path in sorted((ROOT / "notebooks").glob("0[0-6]_*.ipynb"))]
 
 
@@ -50,6 +52,12 @@ def parameters(own_testbed: Testbed, tmp_path_factory: pytest.TempPathFactory) -
     path = tmp_path_factory.mktemp("params") / "walkthrough.yaml"
     path.write_text(yaml.safe_dump(values | {"inventory": f"testbed:{own_testbed.name}"}))
     return path
+
+
+@pytest.fixture(scope="module")
+def walkthrough(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The records of the whole walkthrough."""
+    return tmp_path_factory.mktemp("records")
 
 
 def command(parameters: Path, records: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -97,6 +105,14 @@ def test_1_a_notebook_alone_says_what_must_be_there_and_which_notebook_makes_it(
         assert "Traceback" not in result.stdout + result.stderr
 
 
+def test_1_there_is_nothing_to_clean_up_where_nobody_has_done_anything(parameters: Path, tmp_path: Path) -> None:
+    before = snapshot(parameters)
+    result = command(parameters, tmp_path, "09")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert {row.status for row in steps(tmp_path, "09_clean_up")} == {Status.OK}
+    assert snapshot(parameters) == before
+
+
 def test_2_plan_mode_shows_every_change_on_a_new_cluster_and_makes_none(parameters: Path, tmp_path: Path) -> None:
     before = snapshot(parameters)
     result = command(parameters, tmp_path, "--plan")
@@ -108,11 +124,11 @@ def test_2_plan_mode_shows_every_change_on_a_new_cluster_and_makes_none(paramete
         assert Status.CHANGED not in {row.status for row in rows}
 
 
-def test_3_the_whole_article_happens_in_its_order(parameters: Path, tmp_path: Path) -> None:
-    result = command(parameters, tmp_path)
+def test_3_the_whole_article_happens_in_its_order(parameters: Path, walkthrough: Path) -> None:
+    result = command(parameters, walkthrough)
     assert result.returncode == 0, result.stdout + result.stderr
     for notebook in NOTEBOOKS:
-        record = record_of(tmp_path, notebook)
+        record = record_of(walkthrough, notebook)
         assert record.verdict is RecordVerdict.PASS, notebook
         assert {cell.state for cell in record.cells} == {CellState.COMPLETED}
         nodes = {node.node: node for node in record.provenance.nodes}
@@ -121,8 +137,8 @@ def test_3_the_whole_article_happens_in_its_order(parameters: Path, tmp_path: Pa
         assert {"notebook.ipynb", "notebook.html", "log.jsonl"} <= set(record.files)
         assert [name for name in record.files if name.startswith("tables/")], notebook
         assert notebook in result.stdout
-    assert verify(open_archive(tmp_path)) == ()
-    changed = {row.step for name in NOTEBOOKS for row in steps(tmp_path, name) if row.status is Status.CHANGED}
+    assert verify(open_archive(walkthrough)) == ()
+    changed = {row.step for name in NOTEBOOKS for row in steps(walkthrough, name) if row.status is Status.CHANGED}
     assert {"static addresses", "etcd autostart", "create network ovr0", "run containers"} <= changed
 
 
@@ -207,3 +223,51 @@ def test_8_what_does_not_hold_any_more_is_done_again(parameters: Path, tmp_path:
     assert "still holds" not in resumed.stdout
     latest = read_record(max((tmp_path / "records").glob("*_04_run_containers_*")))
     assert Status.CHANGED in {row.status for row in latest.steps}
+
+
+def test_9_every_solution_holds_and_every_wrong_prediction_fails(parameters: Path, walkthrough: Path) -> None:
+    solutions = [SOLUTIONS / f"{number}_solutions.ipynb" for number in (*(name[:2] for name in NOTEBOOKS), "10")]
+    given = yaml.safe_load(parameters.read_text()) | {"records": str(walkthrough), "cluster": ""}
+    judged = verdicts(execute_solutions(solutions, given))
+    assert len(judged) >= 2 * len(solutions)
+    assert set(judged.values()) == {"CheckFailed"}, judged
+
+
+def test_9a_a_wrong_prediction_makes_a_run_fail_and_says_what_is_so(parameters: Path, tmp_path: Path) -> None:
+    notebook = nbformat.read(SOLUTIONS / "00_solutions.ipynb", as_version=4)
+    for cell in notebook.cells:
+        cell.source = cell.source.replace("prediction=1)", "prediction=2)")
+    nbformat.write(notebook, tmp_path / "00_wrong.ipynb")
+    result = command(parameters, tmp_path / "records", str(tmp_path / "00_wrong.ipynb"))
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "exercise 00-a: the prediction holds" in result.stdout + result.stderr
+
+
+def test_9b_clean_up_shows_first_then_takes_back_exactly_what_the_notebooks_made(
+    parameters: Path, tmp_path: Path
+) -> None:
+    before = snapshot(parameters)
+    planned = command(parameters, tmp_path / "plan", "09", "--plan")
+    assert planned.returncode == 0, planned.stdout + planned.stderr
+    assert snapshot(parameters) == before
+    would = {(row.step, row.node) for row in steps(tmp_path / "plan", "09_clean_up") if row.status is Status.PLANNED}
+    result = command(parameters, tmp_path / "done", "09")
+    assert result.returncode == 0, result.stdout + result.stderr
+    done = [(row.step, row.node) for row in steps(tmp_path / "done", "09_clean_up") if row.status is Status.CHANGED]
+    assert set(done) == would
+    order = ["remove containers", "remove networks", "remove etcd autostart", "remove static addresses"]
+    assert list(dict.fromkeys(step for step, _ in done)) == order
+    with Cluster(load_run(parameters).inventory) as cluster:
+        for node in cluster:
+            assert (read_bootsync(node), read_bootlocal(node)) == (None, None)
+            assert {item.name for item in read_containers(node)} <= {"etcd1", "etcd2", "etcd3"}
+            assert {item.name for item in read_networks(node)} <= {"bridge", "host", "none", "docker_gwbridge"}
+
+
+def test_9c_cleaned_up_twice_it_changes_nothing_and_its_own_solutions_hold(parameters: Path, tmp_path: Path) -> None:
+    result = command(parameters, tmp_path, "09")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert {row.status for row in steps(tmp_path, "09_clean_up")} == {Status.OK}
+    given = yaml.safe_load(parameters.read_text())
+    judged = verdicts(execute_solutions([SOLUTIONS / "09_solutions.ipynb"], given))
+    assert judged == {"09-a": "CheckFailed", "09-b": "CheckFailed"}
