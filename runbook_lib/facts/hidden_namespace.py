@@ -92,12 +92,13 @@ class HiddenNamespace:
         return next((link for link in self.links if vxlan is not None and link.name == vxlan.bridge), None)
 
 
-# Argument: the first ten digits of the network's ID.
+# Argument: the first ten digits of the network's ID. A file alone is no namespace: Docker leaves it lying for a minute
+# after it took the namespace away (libnetwork, osl/namespace_linux.go: removeUnusedPaths).
 _SCRIPT = """\
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 hidden=
 for file in /var/run/docker/netns/[0-9]*-"$1"; do
-    if [ -e "$file" ]; then hidden=$file; fi
+    if grep -q "/netns/${file##*/} " /proc/self/mountinfo; then hidden=$file; fi
 done
 if [ -z "$hidden" ]; then exit 0; fi
 section path echo "$hidden"
