@@ -10,6 +10,7 @@ CACHE_VARIABLE = "OVERLAY_RUNBOOK_CACHE"
 RECORDS_VARIABLE = "OVERLAY_RUNBOOK_RECORDS"
 SIGNING_KEY_VARIABLE = "OVERLAY_RUNBOOK_SIGNING_KEY"
 LOCKS_VARIABLE = "OVERLAY_RUNBOOK_LOCKS"
+PARAMETER_FILE_VARIABLE = "OVERLAY_RUNBOOK_PARAMETERS"
 
 
 def state_root() -> Path:
@@ -50,6 +51,11 @@ def signing_key_file() -> Path:
 def mirrors_root() -> Path:
     """The folder with one subfolder a remote archive: a copy to read, and what waits to be uploaded."""
     return _home("XDG_STATE_HOME", ".local/state") / "remote-records"
+
+
+def jupyter_folder() -> Path:
+    """The folder of this project's own JupyterLab: its settings, its workspaces, IPython's history."""
+    return _home("XDG_DATA_HOME", ".local/share") / "jupyter"
 
 
 def locks_folder() -> Path:

@@ -21,6 +21,7 @@ from runbook_lib.model.inventory import ClusterNetwork
 from runbook_lib.model.loading import load_run
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.session.events import publish
+from runbook_lib.session.parameter_file import with_parameter_file
 from runbook_lib.session.session import Session
 from runbook_lib.tables.frame import TEXT, frame
 
@@ -33,7 +34,9 @@ def start(notebook: str, namespace: Mapping[str, Any]) -> Session:
 
     Args:
         notebook: the notebook's name, such as ``05_ping_tests``.
-        namespace: the notebook's ``globals()``: its parameters are the names that ``Parameters`` has.
+        namespace: the notebook's ``globals()``: its parameters are the names that ``Parameters`` has. Where the
+            notebook leaves one at its default, that of the file of ``runbook notebook -f FILE`` counts, and a line
+            says so.
 
     Returns:
         The session. A table is shown: node, reached at, fixed address, interface, engine, answers.
@@ -45,9 +48,14 @@ def start(notebook: str, namespace: Mapping[str, Any]) -> Session:
     A node that does not answer is no error yet: the table says so, and a reading that needs it fails.
     """
     names = [*Parameters.model_fields, *_unknown_parameters(namespace)]
-    run = load_run({name: namespace[name] for name in names if name in namespace})
+    given = {name: namespace[name] for name in names if name in namespace}
+    # What papermill injected is what its user asked for.
+    values, origin = (given, "") if _injected(namespace) else with_parameter_file(given)
+    run = load_run(values)
     session = Session(notebook, run, Cluster(run.inventory, run.parameters.timeouts), started=time.monotonic())
     parameters = run.parameters
+    if origin:
+        print(origin)
     line = f"{notebook} on cluster '{parameters.name}', {len(run.inventory.nodes)} nodes"
     if parameters.plan:
         line += " (plan mode: nothing is changed)"
@@ -59,14 +67,19 @@ def start(notebook: str, namespace: Mapping[str, Any]) -> Session:
     return session
 
 
+def _injected(namespace: Mapping[str, Any]) -> list[str]:
+    """The source of the cells that papermill injected."""
+    cells = namespace.get("In", [])
+    return [source for source in cells if isinstance(source, str) and source.startswith(_INJECTED)]
+
+
 def _unknown_parameters(namespace: Mapping[str, Any]) -> list[str]:
     """Names that papermill injected and no parameter has; papermill itself only warns of them."""
     names: list[str] = []
-    for source in namespace.get("In", []):
-        if isinstance(source, str) and source.startswith(_INJECTED):
-            for statement in ast.parse(source).body:
-                if isinstance(statement, ast.Assign):
-                    names += [target.id for target in statement.targets if isinstance(target, ast.Name)]
+    for source in _injected(namespace):
+        for statement in ast.parse(source).body:
+            if isinstance(statement, ast.Assign):
+                names += [target.id for target in statement.targets if isinstance(target, ast.Name)]
     return [name for name in names if name not in Parameters.model_fields]
 
 

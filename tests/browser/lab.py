@@ -1,0 +1,78 @@
+"""What a person does in JupyterLab, done by Playwright."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, expect
+
+LONGEST_RUN_MILLISECONDS = 120_000
+_READY_MILLISECONDS = 60_000
+
+# No cell is on its way any more, and at least one has run.
+_NOTHING_IS_ON_ITS_WAY = """() => {
+    const front = [...document.querySelectorAll('.jp-NotebookPanel')].find(each => !each.classList.contains('lm-mod-hidden'));
+    const marks = [...front.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(prompt => prompt.textContent.trim());
+    return marks.some(mark => /\\d/.test(mark)) && !marks.includes('[*]:');
+}"""
+
+
+def front(page: Page) -> Locator:
+    """The notebook in front."""
+    return page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
+
+
+def menu(page: Page, *words: str) -> None:
+    """Choose an entry of the menu bar, and of the menus below."""
+    page.locator(".lm-MenuBar-item").filter(has_text=re.compile(f"^{words[0]}$")).click()
+    for word in words[1:]:
+        entry = page.locator(".lm-Menu-item:visible").filter(has_text=re.compile(f"^{word}")).first
+        entry.hover()
+    entry.click()
+
+
+def open_from_start_page(page: Page, number: str) -> None:
+    """Follow the start page's link to a notebook, and wait for its kernel."""
+    page.locator(".lm-TabBar-tab").filter(has_text="START.md").click()
+    page.locator(".jp-MarkdownViewer").get_by_role("link", name=re.compile(f"^{number} · ")).click()
+    expect(page.locator(".lm-TabBar-tab.lm-mod-current").filter(has_text=re.compile(f"^{number}_"))).to_be_visible()
+    wait_until_idle(page)
+
+
+def wait_until_idle(page: Page) -> None:
+    """Wait until the kernel of the notebook in front does nothing."""
+    idle = front(page).locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+    expect(idle).to_be_visible(timeout=_READY_MILLISECONDS)
+
+
+def run_all_cells(page: Page) -> None:
+    """Choose Run All Cells, and wait for the end of the last one (or the first that fails)."""
+    menu(page, "Run", "Run All Cells")
+    page.wait_for_function(_NOTHING_IS_ON_ITS_WAY, timeout=LONGEST_RUN_MILLISECONDS)
+    wait_until_idle(page)
+
+
+def not_run(page: Page) -> int:
+    """How many code cells of the notebook in front have no number."""
+    return front(page).locator(".jp-CodeCell .jp-InputPrompt").filter(has_text=re.compile(r"\[\s*\]")).count()
+
+
+def scroll_to_the_top(page: Page) -> None:
+    """Show the beginning of the notebook in front."""
+    front(page).locator(".jp-WindowedPanel-outer").evaluate("panel => panel.scrollTo(0, 0)")
+
+
+def errors(page: Page) -> list[str]:
+    """What failed in the notebook in front, as it reads there."""
+    found = front(page).locator('.jp-RenderedText[data-mime-type="application/vnd.jupyter.error"]')
+    return found.all_text_contents()
+
+
+def save_as_html(page: Page, folder: Path) -> Path:
+    """Export the notebook in front, and return the file."""
+    with page.expect_download() as download:
+        menu(page, "File", "Save and Export Notebook As", "HTML")
+    path = folder / download.value.suggested_filename
+    download.value.save_as(path)
+    return path

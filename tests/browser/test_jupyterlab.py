@@ -1,0 +1,140 @@
+"""JupyterLab as a person has it: Chromium drives ``runbook notebook`` on the real testbed.
+
+The tests are the steps of one visit, in this order. Each step's screenshots stay in ``.overlay-runbook/screenshots``.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import HEIGHT, ROOT, SCREENSHOTS, WIDTHS, Server
+from tests.browser.lab import (
+    errors, front, menu, not_run, open_from_start_page, run_all_cells, save_as_html, scroll_to_the_top, wait_until_idle,
+)
+
+pytestmark = pytest.mark.testbed
+
+# Cleaning up ends what the other steps need; it is the last one.
+NOTEBOOKS = [path.stem for path in sorted((ROOT / "notebooks").glob("0[0-8]_*.ipynb"))]
+LAST = "09_clean_up"
+# A notebook is longer than any window; this one is long enough for all of it.
+ALL_OF_IT = 9000
+
+
+def screenshots(page: Page, name: str, height: int = HEIGHT) -> None:
+    """Keep what is seen, in each width."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    for width in reversed(WIDTHS):
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(300)
+        page.screenshot(path=SCREENSHOTS / f"{name}-{width}.png")
+    page.set_viewport_size({"width": WIDTHS[0], "height": HEIGHT})
+
+
+def test_the_start_page_shows_the_learning_path_the_cluster_and_how_to_stop(page: Page) -> None:
+    view = page.locator(".jp-MarkdownViewer")
+    expect(view.get_by_role("heading", name="The cluster now")).to_be_visible(timeout=60_000)
+    for name in NOTEBOOKS:
+        assert view.get_by_role("link", name=re.compile(f"^{name[:2]} · ")).count() == 1
+    text = view.inner_text()
+    for word in ("minutes", "changes", "node4", "Ctrl-C", "mine.yaml"):
+        assert word in text
+    picture = view.get_by_role("img")
+    assert picture.evaluate("image => image.naturalWidth") > 100
+    screenshots(page, "start", 1800)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_all_cells_of_a_notebook_run_to_the_end(page: Page, name: str) -> None:
+    open_from_start_page(page, name[:2])
+    started = time.monotonic()
+    run_all_cells(page)
+    print(f"{name}: {time.monotonic() - started:.1f} s")
+    scroll_to_the_top(page)
+    screenshots(page, name, ALL_OF_IT)
+    assert errors(page) == []
+    assert not_run(page) == 0
+    if name.startswith("00"):
+        assert "mine.yaml: inventory" in front(page).inner_text()
+    menu(page, "File", "Save Notebook")
+
+
+def test_a_kernel_is_this_interpreter_whatever_jupyter_there_is_besides(server: Server) -> None:
+    import sys
+
+    assert server.kernels
+    for kernel in server.kernels:
+        assert Path(f"/proc/{kernel}/cmdline").read_bytes().split(b"\0")[0].decode() == sys.executable
+
+
+def test_a_toggle_disconnects_a_container_and_the_matrix_follows(page: Page) -> None:
+    open_from_start_page(page, "06")
+    panel = front(page).locator(".runbook-connections")
+    toggle = panel.get_by_title("alpine1 on ovr0")
+    expect(toggle).to_have_text("connected")
+    toggle.click()
+    expect(toggle).to_have_text("disconnected", timeout=20_000)
+    expect(panel.locator(".runbook-matrix")).to_contain_text("silent", timeout=20_000)
+    panel.scroll_into_view_if_needed()
+    screenshots(page, "toggle-off")
+    toggle.click()
+    expect(toggle).to_have_text("connected", timeout=20_000)
+    expect(panel.locator(".runbook-matrix")).not_to_contain_text("silent", timeout=20_000)
+    screenshots(page, "toggle-on")
+
+
+def test_an_exported_page_opens_offline_and_shows_its_evidence(page: Page, browser: Browser, tmp_path: Path) -> None:
+    open_from_start_page(page, "06")
+    path = save_as_html(page, tmp_path)
+    context = browser.new_context(offline=True, java_script_enabled=False)
+    try:
+        offline = context.new_page()
+        wanted: list[str] = []
+        offline.on("requestfailed", lambda request: wanted.append(request.url))
+        offline.goto(path.as_uri())
+        for width in WIDTHS:
+            offline.set_viewport_size({"width": width, "height": HEIGHT})
+            assert offline.evaluate("document.documentElement.scrollWidth") <= width
+            offline.screenshot(path=SCREENSHOTS / f"export-{width}.png", full_page=True)
+        text = offline.locator("body").inner_text()
+        assert "model not found" not in text.lower()
+        assert "silent" in text or "unreachable" in text
+        for picture in offline.get_by_role("img").all():
+            assert picture.evaluate("image => image.naturalWidth") > 50
+    finally:
+        context.close()
+
+
+def test_an_interrupted_step_ends_and_leaves_its_kernel_usable(page: Page) -> None:
+    open_from_start_page(page, "02")
+    menu(page, "Kernel", "Restart Kernel and Run All Cells")
+    page.get_by_role("button", name="Restart").click()
+    busy = front(page).locator(".jp-CodeCell .jp-InputPrompt").filter(has_text="[*]")
+    expect(busy.first).to_be_visible(timeout=30_000)
+    page.wait_for_timeout(4000)
+    menu(page, "Kernel", "Interrupt Kernel")
+    wait_until_idle(page)
+    screenshots(page, "interrupted", 4000)
+    assert any("KeyboardInterrupt" in error for error in errors(page))
+
+
+def test_ctrl_c_lets_a_running_cell_clean_up_and_leaves_no_kernel(page: Page, server: Server, checkout: Path) -> None:
+    kernels = server.kernels
+    assert kernels
+    open_from_start_page(page, "05")
+    cell = front(page).locator(".jp-CodeCell").first
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("import time, pathlib\ntry:\ntime.sleep(600)")
+    page.keyboard.type("\n\x08finally:\ntime.sleep(2); pathlib.Path('cleaned-up').touch()")
+    page.keyboard.press("Control+Enter")
+    expect(cell.locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[\*\]"))
+    page.wait_for_timeout(500)
+    assert server.stop() == 0
+    assert (checkout / "notebooks" / "cleaned-up").exists()
+    assert not [kernel for kernel in kernels if Path(f"/proc/{kernel}").exists()]
