@@ -13,11 +13,18 @@ from runbook_lib.model.results import Check, Status, StepResult, Verdict
 
 SYMBOLS = {Verdict.PASS: "✓", Verdict.WARN: "!", Verdict.FAIL: "✗", Verdict.SKIP: "–"}
 
+# A picture follows the notebook's theme where that is not the browser's: browsers hand the color-scheme of an image's
+# element on to the SVG in it (https://drafts.csswg.org/css-color-adjust/#color-scheme-effect). JupyterLab, VS Code.
+_FOLLOW_THEME = (
+    "<style>[data-jp-theme-light=true] .runbook-picture,.vscode-light .runbook-picture{color-scheme:light}"
+    "[data-jp-theme-light=false] .runbook-picture,.vscode-dark .runbook-picture{color-scheme:dark}</style>"
+)
+
 
 class Picture:
     """An SVG or a figure with its text alternative; shown as a picture, archived as one, read as text.
 
-    Either way an SVG is shown, which follows the page where that is dark.
+    Either way an SVG is shown, which is light or dark as the page around it.
     """
 
     def __init__(self, source: str | Figure, alternative: str) -> None:
@@ -26,7 +33,10 @@ class Picture:
         self._url = f"data:image/svg+xml;base64,{base64.b64encode(self.svg.encode()).decode()}"
 
     def _repr_html_(self) -> str:
-        return f'<img src="{self._url}" alt="{escape(self.alternative)}" style="max-width:100%">'
+        alternative = escape(self.alternative)
+        return (
+            f'{_FOLLOW_THEME}<img class="runbook-picture" src="{self._url}" alt="{alternative}" style="max-width:100%">'
+        )
 
     def __repr__(self) -> str:
         return self.alternative

@@ -3,6 +3,8 @@ from __future__ import annotations
 import base64
 import re
 
+import pytest
+from bs4 import BeautifulSoup
 from matplotlib.figure import Figure
 
 from runbook_lib.model.results import Check, Status, StepResult, Verdict
@@ -53,3 +55,12 @@ def test_a_step_is_a_line_that_counts_its_nodes() -> None:
     ]
     assert step_line(rows) == "reboot: 2 changed, 1 unreachable in 5.3 s"
     assert step_line([]) == "nothing to do: no nodes in 0.0 s"
+
+
+@pytest.mark.parametrize("attribute", ['data-jp-theme-light="false"', 'class="vscode-dark"'])
+def test_a_picture_follows_the_theme_of_the_notebook(attribute: str) -> None:
+    soup = BeautifulSoup(f"<body {attribute}>{Picture('<svg/>', 'x')._repr_html_()}</body>", "html.parser")
+    assert soup.style is not None
+    dark = soup.style.get_text().split("}")[1]
+    assert dark.endswith("{color-scheme:dark")
+    assert soup.select(dark.partition("{")[0]) == soup.find_all("img")
