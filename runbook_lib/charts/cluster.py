@@ -12,7 +12,7 @@ from runbook_lib.charts.card import Card, Levels
 from runbook_lib.charts.palette import ACCENT, BAD, BAD_WASH, INK, MUTED, NETWORK_WASH, OVERLAY_WASH, PAPER
 from runbook_lib.charts.svg import Canvas
 from runbook_lib.charts.view import ClusterView
-from runbook_lib.charts.words import Thing, describe, differences, member_words
+from runbook_lib.charts.words import Thing, describe, differences, member_words, vni_words
 
 WIDTH = 1200
 COLUMNS = 4
@@ -166,7 +166,7 @@ def _overlay(
         return
     canvas.text(x, y, overlay.name, size=14 if band == _BAND else 12, bold=True, fill=ACCENT)
     if band == _BAND:
-        vni = "" if view.vni is None else f"  ·  VNI {view.vni}"
+        vni = f"  ·  {vni_words(view)}" if vni_words(view) else ""
         words = f"overlay {overlay.subnet}{vni}  ·  id {overlay.id[:10]}"
         indent = 24 + 10 * len(overlay.name)
         canvas.text(x + indent, y, words, size=12.5, width=span - 28 - indent)

@@ -87,6 +87,16 @@ class ClusterView:
 
     @property
     def vni(self) -> int | None:
-        """The overlay's number on the wire, where it is known."""
+        """The overlay's number on the wire; ``None`` where it is unknown, or not given out yet.
+
+        With a cluster store that happens when its first container joins (libnetwork ``ov_network.go``:
+        ``obtainVxlanID``); until then the store says 0.
+        """
         overlay = self.overlay_network
-        return None if overlay is None else overlay.vni if overlay.vni is not None else self.vnis.get(overlay.id)
+        return None if overlay is None else overlay.vni or self.vnis.get(overlay.id) or None
+
+    @property
+    def awaits_vni(self) -> bool:
+        """True when the overlay is known to have no number yet."""
+        overlay = self.overlay_network
+        return overlay is not None and self.vni is None and overlay.id in self.vnis

@@ -17,7 +17,7 @@ def statements(view: ClusterView) -> dict[Thing, str]:
     overlay = view.overlay_network
     found = {("", view.overlay): f"no overlay {view.overlay}"}
     if overlay is not None:
-        vni = "" if view.vni is None else f", VNI {view.vni}"
+        vni = f", {vni_words(view)}" if vni_words(view) else ""
         found["", view.overlay] = f"overlay {view.overlay}, {overlay.subnet}{vni}"
     found |= {("", member.name): f"{member.name} {member_words(member)}" for member in view.members_nowhere}
     for node in view.nodes:
@@ -53,6 +53,13 @@ def differences(before: ClusterView, after: ClusterView) -> dict[Thing, str]:
         else:
             found[thing] = f"{place}{_change(old[thing], new[thing])}"
     return found
+
+
+def vni_words(view: ClusterView) -> str:
+    """The overlay's number on the wire in words; empty when it is unknown."""
+    if view.vni is None:
+        return "no VNI before its first container" if view.awaits_vni else ""
+    return f"VNI {view.vni}"
 
 
 def container_words(view: ClusterView, container: ContainerFacts) -> tuple[str, bool]:

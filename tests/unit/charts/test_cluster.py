@@ -87,6 +87,12 @@ def test_engines_that_do_not_know_each_other_are_told_on_their_network_too(view:
     assert "gossip is split: packets will vanish" in words(cluster_picture(replace(view, gossip=SPLIT)))
 
 
+def test_an_overlay_without_a_number_says_so_and_one_that_nobody_asked_for_says_nothing(view: ClusterView) -> None:
+    waiting = replace(view, vnis={"13e8806640ab": 0})
+    assert any("no VNI before its first container" in text for text in words(cluster_picture(waiting)))
+    assert "VNI" not in describe(replace(view, vnis={}))
+
+
 def test_a_container_that_does_not_belong_on_the_overlay_is_not_broken(view: ClusterView) -> None:
     elsewhere = replace(container("node1", "registry"), addresses={"bridge": "172.17.0.2"})
     svg = cluster_picture(replace(view, containers=[elsewhere], wanted={"alpine1"}))
