@@ -4,6 +4,7 @@ import pytest
 
 from runbook_lib.facts.containers import parse_container
 from runbook_lib.facts.interfaces import parse_inside, parse_routes
+from runbook_lib.facts.ip import parse_ip_addr
 
 
 @pytest.fixture
@@ -36,3 +37,15 @@ def test_a_node_s_own_routes_name_no_container(captured) -> None:
     routes = parse_routes(captured("ip_route_node.txt"), "node1")
     assert {route.container for route in routes} == {""}
     assert "192.168.99.0/24" in {route.destination for route in routes}
+
+
+def test_both_ends_of_a_cable_know_each_other(captured, captured_json) -> None:
+    container = parse_container("node3", captured_json("container_on_overlay.json"))
+    inside = parse_inside(
+        container, captured("ip_addr_container_on_overlay.txt"), captured("ip_route_container_on_overlay.txt")
+    )
+    gateway = next(item for item in inside.interfaces if item.address.startswith("172.18."))
+    ports = [item for item in parse_ip_addr(captured("ip_addr_node_with_overlay.txt")) if item.master]
+    assert [(item.master, item.index, item.peer_index) for item in ports] == [
+        ("docker_gwbridge", gateway.peer_index, gateway.index)
+    ]

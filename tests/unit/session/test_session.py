@@ -23,6 +23,21 @@ def test_a_plan_shows_unreachable_nodes_as_rows(open_session) -> None:
     assert table["status"].tolist() == ["unreachable", "unreachable"]
 
 
+def test_several_steps_are_planned_in_one_table_and_applied_until_one_fails(open_session, displayed) -> None:
+    run = open_session()
+    steps = run.steps.clean_up(boot_scripts=True)
+    names = ["remove containers", "remove networks", "remove etcd autostart", "remove static addresses"]
+    assert run.plan(*steps)["step"].tolist() == [name for name in names for _ in run.nodes]
+    with pytest.raises(StepFailed, match="remove containers"):
+        run.apply(*steps)
+    assert {event.step for event in displayed.events if isinstance(event, StepEvent)} == {"remove containers"}
+
+
+def test_an_exercise_is_left_alone_in_plan_mode(open_session) -> None:
+    assert open_session().exercise("05-a", prediction=3).answered
+    assert not open_session(plan=True).exercise("05-a", prediction=3).answered
+
+
 @pytest.mark.parametrize("plan", [False, True])
 def test_an_applied_step_names_every_node_that_is_down(open_session, displayed, plan: bool) -> None:
     run = open_session(plan=plan)

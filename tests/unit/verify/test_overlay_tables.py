@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from runbook_lib.facts.containers import ContainerFacts
+from runbook_lib.facts.hidden_namespace import HiddenNamespace, parse_hidden_namespace
+from runbook_lib.facts.reading import parse_sections
+from runbook_lib.model.results import Verdict
+from runbook_lib.verify.overlay_tables import audit, check_entries
+from tests.unit.facts.conftest import CAPTURED
+
+VTEPS = {"node3": "192.168.95.106", "node4": "192.168.95.107"}
+
+
+def container(node: str, name: str, last: int) -> ContainerFacts:
+    return ContainerFacts(
+        node,
+        "id",
+        name,
+        "alpine",
+        "sha",
+        "sh",
+        "running",
+        "",
+        "no",
+        addresses={"ovr0": f"10.0.0.{last}"},
+        macs={"ovr0": f"02:42:0a:00:00:0{last}"},
+    )
+
+
+CONTAINERS = [container("node3", "alpine1", 3), container("node4", "alpine2", 2)]
+
+
+@pytest.fixture
+def hidden() -> HiddenNamespace:
+    return parse_hidden_namespace("node3", parse_sections((CAPTURED / "hidden_namespace.txt").read_text()))
+
+
+def verdicts(hidden: HiddenNamespace, containers: list[ContainerFacts], vteps: dict[str, str] | None = None):
+    return {entry.table: entry.verdict for entry in audit([hidden], containers, "ovr0", vteps or VTEPS)}
+
+
+def test_tables_that_say_the_truth_pass_and_a_nodes_own_containers_need_no_row(hidden: HiddenNamespace) -> None:
+    assert verdicts(hidden, CONTAINERS) == {"neighbour": Verdict.PASS, "forwarding": Verdict.PASS}
+
+
+def test_a_row_that_leads_to_a_node_where_the_container_is_not_fails(hidden: HiddenNamespace) -> None:
+    moved = VTEPS | {"node4": "192.168.95.28"}
+    assert verdicts(hidden, CONTAINERS, moved)["forwarding"] is Verdict.FAIL
+
+
+def test_a_missing_row_warns_for_the_first_packet_makes_the_engine_ask(hidden: HiddenNamespace) -> None:
+    empty = replace(hidden, forwarding=(), neighbours=())
+    assert set(verdicts(empty, CONTAINERS).values()) == {Verdict.WARN}
+
+
+def test_a_row_that_leads_to_no_container_warns_and_says_so(hidden: HiddenNamespace) -> None:
+    entries = audit([hidden], CONTAINERS[:1], "ovr0", VTEPS)
+    assert {entry.verdict for entry in entries} == {Verdict.WARN}
+    assert "no such row" in check_entries(entries)[0].expected
