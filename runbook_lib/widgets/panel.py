@@ -16,8 +16,8 @@ from runbook_lib.widgets.attended import NOT_INSTALLED, attended, installed
 from runbook_lib.widgets.evidence import Evidence, Part
 from runbook_lib.widgets.interruption import stop_on_interrupt
 
-_VIEW = "application/vnd.jupyter.widget-view+json"
-_NO_CONTROLS = "(controls: they need a running notebook; what they showed last follows)"
+VIEW = "application/vnd.jupyter.widget-view+json"
+NO_CONTROLS = "(controls: they need a running notebook; what they showed last follows)"
 
 
 class Panel(ABC):
@@ -114,8 +114,8 @@ class Panel(ABC):
         stop_on_interrupt(self)
         self.shown = True
         bundle = dict(self._hiding()._repr_mimebundle_())
-        fallback = {"text/plain": _NO_CONTROLS, "text/html": f"<p>{_NO_CONTROLS}</p>"}
-        publish_display_data({_VIEW: bundle[_VIEW], **fallback})  # type: ignore[no-untyped-call]
+        fallback = {"text/plain": NO_CONTROLS, "text/html": f"<p>{NO_CONTROLS}</p>"}
+        publish_display_data({VIEW: bundle[VIEW], **fallback})  # type: ignore[no-untyped-call]
         display(self.evidence, display_id=self._name)  # type: ignore[no-untyped-call]
 
     def _hiding(self) -> Any:
