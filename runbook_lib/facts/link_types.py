@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from runbook_lib.cluster import Node
 from runbook_lib.facts.reading import Section, read_sections
+
+_SPEAKER = re.compile(r"^(Error|RTNETLINK answers|ip): ")
 
 # In a network namespace of its own, so that the devices are gone when the command ends, however it ends.
 _SCRIPT = """\
@@ -27,8 +31,8 @@ def read_link_types(node: Node, *kinds: str) -> dict[str, str]:
 
 
 def why_not(section: Section) -> str:
-    """The last line of what ``ip link add`` complained about; empty when it did not."""
+    """The last line of what ``ip link add`` complained about, without who says it; empty when it did not."""
     if section.exit_status == 0:
         return ""
     lines = section.text.strip().splitlines()
-    return lines[-1] if lines else f"ip link add ended with {section.exit_status}"
+    return _SPEAKER.sub("", lines[-1]) if lines else f"ip link add ended with {section.exit_status}"

@@ -71,7 +71,7 @@ def read_reach(node: Node, interface: str, addresses: Sequence[str], port: int) 
     """
     if not addresses:
         return ()
-    sections = read_sections(node, _SCRIPT, interface, str(port), *addresses)
+    sections = read_sections(node, _SCRIPT, interface, str(port), *addresses, sudo=True)
     with reading(node.name, "pings"):
         return tuple(
             parse_reach(

@@ -21,23 +21,31 @@ from runbook_lib.verify.free_address import find_candidates, judge_candidates
 
 NOT_HERE = "not on this kernel"
 
-# What no reading of a cluster can tell. macvlan, ipvlan: Docker's manual and Documentation/networking/ipvlan.rst of the
-# kernel; DHCP: Docker's own IPAM gives out every address, and no client ever asks the server.
+# What no reading of a cluster can tell, from Docker's manual (networks with the macvlan and ipvlan drivers) and the
+# kernel's (Documentation/networking/ipvlan.rst). A table shows 50 characters of a cell.
 _KNOWN: tuple[tuple[str, Mapping[str, str]], ...] = (
     (
         "DHCP",
         {
-            "published": "the node's address comes from it, unless fixed",
-            "macvlan": "never asked: keep the range out of its pool",
-            "ipvlan": "never asked; one MAC for many addresses would confuse it",
+            "published": "its node's affair: fix that address (01)",
+            "macvlan": "never asked: keep its range out of the pool",
+            "ipvlan": "never asked: keep its range out of the pool",
         },
     ),
     (
-        "limits",
+        "limit",
         {
-            "published": "one container a port and node; NAT hides who calls",
-            "macvlan": "the switch must take more than one MAC a port: not on Wi-Fi, nor in most clouds",
-            "ipvlan": "Linux 4.2; not beside macvlan on one interface",
+            "published": "one container for each port of a node",
+            "macvlan": "not reached from its own node",
+            "ipvlan": "the same, and never beside macvlan on one node",
+        },
+    ),
+    (
+        "needs",
+        {
+            "published": "nothing",
+            "macvlan": "a switch that takes many MACs a port: no Wi-Fi",
+            "ipvlan": "Linux 4.2 with ipvlan",
         },
     ),
 )
@@ -62,7 +70,7 @@ class Looks:
                 look.reach.ping_ms if look.reach else None,
                 look.reach.answer if look.reach else "",
                 look.reach.mac if look.reach else "",
-                look.reached,
+                look.reached if look.reach else None,
             )
             for look in self.looks
         )
@@ -150,7 +158,7 @@ class ExternalAddresses:
             ("reached from another node", _reached(after, "another node")),
             ("reached from its own node", _reached(after, "its own node")),
             ("MAC that others see", {item.spec.way: after.whose(item.spec.container) for item in after.standings}),
-            ("kept across a restart", {way: _kept(check) for way, check in checks.items()}),
+            ("kept across a restart", {item.spec.way: _kept(item, checks[item.spec.way]) for item in after.standings}),
         ]
         table = external_comparison(rows + list(_KNOWN), WAYS)
         self.kept.keep("comparison", table)
@@ -182,5 +190,5 @@ def _reached(looks: Looks, seen_from: str) -> dict[str, str]:
     }
 
 
-def _kept(check: Check) -> str:
-    return {Verdict.PASS: "yes", Verdict.FAIL: "no"}.get(check.verdict, check.found)
+def _kept(item: Standing, check: Check) -> str:
+    return NOT_HERE if item.trouble else {Verdict.PASS: "yes", Verdict.FAIL: "no"}.get(check.verdict, check.found)

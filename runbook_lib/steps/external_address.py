@@ -131,7 +131,7 @@ class ExternalAddress(Step[ExternalReading, ExternalJob]):
 
     def _target(self, own: ExternalReading, seen: ExternalReading | None) -> _Target:
         if own.trouble:
-            return _Target(skipped(f"this node's kernel cannot make {self._spec.way} devices: {own.trouble}"))
+            return _Target(skipped(f"no {self._spec.way} in this kernel: {own.trouble}"))
         refusal = self._network_refusal(own)
         if refusal is not None:
             return _Target(refusal)
@@ -234,4 +234,4 @@ class ExternalAddress(Step[ExternalReading, ExternalJob]):
 
     def _described(self, address: str) -> str:
         spec = self._spec
-        return f"{spec.container} at {address} on {spec.network} ({spec.way} on {self._network.interface})"
+        return f"{spec.container} at {address} on {spec.network}"

@@ -165,8 +165,8 @@ def judge_looks(standings: Iterable[Standing], looks: Iterable[Look]) -> tuple[C
         claim = f"{look.container} is {'' if wanted else 'not '}reached from {look.seen_from}"
         expected = "it answers with its name" if wanted else "no answer"
         if troubles[look.way]:
-            found = f"the kernel cannot make {look.way} devices: {troubles[look.way]}"
-            checks.append(Check(claim, look.node, Verdict.SKIP, expected, found))
+            found = f"no {look.way} in its node's kernel: {troubles[look.way]}"
+            checks.append(Check(claim, look.node, Verdict.SKIP, found=found))
             continue
         if look.reach is None:
             remedy = f"apply the step for {look.way} first"
@@ -188,7 +188,7 @@ def judge_kept(before: Iterable[Standing], after: Iterable[Standing]) -> tuple[C
     for old, new in zip(before, after, strict=True):
         claim, node = f"{new.spec.container} keeps its address across a restart", new.spec.node
         if new.trouble:
-            checks.append(Check(claim, node, Verdict.SKIP, found=f"the kernel cannot make {new.spec.way} devices"))
+            checks.append(Check(claim, node, Verdict.SKIP, found=f"no {new.spec.way} in its kernel"))
             continue
         if new.boot.same_as(old.boot):
             checks.append(Check(claim, node, Verdict.SKIP, found=f"{node} was not restarted"))

@@ -60,3 +60,11 @@ def test_a_start_that_failed_says_why(captured_json) -> None:
 def test_an_answer_that_is_no_container_s_is_refused() -> None:
     with pytest.raises(ValueError, match="no Id, Name, State, Config, NetworkSettings"):
         parse_container("node1", {"message": "page not found"})
+
+
+def test_an_address_that_was_asked_for_and_a_published_port_are_told(captured_json) -> None:
+    fixed = parse_container("node1", captured_json("container_on_macvlan.json"))
+    assert fixed.fixed_addresses == {"ext-macvlan": "192.168.96.96"}
+    assert (fixed.macs["ext-macvlan"], fixed.published) == ("02:42:c0:a8:60:60", {})
+    published = parse_container("node1", captured_json("container_published.json"))
+    assert (published.fixed_addresses, published.published) == ({}, {"8080/tcp": "8080"})

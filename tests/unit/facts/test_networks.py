@@ -82,3 +82,17 @@ def test_a_swarm_network_tells_its_vni(captured_json) -> None:
 def test_an_answer_that_is_no_network_s_is_refused() -> None:
     with pytest.raises(ValueError, match="no Id, Name, Driver, Scope"):
         parse_network("node1", {})
+
+
+def test_a_macvlan_network_tells_its_parent_its_range_and_what_it_never_gives_out(captured_json) -> None:
+    data = captured_json("network_macvlan.json")
+    network = parse_network("node1", data)
+    assert (network.driver, network.scope, network.options["parent"]) == ("macvlan", "local", "eth1")
+    assert (network.subnet, network.ip_range, network.gateway) == (
+        "192.168.96.0/24",
+        "192.168.96.96/29",
+        "192.168.96.1",
+    )
+    assert network.reserved == frozenset()
+    data["IPAM"]["Config"][0]["AuxiliaryAddresses"] = {"taken-192-168-96-100": "192.168.96.100"}
+    assert parse_network("node1", data).reserved == {"192.168.96.100"}
