@@ -64,7 +64,8 @@ def lab_arguments(folder: Path, port: int, *, browser: bool) -> list[str]:
         f"--ServerApp.port={port}",
         f"--ServerApp.contents_manager_class={_MODULE}.Files",
         f"--ServerApp.kernel_spec_manager_class={_MODULE}.OwnKernel",
-        "--Application.log_level=WARN",
+        # The address with the token is told at any level.
+        "--Application.log_level=ERROR",
         # Half of it is waited for after the interrupt, the other half after SIGTERM (jupyter_client: finish_shutdown).
         f"--KernelManager.shutdown_wait_time={2 * GRACE_SECONDS}",
         "--MappingKernelManager.transport_encryption=auto",

@@ -12,8 +12,8 @@ _READY_MILLISECONDS = 60_000
 
 # No cell is on its way any more, and at least one has run.
 _NOTHING_IS_ON_ITS_WAY = """() => {
-    const front = [...document.querySelectorAll('.jp-NotebookPanel')].find(each => !each.classList.contains('lm-mod-hidden'));
-    const marks = [...front.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(prompt => prompt.textContent.trim());
+    const prompts = document.querySelectorAll('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell .jp-InputPrompt');
+    const marks = [...prompts].map(prompt => prompt.textContent.trim());
     return marks.some(mark => /\\d/.test(mark)) && !marks.includes('[*]:');
 }"""
 

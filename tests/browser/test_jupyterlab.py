@@ -14,7 +14,15 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import HEIGHT, ROOT, SCREENSHOTS, WIDTHS, Server
 from tests.browser.lab import (
-    errors, front, menu, not_run, open_from_start_page, run_all_cells, save_as_html, scroll_to_the_top, wait_until_idle,
+    errors,
+    front,
+    menu,
+    not_run,
+    open_from_start_page,
+    run_all_cells,
+    save_as_html,
+    scroll_to_the_top,
+    wait_until_idle,
 )
 
 pytestmark = pytest.mark.testbed
