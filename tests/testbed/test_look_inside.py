@@ -1,0 +1,155 @@
+"""Notebook 07 on real nodes, and what it shows held against the kernel and the wire."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from runbook_lib.cluster import Cluster
+from runbook_lib.errors import InputError, PreconditionError
+from runbook_lib.model.loading import Run
+from runbook_lib.model.record import CellState, RecordVerdict
+from runbook_lib.model.results import Verdict
+from runbook_lib.records.reading import read_record
+from runbook_lib.session.keeping import Kept
+from runbook_lib.session.look import Look
+from runbook_lib.verify.capture import capture_ping
+from tests.testbed.verify_cluster import FIRST, NETWORK, PLACES, SECOND, remove, start_containers, start_store
+
+pytestmark = pytest.mark.testbed
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOK = "07_look_inside_the_overlay"
+
+
+@pytest.fixture(scope="module")
+def parameters(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    values = yaml.safe_load((ROOT / "params" / "testbed.yaml").read_text())
+    path = tmp_path_factory.mktemp("params") / "look.yaml"
+    wanted = {
+        "inventory": run.parameters.inventory,
+        "overlay": {"name": NETWORK, "subnet": "10.91.0.0/24"},
+        "containers": [{"name": name, "node": node} for name, node in PLACES.items()],
+    }
+    path.write_text(yaml.safe_dump(values | wanted))
+    return path
+
+
+@pytest.fixture(scope="module")
+def overlay(run: Run) -> Iterator[None]:
+    with Cluster(run.inventory) as cluster:
+        start_store(cluster)
+        start_containers(cluster)
+        yield
+        remove(cluster)
+
+
+@pytest.fixture
+def look(cluster: Cluster, run: Run, overlay: None) -> Look:
+    wanted = run.parameters.overlay.model_copy(update={"name": NETWORK})
+    containers = tuple(
+        spec.model_copy(update={"name": name}) for spec, name in zip(run.parameters.containers, PLACES, strict=True)
+    )
+    changed = run.parameters.model_copy(update={"overlay": wanted, "containers": containers})
+    return Look(cluster, changed, Kept())
+
+
+def execute(parameters: Path, records: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "runbook_lib", "run", NOTEBOOK, "-f", str(parameters), "--records", str(records)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [*argv, *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_1_on_a_new_cluster_it_says_what_must_be_there_and_plan_mode_only_shows_that(
+    parameters: Path, tmp_path: Path
+) -> None:
+    alone = execute(parameters, tmp_path / "alone")
+    assert alone.returncode == 1
+    assert "run the notebook 02_autostart_etcd first" in alone.stdout + alone.stderr
+    planned = execute(parameters, tmp_path / "plan", "--plan")
+    assert planned.returncode == 0, planned.stdout + planned.stderr
+
+
+def test_2_the_notebook_sees_all_that_it_expects_and_changes_nothing(
+    parameters: Path, tmp_path: Path, overlay: None
+) -> None:
+    result = execute(parameters, tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    (folder,) = tmp_path.glob(f"*_{NOTEBOOK}_*")
+    record = read_record(folder)
+    assert record.verdict is RecordVerdict.PASS
+    assert {cell.state for cell in record.cells} == {CellState.COMPLETED}
+    assert record.steps == ()
+    assert not [check for check in record.checks if check.verdict in (Verdict.FAIL, Verdict.SKIP)]
+
+
+def test_the_overlay_is_on_the_nodes_of_its_containers_under_one_number(look: Look) -> None:
+    table = look.namespaces().set_index("node")
+    assert set(table.index[table["hidden namespace"] != ""]) == set(PLACES.values())
+    assert set(table["VNI"].dropna()) == {256}
+
+
+def test_the_tables_lead_to_the_node_of_the_other_container(look: Look, cluster: Cluster) -> None:
+    look.ping()  # whatever an engine has not heard of is asked for now
+    table = look.tables().table
+    rows = table[table["table"] == "forwarding"].set_index("node")
+    here, there = PLACES[FIRST], PLACES[SECOND]
+    assert rows.loc[here, "it says"] == cluster.node(there).spec.cluster_address
+    assert rows.loc[there, "it says"] == cluster.node(here).spec.cluster_address
+    assert set(table["verdict"]) == {"pass"}
+
+
+def test_a_row_that_somebody_bent_is_found(look: Look, cluster: Cluster) -> None:
+    node, other = cluster.node(PLACES[FIRST]), cluster.node(PLACES[SECOND])
+    mac = other.engine.container(SECOND)["NetworkSettings"]["Networks"][NETWORK]["MacAddress"]
+    name = look.namespaces().set_index("node").loc[node.name, "hidden namespace"]
+    bridge = ["nsenter", f"--net=/var/run/docker/netns/{name}", "bridge", "fdb", "replace", mac, "dev", "vxlan0", "dst"]
+    node.ssh.run([*bridge, "192.0.2.1"], sudo=True)
+    try:
+        (wrong,) = [check for check in look.tables().checks if check.verdict is Verdict.FAIL]
+    finally:
+        node.ssh.run([*bridge, other.spec.cluster_address], sudo=True)
+    assert wrong.node == node.name
+    assert "192.0.2.1" in wrong.found
+
+
+def test_one_ping_is_seen_four_times_and_costs_50_bytes_more_outside(cluster: Cluster, overlay: None) -> None:
+    capture = capture_ping(cluster, FIRST, SECOND, NETWORK)
+    assert not capture.impossible
+    assert {check.verdict for check in capture.checks} == {Verdict.PASS}, capture.checks
+    assert [packet.overhead for packet in capture.packets] == [50] * 4
+    assert {packet.vni for packet in capture.packets} == {256}
+    largest = capture_ping(cluster, FIRST, SECOND, NETWORK, size=1422)
+    assert {packet.length_from("outer IPv4") for packet in largest.packets} == {1500}
+
+
+def test_where_nothing_can_be_captured_it_is_skipped_with_the_reason(run: Run, overlay: None) -> None:
+    network = run.inventory.network.model_copy(update={"interface": "eth9"})
+    with Cluster(run.inventory.model_copy(update={"network": network})) as cluster:
+        capture = capture_ping(cluster, FIRST, SECOND, NETWORK)
+    assert capture.packets == ()
+    assert "there is no interface eth9" in capture.impossible
+    assert [check.verdict for check in capture.checks] == [Verdict.SKIP]
+
+
+def test_a_ping_needs_two_containers_on_two_nodes(cluster: Cluster, overlay: None) -> None:
+    with pytest.raises(InputError, match="no packet would leave the node"):
+        capture_ping(cluster, FIRST, FIRST, NETWORK)
+    with pytest.raises(PreconditionError, match="no node has a container named nobody"):
+        capture_ping(cluster, FIRST, "nobody", NETWORK)
+    with pytest.raises(InputError, match="no ping carries"):
+        capture_ping(cluster, FIRST, SECOND, NETWORK, size=70000)
