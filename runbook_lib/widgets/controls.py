@@ -9,9 +9,10 @@ import ipywidgets
 
 
 def html(name: str) -> Any:
-    """An HTML widget with a CSS class ``runbook-…``."""
+    """An HTML widget with a CSS class ``runbook-…``, whose tables JupyterLab draws as those of other outputs."""
     widget = ipywidgets.HTML()
     widget.add_class(name)
+    widget.add_class("jp-RenderedHTMLCommon")
     return widget
 
 

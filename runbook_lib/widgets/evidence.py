@@ -44,9 +44,9 @@ class Evidence:
         return {"text/html": html, "text/plain": "\n\n".join(filter(None, map(part_text, self.parts)))}
 
 
-# JupyterLab writes "model not found" into an output without elements where the kernel of a saved widget is gone;
-# a living one's has elements. The evidence after it says what there is to say.
+# JupyterLab leaves "Loading widget..." or "model not found" in an output without elements where the kernel of a saved
+# widget is gone; a living one's has elements. The evidence after it says what there is to say.
 _HIDE_A_LOST_VIEW = (
     "<style>.jp-OutputArea-child:has(+ .jp-OutputArea-child .runbook-static)"
-    ">.jupyter-widgets.jp-OutputArea-output:not(:has(*)){display:none}</style>"
+    ">.jp-OutputArea-output:not(:has(*)){display:none}</style>"
 )
