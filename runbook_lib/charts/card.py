@@ -45,15 +45,16 @@ class Levels:
     gossip: bool
 
     @classmethod
-    def of(cls, view: ClusterView, nodes: Sequence[str], top: float, *, tight: bool) -> Levels:
-        """The levels that the fullest of some nodes needs."""
+    def of(cls, views: Sequence[ClusterView], nodes: Sequence[str], top: float, *, tight: bool) -> Levels:
+        """The levels that the fullest of some nodes needs, in all of the views that stand side by side."""
+        cards = [(view, node) for view in views for node in nodes]
         return cls(
             top=top,
             step=30 if tight else 36,
-            containers=max(_rows(view, node) for node in nodes),
-            bridge=any(view.gateway_bridge(node) is not None for node in nodes),
-            members=max(len(view.members_on(node)) for node in nodes),
-            gossip=any(gossip_words(view, node)[0] for node in nodes),
+            containers=max(_rows(view, node) for view, node in cards),
+            bridge=any(view.gateway_bridge(node) is not None for view, node in cards),
+            members=max(len(view.members_on(node)) for view, node in cards),
+            gossip=any(gossip_words(view, node)[0] for view, node in cards),
         )
 
     @property

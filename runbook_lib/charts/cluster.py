@@ -51,7 +51,7 @@ def cluster_picture(view: ClusterView) -> str:
     title = f"Cluster of {len(view.nodes)} node{'s' if len(view.nodes) != 1 else ''}"
     canvas.text(_MARGIN, 32, title, size=20, bold=True)
     canvas.text(_MARGIN, 53, _subtitle(view), size=12.5, fill=MUTED, width=WIDTH - 2 * _MARGIN)
-    bottom = _cluster(canvas, view, Frame(_MARGIN, WIDTH - 2 * _MARGIN, COLUMNS), 72, ())
+    bottom = _cluster(canvas, view, Frame(_MARGIN, WIDTH - 2 * _MARGIN, COLUMNS), 72)
     legend = "dashed: missing or stopped   ·   ×: broken   ·   ▲: not as it should be   ·   ★: leads the store"
     canvas.text(_MARGIN, bottom + 28, legend, size=11.5, fill=MUTED)
     return canvas.document(WIDTH, bottom + 46, title, describe(view))
@@ -68,7 +68,7 @@ def before_and_after(before: ClusterView, after: ClusterView) -> str:
     bottom = 0.0
     for left, words, view, marked in ((_MARGIN, "before", before, ()), (right, "→ after", after, changed)):
         canvas.text(left, 63, words, size=15, bold=True, fill=ACCENT)
-        bottom = max(bottom, _cluster(canvas, view, Frame(left, half, 2), 76, marked))
+        bottom = max(bottom, _cluster(canvas, view, Frame(left, half, 2), 76, marked, (before, after)))
     lines = _difference_lines(tuple(changed.values()))
     deep = len(lines) if len(lines) <= _DEEP else (len(lines) + 1) // 2
     for place, line in enumerate(lines):
@@ -104,14 +104,24 @@ def _subtitle(view: ClusterView) -> str:
     return "  ·  ".join(parts)
 
 
-def _cluster(canvas: Canvas, view: ClusterView, frame: Frame, top: float, changed: Collection[Thing]) -> float:
-    """Draw all nodes in rows; each row has both networks, and rails at the sides join those of all rows."""
+def _cluster(
+    canvas: Canvas,
+    view: ClusterView,
+    frame: Frame,
+    top: float,
+    changed: Collection[Thing] = (),
+    beside: Sequence[ClusterView] = (),
+) -> float:
+    """Draw all nodes in rows; each row has both networks, and rails at the sides join those of all rows.
+
+    ``beside`` are all the views that stand side by side, so that equal things stand at equal heights.
+    """
     tight = len(view.nodes) > _CROWDED
     overlays, networks = [], []
     for start in range(0, len(view.nodes), frame.columns):
         names = view.nodes[start : start + frame.columns]
         first, band = start == 0, _BAND if start == 0 else _THIN_BAND
-        levels = Levels.of(view, names, top + band + _DROP, tight=tight)
+        levels = Levels.of(beside or (view,), names, top + band + _DROP, tight=tight)
         _overlay(canvas, view, frame, len(names), top, band, marked=first and ("", view.overlay) in changed)
         _network(canvas, view, frame, len(names), levels.bottom + _DROP, band)
         for place, name in enumerate(names):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runbook_lib.verify.probe import Probe
 
 # Where the next shade begins, in milliseconds: the same in every picture, so that two of them can be compared.
-_STEPS_MS = (0.1, 0.5, 2.0, 10.0)
+_STEPS_MS = (0.05, 0.2, 1.0, 10.0)
 _NUMBERS_UP_TO = 12  # containers; in a larger matrix numbers would be too small to read
 _COLD_UP_TO = 6
 
@@ -82,14 +82,14 @@ def _subtitle(probes: Sequence[Probe]) -> str:
 def _legend(figure: Figure, count: int) -> None:
     """What the shades mean, in boxes; what the marks mean, in words."""
     width, height = figure.get_size_inches()
-    scale = figure.add_axes((0.3 / width, 0.42 / height, 5.6 / width, 0.24 / height))
-    scale.set_xlim(0, 5.6)
+    scale = figure.add_axes((0.3 / width, 0.42 / height, 5.9 / width, 0.24 / height))
+    scale.set_xlim(0, 5.9)
     scale.set_ylim(0, 1)
     scale.axis("off")
     bounds = [f"{step:g}" for step in _STEPS_MS]
     words = [f"under {bounds[0]} ms", *(f"{low}–{high}" for low, high in pairwise(bounds)), f"{bounds[-1]} and more"]
     for place, (shade, text) in enumerate(zip(SHADES, words, strict=True)):
-        left = place * 1.12 + (0.14 if place else 0)
+        left = place * 1.12 + (0.2 if place else 0)
         scale.add_patch(Rectangle((left, 0.12), 0.22, 0.76, facecolor=shade, edgecolor=MUTED, linewidth=0.8))
         scale.text(left + 0.28, 0.48, text, fontsize=8.5, color=MUTED, va="center")
     number = "number: average of the warm probes   ·   " if count <= _NUMBERS_UP_TO else ""

@@ -110,9 +110,11 @@ def _lane(
     """One lane: a stretch for each run of equal states with its words where there is room, and a mark a look."""
     width = samples[-1].elapsed - samples[0].elapsed + 2 * step
     looks = list(zip(samples, states, strict=True))
-    for state, group in groupby(looks, key=lambda look: look[1]):
-        own = [sample for sample, _ in group]
-        begin, end = own[0].elapsed - step / 2, own[-1].elapsed + step / 2
+    begin = samples[0].elapsed - step / 2
+    for state, group in groupby(enumerate(states), key=lambda look: look[1]):
+        last = [number for number, _ in group][-1]
+        following = samples[last + 1].elapsed if last + 1 < len(samples) else samples[last].elapsed + step
+        end = (samples[last].elapsed + following) / 2
         face, edge = (GOOD_WASH, GOOD) if state else (BAD_WASH, BAD)
         box = Rectangle((begin, height - _HALF), end - begin, 2 * _HALF, facecolor=face, linewidth=0.8)
         box.set(edgecolor=edge if state else FAINT, hatch=None if state else "///", zorder=1)
@@ -120,6 +122,7 @@ def _lane(
         words = state or otherwise
         if (end - begin) / width > 0.011 * len(words):
             axes.text(begin, height - _HALF - 0.07, words, fontsize=8.5, color=edge, va="top", ha="left")
+        begin = end
     size = 30 if len(samples) <= 80 else 8
     good = [sample.elapsed for sample, state in looks if state]
     bad = [sample.elapsed for sample, state in looks if not state]

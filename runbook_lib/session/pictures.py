@@ -40,29 +40,32 @@ class ClusterPicture(Picture):
 
 
 def view(cluster: Cluster, parameters: Parameters) -> ClusterView:
-    """Gather what the picture shows, all of it at once. A node that does not answer is part of it, not an error."""
+    """Gather what the picture shows. A node that does not answer is part of it, not an error."""
     network = cluster.inventory.network
-    with ThreadPoolExecutor(max_workers=6, thread_name_prefix="picture") as pool:
-        addresses = pool.submit(cluster.each, lambda node: read_cluster_address(node, network))
-        engines = pool.submit(cluster.each, _of_engine)
-        gossip = pool.submit(cluster.each, read_gossip)
-        members = pool.submit(_members, cluster, parameters)
-        registrations = pool.submit(read_registrations, cluster, parameters.etcd)
-        vnis = pool.submit(_vnis, cluster)
-    on_engines = [outcome.value for outcome in engines.result() if outcome.value is not None]
-    silent, engineless = _silent(addresses.result(), engines.result())
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="picture") as pool:
+        # The engines are asked beside the rest. What goes over SSH goes one after the other: sshd drops a connection
+        # now and then when several commands begin on it at the same moment.
+        asked = pool.submit(cluster.each, _of_engine)
+        addresses = cluster.each(lambda node: read_cluster_address(node, network))
+        gossip = cluster.each(read_gossip)
+        members = _members(cluster, parameters)
+        registrations = read_registrations(cluster, parameters.etcd)
+        vnis = _vnis(cluster)
+        engines = asked.result()
+    on_engines = [outcome.value for outcome in engines if outcome.value is not None]
+    silent, engineless = _silent(addresses, engines)
     return ClusterView(
         nodes=cluster.inventory.names,
         network=network,
         overlay=parameters.overlay.name,
-        addresses=[outcome.value for outcome in addresses.result() if outcome.value is not None],
+        addresses=[outcome.value for outcome in addresses if outcome.value is not None],
         engines=[item.engine for item in on_engines],
-        members=members.result(),
-        registrations=registrations.result(),
-        gossip=[outcome.value for outcome in gossip.result() if outcome.value is not None],
+        members=members,
+        registrations=registrations,
+        gossip=[outcome.value for outcome in gossip if outcome.value is not None],
         networks=[network for item in on_engines for network in item.networks],
         containers=[container for item in on_engines for container in item.containers],
-        vnis=vnis.result(),
+        vnis=vnis,
         silent=silent,
         engineless=engineless,
         wanted={container.name for container in parameters.containers},
