@@ -13,7 +13,7 @@ use Socket;
 use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
 # from linux/if_packet.h, linux/if_ether.h and asm-generic/sockios.h
-use constant { AF_PACKET => 17, ETH_P_ALL => 3, PACKET_OUTGOING => 4, SIOCGSTAMP => 0x8906 };
+use constant { AF_PACKET => 17, ETH_P_ALL => 3, PACKET_OUTGOING => 4, SIOCGSTAMP => 0x8906, SO_RCVBUFFORCE => 33 };
 use constant { ETHERNET => 14, IPV4 => "\x08\x00", UDP => 17 };
 
 my ($interface, $port, $seconds, $limit) = @ARGV;
@@ -25,6 +25,8 @@ close $file;
 # only a socket of all protocols also sees what is sent
 socket(my $wire, AF_PACKET, SOCK_RAW, unpack('S', pack('n', ETH_P_ALL))) or die "packet socket: $!\n";
 bind($wire, pack('SnlSCCa8', AF_PACKET, ETH_P_ALL, $index, 0, 0, 0, '')) or die "$interface: $!\n";
+
+setsockopt $wire, SOL_SOCKET, SO_RCVBUFFORCE, pack('i', 4 << 20);
 
 sub arrival {
     my $stamp = pack 'l!l!', 0, 0;
@@ -47,12 +49,17 @@ $| = 1;
 print "ready\n";
 my $end = clock_gettime(CLOCK_MONOTONIC) + $seconds;
 my $packets = 0;
-while ($packets < $limit && (my $left = $end - clock_gettime(CLOCK_MONOTONIC)) > 0) {
+my $asked = 1;
+while ($packets < $limit) {
+    my $left = $end - clock_gettime(CLOCK_MONOTONIC);
+    last if $left < -1;
+    $left = 0 if $left < 0 || !$asked;
     my $ready = '';
-    vec($ready, fileno(STDIN), 1) = 1;
+    vec($ready, fileno(STDIN), 1) = 1 if $asked;
     vec($ready, fileno($wire), 1) = 1;
-    next if select($ready, undef, undef, $left) < 1;
-    last if vec($ready, fileno(STDIN), 1) && !sysread STDIN, my $word, 64;
+    # what has arrived already is taken before the end
+    last if select($ready, undef, undef, $left) < 1 && $left == 0;
+    $asked = 0 if $asked && vec($ready, fileno(STDIN), 1) && !sysread STDIN, my $word, 64;
     next if !vec $ready, fileno($wire), 1;
     my $from = recv $wire, my $frame, 65536, 0;
     next if !defined $from || !is_vxlan($frame);
