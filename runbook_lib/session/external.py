@@ -99,9 +99,9 @@ class Looks:
             return NOT_HERE
         reach = next(look.reach for look in self.looks if look.container == container)
         mac = reach.mac if reach is not None else ""
-        return (
-            {standing.node_mac: "the node's", standing.mac: "its own"}.get(mac, "a stranger's") if mac else "nobody's"
-        )
+        # ipvlan's container has no MAC but the node's, so that the node's comes last here
+        owners = {standing.mac: "its own", standing.node_mac: "the node's"}
+        return owners.get(mac, "a stranger's") if mac else "nobody's"
 
     def kept_since(self, before: Looks) -> tuple[Check, ...]:
         """Whether each container has the address of an earlier look, its node having been restarted in between."""
@@ -131,10 +131,6 @@ class ExternalAddresses:
         """Look at every container from another node and from its own."""
         return Looks(*look_around(self._cluster, self._specs()))
 
-    def node(self, container: str) -> str:
-        """The node that a container is for. Raises ``InputError`` for one that is none of these."""
-        return self._spec(container).node
-
     @kept
     def ping_nodes(self, container: str) -> pd.DataFrame:
         """Ping every node, at its address on the cluster's network, from inside one of the containers.
@@ -152,15 +148,7 @@ class ExternalAddresses:
 
         Columns: question, published, macvlan, ipvlan.
         """
-        checks = {item.spec.way: check for item, check in zip(after.standings, after.kept_since(before), strict=True)}
-        rows: list[tuple[str, Mapping[str, str]]] = [
-            ("its address is", {item.spec.way: _address(item) for item in after.standings}),
-            ("reached from another node", _reached(after, "another node")),
-            ("reached from its own node", _reached(after, "its own node")),
-            ("MAC that others see", {item.spec.way: after.whose(item.spec.container) for item in after.standings}),
-            ("kept across a restart", {item.spec.way: _kept(item, checks[item.spec.way]) for item in after.standings}),
-        ]
-        table = external_comparison(rows + list(_KNOWN), WAYS)
+        table = comparison(before, after)
         self.kept.keep("comparison", table)
         return table
 
@@ -172,6 +160,19 @@ class ExternalAddresses:
 
     def _specs(self) -> tuple[Spec, ...]:
         return tuple(external(self._cluster.inventory, self._parameters, way) for way in WAYS)
+
+
+def comparison(before: Looks, after: Looks) -> pd.DataFrame:
+    """What two looks say of the three ways, then what is known. Columns: question, published, macvlan, ipvlan."""
+    checks = {item.spec.way: check for item, check in zip(after.standings, after.kept_since(before), strict=True)}
+    rows: list[tuple[str, Mapping[str, str]]] = [
+        ("its address is", {item.spec.way: _address(item) for item in after.standings}),
+        ("reached from another node", _reached(after, "another node")),
+        ("reached from its own node", _reached(after, "its own node")),
+        ("MAC that others see", {item.spec.way: after.whose(item.spec.container) for item in after.standings}),
+        ("kept across a restart", {item.spec.way: _kept(item, checks[item.spec.way]) for item in after.standings}),
+    ]
+    return external_comparison(rows + list(_KNOWN), WAYS)
 
 
 def _address(item: Standing) -> str:

@@ -15,7 +15,10 @@ from runbook_lib.steps.clean_up import clean_up_steps
 from runbook_lib.steps.connections import Connect, Disconnect
 from runbook_lib.steps.containers import RemoveContainers, RunContainers
 from runbook_lib.steps.etcd_autostart import EtcdAutostart, RemoveAutostart, StartMembers, has_autostart_block
+from runbook_lib.steps.external_address import ExternalAddress
+from runbook_lib.steps.external_removal import RemoveExternals
 from runbook_lib.steps.networks import CreateNetwork, RemoveNetworks
+from runbook_lib.steps.published_port import PublishPort
 from runbook_lib.steps.reboot import Reboot
 from runbook_lib.steps.static_addresses import RemoveStaticAddresses, StaticAddresses, has_address_block
 from runbook_lib.steps.targets import check_targets, verify_addresses
@@ -26,10 +29,13 @@ __all__ = [
     "CreateNetwork",
     "Disconnect",
     "EtcdAutostart",
+    "ExternalAddress",
     "Finding",
+    "PublishPort",
     "Reboot",
     "RemoveAutostart",
     "RemoveContainers",
+    "RemoveExternals",
     "RemoveNetworks",
     "RemoveStaticAddresses",
     "Reporter",
