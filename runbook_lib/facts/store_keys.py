@@ -129,6 +129,30 @@ def stored_vnis(keys: Sequence[StoreKey]) -> dict[str, dict[str, int]]:
     return found
 
 
+def stored_networks(keys: Sequence[StoreKey]) -> dict[str, tuple[str, int | None]]:
+    """Network ID to its name and its count of endpoints (``None`` where the store has none)."""
+    counts = {
+        item.key.rpartition("/")[2]: int(json.loads(item.value)["Count"])
+        for item in keys
+        if item.key.startswith(f"{_NETWORK}endpoint_count/")
+    }
+    found = {}
+    for item in keys:
+        if item.key.startswith(f"{_NETWORK}network/"):
+            network_id = item.key.rpartition("/")[2]
+            found[network_id] = (str(json.loads(item.value)["name"]), counts.get(network_id))
+    return found
+
+
+def stored_pools(keys: Sequence[StoreKey]) -> tuple[str, ...]:
+    """The subnets (CIDR) from which addresses of global networks are taken."""
+    found = []
+    for item in keys:
+        if item.key.startswith(f"{_NETWORK}ipam/default/config/"):
+            found += [str(pool["Pool"]) for pool in (json.loads(item.value).get("Subnets") or {}).values()]
+    return tuple(found)
+
+
 def stored_sets(keys: Sequence[StoreKey]) -> tuple[Taken, ...]:
     """Pools of addresses and the set of VNIs, each with how much of it is free. Raises ``ValueError``.
 

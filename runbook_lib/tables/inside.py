@@ -11,7 +11,15 @@ from runbook_lib.facts.hidden_namespace import HiddenNamespace, OverlayLink
 from runbook_lib.facts.interfaces import HostInterface, Inside
 from runbook_lib.facts.name_service import NameService
 from runbook_lib.facts.nat import NatRule
-from runbook_lib.facts.store_keys import StoredEndpoint, StoreKey, stored_endpoints, stored_sets, stored_vnis
+from runbook_lib.facts.store_keys import (
+    StoredEndpoint,
+    StoreKey,
+    stored_endpoints,
+    stored_networks,
+    stored_pools,
+    stored_sets,
+    stored_vnis,
+)
 from runbook_lib.tables.frame import FLAG, TEXT, WHOLE, frame
 from runbook_lib.tables.overlay import SHORT_ID
 
@@ -190,24 +198,28 @@ def store_keys(keys: Sequence[StoreKey]) -> pd.DataFrame:
         own = [item for item in left if item.key.removeprefix("/docker/").startswith(prefix)]
         left = [item for item in left if item not in own]
         if own:
-            rows.append((prefix, len(own), meaning, _says(prefix, own)))
+            rows.append((prefix, len(own), meaning, _says(prefix, own, keys)))
     if left:
         rows.append(("", len(left), "other keys", ", ".join(item.key.removeprefix("/docker/") for item in left)[:80]))
     return frame(rows, KEY_COLUMNS)
 
 
-def _says(prefix: str, keys: Sequence[StoreKey]) -> str:
-    if prefix == "nodes/":
-        left = [item.ttl for item in keys if item.ttl is not None]
-        return f"the next is forgotten in {min(left)} s unless it is renewed" if left else ""
-    if "/endpoint/" in prefix:
-        return ", ".join(f"{item.name} {item.address}" for item in stored_endpoints(keys))
-    if "/overlay/" in prefix:
-        vnis = stored_vnis(keys).values()
-        return ", ".join(f"{subnet} is VNI {vni}" for subnets in vnis for subnet, vni in subnets.items())
-    if "/data/" in prefix or "/idm/" in prefix:
-        return ", ".join(f"{item.name}: {item.free} of {item.size} free" for item in stored_sets(keys))
-    return ", ".join(item.key.rpartition("/")[2][:SHORT_ID] for item in keys)
+def _says(prefix: str, own: Sequence[StoreKey], keys: Sequence[StoreKey]) -> str:
+    match prefix.removeprefix("network/v1.0/").split("/")[0]:
+        case "nodes":
+            left = [item.ttl for item in own if item.ttl is not None]
+            return f"the next one ends in {min(left)} s unless renewed" if left else ""
+        case "network":
+            return ", ".join(name for name, _ in stored_networks(keys).values())
+        case "endpoint_count":
+            return ", ".join(f"{name}: {count}" for name, count in stored_networks(keys).values())
+        case "overlay":
+            vnis = stored_vnis(own).values()
+            return ", ".join(f"{subnet} is VNI {vni}" for subnets in vnis for subnet, vni in subnets.items())
+        case "endpoint":
+            return ", ".join(f"{item.name} {item.address}" for item in stored_endpoints(own))
+    free = ", ".join(f"{item.name}: {item.free} of {item.size} free" for item in stored_sets(own))
+    return free or ", ".join(stored_pools(own))
 
 
 STORED_ENDPOINT_COLUMNS = {

@@ -98,6 +98,8 @@ def test_every_key_of_the_store_is_counted_once(keys: tuple[StoreKey, ...]) -> N
     says = dict(zip(table["under /docker"], table["says"], strict=True))
     assert says["network/v1.0/overlay/network/"] == "10.0.0.0/24 is VNI 256"
     assert says["network/v1.0/ipam/default/data/"] == "10.0.0.0/24: 251 of 256 free"
+    assert says["network/v1.0/endpoint_count/"] == "ovr0: 2"
+    assert says["network/v1.0/ipam/default/config/"] == "10.0.0.0/24"
     assert "other keys" not in set(table["what it is"])
 
 
