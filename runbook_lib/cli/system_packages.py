@@ -27,9 +27,24 @@ def install_missing_packages() -> None:
     packages = sorted(set(missing_packages()))
     if not packages:
         return
+    line = install_packages(packages, "the testbed needs")
+    if still_missing := missing_packages():
+        raise RequirementError(f"still missing after the installation: {', '.join(still_missing)}", remedy=line)
+
+
+def install_packages(packages: Sequence[str], who_needs: str) -> str:
+    """Install packages with apt-get and return the line that would do it by hand.
+
+    Args:
+        packages: their names in Debian and Ubuntu.
+        who_needs: the beginning of a sentence, such as ``the testbed needs``.
+
+    Raises:
+        RequirementError: they cannot be installed here.
+    """
     install = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
     line = shlex.join(["sudo", *install])
-    missing = f"the testbed needs packages that are missing: {', '.join(packages)}"
+    missing = f"{who_needs} packages that are missing: {', '.join(packages)}"
     if shutil.which("apt-get") is None:
         raise RequirementError(missing, remedy="install them; Debian and Ubuntu name them so: " + line)
     if not may_become_root():
@@ -39,8 +54,7 @@ def install_missing_packages() -> None:
     run_apt(["apt-get", "update"], remedy=line)
     run_apt(install, remedy=line)
     print(f"runbook: installed after {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-    if still_missing := missing_packages():
-        raise RequirementError(f"still missing after the installation: {', '.join(still_missing)}", remedy=line)
+    return line
 
 
 def run_apt(command: Sequence[str], *, remedy: str) -> None:

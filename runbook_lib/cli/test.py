@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,10 @@ import typer
 
 from runbook_lib.cli.project import project_folder
 from runbook_lib.errors import ExitCode
+
+#: Folders of tests that boot the testbed, and the one whose tests need Debian's Chromium as well.
+BROWSER = "browser"
+ON_THE_TESTBED = ("testbed", "notebooks", BROWSER)
 
 app = typer.Typer(add_completion=False)
 
@@ -41,9 +46,11 @@ def test(context: typer.Context) -> None:
     """
     folder = project_folder()
     if os.geteuid() == 0 and reaches_testbed(folder, context.args):
-        from runbook_lib.cli.system_packages import install_missing_packages
+        from runbook_lib.cli.system_packages import install_missing_packages, install_packages
 
         install_missing_packages()
+        if reaches(folder, context.args, BROWSER) and shutil.which("chromium") is None:
+            install_packages(["chromium"], "the tests in a browser need")
     spread = side_by_side(folder, context.args)
     if spread:
         typer.echo(_WHOLE_SUITE, err=True)
@@ -63,15 +70,16 @@ def side_by_side(folder: Path, arguments: list[str]) -> list[str]:
 
 
 def reaches_testbed(folder: Path, arguments: list[str]) -> bool:
-    """Return whether tests that boot the testbed may be among those named: no path at all means every test."""
+    """Return whether tests that boot the testbed may be among those named."""
+    return reaches(folder, arguments, *ON_THE_TESTBED)
+
+
+def reaches(folder: Path, arguments: list[str], *parts: str) -> bool:
+    """Return whether tests of these folders below ``tests`` may be among those named: no path means every test."""
     paths = [folder / argument.split("::")[0] for argument in arguments]
     named = [path.resolve() for path in paths if path.exists()]
-    tests = folder / "tests"
-    return not named or any(
-        path.is_relative_to(part) or part.is_relative_to(path)
-        for path in named
-        for part in (tests / "testbed", tests / "notebooks")
-    )
+    wanted = [folder / "tests" / part for part in parts]
+    return not named or any(path.is_relative_to(part) or part.is_relative_to(path) for path in named for part in wanted)
 
 
 def run_pytest(folder: Path, arguments: list[str]) -> int:

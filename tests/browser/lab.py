@@ -10,11 +10,11 @@ from playwright.sync_api import Locator, Page, expect
 LONGEST_RUN_MILLISECONDS = 120_000
 _READY_MILLISECONDS = 60_000
 
-# No cell is on its way any more, and at least one has run.
+# No cell is on its way any more, and at least one has run; or JupyterLab asks something, and nothing goes on.
 _NOTHING_IS_ON_ITS_WAY = """() => {
     const prompts = document.querySelectorAll('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell .jp-InputPrompt');
     const marks = [...prompts].map(prompt => prompt.textContent.trim());
-    return marks.some(mark => /\\d/.test(mark)) && !marks.includes('[*]:');
+    return document.querySelector('.jp-Dialog') || (marks.some(mark => /\\d/.test(mark)) && !marks.includes('[*]:'));
 }"""
 
 
@@ -50,6 +50,7 @@ def run_all_cells(page: Page) -> None:
     """Choose Run All Cells, and wait for the end of the last one (or the first that fails)."""
     menu(page, "Run", "Run All Cells")
     page.wait_for_function(_NOTHING_IS_ON_ITS_WAY, timeout=LONGEST_RUN_MILLISECONDS)
+    assert page.locator(".jp-Dialog").all_text_contents() == []
     wait_until_idle(page)
 
 

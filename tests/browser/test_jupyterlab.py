@@ -6,10 +6,13 @@ The tests are the steps of one visit, in this order. Each step's screenshots sta
 from __future__ import annotations
 
 import re
+import sys
 import time
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbconvert import HTMLExporter
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import HEIGHT, ROOT, SCREENSHOTS, WIDTHS, Server
@@ -27,11 +30,13 @@ from tests.browser.lab import (
 
 pytestmark = pytest.mark.testbed
 
-# Cleaning up ends what the other steps need; it is the last one.
+# 09 ends what the other steps need; it is run after them.
 NOTEBOOKS = [path.stem for path in sorted((ROOT / "notebooks").glob("0[0-8]_*.ipynb"))]
 LAST = "09_clean_up"
 # A notebook is longer than any window; this one is long enough for all of it.
-ALL_OF_IT = 9000
+ALL_OF_IT = 7000
+# The width of a sheet of paper in a browser's pixels, of which there are 96 an inch.
+A4_PIXELS = 794
 
 
 def screenshots(page: Page, name: str, height: int = HEIGHT) -> None:
@@ -73,8 +78,6 @@ def test_all_cells_of_a_notebook_run_to_the_end(page: Page, name: str) -> None:
 
 
 def test_a_kernel_is_this_interpreter_whatever_jupyter_there_is_besides(server: Server) -> None:
-    import sys
-
     assert server.kernels
     for kernel in server.kernels:
         assert Path(f"/proc/{kernel}/cmdline").read_bytes().split(b"\0")[0].decode() == sys.executable
@@ -118,6 +121,33 @@ def test_an_exported_page_opens_offline_and_shows_its_evidence(page: Page, brows
         context.close()
 
 
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_what_a_saved_notebook_shows_needs_no_javascript(page: Page, checkout: Path, name: str) -> None:
+    saved = nbformat.read(checkout / "notebooks" / f"{name}.ipynb", as_version=4)
+    outputs = [output for cell in saved.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert outputs, "it was not saved after its run"
+    for output in outputs:
+        data = output.get("data", {})
+        assert "application/javascript" not in data
+        assert "<script" not in data.get("text/html", "")
+        assert output.output_type == "stream" or "text/plain" in data
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_an_exported_notebook_fits_on_paper(browser: Browser, page: Page, checkout: Path, name: str) -> None:
+    body, _ = HTMLExporter().from_filename(checkout / "notebooks" / f"{name}.ipynb")
+    paper = browser.new_page(viewport={"width": A4_PIXELS, "height": HEIGHT}, java_script_enabled=False)
+    try:
+        paper.emulate_media(media="print")
+        paper.set_content(body)
+        wide = paper.locator("table").evaluate_all(
+            "tables => tables.filter(each => each.getBoundingClientRect().right > innerWidth).map(each => each.innerText)"
+        )
+        assert wide == []
+    finally:
+        paper.close()
+
+
 def test_an_interrupted_step_ends_and_leaves_its_kernel_usable(page: Page) -> None:
     open_from_start_page(page, "02")
     menu(page, "Kernel", "Restart Kernel and Run All Cells")
@@ -129,6 +159,14 @@ def test_an_interrupted_step_ends_and_leaves_its_kernel_usable(page: Page) -> No
     wait_until_idle(page)
     screenshots(page, "interrupted", 4000)
     assert any("KeyboardInterrupt" in error for error in errors(page))
+
+
+def test_all_cells_of_the_notebook_that_cleans_up_run_to_the_end(page: Page) -> None:
+    open_from_start_page(page, LAST[:2])
+    run_all_cells(page)
+    scroll_to_the_top(page)
+    screenshots(page, LAST, ALL_OF_IT)
+    assert errors(page) == []
 
 
 def test_ctrl_c_lets_a_running_cell_clean_up_and_leaves_no_kernel(page: Page, server: Server, checkout: Path) -> None:
