@@ -12,7 +12,7 @@ from runbook_lib.charts.card import Card, Levels
 from runbook_lib.charts.palette import ACCENT, BAD, BAD_WASH, INK, MUTED, NETWORK_WASH, OVERLAY_WASH, PAPER
 from runbook_lib.charts.svg import Canvas
 from runbook_lib.charts.view import ClusterView
-from runbook_lib.charts.words import Thing, describe, differences, member_words, vni_words
+from runbook_lib.charts.words import Thing, describe, differences, member_words, missing_overlay_words, vni_words
 
 WIDTH = 1200
 COLUMNS = 4
@@ -172,7 +172,7 @@ def _overlay(
     x, y = frame.left + 14, top + band / 2 + 5
     if overlay is None:
         if band == _BAND:
-            canvas.text(x, y, f"there is no overlay network {view.overlay}", size=13, fill=MUTED, width=span - 28)
+            canvas.text(x, y, missing_overlay_words(view), size=13, fill=MUTED, width=span - 28)
         return
     canvas.text(x, y, overlay.name, size=14 if band == _BAND else 12, bold=True, fill=ACCENT)
     if band == _BAND:

@@ -15,7 +15,7 @@ NODE = "node"
 def statements(view: ClusterView) -> dict[Thing, str]:
     """What the picture says of each thing in it, in the order in which it is read."""
     overlay = view.overlay_network
-    found = {("", view.overlay): f"no overlay {view.overlay}"}
+    found = {("", view.overlay): missing_overlay_words(view)}
     if overlay is not None:
         vni = f", {vni_words(view)}" if vni_words(view) else ""
         found["", view.overlay] = f"overlay {view.overlay}, {overlay.subnet}{vni}"
@@ -53,6 +53,13 @@ def differences(before: ClusterView, after: ClusterView) -> dict[Thing, str]:
         else:
             found[thing] = f"{place}{_change(old[thing], new[thing])}"
     return found
+
+
+def missing_overlay_words(view: ClusterView) -> str:
+    """Why there is no overlay in the picture."""
+    if any(view.overlay in container.addresses for container in view.containers):
+        return f"no engine lists {view.overlay} now, although containers are on it"
+    return f"no overlay network {view.overlay}"
 
 
 def vni_words(view: ClusterView) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from types import TracebackType
@@ -84,6 +85,12 @@ class Cluster:
                 return node
         names = ", ".join(node.name for node in self.nodes)
         raise InputError(f"there is no node {name!r}", place="inventory", remedy=f"the nodes are {names}")
+
+    def part(self, names: Collection[str]) -> Cluster:
+        """The same cluster with the named nodes only. They share their connections with it: close the whole one."""
+        part = copy.copy(self)
+        part.nodes = tuple(node for node in self.nodes if node.name in names)
+        return part
 
     def each(
         self, ask: Callable[[Node], T], *, nodes: Iterable[Node] | None = None, timeout: float | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runbook_lib.charts import ClusterView, before_and_after, before_and_after_text, cluster_picture, describe
 from runbook_lib.cluster import Cluster, Node, Outcome
@@ -47,10 +47,13 @@ def view(cluster: Cluster, parameters: Parameters) -> ClusterView:
         # now and then when several commands begin on it at the same moment.
         asked = pool.submit(cluster.each, _of_engine)
         addresses = cluster.each(lambda node: read_cluster_address(node, network))
-        gossip = cluster.each(read_gossip)
-        members = _members(cluster, parameters)
-        registrations = read_registrations(cluster, parameters.etcd)
-        vnis = _vnis(cluster)
+        # A node that is gone is waited for once, not by every reading.
+        there = cluster.part({outcome.node for outcome in addresses if outcome.error is None})
+        gossip = there.each(read_gossip)
+        members = _members(there, parameters)
+        registrations = read_registrations(there, parameters.etcd)
+        # A store that no engine reaches would only be waited for.
+        vnis = _vnis(there) if any(row.connected for row in registrations) else {}
         engines = asked.result()
     on_engines = [outcome.value for outcome in engines if outcome.value is not None]
     silent, engineless = _silent(addresses, engines)
@@ -98,10 +101,16 @@ def _silent(
 
 
 def _members(cluster: Cluster, parameters: Parameters) -> tuple[EtcdMember, ...]:
-    try:
-        return read_members(cluster, parameters.etcd)
-    except RunbookError:  # no node answers, and each of them is drawn as silent
+    """The members that the nodes which are there have or, where some are not there, may not have."""
+    if not cluster.nodes:
         return ()
+    try:
+        found = read_members(cluster, parameters.etcd)
+    except RunbookError:  # no engine answers, and each of them is drawn so
+        return ()
+    if len(cluster.nodes) == len(cluster.inventory.names):
+        return found
+    return tuple(member if member.node else replace(member, container_state="unknown") for member in found)
 
 
 def _vnis(cluster: Cluster) -> dict[str, int]:

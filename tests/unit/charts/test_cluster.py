@@ -126,8 +126,10 @@ def test_it_has_the_colours_of_a_dark_page_too(view: ClusterView) -> None:
 
 def test_a_missing_overlay_is_dashed_and_said(view: ClusterView) -> None:
     svg = cluster_picture(replace(view, networks=(), containers=()))
-    assert "there is no overlay network ovr0" in words(svg)
+    assert "no overlay network ovr0" in words(svg)
     assert dashed(svg) == 1
+    lost = describe(replace(view, networks=()))
+    assert "no engine lists ovr0 now, although containers are on it" in lost
 
 
 def test_two_members_on_one_node_are_both_drawn(view: ClusterView) -> None:

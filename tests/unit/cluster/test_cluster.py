@@ -38,6 +38,13 @@ def test_a_node_is_found_by_its_name(cluster: Cluster) -> None:
     assert caught.value.remedy == "the nodes are node1, node2, node3, node4"
 
 
+def test_a_part_of_a_cluster_shares_its_nodes(cluster: Cluster) -> None:
+    part = cluster.part({"node3", "node1"})
+    assert list(part) == [cluster.nodes[0], cluster.nodes[2]]
+    assert [outcome.node for outcome in part.each(lambda node: node.name)] == ["node1", "node3"]
+    assert len(cluster.nodes) == 4
+
+
 def test_all_nodes_are_asked_at_the_same_time(cluster: Cluster) -> None:
     # A barrier lets nobody through before all four are there.
     barrier = threading.Barrier(4, timeout=5)
