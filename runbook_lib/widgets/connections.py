@@ -24,7 +24,7 @@ from runbook_lib.widgets.serial import Serial, shared
 
 # One echo request each: whether a pair answers must be visible within a second. How fast it is, live_matrix tells.
 _QUICK = Probes(count=1, timeout_seconds=0.4)
-_FOLLOW_SECONDS = 20.0
+_FOLLOW_SECONDS = 10.0
 _FOLLOW_PAUSE = 0.5
 
 _PANELS: WeakSet[ConnectionPanel] = WeakSet()

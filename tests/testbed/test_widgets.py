@@ -125,7 +125,7 @@ class Tab:
         """Run a cell as somebody in front of it does, and return its outputs."""
         outputs: list[dict[str, Any]] = []
         reply = self.client.execute_interactive(
-            code, allow_stdin=True, timeout=SECONDS, output_hook=outputs.append, stdin_hook=lambda message: None
+            code, allow_stdin=True, timeout=2 * SECONDS, output_hook=outputs.append, stdin_hook=lambda message: None
         )
         assert reply["content"]["status"] == "ok", reply["content"]
         return [message["content"] for message in outputs]
