@@ -42,15 +42,16 @@ def open_from_start_page(page: Page, number: str) -> None:
 
 def wait_until_idle(page: Page) -> None:
     """Wait until the kernel of the notebook in front does nothing."""
-    idle = front(page).locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")
-    expect(idle).to_be_visible(timeout=_READY_MILLISECONDS)
+    # The circle in the notebook's corner is idle as well while there is no kernel yet; the status bar tells.
+    expect(page.locator("#jp-bottom-panel")).to_contain_text("(ipykernel) | Idle", timeout=_READY_MILLISECONDS)
 
 
 def run_all_cells(page: Page) -> None:
     """Choose Run All Cells, and wait for the end of the last one (or the first that fails)."""
     menu(page, "Run", "Run All Cells")
     page.wait_for_function(_NOTHING_IS_ON_ITS_WAY, timeout=LONGEST_RUN_MILLISECONDS)
-    assert page.locator(".jp-Dialog").all_text_contents() == []
+    questions = page.locator(".jp-Dialog").all_text_contents()
+    assert not questions, questions
     wait_until_idle(page)
 
 
