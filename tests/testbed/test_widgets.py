@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.manager import KernelManager
+from jupyter_client.session import Session as JupyterSession
 
 from runbook_lib.cluster import Cluster
 from runbook_lib.facts.containers import find_container
@@ -117,7 +118,9 @@ class Tab:
     """A front end of a kernel."""
 
     def __init__(self, manager: KernelManager) -> None:
-        self.client: BlockingKernelClient = manager.client()
+        # Clients of one manager share its session, whose identity only one of them can have at the kernel.
+        own = JupyterSession(key=manager.session.key)
+        self.client: BlockingKernelClient = manager.client(session=own)
         self.client.start_channels()
         self.client.wait_for_ready(timeout=SECONDS)
 
