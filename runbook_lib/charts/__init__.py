@@ -1,17 +1,25 @@
 """Pictures as pure functions: typed rows in, a matplotlib ``Figure`` or an SVG string out.
 
 All read without colour. The ``…_text`` functions give the text alternative to each.
+
+What needs matplotlib is imported at its first use (PEP 562): importing it takes half a second, a third of what opening
+a notebook may take. A notebook's modules therefore write ``charts.ping_heatmap``, not ``from … import ping_heatmap``.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from runbook_lib.charts.cluster import before_and_after, before_and_after_text, cluster_picture
-from runbook_lib.charts.drift import address_drift, drift_text
-from runbook_lib.charts.heatmap import heatmap_text, ping_heatmap
-from runbook_lib.charts.spread import RoundTrips, latency_spread, round_trips, spread_text
-from runbook_lib.charts.style import figure_svg
-from runbook_lib.charts.timeline import Phase, convergence_timeline, phases, timeline_text
-from runbook_lib.charts.trend import trend_picture, trend_text
 from runbook_lib.charts.view import ClusterView
 from runbook_lib.charts.words import describe
+
+if TYPE_CHECKING:
+    from runbook_lib.charts.drift import address_drift, drift_text
+    from runbook_lib.charts.heatmap import heatmap_text, ping_heatmap
+    from runbook_lib.charts.spread import RoundTrips, latency_spread, round_trips, spread_text
+    from runbook_lib.charts.style import figure_svg
+    from runbook_lib.charts.timeline import Phase, convergence_timeline, phases, timeline_text
+    from runbook_lib.charts.trend import trend_picture, trend_text
 
 __all__ = [
     "ClusterView",
@@ -35,3 +43,28 @@ __all__ = [
     "trend_picture",
     "trend_text",
 ]
+
+_MODULES = {
+    "address_drift": "drift",
+    "drift_text": "drift",
+    "heatmap_text": "heatmap",
+    "ping_heatmap": "heatmap",
+    "RoundTrips": "spread",
+    "latency_spread": "spread",
+    "round_trips": "spread",
+    "spread_text": "spread",
+    "figure_svg": "style",
+    "Phase": "timeline",
+    "convergence_timeline": "timeline",
+    "phases": "timeline",
+    "timeline_text": "timeline",
+    "trend_picture": "trend",
+    "trend_text": "trend",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs matplotlib when it is asked for."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

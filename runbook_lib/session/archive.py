@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from runbook_lib.charts import trend_picture, trend_text
+from runbook_lib import charts
 from runbook_lib.errors import CheckFailed
 from runbook_lib.records.archive import Archive, default_location, open_archive
 from runbook_lib.records.frames import compare, frame
@@ -120,7 +120,7 @@ class ArchiveView:
             print("No notebook has come to its end yet: there is nothing to follow.")
             return None
         found = trend(self.archive, notebook or str(names.mode()[0]), metric, cluster=self.cluster)
-        return Picture(trend_picture(found), trend_text(found))
+        return Picture(charts.trend_picture(found), charts.trend_text(found))
 
     def exercise(self, name: str, prediction: object = None) -> Exercise:
         """An exercise (``10-a``) and what the learner predicts; ``None`` leaves it alone."""

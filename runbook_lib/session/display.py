@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
-
-from runbook_lib.charts import figure_svg
+from runbook_lib import charts
 from runbook_lib.model.results import Check, Status, StepResult, Verdict
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SYMBOLS = {Verdict.PASS: "✓", Verdict.WARN: "!", Verdict.FAIL: "✗", Verdict.SKIP: "–"}
 
@@ -29,7 +31,7 @@ class Picture:
 
     def __init__(self, source: str | Figure, alternative: str) -> None:
         self.alternative = alternative
-        self.svg = figure_svg(source, alternative) if isinstance(source, Figure) else source
+        self.svg = source if isinstance(source, str) else charts.figure_svg(source, alternative)
         self._url = f"data:image/svg+xml;base64,{base64.b64encode(self.svg.encode()).decode()}"
 
     def _repr_html_(self) -> str:

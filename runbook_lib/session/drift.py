@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from runbook_lib.charts import address_drift, drift_text
+from runbook_lib import charts
 from runbook_lib.facts.addresses import ClusterAddress
 from runbook_lib.session.display import Picture
 from runbook_lib.tables.frame import FLAG, TEXT, frame
@@ -46,4 +46,4 @@ class Drift:
 
     def picture(self) -> Picture:
         """An arrow from each node's old address to its new one."""
-        return Picture(address_drift(self.before, self.after), drift_text(self.before, self.after))
+        return Picture(charts.address_drift(self.before, self.after), charts.drift_text(self.before, self.after))

@@ -9,8 +9,7 @@ from typing import Literal
 
 import pandas as pd
 
-from runbook_lib import tables
-from runbook_lib.charts import heatmap_text, latency_spread, ping_heatmap, round_trips, spread_text
+from runbook_lib import charts, tables
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import InputError
 from runbook_lib.model.parameters import Parameters
@@ -71,7 +70,7 @@ class Pings:
                 max(row.cold, default=None),
                 *(None if time is None else round(time, 3) for time in (row.middle, row.share(0.95), row.share(1.0))),
             )
-            for row in round_trips(self.probes)
+            for row in charts.round_trips(self.probes)
         ]
         return frame(rows, SPREAD_COLUMNS)
 
@@ -114,11 +113,11 @@ class Pings:
 
     def picture(self) -> Picture:
         """The heat map, with the losses in words."""
-        return Picture(ping_heatmap(self.probes), heatmap_text(self.probes))
+        return Picture(charts.ping_heatmap(self.probes), charts.heatmap_text(self.probes))
 
     def spread_picture(self) -> Picture:
         """Every round trip as a dot, with the medians in words."""
-        return Picture(latency_spread(self.probes), spread_text(self.probes))
+        return Picture(charts.latency_spread(self.probes), charts.spread_text(self.probes))
 
 
 def ping(

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from runbook_lib import tables
-from runbook_lib.charts import convergence_timeline, phases, timeline_text
+from runbook_lib import charts, tables
 from runbook_lib.cluster import Cluster
 from runbook_lib.model.parameters import Probes
 from runbook_lib.model.results import Check, StepResult, Verdict
@@ -87,7 +86,7 @@ class Watched:
 
         Columns: from (s), to (s), looks, name resolves to, answered, slowest ping (ms).
         """
-        found = phases(self.timeline.samples) if self.timeline is not None else ()
+        found = charts.phases(self.timeline.samples) if self.timeline is not None else ()
         return frame(
             [
                 (round(row.begin, 1), round(row.end, 1), row.looks, row.resolved, row.answered, row.slowest_ms)
@@ -118,7 +117,7 @@ class Watched:
         """The time line, a mark every 100 ms."""
         if self.timeline is None:
             return "plan mode: nothing was changed, so there is no time line"
-        return Picture(convergence_timeline(self.timeline), timeline_text(self.timeline))
+        return Picture(charts.convergence_timeline(self.timeline), charts.timeline_text(self.timeline))
 
     def _words(self) -> tuple[str, str]:
         return ("resolves", "reaches") if self.reachable else ("no longer resolves", "no longer reaches")
