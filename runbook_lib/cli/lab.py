@@ -96,7 +96,9 @@ class Files(AsyncLargeFileManager):
 
     async def get(self, path: str, content: bool = True, *args: Any, **options: Any) -> Any:
         """Return the file's model, as the base does."""
-        if content and path.strip("/") == PAGE:
+        page = Path(self.root_dir) / PAGE
+        # Before JupyterLab opens a file it asks for what is about it, without the content.
+        if path.strip("/") == PAGE and (content or not page.exists()):
             file = Path(os.environ[PARAMETER_FILE_VARIABLE])
             await asyncio.to_thread(write_start_page, Path(self.root_dir), file)
         return await super().get(path, content, *args, **options)  # type: ignore[no-untyped-call]

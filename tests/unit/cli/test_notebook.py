@@ -67,7 +67,8 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def ask(server_url: str, path: str) -> dict[str, Any]:
     address, _, token = server_url.partition("/lab/tree/START.md")
-    with urllib.request.urlopen(f"{address}{path}{token}") as answer:
+    proof = token.replace("?", "&") if "?" in path else token
+    with urllib.request.urlopen(f"{address}{path}{proof}") as answer:
         return dict(json.load(answer))
 
 
@@ -85,6 +86,11 @@ def test_the_only_kernel_is_this_interpreter_whatever_another_jupyter_has(server
     specs = ask(server_url, "/api/kernelspecs")["kernelspecs"]
     assert list(specs) == ["python3"]
     assert specs["python3"]["spec"]["argv"][0] == sys.executable
+
+
+def test_the_start_page_is_found_in_a_folder_where_it_never_was(server_url: str) -> None:
+    # JupyterLab asks what kind of file it is before it asks for what is in it.
+    assert ask(server_url, "/api/contents/START.md?content=0")["type"] == "file"
 
 
 def test_the_start_page_is_written_when_it_is_opened_and_says_why_there_is_no_cluster(server_url: str) -> None:

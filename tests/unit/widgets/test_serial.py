@@ -61,6 +61,8 @@ def test_a_defect_in_a_job_keeps_nobody_waiting_and_later_jobs_are_done() -> Non
     serial = Serial("test")
     serial.put(1, lambda: 1 / 0)
     assert serial.wait(5)
+    for thread in [thread for thread in threading.enumerate() if thread.name == "test"]:
+        thread.join(5)  # its traceback belongs to this test, not to the next one
     serial.put(2, lambda: done.append("second"))
     assert serial.wait(5)
     assert done == ["second"]
