@@ -23,6 +23,7 @@ from runbook_lib.model.parameters import Parameters
 from runbook_lib.session.events import publish
 from runbook_lib.session.parameter_file import with_parameter_file
 from runbook_lib.session.session import Session
+from runbook_lib.session.table_html import show_tables_so
 from runbook_lib.tables.frame import TEXT, frame
 
 # papermill puts this line at the top of the cell that it injects.
@@ -61,6 +62,7 @@ def start(notebook: str, namespace: Mapping[str, Any]) -> Session:
         line += " (plan mode: nothing is changed)"
     publish([StartEvent(notebook=notebook, cluster=parameters.name, plan=parameters.plan)], text=line)
     session.kept.watch_displays()
+    show_tables_so()
     table = _cluster_table(session)
     session.kept.keep("cluster", table)
     display(table)  # type: ignore[no-untyped-call]

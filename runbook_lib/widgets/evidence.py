@@ -9,15 +9,16 @@ from html import escape
 import pandas as pd
 
 from runbook_lib.session.display import Picture
+from runbook_lib.session.table_html import table_html
 
 Part = pd.DataFrame | Picture | str
 
 
 def part_html(part: Part) -> str:
-    """One part as HTML: a table as pandas shows it, a picture as an image, text as a paragraph with its line breaks."""
+    """One part as HTML: a table as cells show it, a picture as an image, text as a paragraph with its line breaks."""
     if isinstance(part, str):
         return f'<p style="white-space:pre-wrap">{escape(part)}</p>' if part else ""
-    return str(part._repr_html_())  # type: ignore[operator]
+    return table_html(part) if isinstance(part, pd.DataFrame) else part._repr_html_()
 
 
 def part_text(part: Part) -> str:

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.testbed
 NOTEBOOKS = [path.stem for path in sorted((ROOT / "notebooks").glob("0[0-8]_*.ipynb"))]
 LAST = "09_clean_up"
 # A notebook is longer than any window; this one is long enough for all of it.
-ALL_OF_IT = 7000
+ALL_OF_IT = 12000
 # What a step does that is interrupted: it takes back what it has begun, which takes its time.
 SLOW_STEP = """import pathlib, time
 try:

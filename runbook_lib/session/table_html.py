@@ -1,0 +1,64 @@
+"""Tables as HTML that reads well in a notebook, in an exported page and on paper.
+
+pandas' own HTML sets every column to the right and cuts long texts; its ``Styler`` aligns columns by a style sheet,
+which viewers drop from a notebook that they do not trust. Here each cell says for itself how it is aligned.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import pandas as pd
+from IPython.core.interactiveshell import InteractiveShell
+
+# Longer words (identifiers, paths) may be broken, or one of them makes the whole table wider than the page.
+_LONGEST_WORD = 24
+# Left of its page, as the output of a cell is, also inside a widget, where JupyterLab would centre it.
+_TABLE = '<table class="dataframe runbook-table" style="margin-left:0;margin-right:0">'
+
+
+def table_html(table: pd.DataFrame) -> str:
+    """Return the table without its row numbers: text to the left, numbers to the right, what is missing left blank.
+
+    A table with names of its rows, or with more rows than pandas shows, is returned as pandas shows it.
+    """
+    numbered = isinstance(table.index, pd.RangeIndex) and table.columns.nlevels == 1
+    if not numbered or len(table) > pd.get_option("display.max_rows"):
+        return str(table._repr_html_())  # type: ignore[operator]
+    sides = ["right" if _is_number(dtype) else "left" for dtype in table.dtypes]
+    head = "".join(_cell("th", name, side) for name, side in zip(table.columns, sides, strict=True))
+    rows = [
+        "".join(_cell("td", value, side) for value, side in zip(row, sides, strict=True))
+        for row in table.itertuples(index=False, name=None)
+    ]
+    if not rows:
+        rows = [f'<td colspan="{max(1, len(sides))}" style="text-align:left"><i>no rows</i></td>']
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return f"{_TABLE}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def show_tables_so() -> None:
+    """Have this kernel show every table as ``table_html`` does."""
+    if InteractiveShell.initialized():
+        formatter = InteractiveShell.instance().display_formatter
+        if formatter is not None:
+            formatter.formatters["text/html"].for_type(pd.DataFrame, table_html)
+
+
+def _is_number(dtype: Any) -> bool:
+    return pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype)
+
+
+def _cell(tag: str, value: Any, side: str) -> str:
+    text = _text(value)
+    breaks = ";overflow-wrap:anywhere" if any(len(word) > _LONGEST_WORD for word in text.split()) else ""
+    return f'<{tag} style="text-align:{side}{breaks}">{escape(text)}</{tag}>'
+
+
+def _text(value: Any) -> str:
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        return ""
+    if pd.api.types.is_bool(value):
+        return "yes" if value else "no"
+    return str(value)
