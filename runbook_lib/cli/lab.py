@@ -69,6 +69,8 @@ def lab_arguments(folder: Path, port: int, *, browser: bool) -> list[str]:
         # Half of it is waited for after the interrupt, the other half after SIGTERM (jupyter_client: finish_shutdown).
         f"--KernelManager.shutdown_wait_time={2 * GRACE_SECONDS}",
         "--MappingKernelManager.transport_encryption=auto",
+        # An exported page is the evidence of a run; what nbconvert's own filter leaves of tables and pictures is not.
+        "--HTMLExporter.filters={'clean_html': 'runbook_lib.records.html.inert_with_links'}",
         f"--LabApp.default_url=/lab/tree/{PAGE}",
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",

@@ -34,6 +34,8 @@ _WARMING_UP = """{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [
 _ACTIVE = ("script", "link", "meta", "base", "iframe", "frame", "object", "embed", "applet", "form", "noscript")
 _SOURCES = ("src", "srcset", "data", "poster", "background", "action", "formaction", "ping", "xlink:href")
 _FETCHING_STYLE = re.compile(r"@import|url\(\s*['\"]?(?!data:|#)|expression\(", re.IGNORECASE)
+# Where a link may lead: to another page, or to a file beside this one; nothing that runs.
+_SAFE_LINK = re.compile(r"(https?|mailto|ftp):|[^:]*$", re.IGNORECASE)
 
 _GOOD = {RecordVerdict.PASS, RecordVerdict.PLANNED}
 _OPEN = {RecordVerdict.RUNNING, RecordVerdict.INTERRUPTED, RecordVerdict.LOCKED}
@@ -120,17 +122,40 @@ def _folding(text: str) -> str:
     return f"{lines:,} lines, {len(text):,} characters of text"
 
 
+def inert_with_links(html: str) -> str:
+    """The HTML with balanced tags and its links, without anything that runs, or fetches when it is looked at.
+
+    In the place of nbconvert's filter ``clean_html``: that one knows neither headed tables nor pictures, and leaves
+    their tags and base64 behind as text.
+    """
+    soup = _inert_soup(html)
+    for element in soup.find_all(href=True):
+        address = str(element["href"]).strip()
+        # Other elements than links (an image in a drawing) fetch what they refer to.
+        if not address.startswith("#") and (element.name != "a" or not _SAFE_LINK.match(address)):
+            del element["href"]
+    return str(soup)
+
+
 def _inert(html: str) -> str:
-    """The HTML with balanced tags, without anything that runs or fetches."""
+    """The HTML with balanced tags, without anything that runs or fetches, and with addresses for links to elsewhere."""
+    soup = _inert_soup(html)
+    for element in soup.find_all(href=True):
+        if not str(element["href"]).startswith("#"):
+            _unlink(soup, element)
+    return str(soup)
+
+
+def _inert_soup(html: str) -> BeautifulSoup:
     soup = BeautifulSoup(html, "html.parser")
     for element in soup.find_all(_ACTIVE):
         element.decompose()
     for element in soup.find_all(True):
-        _make_inert(soup, element)
-    return str(soup)
+        _make_inert(element)
+    return soup
 
 
-def _make_inert(soup: BeautifulSoup, element: Tag) -> None:
+def _make_inert(element: Tag) -> None:
     if element.name == "style" and _FETCHING_STYLE.search(element.get_text()):
         element.decompose()
         return
@@ -141,8 +166,6 @@ def _make_inert(soup: BeautifulSoup, element: Tag) -> None:
             del element.attrs[name]
     if element.name == "img" and "src" not in element.attrs:
         element.replace_with(f"[picture: {element.get('alt') or 'not kept in the record'}]")
-    elif "href" in element.attrs and not str(element.attrs["href"]).startswith("#"):
-        _unlink(soup, element)
 
 
 def _unlink(soup: BeautifulSoup, element: Tag) -> None:

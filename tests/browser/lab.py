@@ -72,9 +72,12 @@ def errors(page: Page) -> list[str]:
 
 
 def save_as_html(page: Page, folder: Path) -> Path:
-    """Export the notebook in front, and return the file."""
+    """Export the notebook in front, sanitized as JupyterLab suggests, and return the file."""
+    menu(page, "File", "Save and Export Notebook As", "HTML")
+    question = page.locator(".jp-Dialog")
+    expect(question.get_by_label("Sanitize HTML output")).to_be_checked()
     with page.expect_download() as download:
-        menu(page, "File", "Save and Export Notebook As", "HTML")
+        question.get_by_role("button", name="Ok").click()
     path = folder / download.value.suggested_filename
     download.value.save_as(path)
     return path

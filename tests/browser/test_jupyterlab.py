@@ -96,14 +96,14 @@ def test_a_toggle_disconnects_a_container_and_the_matrix_follows(page: Page) -> 
     open_from_start_page(page, "06")
     panel = front(page).locator(".runbook-connections")
     toggle = panel.get_by_title("alpine1 on ovr0")
-    expect(toggle).to_have_text("connected")
+    expect(toggle).to_have_text("● connected")
     toggle.click()
-    expect(toggle).to_have_text("disconnected", timeout=20_000)
+    expect(toggle).to_have_text("○ disconnected", timeout=20_000)
     expect(panel.locator(".runbook-matrix")).to_contain_text("silent", timeout=20_000)
     panel.scroll_into_view_if_needed()
     screenshots(page, "toggle-off")
     toggle.click()
-    expect(toggle).to_have_text("connected", timeout=20_000)
+    expect(toggle).to_have_text("● connected", timeout=20_000)
     expect(panel.locator(".runbook-matrix")).not_to_contain_text("silent", timeout=20_000)
     screenshots(page, "toggle-on")
 
@@ -123,8 +123,12 @@ def test_an_exported_page_opens_offline_and_shows_its_evidence(page: Page, brows
             offline.screenshot(path=SCREENSHOTS / f"export-{width}.png", full_page=True)
         text = offline.locator("body").inner_text()
         assert "model not found" not in text.lower()
+        assert "base64" not in text
+        assert "<table" not in text
         assert "silent" in text or "unreachable" in text
-        for picture in offline.get_by_role("img").all():
+        pictures = offline.get_by_role("img").all()
+        assert len(pictures) > 4
+        for picture in pictures:
             assert picture.evaluate("image => image.naturalWidth") > 50
     finally:
         context.close()

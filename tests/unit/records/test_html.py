@@ -9,7 +9,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from runbook_lib.model.record import FailureRecord, NodeRecord, Provenance, Record, RecordVerdict
-from runbook_lib.records.html import render, warm_up
+from runbook_lib.records.html import inert_with_links, render, warm_up
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 FETCHES = re.compile(
@@ -161,3 +161,17 @@ def test_the_head_says_verdict_cluster_time_and_record() -> None:
     for word in ("ada@lab7", "In [5]", "expected 2 &lt; 3", "192.168.99.11", "does not answer", "pandas 3.1.1"):
         assert word in text
     assert "<header" not in page()
+
+
+def test_what_jupyterlab_exports_keeps_tables_pictures_and_links_and_loses_what_runs_or_fetches() -> None:
+    kept = (
+        '<table><thead><tr><th style="text-align:left">node</th></tr></thead></table>'
+        '<style>.a{color:red}</style><img alt="a cluster" src="data:image/svg+xml;base64,AAAA"/>'
+        '<a href="01_fix_node_ips.ipynb">next</a><a href="https://example.org/">more</a><a href="#top">up</a>'
+    )
+    lost = (
+        '<script>alert(1)</script><svg><image href="https://example.org/x.png"></image></svg>'
+        '<a href="javascript:alert(1)">x</a><a href="data:text/html,x">y</a><p onclick="alert(1)">z</p>'
+        '<style>@import "https://example.org/x.css"</style>'
+    )
+    assert inert_with_links(kept + lost) == kept + "<svg><image/></svg><a>x</a><a>y</a><p>z</p>"
