@@ -163,7 +163,7 @@ def test_an_exported_notebook_fits_on_paper(browser: Browser, page: Page, checko
 def test_an_interrupted_step_ends_and_leaves_its_kernel_usable(page: Page) -> None:
     open_from_start_page(page, "02")
     menu(page, "Kernel", "Restart Kernel and Run All Cells")
-    page.get_by_role("button", name="Restart").click()
+    page.get_by_role("button", name="Confirm Kernel Restart").click()
     busy = front(page).locator(".jp-CodeCell .jp-InputPrompt").filter(has_text="[*]")
     expect(busy.first).to_be_visible(timeout=30_000)
     page.wait_for_timeout(4000)

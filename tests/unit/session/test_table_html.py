@@ -13,7 +13,7 @@ COLUMNS = {"node": TEXT, "packets": WHOLE, "time (ms)": DECIMAL, "answered": FLA
 def cells(table: pd.DataFrame, row: int = 1) -> dict[str, str]:
     """Text -> side of one row; row 0 is the head."""
     line = BeautifulSoup(table_html(table), "html.parser").find_all("tr")[row]
-    return {cell.text: str(cell["style"]).removeprefix("text-align:") for cell in line.find_all(["th", "td"])}
+    return {cell.text: str(cell["style"]).partition("text-align:")[2] for cell in line.find_all(["th", "td"])}
 
 
 def test_text_stands_on_the_left_and_numbers_on_the_right_with_their_heads() -> None:
