@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Locator, Page, expect
 
 LONGEST_RUN_MILLISECONDS = 120_000
-_READY_MILLISECONDS = 60_000
+_READY_SECONDS = 60
 
 # No cell is on its way any more, and at least one has run; or JupyterLab asks something, and nothing goes on.
 _NOTHING_IS_ON_ITS_WAY = """() => {
@@ -41,9 +43,20 @@ def open_from_start_page(page: Page, number: str) -> None:
 
 
 def wait_until_idle(page: Page) -> None:
-    """Wait until the kernel of the notebook in front does nothing."""
-    # The circle in the notebook's corner is idle as well while there is no kernel yet; the status bar tells.
-    expect(page.locator("#jp-bottom-panel")).to_contain_text("(ipykernel) | Idle", timeout=_READY_MILLISECONDS)
+    """Wait until the notebook in front is connected to a kernel, and that does nothing."""
+    # The page does not tell: the circle in a notebook's corner is idle also while there is no kernel yet, and the
+    # status bar goes on telling of the notebook that was in front before. The server knows.
+    tab = page.locator("#jp-main-dock-panel .lm-TabBar-tab.lm-mod-current").inner_text().strip()
+    address = urlsplit(page.url)
+    deadline = time.monotonic() + _READY_SECONDS
+    while True:
+        sessions = page.request.get(f"{address.scheme}://{address.netloc}/api/sessions").json()
+        kernels = [session["kernel"] for session in sessions if session["path"] == tab]
+        if any(kernel["execution_state"] == "idle" and kernel["connections"] for kernel in kernels):
+            break
+        assert time.monotonic() < deadline, f"{tab}: {sessions}"
+        page.wait_for_timeout(100)
+    expect(page.locator("#jp-bottom-panel")).to_contain_text("(ipykernel) | Idle", timeout=_READY_SECONDS * 1000)
 
 
 def run_all_cells(page: Page) -> None:
