@@ -29,6 +29,7 @@ from runbook_lib.execute.interruption import GRACE_SECONDS, SIGNALS
 from runbook_lib.model.locations import PARAMETER_FILE_VARIABLE, jupyter_folder
 
 _MODULE = "runbook_lib.cli.lab"
+# Among them: code is wrapped, and all cells are in the page (a search, and a printed page, find what is out of sight).
 _SETTINGS = Path(__file__).parent / "files" / "lab"
 _FOREIGN = ("JUPYTER", "JPY_", "IPYTHON")
 # One Ctrl-C may arrive twice, from the terminal and from a parent that passes it on.

@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import HEIGHT, ROOT, SCREENSHOTS, WIDTHS, Server
 from tests.browser.lab import (
+    ALL_OF_IT,
     errors,
     front,
     menu,
@@ -33,8 +34,6 @@ pytestmark = pytest.mark.testbed
 # 09 ends what the other steps need; it is run after them.
 NOTEBOOKS = [path.stem for path in sorted((ROOT / "notebooks").glob("0[0-8]_*.ipynb"))]
 LAST = "09_clean_up"
-# A notebook is longer than any window; this one is long enough for all of it.
-ALL_OF_IT = 12000
 # What a step does that is interrupted: it takes back what it has begun, which takes its time.
 SLOW_STEP = """import pathlib, time
 try:
@@ -169,7 +168,8 @@ def test_an_interrupted_step_ends_and_leaves_its_kernel_usable(page: Page) -> No
     page.wait_for_timeout(4000)
     menu(page, "Kernel", "Interrupt Kernel")
     wait_until_idle(page)
-    screenshots(page, "interrupted", 4000)
+    scroll_to_the_top(page)
+    screenshots(page, "interrupted", 5000)
     assert any("KeyboardInterrupt" in error for error in errors(page))
 
 
