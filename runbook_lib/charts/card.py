@@ -207,8 +207,11 @@ class Card:
             marked=self._differs(container.name),
         )
         wide = self._room - 18
-        letters = len(words) * 7.4
-        name = max(wide - letters - 8, wide * 0.4)
+        # The container's name comes first; short of room, an address elsewhere goes without its network's name.
+        name = min(len(container.name) * 8.3, wide * 0.62)
+        if len(words) * 7.4 > wide - name - 6 and not (joined or broken):
+            words = ", ".join(container.addresses.values()) or words
+        name = max(name, wide - len(words) * 7.4 - 8)
         self._canvas.text(self._inner + 9, middle + 4.5, container.name, size=12.5, bold=True, width=name)
         self._canvas.text(
             self._end - 9,
@@ -218,7 +221,7 @@ class Card:
             fill=BAD if broken else INK if joined else MUTED,
             anchor="end",
             mono=joined and container.running,
-            width=wide * 0.6,
+            width=max(wide - name - 6, wide * 0.36),
         )
 
     def _bridge(self) -> None:

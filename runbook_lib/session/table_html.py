@@ -26,7 +26,8 @@ def table_html(table: pd.DataFrame) -> str:
 
     A table with names of its rows, or with more rows than pandas shows, is returned as pandas shows it.
     """
-    numbered = isinstance(table.index, pd.RangeIndex) and table.columns.nlevels == 1
+    # Of a part of a table, the rows' numbers are what is left of 0, 1, 2 …
+    numbered = table.index.name is None and pd.api.types.is_integer_dtype(table.index) and table.columns.nlevels == 1
     if not numbered or len(table) > pd.get_option("display.max_rows"):
         return str(table._repr_html_())  # type: ignore[operator]
     sides = ["right" if _is_number(dtype) else "left" for dtype in table.dtypes]

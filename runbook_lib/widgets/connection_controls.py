@@ -73,9 +73,11 @@ class ConnectionControls:
         self._toggles = {(row.container, row.network): self._toggle(row) for row in rows}
         self._places = {key: ipywidgets.Label() for key in self._toggles}
         lines = []
+        # Room for the longest name, or JupyterLab cuts it.
+        width = f"{max((len(row.name) for row in rows), default=0) + 2}ch"
         for row in rows:
             key = (row.container, row.network)
-            name = ipywidgets.Label(row.name, layout={"width": "14em"})
+            name = ipywidgets.Label(row.name, layout={"width": width})
             lines.append(ipywidgets.HBox([name, self._toggles[key], self._places[key]]))
         self._rows.children = lines or [ipywidgets.Label("no container: notebook 04_run_containers makes them")]
 

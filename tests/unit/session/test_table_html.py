@@ -50,6 +50,11 @@ def test_a_table_of_numbers_and_lists_that_is_not_ours_is_shown_as_well() -> Non
     assert cells(pd.DataFrame({"a": [np.float64(0.5)], "b": [[1, 2]]})) == {"0.5": "right", "[1, 2]": "left"}
 
 
+def test_a_part_of_a_table_is_shown_as_the_whole() -> None:
+    table = frame([("node1", 1, 1.0, True), ("node2", 2, 1.0, False)], COLUMNS)
+    assert cells(table[table["node"] == "node2"]) == {"node2": "left", "2": "right", "1.0": "right", "no": "left"}
+
+
 def test_a_table_with_named_rows_or_very_many_rows_is_left_to_pandas() -> None:
     named = pd.DataFrame({"a": [1]}, index=["x"])
     many = pd.DataFrame({"a": range(500)})
