@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 NAME = f"walkthrough-{os.getpid()}"
 SOLUTIONS = ROOT / "notebooks" / "solutions"
 CLEANED_UP = SOLUTIONS / "09_solutions.ipynb"
-NOTEBOOKS = [path.stem for path in sorted((ROOT / "notebooks").glob("0[0-6]_*.ipynb"))]
+NOTEBOOKS = [path.stem for path in sorted((ROOT / "notebooks").glob("0[0-8]_*.ipynb"))]
 
 
 @pytest.fixture(scope="module")
