@@ -16,17 +16,21 @@ from xdist.scheduler import LoadScopeScheduling
 
 from runbook_lib.model.locations import LOCKS_VARIABLE, RECORDS_VARIABLE, SIGNING_KEY_VARIABLE
 
-TESTBED = "tests/testbed/"
+#: What takes minutes, longest first: one process each.
+LONG = ("tests/testbed/", "tests/testbed/test_walkthrough.py", "tests/browser/")
 NEEDS_ROOT = "needs root, to boot the testbed's nodes: sudo ./runbook test"
 NEEDS_LINUX = "needs Linux, for the testbed's nodes"
 
 
-class OneProcessForTheTestbed(LoadScopeScheduling):
-    """With several processes, one runs the tests that boot clusters, one after the other; no file is torn apart."""
+class LongestFirst(LoadScopeScheduling):
+    """With several processes, each takes one of ``LONG`` as a whole, in that order, then file after file of the rest.
+
+    Tests that boot clusters thus share them, and no more of them run at a time than there are processes.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
-        return TESTBED if file.startswith(TESTBED) else file
+        return next((part for part in sorted(LONG, key=len, reverse=True) if file.startswith(part)), file)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -59,7 +63,9 @@ def reason_to_skip_testbed() -> str:
     return NEEDS_ROOT if os.geteuid() != 0 else ""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: place_of(item.nodeid))
     marked = [item for item in items if item.get_closest_marker("testbed")]
     if testbed_is_required() and not marked:
         raise pytest.UsageError("OVERLAY_RUNBOOK_REQUIRE_TESTBED is set and none of these tests boots the testbed")
@@ -68,9 +74,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
+def place_of(nodeid: str) -> int:
+    """Where a test's part stands in ``LONG``; everything else comes after it."""
+    parts = [place for place, part in enumerate(LONG) if nodeid.startswith(part)]
+    return max(parts, default=len(LONG))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    return OneProcessForTheTestbed(config, log)
+    config.option.loadscopereorder = False  # it would begin with the most tests, not with the longest
+    return LongestFirst(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -21,8 +21,8 @@ ON_THE_TESTBED = ("testbed", "notebooks", BROWSER)
 app = typer.Typer(add_completion=False)
 
 _WHOLE_SUITE = (
-    "runbook: two processes: one boots real clusters, test after test, the other runs all the rest and is done first.\n"
-    "  With both it takes about 15 minutes; near the end a dot may take a minute or more."
+    "runbook: two processes: each boots real clusters, test after test, and then runs what is left of the rest.\n"
+    "  With both it takes about 15 minutes; at first and near the end a dot may take a minute or more."
 )
 
 #: pytest's exit code -> ours: all passed, some failed, interrupted, its own fault, bad usage, no test collected.
@@ -61,7 +61,7 @@ def test(context: typer.Context) -> None:
 def side_by_side(folder: Path, arguments: list[str]) -> list[str]:
     """Return the options that run the whole suite in two processes; none where paths or a debugger are named.
 
-    The testbed's tests wait more than they compute (tests/conftest.py keeps them together in one process).
+    Tests that boot clusters wait more than they compute; tests/conftest.py says which process runs which.
     """
     alone = any(word.startswith(("-n", "--numprocesses", "--pdb", "--trace")) or word == "-s" for word in arguments)
     if alone or any((folder / word.split("::")[0]).exists() for word in arguments):

@@ -11,6 +11,7 @@ from runbook_lib.transport.engine import Engine
 
 _CLIENT_PORT = 2379
 _PEER_PORT = 2380
+_STOP_SECONDS = 2
 
 
 def member_name(node: NodeLayout) -> str:
@@ -52,6 +53,9 @@ def ensure_container(engine: Engine, layout: Layout, node: NodeLayout) -> bool:
             # A named volume: the member keeps its identity when its container is made again.
             binds=[f"{member_name(node)}:/var/lib/etcd"],
             restart_policy="no",
+            # It needs a moment. An engine going down waits for its slowest container, and for a store that went with
+            # the other nodes: by default 15 s, after which it gives up all the same.
+            stop_timeout=_STOP_SECONDS,
         )
         return True
     return False

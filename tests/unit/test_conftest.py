@@ -61,22 +61,25 @@ def test_only_a_required_testbed_test_that_did_not_run_fails(
     assert run_suite(tmp_path, TESTS[kind], required=required).returncode == code
 
 
-def test_the_testbeds_tests_run_in_one_process_and_the_others_beside_them(tmp_path: Path) -> None:
+def test_with_two_processes_the_walkthrough_runs_beside_the_other_tests_that_boot_clusters(tmp_path: Path) -> None:
     (tmp_path / "tests/testbed").mkdir(parents=True)
     shutil.copy(PROJECT / "tests/conftest.py", tmp_path / "tests")
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = testbed\naddopts = -p no:cacheprovider -n 2\n")
     test = (
-        "import os, pathlib, time\ndef test_it():\n    time.sleep(0.3); pathlib.Path(f'{kind}-{os.getpid()}').touch()\n"
+        "import os, pathlib, time\n"
+        "def test_one(): time.sleep(0.3)\n"
+        "def test_two(): pathlib.Path(f'{kind}-{os.getpid()}').touch()\n"
     )
-    for name in ("testbed/test_a", "testbed/test_b", "test_c", "test_d"):
-        kind = "testbed" if "/" in name else "other"
+    kinds = {"testbed/test_a": "cluster", "testbed/test_b": "cluster", "testbed/test_walkthrough": "walkthrough"}
+    for name, kind in (kinds | {"test_c": "other", "test_d": "other"}).items():
         (tmp_path / f"tests/{name}.py").write_text(test.replace("{kind}", kind))
     command = [sys.executable, "-m", "pytest", "--import-mode=importlib", "tests"]
     settings = os.environ | {"PYTHONPATH": str(PROJECT), "OVERLAY_RUNBOOK_REQUIRE_TESTBED": ""}
     done = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, text=True)
-    assert " 4 passed in " in done.stdout, done.stdout + done.stderr
-    (testbed,) = (path.name.removeprefix("testbed-") for path in tmp_path.glob("testbed-*"))
-    assert [path.name for path in tmp_path.glob("other-*")] != [f"other-{testbed}"]
+    assert " 10 passed in " in done.stdout, done.stdout + done.stderr
+    (cluster,) = (path.name.removeprefix("cluster-") for path in tmp_path.glob("cluster-*"))
+    (walkthrough,) = (path.name.removeprefix("walkthrough-") for path in tmp_path.glob("walkthrough-*"))
+    assert cluster != walkthrough
 
 
 def test_the_gate_runs_the_test_command_and_requires_the_testbed() -> None:
