@@ -84,9 +84,11 @@ class StepPanel(Panel):
         self._begin(plan=self.run.parameters.plan)
 
     def stop(self) -> None:
-        """Begin nothing on any more node. What has begun is ended and verified, so that each row is true."""
+        """Begin nothing on any more node. What has begun is ended and verified, so that each row is true.
+
+        A step that waits for another panel's comes to its end in its turn, without having begun anything.
+        """
         self._stopping.set()
-        self._work.forget()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it has ended."""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.manager import KernelManager
@@ -26,6 +27,7 @@ from runbook_lib.widgets import connections, live_matrix, step_panel
 
 pytestmark = pytest.mark.testbed
 
+PROJECT = Path(__file__).parents[2]
 FIRST, SECOND, NETWORK = "alpine1", "alpine2", "ovr0"
 SECONDS = 60.0
 TOGGLE = "next(w for w in panel._view._toggles.values() if w.tooltip == 'alpine1 on ovr0')"
@@ -114,6 +116,43 @@ def test_a_step_panel_goes_from_plan_to_verification(session: Session) -> None:
     assert (panel.progress, panel.busy) == (1.0, False)
 
 
+def test_a_step_that_is_stopped_while_it_waits_changes_nothing_and_frees_its_panel(
+    session: Session, cluster: Cluster
+) -> None:
+    leaving, returning = (
+        step_panel(session, session.steps.disconnect()),
+        step_panel(session, session.steps.connect()),
+    )
+    leaving.apply()
+    returning.apply()  # waits: one cluster's steps are done one after the other
+    returning.stop()
+    assert leaving.wait(SECONDS)
+    assert returning.wait(SECONDS)
+    assert not connected(cluster)
+    assert not returning.busy
+    assert returning.message.startswith("stopped: ")
+    assert "changed" not in set(returning.table["status"])
+    returning.apply()
+    assert returning.wait(SECONDS)
+    assert connected(cluster)
+    assert not returning.message.startswith("stopped")
+
+
+def test_a_step_that_is_stopped_while_it_applies_tells_the_truth_of_every_node(
+    session: Session, cluster: Cluster
+) -> None:
+    panel = step_panel(session, session.steps.disconnect())
+    panel.apply()
+    assert eventually(lambda: "applying" in panel.states.values() or not panel.busy)
+    panel.stop()
+    assert panel.wait(SECONDS)
+    assert connected(cluster) is ("changed" not in set(panel.table["status"]))
+    again = step_panel(session, session.steps.connect())
+    again.apply()
+    assert again.wait(SECONDS)
+    assert connected(cluster)
+
+
 class Tab:
     """A front end of a kernel."""
 
@@ -132,6 +171,13 @@ class Tab:
         )
         assert reply["content"]["status"] == "ok", reply["content"]
         return [message["content"] for message in outputs]
+
+    def error(self, code: str) -> str:
+        """Run a cell, and return the name of the error in which it ends, if it does."""
+        reply = self.client.execute_interactive(
+            code, allow_stdin=True, timeout=2 * SECONDS, output_hook=lambda message: None
+        )
+        return str(reply["content"].get("ename", ""))
 
     def text(self, expression: str) -> str:
         """What a cell prints for an expression."""
@@ -189,6 +235,25 @@ def test_two_tabs_drive_one_panel_and_a_kernel_that_is_restarted_in_the_middle_s
         again.run("panel.switch('alpine1', 'ovr0', True)")
         assert again.text("panel.wait(60)") == "True"
         assert connected(cluster)
+
+
+def test_a_notebook_that_is_run_from_its_end_to_its_beginning_says_what_is_missing_and_then_runs_in_order(
+    given: dict[str, Any],
+) -> None:
+    notebook = nbformat.read(PROJECT / "notebooks" / "06_disconnect_connect.ipynb", as_version=4)
+    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code" and "run = start(" not in cell.source]
+    parameters, *others = cells
+    assert "control_plane" in parameters
+    with kernel() as manager:
+        tab = Tab(manager)
+        tab.run(opening(given))
+        ends = {tab.error(cell) for cell in reversed(others)}
+        # A name that an earlier cell gives, or a check of ours that does not hold; never a defect.
+        assert {"", "NameError"} < ends <= {"", "NameError", "CheckFailed", "PreconditionError"}
+        # Backwards it ends with the container disconnected: the notebook says so, and that notebook 04 mends it.
+        assert tab.error(others[0]) == "PreconditionError"
+        tab.run("run.apply(run.steps.run_containers())")
+        assert [cell for cell in others if tab.error(cell)] == []
 
 
 def test_an_interrupt_stops_the_live_matrix_and_until_then_it_blocks_no_cell(given: dict[str, Any]) -> None:
