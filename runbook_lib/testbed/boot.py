@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,8 @@ from runbook_lib.transport.ssh import SshConnection
 
 # A node has its lease a quarter of a second after its start; one that takes this long will not have it.
 _ORDER_TIMEOUT = 60.0
+_ENDING_SECONDS = 10.0
+_ENDING_PAUSE = 0.02
 
 After = Callable[[NodeLayout], None]
 
@@ -44,7 +47,7 @@ def boot(current: State, order: Sequence[NodeLayout], report: Report, after: Aft
         waiting: list[Future[None]] = []
         try:
             for node in order:
-                running = nodes.supervisor(node)
+                running = _supervisor(node)
                 process = running or power.start(layout, node, rootfs)
                 waiting.append(pool.submit(finish, node, process, "boot" if running is None else "check"))
                 if running is None and node.cluster_mac not in leases:
@@ -57,6 +60,17 @@ def boot(current: State, order: Sequence[NodeLayout], report: Report, after: Aft
             abandoned.set()
             raise
     raise_together(errors)
+
+
+def _supervisor(node: NodeLayout) -> Process | None:
+    """The node's supervisor, if it has or is about to have a node; one whose node was switched off ends in a moment."""
+    running = nodes.supervisor(node)
+    deadline = time.monotonic() + _ENDING_SECONDS
+    while running is not None and nodes.init(node) is None and time.monotonic() < deadline:
+        if not running.alive:
+            return None
+        time.sleep(_ENDING_PAUSE)
+    return running
 
 
 def _finish(

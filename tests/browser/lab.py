@@ -81,8 +81,8 @@ def scroll_to_the_top(page: Page) -> None:
 
 
 def errors(page: Page) -> list[str]:
-    """What failed in the notebook in front, as it reads there."""
-    found = front(page).locator('.jp-RenderedText[data-mime-type="application/vnd.jupyter.error"]')
+    """What failed in the notebook in front, as it reads there; JupyterLab shows an error as it shows stderr."""
+    found = front(page).locator('.jp-RenderedText[data-mime-type="application/vnd.jupyter.stderr"]')
     return found.all_text_contents()
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from runbook_lib.cluster import Cluster, Node
+from runbook_lib.facts.addresses import BOOTSYNC
 from runbook_lib.facts.containers import find_container, read_containers
 from runbook_lib.facts.networks import read_network
 from runbook_lib.model.loading import Run
@@ -157,6 +158,9 @@ def test_a_node_that_does_not_come_back_in_time_is_a_failure_that_names_what_was
     run: Run, testbed: Testbed
 ) -> None:
     with Cluster(run.inventory, Timeouts(reboot=0.5)) as cluster:
+        # The engine starts after this script has ended.
+        slow = f"echo 'sleep 5 # slow' >>{BOOTSYNC}"
+        cluster.node("node1").ssh.run(["sh", "-c", slow], sudo=True)
         (row,) = run_step(cluster, Reboot(["node1"], graceful=False))
         assert row.status.value == "failed"
         assert "still missing: " in row.detail
@@ -165,6 +169,7 @@ def test_a_node_that_does_not_come_back_in_time_is_a_failure_that_names_what_was
         assert time.monotonic() < deadline, testbed.status()
         time.sleep(0.2)
     with Cluster(run.inventory) as cluster:
+        cluster.node("node1").ssh.run(["sed", "-i", "/# slow$/d", BOOTSYNC], sudo=True)
         require_success(run_step(cluster, Reboot(["node1"])))
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import signal
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +21,7 @@ from runbook_lib.testbed import Testbed
 from runbook_lib.testbed.client import node_spec
 from runbook_lib.testbed.images import ALPINE_IMAGE, ETCD_IMAGE, STAND_IN_LABEL
 from runbook_lib.testbed.layout import ENGINE_PORT
+from runbook_lib.testbed.node import supervisor
 from runbook_lib.testbed.progress import Progress
 from runbook_lib.transport.engine import Engine
 from runbook_lib.transport.ssh import SshConnection
@@ -186,6 +190,21 @@ def test_a_node_can_be_rebooted_and_switched_off_from_inside(cluster: Testbed) -
     wait_until_off(cluster, "node2")
     cluster.start(["node2"])
     assert cluster.status().running
+
+
+def test_a_node_that_was_switched_off_is_started_also_while_its_supervisor_is_still_ending(cluster: Testbed) -> None:
+    before = supervisor(cluster.node("node2"))
+    assert before is not None
+    os.kill(before.pid, signal.SIGSTOP)
+    ending = threading.Timer(0.5, os.kill, (before.pid, signal.SIGCONT))
+    try:
+        cli("ssh", "node2", "--", "sudo poweroff")
+        wait_until_off(cluster, "node2")
+    finally:
+        ending.start()
+    cluster.start(["node2"])
+    assert cluster.status().running
+    assert supervisor(cluster.node("node2")) != before
 
 
 def test_a_shuffle_moves_every_chosen_node_and_no_other(cluster: Testbed) -> None:
