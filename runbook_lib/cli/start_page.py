@@ -84,14 +84,17 @@ def write_start_page(folder: Path, parameter_file: Path) -> None:
     Raises:
         OSError: the folder cannot be written to.
     """
+    shown = parameter_file
+    if shown.is_relative_to(folder.parent):
+        shown = shown.relative_to(folder.parent)
     try:
         state = overview(load_run(parameter_file))
     except RunbookError as error:
-        _write(folder / PAGE, page(lessons(folder), None, parameter_file, trouble=str(error)))
+        _write(folder / PAGE, page(lessons(folder), None, shown, trouble=str(error)))
         return
     (folder / PICTURE).parent.mkdir(exist_ok=True)
     _write(folder / PICTURE, state.picture.svg)
-    _write(folder / PAGE, page(lessons(folder), state, parameter_file))
+    _write(folder / PAGE, page(lessons(folder), state, shown))
 
 
 def page(path: Sequence[Lesson], state: Overview | None, parameter_file: Path, trouble: str = "") -> str:

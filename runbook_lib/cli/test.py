@@ -21,8 +21,8 @@ ON_THE_TESTBED = ("testbed", "notebooks", BROWSER)
 app = typer.Typer(add_completion=False)
 
 _WHOLE_SUITE = (
-    "runbook: two processes: each boots real clusters, test after test, and then runs what is left of the rest.\n"
-    "  With both it takes about 15 minutes; at first and near the end a dot may take a minute or more."
+    "runbook: three processes: two boot real clusters, test after test, the third begins with JupyterLab in a browser.\n"
+    "  It takes about 15 minutes; at first and near the end a dot may take a minute or more."
 )
 
 #: pytest's exit code -> ours: all passed, some failed, interrupted, its own fault, bad usage, no test collected.
@@ -59,14 +59,14 @@ def test(context: typer.Context) -> None:
 
 
 def side_by_side(folder: Path, arguments: list[str]) -> list[str]:
-    """Return the options that run the whole suite in two processes; none where paths or a debugger are named.
+    """Return the options that run the whole suite in three processes; none where paths or a debugger are named.
 
     Tests that boot clusters wait more than they compute; tests/conftest.py says which process runs which.
     """
     alone = any(word.startswith(("-n", "--numprocesses", "--pdb", "--trace")) or word == "-s" for word in arguments)
     if alone or any((folder / word.split("::")[0]).exists() for word in arguments):
         return []
-    return ["-n", "2"]
+    return ["-n", "3"]
 
 
 def reaches_testbed(folder: Path, arguments: list[str]) -> bool:
