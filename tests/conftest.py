@@ -16,21 +16,28 @@ from xdist.scheduler import LoadScopeScheduling
 
 from runbook_lib.model.locations import LOCKS_VARIABLE, RECORDS_VARIABLE, SIGNING_KEY_VARIABLE
 
-#: What takes minutes, longest first: one process each.
-LONG = ("tests/testbed/", "tests/testbed/test_walkthrough.py", "tests/browser/")
+#: What takes minutes, by the beginnings of its paths and longest first; the last one is all that no other one is.
+LONG = (
+    "tests/testbed/test_walkthrough.py",
+    "tests/testbed/test_testbed_",
+    "tests/browser/",
+    "tests/testbed/test_steps_",
+    "tests/testbed/",
+)
 NEEDS_ROOT = "needs root, to boot the testbed's nodes: sudo ./runbook test"
 NEEDS_LINUX = "needs Linux, for the testbed's nodes"
 
 
 class LongestFirst(LoadScopeScheduling):
-    """With several processes, each takes one of ``LONG`` as a whole, in that order, then file after file of the rest.
+    """With several processes, each takes the next of ``LONG`` as a whole, at last file after file of the rest.
 
     Tests that boot clusters thus share them, and no more of them run at a time than there are processes.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
-        return next((part for part in sorted(LONG, key=len, reverse=True) if file.startswith(part)), file)
+        place = place_of(file)
+        return LONG[place] if place < len(LONG) else file
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -76,8 +83,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def place_of(nodeid: str) -> int:
     """Where a test's part stands in ``LONG``; everything else comes after it."""
-    parts = [place for place, part in enumerate(LONG) if nodeid.startswith(part)]
-    return max(parts, default=len(LONG))
+    return next((place for place, part in enumerate(LONG) if nodeid.startswith(part)), len(LONG))
 
 
 @pytest.hookimpl(optionalhook=True)

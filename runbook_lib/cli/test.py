@@ -21,7 +21,7 @@ ON_THE_TESTBED = ("testbed", "notebooks", BROWSER)
 app = typer.Typer(add_completion=False)
 
 _WHOLE_SUITE = (
-    "runbook: three processes: two boot real clusters, test after test; the third begins with JupyterLab.\n"
+    "runbook: three processes, each with a real cluster of its own at first, one of them with JupyterLab as well.\n"
     "  It takes about 15 minutes; at first and near the end a dot may take a minute or more."
 )
 
