@@ -86,6 +86,12 @@ def errors(page: Page) -> list[str]:
     return found.all_text_contents()
 
 
+def save(page: Page) -> None:
+    """Save the notebook in front, and wait until the server has it."""
+    with page.expect_response(lambda answer: answer.request.method == "PUT" and "/api/contents/" in answer.url):
+        menu(page, "File", "Save Notebook")
+
+
 def save_as_html(page: Page, folder: Path) -> Path:
     """Export the notebook in front, sanitized as JupyterLab suggests, and return the file."""
     menu(page, "File", "Save and Export Notebook As", "HTML")

@@ -24,6 +24,7 @@ from tests.browser.lab import (
     not_run,
     open_from_start_page,
     run_all_cells,
+    save,
     save_as_html,
     scroll_to_the_top,
     wait_until_idle,
@@ -81,7 +82,7 @@ def test_all_cells_of_a_notebook_run_to_the_end(page: Page, name: str) -> None:
     assert not_run(page) == 0
     if name.startswith("00"):
         assert "mine.yaml: inventory" in front(page).inner_text()
-    menu(page, "File", "Save Notebook")
+    save(page)
 
 
 def test_a_kernel_is_this_interpreter_whatever_jupyter_there_is_besides(page: Page, server: Server) -> None:
