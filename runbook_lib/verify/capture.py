@@ -11,15 +11,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.errors import CommandError, InputError, NodeError, PreconditionError
+from runbook_lib.errors import CommandError, InputError, NodeError
 from runbook_lib.facts.containers import ContainerFacts
 from runbook_lib.facts.hidden_namespace import OverlayLink, read_hidden_namespace
 from runbook_lib.facts.networks import NetworkFacts, read_network
 from runbook_lib.facts.reading import reading
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.verify.packets import Direction, WirePacket, between, decode
-from runbook_lib.verify.ping_matrix import find_containers
 from runbook_lib.verify.prober import program
+from runbook_lib.verify.two_nodes import on_two_nodes
 
 # Only a bound: a capture ends as soon as the ping has.
 SECONDS = 15.0
@@ -57,7 +57,7 @@ def capture_ping(cluster: Cluster, source: str, target: str, network: str, *, si
     """
     if not 0 <= size <= 65507:
         raise InputError(f"no ping carries {size} bytes", place="size", remedy="0 to 65507")
-    one, other = _on_two_nodes(cluster, source, target, network)
+    one, other = on_two_nodes(cluster, source, target, network)
     facts = read_network(cluster.node(one.node), network)
     tunnel = _tunnel(cluster.node(one.node), facts)
     if facts is not None and "encrypted" in facts.options:
@@ -74,24 +74,6 @@ def capture_ping(cluster: Cluster, source: str, target: str, network: str, *, si
     found = between(packets, one.addresses[network], other.addresses[network], tunnel.vni if tunnel else None)
     checks = judge(found, one, other, network, tunnel, answered, _addresses(cluster))
     return Capture(one, other, network, tunnel, found, checks)
-
-
-def _on_two_nodes(cluster: Cluster, source: str, target: str, network: str) -> tuple[ContainerFacts, ContainerFacts]:
-    found, silent = find_containers(cluster, {source, target})
-    for name in (source, target):
-        item = found.get(name)
-        if item is None or not item.running or network not in item.addresses:
-            raise PreconditionError(
-                f"{name} does not run on {network}: {silent or (item.status if item else 'nowhere')}",
-                remedy="notebook 04_run_containers starts it, 06_disconnect_connect connects it",
-            )
-    if found[source].node == found[target].node:
-        raise InputError(
-            f"{source} and {target} are both on {found[target].node}: no packet would leave the node",
-            place="containers",
-            remedy="name two containers on different nodes",
-        )
-    return found[source], found[target]
 
 
 def _tunnel(node: Node, facts: NetworkFacts | None) -> OverlayLink | None:

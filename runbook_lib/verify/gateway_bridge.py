@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from runbook_lib.cluster import Cluster
-from runbook_lib.errors import CommandError, InputError, PreconditionError
+from runbook_lib.errors import CommandError, PreconditionError
 from runbook_lib.facts.containers import ContainerFacts
 from runbook_lib.facts.networks import read_network
 from runbook_lib.facts.reading import reading
 from runbook_lib.model.results import Check, Verdict
-from runbook_lib.verify.ping_matrix import find_containers
 from runbook_lib.verify.prober import parse_ping, program
+from runbook_lib.verify.two_nodes import on_two_nodes
 
 Direction = Literal["east-west", "north-south"]
 Role = Literal["overlay", "gateway bridge", "container on overlay", "container on gateway bridge", "cluster network"]
@@ -70,7 +70,7 @@ def gateway_bridge_experiment(
         InputError: both on one node, where no packet would cross the overlay's tunnel.
         CommandError: the node does not let the counters be read.
     """
-    source, target = _two_containers(cluster, container, peer, network)
+    source, target = on_two_nodes(cluster, container, peer, network)
     node = cluster.node(source.node)
     facts = read_network(node, network)
     if facts is None:
@@ -93,24 +93,6 @@ def gateway_bridge_experiment(
                 remedy="the experiment needs root over SSH (sudo without a password) and nsenter on the node",
             )
         return evaluate(frames, source, network, cluster.inventory.network.interface, address, outside, packets)
-
-
-def _two_containers(cluster: Cluster, container: str, peer: str, network: str) -> tuple[ContainerFacts, ContainerFacts]:
-    found, silent = find_containers(cluster, {container, peer})
-    for name in (container, peer):
-        if name not in found or not found[name].running or network not in found[name].addresses:
-            state = f"{name} is {found[name].status}, on {', '.join(found[name].networks)}" if name in found else silent
-            raise PreconditionError(
-                f"{name} does not run on {network}: {state}",
-                remedy="notebook 04_run_containers starts it, 06_disconnect_connect connects it",
-            )
-    if found[container].node == found[peer].node:
-        raise InputError(
-            f"{container} and {peer} are both on {found[peer].node}: no packet would leave the node",
-            place="containers",
-            remedy="name two containers on different nodes",
-        )
-    return found[container], found[peer]
 
 
 def parse_frames(text: str) -> dict[str, str]:
