@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +16,7 @@ from typing import Any
 
 import paramiko
 import pytest
+from paramiko.common import cMSG_CHANNEL_SUCCESS
 
 from runbook_lib.model.inventory import NodeSpec
 from runbook_lib.model.parameters import Timeouts
@@ -46,6 +46,23 @@ class Files(paramiko.SFTPServerInterface):
             return paramiko.SFTPServer.convert_errno(error.errno or 0)
 
 
+class Connection(paramiko.Transport):
+    """A server's side that begins a command only when the client was told that it will.
+
+    paramiko says yes to a request after ``check_channel_exec_request`` returned: a command begun there may end, and
+    close its channel, before that.
+    """
+
+    def __init__(self, client: socket.socket) -> None:
+        super().__init__(client)
+        self.approved: list[threading.Thread] = []
+
+    def _send_user_message(self, data: paramiko.Message) -> None:
+        super()._send_user_message(data)  # type: ignore[misc]
+        if data.asbytes()[:1] == cMSG_CHANNEL_SUCCESS and self.approved:
+            self.approved.pop().start()
+
+
 class Session(paramiko.ServerInterface):
     """One client: its key, its sessions, its commands."""
 
@@ -71,11 +88,12 @@ class Session(paramiko.ServerInterface):
         if self.server.refuse_commands:
             return False
         self.server.commands.append(command.decode())
-        threading.Thread(target=self._run, args=(channel, command.decode()), daemon=True).start()
+        connection = channel.get_transport()
+        assert isinstance(connection, Connection)
+        connection.approved.append(threading.Thread(target=self._run, args=(channel, command.decode()), daemon=True))
         return True
 
     def _run(self, channel: paramiko.Channel, command: str) -> None:
-        time.sleep(0.005)  # paramiko says yes to the request only after this was started; a close must not overtake it
         environment = os.environ | {"PATH": f"{self.server.folder}/bin:{os.environ['PATH']}"}
         pipe = subprocess.PIPE
         with (
@@ -147,7 +165,7 @@ class SshServer:
                 client, _ = listening.accept()
                 self.connections += 1
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                transport = paramiko.Transport(client)
+                transport = Connection(client)
                 for key in self.host_keys:
                     transport.add_server_key(key)
                 transport.set_subsystem_handler("sftp", paramiko.SFTPServer, Files)
