@@ -1,44 +1,21 @@
-"""Notebook 07 on real nodes, and what it shows held against the kernel and the wire."""
+"""What notebook 07 shows, held against the kernel and the wire."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-import yaml
 
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import InputError, PreconditionError
 from runbook_lib.model.loading import Run
-from runbook_lib.model.record import CellState, RecordVerdict
 from runbook_lib.model.results import Verdict
-from runbook_lib.records.reading import read_record
 from runbook_lib.session.keeping import Kept
 from runbook_lib.session.look import Look
 from runbook_lib.verify.capture import capture_ping
 from tests.testbed.verify_cluster import FIRST, NETWORK, PLACES, SECOND, remove, start_containers, start_store
 
 pytestmark = pytest.mark.testbed
-
-ROOT = Path(__file__).parents[2]
-NOTEBOOK = "07_look_inside_the_overlay"
-
-
-@pytest.fixture(scope="module")
-def parameters(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    values = yaml.safe_load((ROOT / "params" / "testbed.yaml").read_text())
-    path = tmp_path_factory.mktemp("params") / "look.yaml"
-    wanted = {
-        "inventory": run.parameters.inventory,
-        "overlay": {"name": NETWORK, "subnet": "10.91.0.0/24"},
-        "containers": [{"name": name, "node": node} for name, node in PLACES.items()],
-    }
-    path.write_text(yaml.safe_dump(values | wanted))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -58,43 +35,6 @@ def look(cluster: Cluster, run: Run, overlay: None) -> Look:
     )
     changed = run.parameters.model_copy(update={"overlay": wanted, "containers": containers})
     return Look(cluster, changed, Kept())
-
-
-def execute(parameters: Path, records: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "runbook_lib", "run", NOTEBOOK, "-f", str(parameters), "--records", str(records)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [*argv, *arguments],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        stdin=subprocess.DEVNULL,
-    )
-
-
-def test_1_on_a_new_cluster_it_says_what_must_be_there_and_plan_mode_only_shows_that(
-    parameters: Path, tmp_path: Path
-) -> None:
-    alone = execute(parameters, tmp_path / "alone")
-    assert alone.returncode == 1
-    assert "run the notebook 02_autostart_etcd first" in alone.stdout + alone.stderr
-    planned = execute(parameters, tmp_path / "plan", "--plan")
-    assert planned.returncode == 0, planned.stdout + planned.stderr
-
-
-def test_2_the_notebook_sees_all_that_it_expects_and_changes_nothing(
-    parameters: Path, tmp_path: Path, overlay: None
-) -> None:
-    result = execute(parameters, tmp_path)
-    assert result.returncode == 0, result.stdout + result.stderr
-    (folder,) = tmp_path.glob(f"*_{NOTEBOOK}_*")
-    record = read_record(folder)
-    assert record.verdict is RecordVerdict.PASS
-    assert {cell.state for cell in record.cells} == {CellState.COMPLETED}
-    assert record.steps == ()
-    assert not [check for check in record.checks if check.verdict in (Verdict.FAIL, Verdict.SKIP)]
 
 
 def test_the_overlay_is_on_the_nodes_of_its_containers_under_one_number(look: Look) -> None:
