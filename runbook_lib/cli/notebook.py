@@ -43,7 +43,7 @@ def notebook(
     parameters = request.parameters()
     if testbed and parameters.testbed_name is not None:
         become_root(parameters.secret_variables)
-        ensure_testbed(parameters.testbed_name, plan=False, before_up=install_missing_packages)
+        ensure_testbed(parameters, plan=False, before_up=install_missing_packages)
         request.validate()
     from runbook_lib.cli.lab import lab_arguments, lab_environment
 

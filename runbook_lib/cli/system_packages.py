@@ -13,22 +13,23 @@ from collections.abc import Sequence
 
 from runbook_lib.cli.privileges import may_become_root
 from runbook_lib.errors import RequirementError
+from runbook_lib.testbed.kind import ARTICLES_KIND, Kind
 from runbook_lib.testbed.requirements import missing_packages
 
 LOG_TAIL_LINES = 15
 
 
-def install_missing_packages() -> None:
+def install_missing_packages(kind: Kind = ARTICLES_KIND) -> None:
     """Install what the testbed needs and this machine lacks, on Debian and Ubuntu, as root or through sudo.
 
     Raises:
         RequirementError: something is missing and cannot be installed here; its remedy is the line that would.
     """
-    packages = sorted(set(missing_packages()))
+    packages = sorted(set(missing_packages(kind)))
     if not packages:
         return
     line = install_packages(packages, "the testbed needs")
-    if still_missing := missing_packages():
+    if still_missing := missing_packages(kind):
         raise RequirementError(f"still missing after the installation: {', '.join(still_missing)}", remedy=line)
 
 

@@ -19,6 +19,7 @@ from runbook_lib.cli.privileges import asks_for_help, become_root
 from runbook_lib.cli.system_packages import install_missing_packages
 from runbook_lib.errors import RequirementError
 from runbook_lib.testbed import ConsoleReport, Testbed, TestbedStatus
+from runbook_lib.testbed.kind import Kind, choose_kind
 from runbook_lib.testbed.layout import DEFAULT_NAME, DEFAULT_NODES, DEFAULT_SUBNET, ENGINE_PORT
 
 app = typer.Typer(help="A real Docker cluster on this machine.", no_args_is_help=True, add_completion=False)
@@ -52,12 +53,21 @@ def up(
     subnet: Annotated[
         str | None, typer.Option(help=f"The cluster's subnet, or 'auto' (default {DEFAULT_SUBNET}).")
     ] = None,
+    platform: Annotated[
+        str | None, typer.Option(help="How nodes boot: boot2docker (default), or debian with systemd.")
+    ] = None,
+    engine: Annotated[str | None, typer.Option(help="The engine's series: 20.10 (default) or 26.1.")] = None,
+    control_plane: Annotated[
+        str | None, typer.Option(help="Where engines keep an overlay: etcd (default) or swarm-mode.")
+    ] = None,
 ) -> None:
     """Bring the testbed up; what runs already is left alone."""
-    install_missing_packages()
+    said = any(option is not None for option in (platform, engine, control_plane))
+    kind = choose_kind(platform, engine, control_plane) if said else None
+    install_missing_packages(kind or Kind())
     begun = time.monotonic()
     with ConsoleReport() as report:
-        testbed = Testbed.up(name, nodes=nodes, subnet=subnet, report=report)
+        testbed = Testbed.up(name, nodes=nodes, subnet=subnet, kind=kind, report=report)
     count = len(testbed.node_names)
     typer.echo(f"testbed '{name}' is up: {count} node{'s' if count > 1 else ''}, {time.monotonic() - begun:.1f} s")
     typer.echo(f"  enter a node: {_command('ssh', 'node1', name)}")

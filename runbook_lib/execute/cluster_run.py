@@ -68,8 +68,7 @@ def prepare_cluster(request: Request, before_up: Callable[[], None]) -> Run:
         TestbedError: it could not be brought up.
     """
     parameters = request.parameters()
-    if parameters.testbed_name is not None:
-        ensure_testbed(parameters.testbed_name, plan=parameters.plan, before_up=before_up)
+    ensure_testbed(parameters, plan=parameters.plan, before_up=before_up)
     return request.validate()
 
 

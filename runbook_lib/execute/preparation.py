@@ -69,19 +69,27 @@ def parse_overrides(pairs: Sequence[tuple[str, str]], *, plan: bool) -> dict[str
     return {**overrides, "plan": True} if plan else overrides
 
 
-def ensure_testbed(name: str, *, plan: bool, before_up: Callable[[], None]) -> None:
-    """Bring the testbed up unless it is; in plan mode only make sure that it is.
+def ensure_testbed(parameters: Parameters, *, plan: bool, before_up: Callable[[], None]) -> None:
+    """Bring the testbed up that the parameters name, if they name one, unless it is; in plan mode only make sure of it.
+
+    A new one is of the kind that platform and control plane ask for; one that is up stays what it is.
 
     Args:
         before_up: called first if there is something to bring up (it installs what the testbed needs).
 
     Raises:
-        InputError: plan mode changes nothing, so it brings no testbed up.
+        InputError: plan mode changes nothing, so it brings no testbed up; or no testbed is of that kind.
         TestbedError: it could not be brought up.
     """
+    name = parameters.testbed_name
+    if name is None:
+        return
     # The testbed's libraries take their time; a cluster of one's own does without them.
     from runbook_lib.testbed import ConsoleReport, Testbed
+    from runbook_lib.testbed.kind import choose_kind
 
+    platform = "boot2docker" if parameters.platform == "boot2docker" else "debian"
+    kind = choose_kind(platform, None, parameters.control_plane)
     if testbed_inventory(name).is_file() and Testbed.load(name).status().running:
         return
     if plan:
@@ -93,7 +101,7 @@ def ensure_testbed(name: str, *, plan: bool, before_up: Callable[[], None]) -> N
     before_up()
     try:
         with ConsoleReport() as report:
-            Testbed.up(name, report=report)
+            Testbed.up(name, kind=kind, report=report)
     except InputError as error:
         if error.place == "--subnet":
             # That option belongs to another command, which then is the one to call.

@@ -53,6 +53,18 @@ class Document:
         return next((self.lines[parent] for parent in parents if parent in self.lines), 0)
 
 
+@dataclass(frozen=True)
+class Source:
+    """A document with an inventory in it, at ``base``."""
+
+    document: Document
+    base: KeyPath = ()
+
+    def place(self, *path: str | int) -> str:
+        """Where a path of the inventory stands in the document (see ``Document.place``)."""
+        return self.document.place([*self.base, *path])
+
+
 def read_document(path: Path) -> Document:
     """Read a YAML file that holds a mapping.
 
@@ -181,6 +193,8 @@ def anchored(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         result["inventory"] = anchored(reference, folder)
     if isinstance(data.get("nodes"), list | tuple):
         result["nodes"] = [_anchored_node(node, folder) for node in data["nodes"]]
+    if isinstance(data.get("swarm_manager"), Mapping):
+        result["swarm_manager"] = _anchored_access(data["swarm_manager"], folder)
     return result
 
 
@@ -190,22 +204,25 @@ def _anchored_secret(secret: Any, folder: Path) -> Any:
     return {**secret, "file": _absolute(secret["file"], folder)}
 
 
-_FILES = {"ssh": ("key_file", "known_hosts"), "docker": ("ca", "cert", "key")}
+_FILES = ("key_file", "known_hosts", "ca", "cert", "key")
+_SECRETS = ("passphrase", "password", "sudo_password")
 
 
 def _anchored_node(node: Any, folder: Path) -> Any:
     if not isinstance(node, Mapping):
         return node
-    result = dict(node)
-    for section, names in _FILES.items():
-        access = node.get(section)
-        if isinstance(access, Mapping):
-            result[section] = {
-                key: _absolute(value, folder) if key in names else value for key, value in access.items()
-            }
-    ssh = result.get("ssh")
-    if isinstance(ssh, dict) and "passphrase" in ssh:
-        ssh["passphrase"] = _anchored_secret(ssh["passphrase"], folder)
+    accesses = {key: _anchored_access(node[key], folder) for key in ("ssh", "docker") if key in node}
+    return {**node, **accesses}
+
+
+def _anchored_access(access: Any, folder: Path) -> Any:
+    """How something is reached, with the files that it names and those of its jump hosts."""
+    if not isinstance(access, Mapping):
+        return access
+    result = {key: _absolute(value, folder) if key in _FILES else value for key, value in access.items()}
+    result |= {key: _anchored_secret(access[key], folder) for key in _SECRETS if key in access}
+    if isinstance(access.get("jump"), list | tuple):
+        result["jump"] = [_anchored_access(hop, folder) for hop in access["jump"]]
     return result
 
 

@@ -18,6 +18,7 @@ from runbook_lib.model.names import (
     parse_address,
 )
 from runbook_lib.model.numbers import Port, WholeNumber
+from runbook_lib.model.platforms import PlatformName
 from runbook_lib.model.secrets import SecretReference
 
 
@@ -94,15 +95,37 @@ class ClusterNetwork(Model):
         return ipaddress.IPv4Network(self.subnet)
 
 
-class SshAccess(Model):
-    """How to reach a node over SSH; the key is named, never contained."""
+class SshHop(Model):
+    """How to log in on one machine over SSH; keys and passwords are named, never contained.
+
+    At least one of ``key_file``, ``agent`` and ``password`` is given; they are tried in this order.
+    """
 
     host: ReachableAt
     port: Port = 22
     user: UserName = "docker"
-    key_file: FilePath
+    key_file: FilePath | None = None
     passphrase: SecretReference | None = Field(None, description="where the key's passphrase is found, if it has one")
+    agent: bool = Field(False, description="use the keys of the running ssh-agent (SSH_AUTH_SOCK)")
+    password: SecretReference | None = Field(None, description="where the login's password is found, if it takes one")
     known_hosts: FilePath
+
+    @model_validator(mode="after")
+    def _has_a_way_to_log_in(self) -> Self:
+        if self.key_file is None and not self.agent and self.password is None:
+            raise ValueError("name a key_file, or say agent: true, or where a password is found")
+        if self.passphrase is not None and self.key_file is None:
+            raise ValueError("passphrase opens a key_file, and none is named")
+        return self
+
+
+class SshAccess(SshHop):
+    """How to reach a node over SSH, straight or through jump hosts, and how its user becomes root."""
+
+    jump: tuple[SshHop, ...] = Field((), description="jump hosts on the way, the first one first (as ProxyJump)")
+    sudo_password: SecretReference | None = Field(
+        None, description="where sudo's password is found, if it asks for one"
+    )
 
 
 class DockerAccess(Model):
@@ -123,6 +146,16 @@ class DockerAccess(Model):
         return self
 
 
+class SwarmManager(Model):
+    """The endpoint of a classic Swarm manager, which schedules over all nodes; reached over TLS."""
+
+    host: ReachableAt
+    port: Port = 3376
+    ca: FilePath
+    cert: FilePath
+    key: FilePath
+
+
 class NodeSpec(Model):
     """One node as the inventory describes it."""
 
@@ -130,6 +163,7 @@ class NodeSpec(Model):
     cluster_address: Address = Field(description="the address that this node should have on the cluster's network")
     ssh: SshAccess
     docker: DockerAccess = DockerAccess()
+    platform: PlatformName | None = Field(None, description="this node's platform, where it is not that of the others")
 
 
 def _version(value: int) -> int:
@@ -144,6 +178,7 @@ class Inventory(Model):
     version: Annotated[WholeNumber, AfterValidator(_version)] = 1
     name: HostName | None = None
     network: ClusterNetwork
+    swarm_manager: SwarmManager | None = Field(None, description="where a classic Swarm manager serves all nodes")
     nodes: tuple[NodeSpec, ...] = Field(min_length=1)
 
     def node(self, name: str) -> NodeSpec:

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from runbook_lib.errors import KeyFileError
+from runbook_lib.model.documents import Source
+from runbook_lib.model.inventory import DockerAccess, Inventory, SwarmManager
 
 
 def check_key_file(path: str, place: str) -> None:
@@ -62,3 +64,35 @@ def _key_fault(path: str) -> tuple[str, str] | None:
             f"chmod 600 {shlex.quote(path)}",
         )
     return None
+
+
+def check_files(inventory: Inventory, source: Source) -> None:
+    """Make sure that every file an inventory names is there, and that only their owner may read private keys.
+
+    Raises:
+        KeyFileError: as ``check_key_files`` does, then the first other file that is missing.
+    """
+    keys, others = list[tuple[str, str]](), dict[tuple[str, str], str]()
+
+    def certificates(access: DockerAccess | SwarmManager, *place: str | int) -> None:
+        if access.key is not None:
+            keys.append((access.key, source.place(*place, "key")))
+        for name, path, what in (
+            ("ca", access.ca, "certificate authority"),
+            ("cert", access.cert, "client certificate"),
+        ):
+            if path is not None:
+                others.setdefault((path, what), source.place(*place, name))
+
+    for index, node in enumerate(inventory.nodes):
+        for number, hop in enumerate((node.ssh, *node.ssh.jump)):
+            where = ("nodes", index, "ssh", *(("jump", number - 1) if number else ()))
+            if hop.key_file is not None:
+                keys.append((hop.key_file, source.place(*where, "key_file")))
+            others.setdefault((hop.known_hosts, "known_hosts file"), source.place(*where, "known_hosts"))
+        certificates(node.docker, "nodes", index, "docker")
+    if inventory.swarm_manager is not None:
+        certificates(inventory.swarm_manager, "swarm_manager")
+    check_key_files(keys)
+    for (path, what), place in others.items():
+        check_file(path, what, place)

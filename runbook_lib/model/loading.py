@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,15 +10,16 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from runbook_lib.errors import Fault, InputError, ParameterError
+from runbook_lib.model import faults
 from runbook_lib.model.base import Model
 from runbook_lib.model.complaints import explain
-from runbook_lib.model.documents import Document, KeyPath, anchored, override, read_document
+from runbook_lib.model.documents import Document, KeyPath, Source, anchored, override, read_document
 from runbook_lib.model.inventory import Inventory
-from runbook_lib.model.keyfiles import check_file, check_key_files
+from runbook_lib.model.keyfiles import check_files
 from runbook_lib.model.locations import testbed_inventory
 from runbook_lib.model.names import is_host_name
 from runbook_lib.model.parameters import Parameters
-from runbook_lib.model.secrets import SecretReference, redactor_of
+from runbook_lib.model.secrets import redactor_of
 from runbook_lib.redact import Redactor
 
 __all__ = ["Document", "Run", "anchored", "load_parameters", "load_run", "override", "read_document"]
@@ -36,17 +35,6 @@ class Run:
 
     parameters: Parameters
     inventory: Inventory
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A document with an inventory in it, at ``base``."""
-
-    document: Document
-    base: KeyPath = ()
-
-    def place(self, *path: str | int) -> str:
-        return self.document.place([*self.base, *path])
 
 
 @dataclass
@@ -81,8 +69,7 @@ def load_parameters(source: Path | Mapping[str, Any], overrides: Mapping[str, An
     found = _Findings()
     parameters = _validate(Parameters, document, found)
     if parameters is not None:
-        found.faults += _container_faults(parameters, None, document)
-        found.faults += _secret_faults(parameters, document)
+        found.faults += faults.of_parameters(parameters, None, document)
     found.raise_all(document.source, redactor_of(document.data))
     assert parameters is not None  # else there would be a fault
     return parameters
@@ -105,17 +92,15 @@ def load_run(source: Path | Mapping[str, Any], overrides: Mapping[str, Any] | No
     parameters = _validate(Parameters, document, found)
     inventory, origin = _inventory(parameters, document, found)
     if inventory is not None:
-        found.faults += _inventory_faults(inventory, origin)
-        found.faults += _passphrase_faults(inventory, origin)
+        found.faults += faults.of_inventory(inventory, origin)
         if parameters is not None:
-            found.faults += _overlay_faults(parameters, inventory, document)
+            found.faults += faults.of_both(parameters, inventory, document, origin)
     if parameters is not None:
-        found.faults += _container_faults(parameters, inventory, document)
-        found.faults += _secret_faults(parameters, document)
+        found.faults += faults.of_parameters(parameters, inventory, document)
     found.raise_all(document.source, redactor_of(document.data))
     assert parameters is not None  # else there would be a fault
     assert inventory is not None
-    _check_files(inventory, origin)
+    check_files(inventory, origin)
     return Run(parameters, inventory)
 
 
@@ -130,7 +115,7 @@ def _validate(model: type[M], document: Document, found: _Findings) -> M | None:
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
-        faults = []
+        complaints = []
         for item in error.errors():
             if item["loc"][:1] == ("inventory",) and _other_branch(item["loc"], document.data.get("inventory")):
                 continue
@@ -138,8 +123,8 @@ def _validate(model: type[M], document: Document, found: _Findings) -> M | None:
                 continue  # pydantic counts only the items without a fault of their own
             path = [part for part in item["loc"] if part not in ("str", "Inventory", "[key]")]
             message = _NO_INVENTORY if item["loc"] == ("inventory", "str") else explain(item, model)
-            faults.append((document.line(path), Fault(document.place(path), message)))
-        found.faults += [fault for _, fault in sorted(faults, key=lambda pair: pair[0])]
+            complaints.append((document.line(path), Fault(document.place(path), message)))
+        found.faults += [fault for _, fault in sorted(complaints, key=lambda pair: pair[0])]
         return None
 
 
@@ -148,9 +133,9 @@ def _other_branch(loc: KeyPath, given: Any) -> bool:
     return loc[1:2] == (("str",) if isinstance(given, Mapping) else ("Inventory",))
 
 
-def _inventory(parameters: Parameters | None, document: Document, found: _Findings) -> tuple[Inventory | None, _Source]:
+def _inventory(parameters: Parameters | None, document: Document, found: _Findings) -> tuple[Inventory | None, Source]:
     """The inventory and where it stands; ``None`` when it has faults, which are found then."""
-    own = _Source(document, ("inventory",))
+    own = Source(document, ("inventory",))
     reference = document.data.get("inventory", Parameters.model_fields["inventory"].default)
     if isinstance(reference, Inventory):
         return reference, own
@@ -170,10 +155,10 @@ def _inventory(parameters: Parameters | None, document: Document, found: _Findin
         found.error = error
         return None, own
     inventory_document = replace(read, data=anchored(read.data, path.parent))
-    return _validate(Inventory, inventory_document, found), _Source(inventory_document)
+    return _validate(Inventory, inventory_document, found), Source(inventory_document)
 
 
-def _inventory_path(reference: str, source: _Source) -> Path:
+def _inventory_path(reference: str, source: Source) -> Path:
     if not reference.startswith("testbed:"):
         path = Path(reference)
         if not path.exists():
@@ -199,104 +184,3 @@ def _inventory_path(reference: str, source: _Source) -> Path:
             remedy=f"bring it up: ./runbook testbed up{option}",
         )
     return path
-
-
-def _inventory_faults(inventory: Inventory, source: _Source) -> Iterator[Fault]:
-    network = inventory.network
-    if network.gateway is not None and ipaddress.IPv4Address(network.gateway) not in network.prefix:
-        yield Fault(source.place("network", "gateway"), f"{network.gateway} is outside the subnet {network.prefix}")
-    pool = network.pool
-    if pool is not None and not all(ipaddress.IPv4Address(end) in network.prefix for end in (pool.first, pool.last)):
-        yield Fault(source.place("network", "dhcp_pool"), f"{pool} is outside the subnet {network.prefix}")
-    names, owners = set[str](), dict[str, str]()
-    for index, node in enumerate(inventory.nodes):
-        if node.name in names:
-            yield Fault(source.place("nodes", index, "name"), f"the name {node.name!r} is used twice")
-        names.add(node.name)
-        address, place = node.cluster_address, source.place("nodes", index, "cluster_address")
-        if address in owners:
-            yield Fault(place, f"{node.name} and {owners[address]} have the same address {address}")
-        owners.setdefault(address, node.name)
-        wrong = _address_fault(address, inventory)
-        if wrong:
-            yield Fault(place, f"{address} of {node.name} is {wrong}")
-
-
-def _address_fault(address: str, inventory: Inventory) -> str:
-    """Why a node cannot have the address; empty when it can."""
-    network, parsed = inventory.network.prefix, ipaddress.IPv4Address(address)
-    if parsed not in network:
-        return f"outside the subnet {network}"
-    if network.prefixlen < 31 and parsed == network.network_address:
-        return f"the network's own address in {network}"
-    if network.prefixlen < 31 and parsed == network.broadcast_address:
-        return f"the broadcast address of {network}"
-    return "the gateway's address" if address == inventory.network.gateway else ""
-
-
-def _overlay_faults(parameters: Parameters, inventory: Inventory, document: Document) -> Iterator[Fault]:
-    subnet, underlay = parameters.overlay.subnet, inventory.network.prefix
-    if subnet is not None and ipaddress.IPv4Network(subnet).overlaps(underlay):
-        yield Fault(
-            document.place(["overlay", "subnet"]), f"{subnet} overlaps {underlay}, the network between the nodes"
-        )
-
-
-def _container_faults(parameters: Parameters, inventory: Inventory | None, document: Document) -> Iterator[Fault]:
-    for name in _repeated(parameters.etcd.members):
-        yield Fault(document.place(["etcd", "members"]), f"the name {name!r} is used twice")
-    seen: set[str] = set()
-    for index, container in enumerate(parameters.containers):
-        place = document.place(["containers", index, "name"])
-        if container.name in seen:
-            yield Fault(place, f"the name {container.name!r} is used twice")
-        seen.add(container.name)
-        if container.name in parameters.etcd.members:
-            yield Fault(place, f"{container.name!r} is the name of an etcd member")
-        if inventory is not None and container.node is not None and container.node not in inventory.names:
-            yield Fault(
-                document.place(["containers", index, "node"]),
-                f"{container.name} is placed on {container.node!r}, which is no node of the inventory "
-                f"({', '.join(inventory.names)})",
-            )
-
-
-def _secret_faults(parameters: Parameters, document: Document) -> Iterator[Fault]:
-    for name, reference in parameters.secrets.items():
-        yield from _unresolved(reference, document.place(["secrets", name]))
-
-
-def _passphrase_faults(inventory: Inventory, source: _Source) -> Iterator[Fault]:
-    for index, node in enumerate(inventory.nodes):
-        if node.ssh.passphrase is not None:
-            yield from _unresolved(node.ssh.passphrase, source.place("nodes", index, "ssh", "passphrase"))
-
-
-def _unresolved(reference: SecretReference, place: str) -> Iterator[Fault]:
-    try:
-        reference.resolve(place)
-    except InputError as error:
-        yield Fault(error.place, f"{error.message} ({error.remedy})")
-
-
-def _repeated(names: Iterable[str]) -> list[str]:
-    return [name for name, count in Counter(names).items() if count > 1]
-
-
-def _check_files(inventory: Inventory, source: _Source) -> None:
-    keys, others = list[tuple[str, str]](), dict[tuple[str, str], str]()
-    for index, node in enumerate(inventory.nodes):
-        ssh, docker = node.ssh, node.docker
-        keys.append((ssh.key_file, source.place("nodes", index, "ssh", "key_file")))
-        if docker.key is not None:
-            keys.append((docker.key, source.place("nodes", index, "docker", "key")))
-        for section, name, path, what in (
-            ("ssh", "known_hosts", ssh.known_hosts, "known_hosts file"),
-            ("docker", "ca", docker.ca, "certificate authority"),
-            ("docker", "cert", docker.cert, "client certificate"),
-        ):
-            if path is not None:
-                others.setdefault((path, what), source.place("nodes", index, section, name))
-    check_key_files(keys)
-    for (path, what), place in others.items():
-        check_file(path, what, place)

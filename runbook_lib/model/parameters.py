@@ -10,6 +10,7 @@ from runbook_lib.model.base import Model
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.names import HostName, ImageReference, NetworkName, ObjectName, Subnet
 from runbook_lib.model.numbers import Port, Seconds, WholeNumber
+from runbook_lib.model.platforms import ControlPlaneName, PlatformName
 from runbook_lib.model.secrets import Secrets
 
 
@@ -38,9 +39,10 @@ class Etcd(Model):
         ("etcd1", "etcd2", "etcd3"), min_length=1, description="names of the etcd containers"
     )
     client_port: Port = 2379
-    autostart: Literal["bootlocal", "restart-policy"] = Field(
+    autostart: Literal["auto", "bootlocal", "restart-policy", "systemd-unit"] = Field(
         "bootlocal",
-        description="how members start at boot: bootlocal.sh (the article), or Docker's restart policy",
+        description="how members start at boot: bootlocal.sh (the article), Docker's restart policy, or, where etcd is"
+        " no container, its systemd unit; auto takes what fits each node",
     )
 
 
@@ -50,6 +52,7 @@ class Overlay(Model):
     name: NetworkName = "ovr0"
     subnet: Subnet | None = Field("10.0.0.0/24", description="its subnet; null lets Docker choose")
     options: dict[str, DriverOption] = Field(default_factory=dict, description="driver options")
+    encrypted: bool = Field(False, description="encrypt what passes between the nodes (Swarm mode only)")
 
 
 class ContainerSpec(Model):
@@ -84,8 +87,10 @@ class Parameters(Model):
         "testbed:runbook",
         description="'testbed:NAME', the path of an inventory file, or the nodes themselves",
     )
-    platform: Literal["boot2docker"] = Field("boot2docker", description="how hosts boot and get their addresses")
-    control_plane: Literal["etcd"] = Field("etcd", description="where the engines keep the overlay's state")
+    platform: Literal["auto", PlatformName] = Field(
+        "boot2docker", description="how hosts boot and get their addresses; auto finds it out on each node"
+    )
+    control_plane: ControlPlaneName = Field("etcd", description="where the engines keep the overlay's state")
     addresses: Addresses = Addresses()
     etcd: Etcd = Etcd()
     overlay: Overlay = Overlay()

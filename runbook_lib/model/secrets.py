@@ -17,10 +17,13 @@ from runbook_lib.model.base import Model
 from runbook_lib.redact import SHORTEST_SECRET, Redactor
 
 if TYPE_CHECKING:
+    from runbook_lib.model.inventory import NodeSpec
     from runbook_lib.model.loading import Run
 
 SSH_KEY = "ssh-key"
 SSH_PASSPHRASE = "ssh-passphrase"
+SSH_PASSWORD = "ssh-password"
+SUDO_PASSWORD = "sudo-password"
 TLS_KEY = "tls-key"
 
 _LONGEST_FILE = 1_000_000
@@ -159,8 +162,8 @@ def redactor_of(data: Mapping[str, Any]) -> Redactor:
 def redactor_for(run: Run) -> Redactor:
     """What keeps a run's secrets out of everything that is shown and written.
 
-    It knows the declared secrets by their names, the passphrases of SSH keys, and the text of every private key of the
-    inventory, whole and line by line.
+    It knows the declared secrets by their names, the passphrases of SSH keys, the passwords of logins and of sudo, and
+    the text of every private key of the inventory, whole and line by line.
 
     Raises:
         InputError: a secret that cannot be found, or a key that cannot be read.
@@ -170,15 +173,28 @@ def redactor_for(run: Run) -> Redactor:
         redactor.add(name, reference.resolve(f"secrets.{name}"))
     keys: dict[str, str] = {}
     for node in run.inventory.nodes:
-        if node.ssh.passphrase is not None:
-            redactor.add(SSH_PASSPHRASE, node.ssh.passphrase.resolve(f"{node.name}: ssh.passphrase"))
-        keys.setdefault(node.ssh.key_file, SSH_KEY)
+        for name, reference, place in _login_secrets(node):
+            redactor.add(name, reference.resolve(f"{node.name}: {place}"))
+        keys |= {hop.key_file: SSH_KEY for hop in (node.ssh, *node.ssh.jump) if hop.key_file is not None}
         if node.docker.key is not None:
             keys.setdefault(node.docker.key, TLS_KEY)
+    if run.inventory.swarm_manager is not None:
+        keys.setdefault(run.inventory.swarm_manager.key, TLS_KEY)
     for path, name in keys.items():
         for text in _telling_parts(path):
             redactor.add(name, text)
     return redactor
+
+
+def _login_secrets(node: NodeSpec) -> Iterator[tuple[str, SecretReference, str]]:
+    """Name, reference and place of what logs in on a node and on the way to it."""
+    if node.ssh.sudo_password is not None:
+        yield SUDO_PASSWORD, node.ssh.sudo_password, "ssh.sudo_password"
+    for hop in (node.ssh, *node.ssh.jump):
+        if hop.passphrase is not None:
+            yield SSH_PASSPHRASE, hop.passphrase, "ssh.passphrase"
+        if hop.password is not None:
+            yield SSH_PASSWORD, hop.password, "ssh.password"
 
 
 def _telling_parts(path: str) -> Iterator[str]:

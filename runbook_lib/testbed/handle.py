@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from runbook_lib.testbed import lifecycle, network, privilege, removal, requirements, state, status
+from runbook_lib.testbed.kind import Kind
 from runbook_lib.testbed.layout import DEFAULT_NAME, Layout, NodeLayout
 from runbook_lib.testbed.progress import Report, silent
 from runbook_lib.testbed.status import TestbedStatus
@@ -41,6 +42,7 @@ class Testbed:
         *,
         nodes: int | None = None,
         subnet: str | None = None,
+        kind: Kind | None = None,
         report: Report = silent,
     ) -> Testbed:
         """Make the testbed, or bring back what is down of it; a second call changes nothing.
@@ -49,15 +51,18 @@ class Testbed:
             nodes: how many, 1 to 32; None keeps what exists, or makes four.
             subnet: the cluster's subnet in CIDR notation, or "auto"; None keeps what exists, or
                 takes 192.168.99.0/24.
+            kind: how nodes boot, their engine and control plane; None keeps what exists, or takes the article's.
 
         Raises:
             InputError: bad arguments, or a machine that cannot carry it; nothing was touched.
             TestbedError: it failed; a new testbed is removed again.
         """
         if privilege.is_root():
-            return cls(lifecycle.up(name, nodes, subnet, report), report)
+            return cls(lifecycle.up(name, nodes, subnet, report, kind), report)
         options = ["--nodes", str(nodes)] if nodes is not None else []
         options += ["--subnet", subnet] if subnet is not None else []
+        for key, value in kind.to_json().items() if kind is not None else ():
+            options += [f"--{key.replace('_', '-')}", value]
         privilege.call_as_root(["up", "--name", name, *options], report)
         return cls.load(name, report)
 

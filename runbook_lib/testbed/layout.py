@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.model.locations import testbed_folder
+from runbook_lib.testbed.kind import ARTICLES_KIND, Kind
 
 Network = ipaddress.IPv4Network
 
@@ -73,20 +74,22 @@ class NodeLayout:
 
 @dataclass(frozen=True)
 class Layout:
-    """A testbed's name, size and subnets; everything else is derived from them."""
+    """A testbed's name, size, subnets and kind; everything else is derived from them."""
 
     name: str
     node_count: int
     cluster: Network
     management: Network
+    kind: Kind = ARTICLES_KIND
 
     def to_json(self) -> dict[str, Any]:
-        """The four fields as JSON values."""
+        """The fields as JSON values."""
         return {
             "name": self.name,
             "node_count": self.node_count,
             "cluster": str(self.cluster),
             "management": str(self.management),
+            **self.kind.to_json(),
         }
 
     @classmethod
@@ -97,6 +100,7 @@ class Layout:
             node_count=int(data["node_count"]),
             cluster=Network(data["cluster"]),
             management=Network(data["management"]),
+            kind=Kind.from_json(data),
         )
 
     @property

@@ -11,12 +11,13 @@ from pathlib import Path
 from runbook_lib.errors import InputError, RunbookError, TestbedError
 from runbook_lib.testbed import boot, client, dhcp, images, network, power, removal, requirements, rootfs, state
 from runbook_lib.testbed import node as nodes
+from runbook_lib.testbed.kind import Kind
 from runbook_lib.testbed.layout import Layout, NodeLayout
 from runbook_lib.testbed.progress import Report, step
 from runbook_lib.testbed.state import State
 
 
-def up(name: str, node_count: int | None, subnet: str | None, report: Report) -> Layout:
+def up(name: str, node_count: int | None, subnet: str | None, report: Report, kind: Kind | None = None) -> Layout:
     """Bring the testbed up, or bring back what is down of it; a second call changes nothing.
 
     Raises:
@@ -26,7 +27,7 @@ def up(name: str, node_count: int | None, subnet: str | None, report: Report) ->
     requirements.check_name(name)
     with state.locked(name):
         try:
-            current = _planned(name, node_count, subnet, report)
+            current = _planned(name, node_count, subnet, kind, report)
         except BaseException:
             state.discard_if_empty(name)
             raise
@@ -38,15 +39,15 @@ def up(name: str, node_count: int | None, subnet: str | None, report: Report) ->
         return current.layout
 
 
-def _planned(name: str, node_count: int | None, subnet: str | None, report: Report) -> State:
+def _planned(name: str, node_count: int | None, subnet: str | None, kind: Kind | None, report: Report) -> State:
     """The testbed's record: the one that exists, or a new one for which this machine has been checked."""
     existing = state.read(name)
     if existing is not None:
-        requirements.check_same(existing.layout, node_count, subnet)
+        requirements.check_same(existing.layout, node_count, subnet, kind)
         requirements.check_machine(existing.layout, new=False)
         return existing
     with step(report, "check this machine") as now, state.allocation():
-        layout = requirements.new_layout(name, node_count, subnet)
+        layout = requirements.new_layout(name, node_count, subnet, kind or Kind())
         requirements.check_machine(layout, new=True)
         now.detail = f"cluster {layout.cluster}, management {layout.management}"
         planned = State(layout)
@@ -57,9 +58,9 @@ def _planned(name: str, node_count: int | None, subnet: str | None, report: Repo
 def _build(current: State, report: Report) -> None:
     layout = current.layout
     with step(report, "root filesystem and images") as now:
-        now.detail = "cached" if rootfs.is_cached() else "built from Debian packages, once"
+        now.detail = "cached" if rootfs.is_cached(rootfs.tree_of(layout.kind)) else "built from Debian packages, once"
         # A testbed stays with the tree that it was made with, whatever is built for new ones.
-        tree = Path(current.rootfs) if current.rootfs else rootfs.ensure()
+        tree = Path(current.rootfs) if current.rootfs else rootfs.ensure(rootfs.tree_of(layout.kind))
         archive = images.ensure(tree)
         current = replace(current, rootfs=str(tree))
         state.write(current)

@@ -13,6 +13,7 @@ from pathlib import Path
 from runbook_lib.errors import InputError, RequirementError
 from runbook_lib.model.locations import cache_root, state_root
 from runbook_lib.testbed import host, network, rootfs, state, subnets
+from runbook_lib.testbed.kind import ARTICLES_KIND, Kind
 from runbook_lib.testbed.layout import DEFAULT_NODES, MOST_NODES, Layout
 from runbook_lib.testbed.subnets import Claim
 
@@ -60,7 +61,7 @@ def check_name(name: str) -> None:
         )
 
 
-def new_layout(name: str, node_count: int | None, subnet: str | None) -> Layout:
+def new_layout(name: str, node_count: int | None, subnet: str | None, kind: Kind = ARTICLES_KIND) -> Layout:
     """The layout of a testbed that does not exist yet, on subnets that nobody here uses.
 
     Raises:
@@ -75,7 +76,7 @@ def new_layout(name: str, node_count: int | None, subnet: str | None) -> Layout:
     claims = [*subnets.host_claims(), *_claims_of_testbeds()]
     cluster = subnets.choose_cluster(subnet, claims)
     management = subnets.choose_management([*claims, Claim(cluster, "this testbed's cluster network")])
-    layout = Layout(name, count, cluster, management)
+    layout = Layout(name, count, cluster, management, kind)
     if layout.pool_size <= count:
         raise InputError(
             f"{cluster} leaves {layout.pool_size} addresses for DHCP, too few for {count} nodes",
@@ -94,17 +95,19 @@ def _claims_of_testbeds() -> Iterable[Claim]:
             yield Claim(other.layout.management, f"testbed '{name}'")
 
 
-def check_same(layout: Layout, node_count: int | None, subnet: str | None) -> None:
+def check_same(layout: Layout, node_count: int | None, subnet: str | None, kind: Kind | None = None) -> None:
     """Make sure that what is asked for is what exists.
 
     Raises:
-        InputError: the name belongs to a testbed of another size or subnet.
+        InputError: the name belongs to a testbed of another size, subnet or kind.
     """
     differences = []
     if node_count is not None and node_count != layout.node_count:
         differences.append(f"it has {layout.node_count} nodes, not {node_count}")
     if subnet is not None and subnet != subnets.AUTO and subnets.parse_subnet(subnet) != layout.cluster:
         differences.append(f"its subnet is {layout.cluster}, not {subnet}")
+    if kind is not None and kind != layout.kind:
+        differences.append(f"it has {layout.kind}, not {kind}")
     if differences:
         raise InputError(
             f"the name is in use by a testbed that exists: {' and '.join(differences)}",
@@ -125,7 +128,7 @@ def check_machine(layout: Layout, *, new: bool) -> None:
         )
     if os.geteuid() != 0:
         raise RequirementError("the testbed needs root", remedy="run it as root or with sudo")
-    faults = [*_missing_programs(), *_kernel_lacks()]
+    faults = [*_missing_programs(layout.kind), *_kernel_lacks()]
     if new:
         faults += [*_name_in_use(layout), *_too_little(layout)]
     if faults:
@@ -137,20 +140,21 @@ def check_machine(layout: Layout, *, new: bool) -> None:
         )
 
 
-def missing_packages() -> list[str]:
-    """The Debian packages whose programs this machine lacks."""
+def missing_packages(kind: Kind = ARTICLES_KIND) -> list[str]:
+    """The Debian packages whose programs this machine lacks for such a testbed."""
     programs = dict(_PROGRAMS)
-    if not rootfs.is_cached():
+    cached = rootfs.is_cached(rootfs.tree_of(kind))
+    if not cached:
         programs |= _BUILD_PROGRAMS
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     packages = {package for program, package in programs.items() if shutil.which(program, path=path) is None}
-    if not rootfs.is_cached() and not _KEYRING.is_file():
+    if not cached and not _KEYRING.is_file():
         packages.add("debian-archive-keyring")
     return sorted(packages)
 
 
-def _missing_programs() -> list[str]:
-    packages = missing_packages()
+def _missing_programs(kind: Kind) -> list[str]:
+    packages = missing_packages(kind)
     if not packages:
         return []
     names = " ".join(packages)
@@ -187,7 +191,7 @@ def _too_little(layout: Layout) -> Iterable[str]:
         count = layout.node_count
         yield f"too little memory: {_megabytes(available)} available, {count} nodes need {_megabytes(needed)}"
     disk = {state_root(): layout.node_count * _NODE_DISK}
-    if not rootfs.is_cached():
+    if not rootfs.is_cached(rootfs.tree_of(layout.kind)):
         disk[cache_root()] = _CACHE_DISK
     for path, size in disk.items():
         free = shutil.disk_usage(_existing(path)).free

@@ -8,14 +8,15 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from runbook_lib.errors import TestbedError
 from runbook_lib.model.locations import cache_root
 from runbook_lib.testbed import host, sources
+from runbook_lib.testbed.kind import Kind
 
-SUITE = "bookworm"
-PACKAGES = (
+_PACKAGES = (
     "busybox-static",
     "dnsmasq-base",
     "docker.io",
@@ -46,10 +47,26 @@ _BUILD_TIMEOUT = 1800
 FILES = Path(__file__).with_name("files")
 
 
-def content_key() -> str:
+@dataclass(frozen=True)
+class Tree:
+    """What a root filesystem is made of: a Debian suite and its packages."""
+
+    suite: str
+    packages: tuple[str, ...]
+
+
+_BOOKWORM = Tree("bookworm", _PACKAGES)
+
+
+def tree_of(kind: Kind) -> Tree:
+    """The root filesystem that the nodes of a testbed have."""
+    return _BOOKWORM
+
+
+def content_key(tree: Tree) -> str:
     """A digest of everything that decides what the root filesystem holds."""
     digest = hashlib.sha256()
-    for part in (str(_BUILDER_VERSION), SUITE, os.uname().machine, *PACKAGES, *_DPKG_OPTIONS):
+    for part in (str(_BUILDER_VERSION), tree.suite, os.uname().machine, *tree.packages, *_DPKG_OPTIONS):
         digest.update(part.encode() + b"\0")
     for path in [FILES / "customize.sh", *sorted((FILES / "node").rglob("*"))]:
         if path.is_file():
@@ -57,28 +74,28 @@ def content_key() -> str:
     return digest.hexdigest()[:16]
 
 
-def location() -> Path:
+def location(tree: Tree) -> Path:
     """Where the root filesystem is, or will be once it is built."""
-    return cache_root() / f"rootfs-{content_key()}"
+    return cache_root() / f"rootfs-{content_key(tree)}"
 
 
-def is_cached() -> bool:
+def is_cached(tree: Tree) -> bool:
     """Whether it need not be built any more."""
-    return location().is_dir()
+    return location(tree).is_dir()
 
 
-def ensure() -> Path:
+def ensure(tree: Tree) -> Path:
     """The root filesystem's folder, built first when it is not cached. Two callers build it once.
 
     Raises:
         TestbedError: mmdebstrap failed; the message ends with the last lines of its log.
     """
-    target = location()
+    target = location(tree)
     if target.is_dir():
         return target
-    with cache_lock("rootfs"):
+    with cache_lock(f"rootfs-{tree.suite}"):
         if not target.is_dir():
-            _build(target)
+            _build(tree, target)
     return target
 
 
@@ -92,12 +109,12 @@ def cache_lock(subject: str) -> Iterator[None]:
         yield
 
 
-def _build(target: Path) -> None:
+def _build(tree: Tree, target: Path) -> None:
     building = target.with_name(f"building-{target.name}")
     _remove(building)
     sources_file = target.with_name(f"{target.name}.list")
     try:
-        host.run(_command(building, sources_file), timeout=_BUILD_TIMEOUT, environment=_environment())
+        host.run(_command(tree, building, sources_file), timeout=_BUILD_TIMEOUT, environment=_environment())
         building.rename(target)
     except TestbedError as error:
         raise TestbedError(
@@ -111,13 +128,13 @@ def _build(target: Path) -> None:
             _remove(building)
 
 
-def _command(building: Path, sources_file: Path) -> list[str]:
+def _command(tree: Tree, building: Path, sources_file: Path) -> list[str]:
     hook = f'NODE_FILES="{FILES / "node"}" sh "{FILES / "customize.sh"}" "$1"'
-    command = ["mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
+    command = ["mmdebstrap", "--variant=minbase", f"--include={','.join(tree.packages)}"]
     command += [f"--dpkgopt={option}" for option in _DPKG_OPTIONS]
     command += [f"--aptopt={option}" for option in sources.proxy_options()]
-    command += [f"--customize-hook={hook}", SUITE, str(building)]
-    entries = sources.host_sources(SUITE)
+    command += [f"--customize-hook={hook}", tree.suite, str(building)]
+    entries = sources.host_sources(tree.suite)
     if entries:
         sources_file.write_text("\n".join(entries) + "\n")
         command.append(str(sources_file))

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runbook_lib.testbed import Testbed, cgroups, images, rootfs
+from runbook_lib.testbed.kind import Kind
 from runbook_lib.testbed.layout import NodeLayout
 
 NAME = "benchmark"
@@ -44,7 +45,7 @@ def show(what: str, values: list[float], target: float, unit: str) -> None:
 
 
 def main(rounds: int) -> None:
-    images.ensure(rootfs.ensure())
+    images.ensure(rootfs.ensure(rootfs.tree_of(Kind())))
     ups, agains, reboots, shuffles, memory, downs = [], [], [], [], [], []
     for _ in range(rounds):
         Testbed.remove(NAME)

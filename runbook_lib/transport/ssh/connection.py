@@ -74,7 +74,7 @@ class SshConnection:
         """What a person would type after ``ssh``: the same key, the same known hosts."""
         access = self._node.ssh
         known_hosts = shlex.quote(f'UserKnownHostsFile="{access.known_hosts}"')
-        options = ["-i", shlex.quote(access.key_file), "-o IdentitiesOnly=yes -o", known_hosts]
+        options = ["-i", shlex.quote(str(access.key_file)), "-o IdentitiesOnly=yes -o", known_hosts]
         options += ["-p", str(access.port)] if access.port != 22 else []
         return " ".join([*options, f"{access.user}@{access.host}"])
 

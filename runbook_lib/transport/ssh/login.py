@@ -87,7 +87,7 @@ def unreachable(node: NodeSpec, why: str) -> UnreachableError:
 
 
 def _private_key(access: SshAccess, node: str) -> paramiko.PKey:
-    path, reference = access.key_file, access.passphrase
+    path, reference = str(access.key_file), access.passphrase
     check_key_file(path, node)
     try:
         try:

@@ -30,7 +30,7 @@ def missing(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """What the testbed says is missing, one entry a question; nothing when they are used up."""
     answers: list[list[str]] = []
     following: Iterator[list[str]] = iter(answers)
-    monkeypatch.setattr(system_packages, "missing_packages", lambda: next(following, []))
+    monkeypatch.setattr(system_packages, "missing_packages", lambda kind: next(following, []))
     return answers
 
 

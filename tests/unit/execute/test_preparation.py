@@ -10,6 +10,7 @@ import pytest
 from runbook_lib.errors import InputError, ParameterError
 from runbook_lib.execute.preparation import Request, ensure_testbed, parse_overrides, typed_command
 from runbook_lib.model.locations import STATE_VARIABLE
+from runbook_lib.model.parameters import Parameters
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_plan_mode_does_not_bring_a_testbed_up(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv(STATE_VARIABLE, str(tmp_path))
     begun = []
     with pytest.raises(InputError, match="--plan changes nothing") as caught:
-        ensure_testbed("absent", plan=True, before_up=lambda: begun.append("up"))
+        ensure_testbed(Parameters(inventory="testbed:absent"), plan=True, before_up=lambda: begun.append("up"))
     assert caught.value.remedy.endswith("./runbook testbed up --name absent")
     assert not begun
     assert not list(tmp_path.iterdir())

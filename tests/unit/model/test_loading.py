@@ -28,7 +28,9 @@ def test_an_unknown_parameter_is_refused_and_the_known_ones_are_listed(files: Fi
     message = files.refusal()
     assert "/run.yaml:3: contaners: unknown parameter (known: name, inventory, platform," in message
     files.append("overlay: {subnett: 10.0.0.0/24}")
-    assert "/run.yaml:4: overlay.subnett: unknown parameter (known: name, subnet, options)" in files.refusal()
+    assert (
+        "/run.yaml:4: overlay.subnett: unknown parameter (known: name, subnet, options, encrypted)" in files.refusal()
+    )
 
 
 def test_every_fault_is_in_one_message_in_the_order_of_the_file(files: Files) -> None:
@@ -131,7 +133,7 @@ def test_names_with_shell_metacharacters_are_refused_wherever_they_stand(files: 
         ("plan: perhaps", "'perhaps' is not true or false"),
         ("overlay: ovr0", "'ovr0' is not keys and values"),
         ("containers: alpine1", "'alpine1' is not a list (lines that begin with '- ')"),
-        ("etcd: {autostart: cron}", "'cron' is not one of 'bootlocal' or 'restart-policy'"),
+        ("etcd: {autostart: cron}", "'cron' is not one of 'auto', 'bootlocal', 'restart-policy' or 'systemd-unit'"),
         ("etcd: {members: []}", "this list must not be empty"),
         ("on: 1", "on: unknown parameter"),
     ],

@@ -119,7 +119,7 @@ def test_a_declared_secret_that_is_given_as_something_else_is_not_repeated(
     files.append(f"platform: {VALUE}\ncontainers: []\nsecrets: {{password: {{env: LAB_PASSWORD}}}}")
     message = files.refusal({"inventory": f"/nowhere/{VALUE}"})
     assert VALUE not in message
-    assert "'[REDACTED:password]' is not one of 'boot2docker'" in message
+    assert "'[REDACTED:password]' is not one of 'auto', 'boot2docker'" in message
     assert "there is no inventory file /nowhere/[REDACTED:password]" in message
 
 
