@@ -55,5 +55,5 @@ def test_a_missing_program_is_told_with_the_apt_line(layout: Layout, monkeypatch
     assert "dash" not in requirements.missing_packages()
     assert any(
         "apt-get install -y --no-install-recommends" in line and "some-package" in line
-        for line in requirements._missing_programs()
+        for line in requirements._missing_programs(layout.kind)
     )
