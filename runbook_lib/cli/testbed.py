@@ -94,7 +94,8 @@ def _table(found: TestbedStatus) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD, title=f"testbed {found.name}, cluster network {found.cluster_subnet}", title_justify="left"
     )
-    for heading in ("node", "state", "management", "cluster (eth1)", "engine"):
+    in_swarm = any(node.swarm for node in found.nodes)
+    for heading in ("node", "state", "management", "cluster (eth1)", "engine", *(["swarm"] if in_swarm else [])):
         table.add_column(heading, no_wrap=True)
     for node in found.nodes:
         here = node.cluster_address or "-"
@@ -106,6 +107,7 @@ def _table(found: TestbedStatus) -> Table:
             node.management_address,
             here,
             node.engine_version or "-",
+            *([node.swarm or "-"] if in_swarm else []),
         )
     return table
 
