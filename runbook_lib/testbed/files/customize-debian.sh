@@ -29,8 +29,9 @@ units mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_
     systemd-tmpfiles-clean.timer e2scrub_reap.service systemd-pstore.service \
     console-getty.service getty.target getty@tty1.service \
     systemd-udevd.service systemd-udevd-control.socket systemd-udevd-kernel.socket systemd-udev-trigger.service \
-    ifupdown-pre.service systemd-logind.service systemd-update-utmp.service systemd-update-utmp-runlevel.service \
+    ifupdown-pre.service systemd-update-utmp.service systemd-update-utmp-runlevel.service \
     systemd-random-seed.service systemd-network-generator.service remote-fs.target \
     dev-hugepages.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-kernel-config.mount \
     sys-fs-fuse-connections.mount kmod-static-nodes.service systemd-modules-load.service
+chroot "$root" usermod --append --groups systemd-journal docker
 mkdir -p "$root/var/lib/overlay-runbook" "$root/var/log/journal"
