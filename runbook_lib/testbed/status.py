@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from runbook_lib.errors import InputError, RunbookError
 from runbook_lib.model.parameters import Timeouts
+from runbook_lib.model.platforms import PlatformName
 from runbook_lib.testbed import client, readiness, swarm
 from runbook_lib.testbed import node as nodes
 from runbook_lib.testbed.layout import Layout, NodeLayout
@@ -24,9 +25,11 @@ class NodeStatus:
     """One node: ``cluster_address`` is the one it has now, ``inventory_address`` the one it should have.
 
     ``swarm`` is what it is in the swarm of a testbed in Swarm mode: leader, manager, worker, with what is wrong.
+    ``platform`` is boot2docker, or the network manager that a Debian node is under.
     """
 
     name: str
+    platform: PlatformName
     state: NodeState
     management_address: str
     cluster_address: str | None
@@ -38,11 +41,12 @@ class NodeStatus:
 
 @dataclass(frozen=True)
 class TestbedStatus:
-    """A testbed and all of its nodes."""
+    """A testbed and all of its nodes; ``kind`` says in words what it is made of."""
 
     __test__: ClassVar[bool] = False  # pytest would otherwise collect a class whose name begins with Test
 
     name: str
+    kind: str
     cluster_subnet: str
     management_subnet: str
     inventory: str
@@ -75,7 +79,14 @@ def read(layout: Layout) -> TestbedStatus:
         pass  # an `up` that has not come that far: no engine can be asked
     with ThreadPoolExecutor(max_workers=len(layout.nodes)) as pool:
         rows = tuple(pool.map(lambda node: _node(layout, node), layout.nodes))
-    return TestbedStatus(layout.name, str(layout.cluster), str(layout.management), str(layout.inventory_file), rows)
+    return TestbedStatus(
+        name=layout.name,
+        kind=str(layout.kind),
+        cluster_subnet=str(layout.cluster),
+        management_subnet=str(layout.management),
+        inventory=str(layout.inventory_file),
+        nodes=rows,
+    )
 
 
 def _node(layout: Layout, node: NodeLayout) -> NodeStatus:
@@ -84,6 +95,7 @@ def _node(layout: Layout, node: NodeLayout) -> NodeStatus:
     addresses = nodes.cluster_addresses(layout, node)
     return NodeStatus(
         name=node.name,
+        platform=node.platform,
         state=_state(node, alive=process is not None, engine=version is not None),
         management_address=node.management_address,
         cluster_address=addresses[0] if addresses else None,
