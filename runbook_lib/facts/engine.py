@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -60,6 +61,12 @@ def parse_engine(node: str, info: Mapping[str, Any], version: Mapping[str, Any])
         operating_system=str(info.get("OperatingSystem") or ""),
         containers_running=int(info.get("ContainersRunning") or 0),
     )
+
+
+def parse_version(version: str) -> tuple[int, ...]:
+    """``20.10.24+dfsg1`` as ``(20, 10, 24)``."""
+    match = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(part) for part in match[0].split(".")) if match else ()
 
 
 def _mode(store: str, swarm: str) -> Mode:

@@ -9,14 +9,12 @@ from ipaddress import IPv4Address, IPv4Network
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.containers import ContainerFacts, read_container
+from runbook_lib.facts.control_plane import ControlPlane
 from runbook_lib.facts.interfaces import ContainerInterface, read_interfaces
 from runbook_lib.facts.networks import NetworkFacts, read_network
-from runbook_lib.model.parameters import Etcd
-from runbook_lib.steps.base import NO_STORE_REMEDY, Finding, Say, Step, blocked, pending, refused, satisfied, skipped
+from runbook_lib.steps.base import Finding, Say, Step, blocked, pending, refused, satisfied, skipped
 from runbook_lib.steps.gossip import wait_for_gossip
-from runbook_lib.steps.networks import store_trouble
 
-_DEFAULT_STORE = Etcd()
 _ATTEMPTS = 3
 
 
@@ -27,7 +25,7 @@ class AttachmentReading:
     container: ContainerFacts | None
     interfaces: tuple[ContainerInterface, ...] = ()
     network: NetworkFacts | None = None
-    store_trouble: str = ""
+    trouble: str = ""
 
     def inside(self) -> tuple[str, ...]:
         """``eth0 10.0.0.2`` of every interface that has an address of the network."""
@@ -45,10 +43,10 @@ class _Attachment(Step[AttachmentReading, str]):
     settle_seconds = 5.0
     wanted: str
 
-    def __init__(self, container: str, network: str, etcd: Etcd) -> None:
+    def __init__(self, container: str, network: str, control_plane: ControlPlane) -> None:
         self._container = container
         self._network = network
-        self._etcd = etcd
+        self._control_plane = control_plane
 
     def read(self, node: Node) -> AttachmentReading:
         """What Docker says of the container, and what one sees from inside it."""
@@ -56,7 +54,7 @@ class _Attachment(Step[AttachmentReading, str]):
         if container is None:
             return AttachmentReading(None)
         network = read_network(node, self._network)
-        trouble = store_trouble(node, self._etcd) if network is None else ""
+        trouble = self._control_plane.read_standing(node).trouble if network is None else ""
         interfaces = read_interfaces(node, container) if container.running else ()
         return AttachmentReading(container, interfaces, network, trouble)
 
@@ -98,8 +96,8 @@ class _Attachment(Step[AttachmentReading, str]):
         return self.judge(self._network in container.networks, inside)
 
     def _no_network(self, reading: AttachmentReading, container: ContainerFacts) -> Finding[str]:
-        if reading.store_trouble:
-            return blocked(container.state, self.wanted, reading.store_trouble, remedy=NO_STORE_REMEDY)
+        if reading.trouble:
+            return blocked(container.state, self.wanted, reading.trouble, remedy=self._control_plane.remedy)
         why = f"there is no network {self._network}"
         return blocked(container.state, self.wanted, why, remedy="notebook 03_create_overlay makes it")
 
@@ -112,8 +110,8 @@ class Disconnect(_Attachment):
 
     wanted = "disconnected"
 
-    def __init__(self, container: str, network: str, etcd: Etcd = _DEFAULT_STORE) -> None:
-        super().__init__(container, network, etcd)
+    def __init__(self, container: str, network: str, control_plane: ControlPlane) -> None:
+        super().__init__(container, network, control_plane)
         self.name = f"disconnect {container} from {network}"
 
     def judge(self, attached: bool, inside: tuple[str, ...]) -> Finding[str]:
@@ -136,8 +134,8 @@ class Connect(_Attachment):
 
     wanted = "connected"
 
-    def __init__(self, container: str, network: str, etcd: Etcd = _DEFAULT_STORE) -> None:
-        super().__init__(container, network, etcd)
+    def __init__(self, container: str, network: str, control_plane: ControlPlane) -> None:
+        super().__init__(container, network, control_plane)
         self.name = f"connect {container} to {network}"
 
     def judge(self, attached: bool, inside: tuple[str, ...]) -> Finding[str]:
@@ -148,7 +146,7 @@ class Connect(_Attachment):
 
     def apply(self, cluster: Cluster, node: Node, work: str, say: Say) -> None:
         """Connect it."""
-        wait_for_gossip(node, say)
+        wait_for_gossip(node, self._control_plane, say)
         connect_whole(node, work, self._network)
 
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.containers import ContainerFacts, read_containers
+from runbook_lib.facts.control_plane import ABLE, ControlPlane, Standing
 from runbook_lib.facts.networks import NetworkFacts, read_network, read_networks
-from runbook_lib.facts.registrations import read_registration
-from runbook_lib.model.parameters import Etcd, Overlay
+from runbook_lib.model.parameters import Overlay
 from runbook_lib.steps.base import (
-    NO_STORE_REMEDY,
     OWNER_LABEL,
     Finding,
     Say,
@@ -42,22 +41,16 @@ class Difference:
 
 @dataclass(frozen=True)
 class NetworkReading:
-    """The networks of one name that a node's engine lists, and why it has no store (empty when it has one)."""
+    """The networks of one name that a node's engine lists, and where it lists none, what it can do with networks."""
 
     networks: tuple[NetworkFacts, ...]
-    store_trouble: str = ""
+    standing: Standing = ABLE
 
 
-def store_trouble(node: Node, etcd: Etcd) -> str:
-    """Why an engine is not connected to its cluster store now; empty when it is. Raises ``RunbookError``."""
-    registration = read_registration(node, etcd)
-    return "" if registration.connected else f"the engine has no cluster store: {registration.detail}"
-
-
-def differences(overlay: Overlay, network: NetworkFacts) -> tuple[Difference, ...]:
+def differences(overlay: Overlay, network: NetworkFacts, scope: str = "global") -> tuple[Difference, ...]:
     """The settings in which an existing network is not the wanted overlay. An unset subnet takes any."""
     options = {key: value for key, value in network.options.items() if key not in _DOCKERS_OWN_OPTIONS}
-    pairs = [("driver", OVERLAY_DRIVER, network.driver), ("scope", "global", network.scope)]
+    pairs = [("driver", OVERLAY_DRIVER, network.driver), ("scope", scope, network.scope)]
     if overlay.subnet is not None:
         pairs.append(("subnet", overlay.subnet, network.subnet))
     pairs += [
@@ -71,29 +64,29 @@ def differences(overlay: Overlay, network: NetworkFacts) -> tuple[Difference, ..
 class CreateNetwork(Step[NetworkReading, str]):
     """Makes sure that every node sees one and the same overlay network with the wanted settings.
 
-    It is created once, on the first node that can; the others see it through the cluster store, which a fresh reading
+    It is created once, on the first node that can; the others see it through the control plane, which a fresh reading
     from each of them proves. An existing network with other settings is never changed: its differences are listed.
     """
 
     settle_seconds = 5.0
 
-    def __init__(self, overlay: Overlay, etcd: Etcd, owner: str) -> None:
+    def __init__(self, overlay: Overlay, control_plane: ControlPlane, owner: str) -> None:
         self.name = f"create network {overlay.name}"
         self._overlay = overlay
-        self._etcd = etcd
+        self._control_plane = control_plane
         self._owner = owner
 
     def read(self, node: Node) -> NetworkReading:
-        """The networks of that name, and where there is none, whether the engine has a store to keep one in."""
+        """The networks of that name, and where there is none, whether the engine can keep one."""
         found = tuple(item for item in read_networks(node) if item.name == self._overlay.name)
-        return NetworkReading(found, "" if found else store_trouble(node, self._etcd))
+        return NetworkReading(found) if found else NetworkReading((), self._control_plane.read_standing(node))
 
     def assess(self, readings: Mapping[str, NetworkReading], missing: frozenset[str]) -> Mapping[str, Finding[str]]:
         """One ID, the wanted settings, on every node."""
         ids = sorted({network.id for reading in readings.values() for network in reading.networks})
         if len(ids) > 1:
             return {name: self._ambiguous(reading, ids) for name, reading in readings.items()}
-        able = [name for name, reading in readings.items() if not reading.store_trouble]
+        able = [name for name, reading in readings.items() if not reading.standing.trouble]
         creator = able[0] if able and not ids else ""
         return {name: self._finding(name, reading, creator, missing) for name, reading in readings.items()}
 
@@ -109,15 +102,15 @@ class CreateNetwork(Step[NetworkReading, str]):
 
     def _finding(self, node: str, reading: NetworkReading, creator: str, missing: frozenset[str]) -> Finding[str]:
         wanted = f"{OVERLAY_DRIVER} {self._overlay.subnet or '(subnet by Docker)'}"
-        if reading.store_trouble:
-            return blocked("no such network", wanted, reading.store_trouble, remedy=NO_STORE_REMEDY)
+        if reading.standing.trouble:
+            return blocked("no such network", wanted, reading.standing.trouble, remedy=self._control_plane.remedy)
         if not reading.networks:
             if not creator:
                 return pending("no such network", wanted, None, "another node has it, this one does not see it")
             detail = "created here" if node == creator else f"created on {creator}, seen from here"
             return pending("no such network", wanted, self._overlay.name if node == creator else None, detail)
         network = reading.networks[0]
-        different = differences(self._overlay, network)
+        different = differences(self._overlay, network, self._control_plane.scope)
         if different:
             return refused(
                 _describe(network),

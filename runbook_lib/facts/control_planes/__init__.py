@@ -1,0 +1,12 @@
+"""The control planes that are known, and the choice among them."""
+
+from __future__ import annotations
+
+from runbook_lib.facts.control_plane import ControlPlane
+from runbook_lib.facts.control_planes.etcd import EtcdStore
+from runbook_lib.model.parameters import Parameters
+
+
+def control_plane_of(parameters: Parameters) -> ControlPlane:
+    """The control plane that the parameters name. (Classic Swarm schedules only: its networks are in etcd.)"""
+    return EtcdStore(parameters.etcd)
