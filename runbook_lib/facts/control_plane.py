@@ -113,6 +113,8 @@ class ControlPlane(ABC):
     """Whether engines that lost each other come together again by themselves."""
     bridges_every_node: ClassVar[bool]
     """Whether every node has docker_gwbridge, not just one with a container on an overlay."""
+    attachable: ClassVar[bool]
+    """Whether a network must say that containers may be put on it (``--attachable``)."""
 
     member_containers: frozenset[str] = frozenset()
     """Names of the containers that its members are, where they are containers."""
@@ -132,6 +134,10 @@ class ControlPlane(ABC):
     @abstractmethod
     def read_standing(self, node: Node) -> Standing:
         """What a node's engine can do with the cluster's networks now. Raises ``RunbookError``."""
+
+    def read_manages(self, node: Node) -> bool:
+        """Whether a node's engine may remove the cluster's networks. Raises ``RunbookError``."""
+        return True
 
     @abstractmethod
     def read_gossip(self, node: Node) -> Gossip:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from runbook_lib.cluster import Node
 from runbook_lib.facts.reading import reading
+from runbook_lib.facts.swarm import NO_SWARM, SwarmState, parse_swarm
 
 Mode = Literal["etcd", "swarm", "other", "none"]
 
@@ -32,6 +33,7 @@ class EngineFacts:
     kernel: str
     operating_system: str
     containers_running: int
+    swarm: SwarmState = NO_SWARM
 
 
 def read_engine(node: Node) -> EngineFacts:
@@ -47,19 +49,20 @@ def parse_engine(node: str, info: Mapping[str, Any], version: Mapping[str, Any])
     if missing or "ApiVersion" not in version:
         raise ValueError(f"no {', '.join(missing) or 'ApiVersion'} in the answer")
     store = str(info.get("ClusterStore") or "")
-    swarm = (info.get("Swarm") or {}).get("LocalNodeState", "inactive")
+    swarm = parse_swarm(info.get("Swarm") or {})
     return EngineFacts(
         node=node,
         version=str(info["ServerVersion"]),
         api_version=str(version["ApiVersion"]),
         engine_id=str(info["ID"]),
-        mode=_mode(store, swarm),
+        mode=_mode(store, swarm.state),
         cluster_store=store,
-        cluster_advertise=str(info.get("ClusterAdvertise") or ""),
+        cluster_advertise=str(info.get("ClusterAdvertise") or swarm.address),
         storage_driver=str(info["Driver"]),
         kernel=str(info.get("KernelVersion") or ""),
         operating_system=str(info.get("OperatingSystem") or ""),
         containers_running=int(info.get("ContainersRunning") or 0),
+        swarm=swarm,
     )
 
 
@@ -70,7 +73,7 @@ def parse_version(version: str) -> tuple[int, ...]:
 
 
 def _mode(store: str, swarm: str) -> Mode:
-    if swarm not in ("inactive", ""):
+    if swarm != "inactive":
         return "swarm"
     if not store:
         return "none"

@@ -71,7 +71,7 @@ class StepCatalog:
 
     def remove_network(self) -> RemoveNetworks:
         """Remove the networks that this cluster's runs made."""
-        return RemoveNetworks(self._parameters.name)
+        return RemoveNetworks(self._parameters.name, self._control_plane)
 
     def run_containers(self) -> RunContainers:
         """Run the wanted containers on the overlay."""

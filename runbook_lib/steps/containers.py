@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import EngineError, EngineNotFound
 from runbook_lib.facts.containers import ContainerFacts, read_containers
-from runbook_lib.facts.control_plane import ControlPlane
+from runbook_lib.facts.control_plane import ABLE, ControlPlane, Standing
 from runbook_lib.facts.networks import NetworkFacts, read_network
 from runbook_lib.model.parameters import ContainerSpec, Overlay
 from runbook_lib.steps.base import (
@@ -37,12 +37,12 @@ _LOCAL_STORE = "/var/lib/docker/network/files/local-kv.db"
 
 @dataclass(frozen=True)
 class ContainersReading:
-    """All containers of a node, the network as it sees it, the images it has, and why it can have no network, if so."""
+    """All containers of a node, the network as it sees it, the images it has; without it, what the engine can do."""
 
     containers: tuple[ContainerFacts, ...]
     network: NetworkFacts | None
     images: frozenset[str]
-    trouble: str = ""
+    standing: Standing = ABLE
 
     @property
     def running(self) -> int:
@@ -69,6 +69,7 @@ class _Sight:
     places: Mapping[str, str]
     stale: frozenset[str]
     missing: frozenset[str]
+    network_exists: bool
 
 
 class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
@@ -93,10 +94,10 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
     def read(self, node: Node) -> ContainersReading:
         """Containers, network and images of one node."""
         network = read_network(node, self._network)
-        trouble = self._control_plane.read_standing(node).trouble if network is None else ""
+        standing = self._control_plane.read_standing(node) if network is None else ABLE
         wanted = {full_image_name(item.image) for item in self._containers}
         images = frozenset(name for name in wanted if _has_image(node, name))
-        return ContainersReading(read_containers(node), network, images, trouble)
+        return ContainersReading(read_containers(node), network, images, standing)
 
     def assess(
         self, readings: Mapping[str, ContainersReading], missing: frozenset[str]
@@ -132,8 +133,14 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
     def _look(self, readings: Mapping[str, ContainersReading], missing: frozenset[str]) -> _Sight:
         everything = [item for reading in readings.values() for item in reading.containers]
         holders = {spec.name: tuple(item for item in everything if item.name == spec.name) for spec in self._containers}
-        loads = {name: reading.running for name, reading in readings.items() if reading.network is not None}
         networks = [reading.network for reading in readings.values() if reading.network is not None]
+        # a worker of a swarm is told of the network with its first container
+        loads = {
+            name: reading.running
+            for name, reading in readings.items()
+            if reading.network is not None or (networks and not reading.standing.manages)
+        }
+        stale = [endpoint for network in networks for endpoint in stale_endpoints(network, everything)]
         return _Sight(
             holders,
             place(
@@ -141,8 +148,9 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
             )
             if readings
             else {},
-            frozenset(stale_endpoints(networks[0], everything)) if networks else frozenset(),
+            frozenset(stale),
             missing,
+            bool(networks),
         )
 
     def _finding(self, node: str, reading: ContainersReading, sight: _Sight) -> Finding[tuple[Job, ...]]:
@@ -151,9 +159,9 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
             return satisfied("", "nothing is placed here")
         before = ", ".join(_describe(spec.name, node, sight, self._network) for spec in own)
         after = ", ".join(f"{spec.name} running on {self._network}" for spec in own)
-        if reading.network is None:
-            if reading.trouble:
-                return blocked(before, after, reading.trouble, remedy=self._control_plane.remedy)
+        if reading.standing.trouble:
+            return blocked(before, after, reading.standing.trouble, remedy=self._control_plane.remedy)
+        if reading.network is None and (reading.standing.manages or not sight.network_exists):
             no_network, remedy = f"there is no network {self._network}", "notebook 03_create_overlay makes it"
             return blocked(before, after, no_network, remedy=remedy)
         jobs, details = [], []

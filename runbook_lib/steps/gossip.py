@@ -16,6 +16,8 @@ from runbook_lib.steps.base import Finding, Say, Step, blocked, pending, satisfi
 # two looks at the store, at an engine's default heartbeat of 20 s
 PATIENCE_SECONDS = 45.0
 _PAUSE = 0.25
+# Engines of a swarm try lost peers again every 60 s (moby, libnetwork/networkdb: rejoinClusterInterval).
+REUNION_SECONDS = 75.0
 
 
 def wait_for_gossip(node: Node, control_plane: ControlPlane, say: Say, patience: float = PATIENCE_SECONDS) -> None:
@@ -64,6 +66,8 @@ class JoinGossip(Step[Gossip, Introduction]):
 
     def __init__(self, control_plane: ControlPlane) -> None:
         self._control_plane = control_plane
+        if control_plane.finds_peers_again:
+            self.settle_seconds = REUNION_SECONDS
 
     def read(self, node: Node) -> Gossip:
         """Whom the node's engine knows."""
@@ -88,5 +92,8 @@ class JoinGossip(Step[Gossip, Introduction]):
             return blocked("does not gossip", "knows the other engines", why, remedy=remedy)
         if not unknown:
             return satisfied(wanted)
+        if self._control_plane.finds_peers_again:
+            detail = "engines of a swarm meet again by themselves"
+            return pending(f"does not know {', '.join(unknown)}", wanted, None, detail)
         introduction = Introduction(row.address, tuple((name, readings[name].address) for name in unknown))
         return pending(f"does not know {', '.join(unknown)}", wanted, introduction)

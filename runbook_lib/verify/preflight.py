@@ -145,7 +145,8 @@ def check_pool(cluster: Cluster, overlay: Overlay, containers: int) -> Iterator[
     if not subnet:
         yield Check(check, ALL, Verdict.SKIP, "", "Docker chooses the overlay's subnet")
         return
-    used = {endpoint.address for network in networks for endpoint in network.endpoints if endpoint.address}
+    ends = [endpoint for network in networks for endpoint in (*network.endpoints, *network.balancers)]
+    used = {endpoint.address for endpoint in ends if endpoint.address}
     yield judge_pool(overlay.name, subnet, len(used), containers if not networks else 1, exists=bool(networks))
 
 

@@ -13,7 +13,10 @@ from runbook_lib.facts.etcd import read_members
 from runbook_lib.facts.gossip import Gossip, read_gossip, read_gossip_address
 from runbook_lib.facts.registrations import parse_store, read_registration, read_registrations
 from runbook_lib.facts.store_keys import read_store_keys, stored_endpoints, stored_vnis
+from runbook_lib.facts.swarm import parse_swarm
 from runbook_lib.model.parameters import Etcd
+
+_FIRST_WITHOUT_STORE = (23,)
 
 
 class EtcdStore(ControlPlane):
@@ -27,6 +30,7 @@ class EtcdStore(ControlPlane):
     remedy = "the cluster store must run first: notebook 02_autostart_etcd brings it up"
     finds_peers_again = False
     bridges_every_node = False
+    attachable = False
 
     def __init__(self, etcd: Etcd) -> None:
         self._etcd = etcd
@@ -73,7 +77,7 @@ class EtcdStore(ControlPlane):
     def objection(self, engine: EngineFacts) -> str:
         """Too new, too old, or without a store."""
         version = parse_version(engine.version)
-        if version >= (23,):
+        if version >= _FIRST_WITHOUT_STORE:
             return "20.10 is the last series with --cluster-store; from 23 on use Swarm mode"
         if version < (1, 9):
             return "multi-host networks came with Docker 1.9"
@@ -82,5 +86,24 @@ class EtcdStore(ControlPlane):
         return ""
 
     def refusal(self, infos: Mapping[str, Mapping[str, Any]]) -> InputError | None:
-        """Nothing yet: what an engine lacks is told by the checks."""
+        """An engine without a cluster store since it is too new, or since it is in a swarm."""
+        new = {node: str(info.get("ServerVersion")) for node, info in infos.items() if _is_too_new(info)}
+        if new:
+            which = ", ".join(f"{node} has Docker {version}" for node, version in new.items())
+            return InputError(
+                f"{which}, and Docker 20.10 was the last series that keeps networks in etcd (--cluster-store)",
+                place="control_plane",
+                remedy="choose control_plane: swarm-mode and make these engines a swarm, or install Docker 20.10 there",
+            )
+        joined = [node for node, info in infos.items() if parse_swarm(info.get("Swarm") or {}).state != "inactive"]
+        if joined:
+            return InputError(
+                f"the engine of {', '.join(joined)} is in a swarm, which excludes a cluster store",
+                place="control_plane",
+                remedy="a cluster has one control plane: choose control_plane: swarm-mode, or docker swarm leave there",
+            )
         return None
+
+
+def _is_too_new(info: Mapping[str, Any]) -> bool:
+    return parse_version(str(info.get("ServerVersion") or "")) >= _FIRST_WITHOUT_STORE
