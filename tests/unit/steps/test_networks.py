@@ -10,11 +10,12 @@ from runbook_lib.model.parameters import Etcd, Overlay
 from runbook_lib.steps.base import OWNER_LABEL, Verb
 from runbook_lib.steps.networks import CreateNetwork, NetworkReading, OwnedNetworks, RemoveNetworks, differences
 
+STORE = EtcdStore(Etcd())
 OVERLAY = Overlay(name="ovr0", subnet="10.0.0.0/24")
 OVR0 = NetworkFacts(
     "node1", "a" * 64, "ovr0", "overlay", "global", "10.0.0.0/24", "10.0.0.1", labels={OWNER_LABEL: "mine"}
 )
-CREATE = CreateNetwork(OVERLAY, EtcdStore(Etcd()), "mine")
+CREATE = CreateNetwork(OVERLAY, STORE, "mine")
 NOTHING = NetworkReading(())
 STORELESS = NetworkReading((), Standing("the engine has no cluster store: none"))
 
@@ -58,7 +59,7 @@ def test_other_settings_are_a_failure_that_lists_the_differences() -> None:
 
 def test_a_local_bridge_of_that_name_is_another_network() -> None:
     bridge = replace(OVR0, id="b" * 64, driver="bridge", scope="local")
-    assert [item.setting for item in differences(OVERLAY, bridge)] == ["driver", "scope"]
+    assert [item.setting for item in differences(OVERLAY, bridge, STORE)] == ["driver", "scope"]
     findings = CREATE.assess({"node1": NetworkReading((OVR0,)), "node2": NetworkReading((bridge,))}, frozenset())
     assert {finding.verb for finding in findings.values()} == {Verb.REFUSED}
 
@@ -72,7 +73,7 @@ def test_two_networks_of_one_name_are_a_failure_that_names_both() -> None:
 
 def test_an_unset_subnet_takes_any_and_dockers_own_options_do_not_count() -> None:
     swarm = replace(OVR0, options={"com.docker.network.driver.overlay.vxlanid_list": "4097"})
-    assert differences(Overlay(subnet=None), replace(swarm, subnet="10.1.2.0/24")) == ()
+    assert differences(Overlay(subnet=None), replace(swarm, subnet="10.1.2.0/24"), STORE) == ()
 
 
 def test_a_network_of_somebody_else_is_used_but_said_to_be_left_alone() -> None:
@@ -100,7 +101,7 @@ def container(name: str, *, owner: str = "mine", endpoint: str = "e1") -> Contai
 
 def test_a_global_network_is_removed_by_one_node_and_gone_from_all() -> None:
     readings = {name: OwnedNetworks((replace(OVR0, node=name),), ()) for name in ("node1", "node2")}
-    findings = RemoveNetworks("mine").assess(readings, frozenset())
+    findings = RemoveNetworks("mine", STORE).assess(readings, frozenset())
     assert findings["node1"].work is not None
     assert findings["node1"].work.networks == ((OVR0.id, ()),)
     assert (findings["node2"].verb, findings["node2"].work) == (Verb.PENDING, None)
@@ -108,7 +109,7 @@ def test_a_global_network_is_removed_by_one_node_and_gone_from_all() -> None:
 
 def test_containers_of_others_keep_a_network() -> None:
     readings = {"node1": OwnedNetworks((OVR0,), (container("web", owner="other"),))}
-    finding = RemoveNetworks("mine").assess(readings, frozenset())["node1"]
+    finding = RemoveNetworks("mine", STORE).assess(readings, frozenset())["node1"]
     assert finding.verb is Verb.REFUSED
     assert "node1/web" in finding.detail
 
@@ -116,7 +117,8 @@ def test_containers_of_others_keep_a_network() -> None:
 @pytest.mark.parametrize(("missing", "verb"), [(frozenset(), Verb.PENDING), (frozenset({"node4"}), Verb.REFUSED)])
 def test_stale_endpoints_are_taken_off_only_if_every_node_answered(missing: frozenset[str], verb: Verb) -> None:
     network = replace(OVR0, endpoints=(Endpoint("lost", "e9", "", "10.0.0.9"), Endpoint("own", "e1", "", "10.0.0.2")))
-    finding = RemoveNetworks("mine").assess({"node1": OwnedNetworks((network,), (container("own"),))}, missing)["node1"]
+    readings = {"node1": OwnedNetworks((network,), (container("own"),))}
+    finding = RemoveNetworks("mine", STORE).assess(readings, missing)["node1"]
     assert finding.verb is verb
     assert "lost" in finding.detail
     assert "own" not in finding.detail
