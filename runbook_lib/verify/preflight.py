@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.facts.control_plane import ControlPlane
+from runbook_lib.facts.encryption import REMEDY, read_encryption
 from runbook_lib.facts.engine import EngineFacts, read_engine
 from runbook_lib.facts.host import HostFacts, read_host
 from runbook_lib.facts.interfaces import Route, read_host_network
@@ -25,18 +26,6 @@ SKEW_FAIL_MS = 2000.0
 ALL = "all"
 # In a network namespace of its own, so that the device is gone when the command ends, however it ends.
 _VXLAN_PROBE = "exec unshare --net ip link add probe0 type vxlan id 1 dstport 4789"
-_NO_ESP, _NO_MATCH = 81, 82
-# What an engine does for an encrypted network (moby, libnetwork/drivers/overlay/encryption.go): programSA, and
-# programMangle with the match bpf, or u32 where there is no bpf. The keys are nobody's.
-_ENCRYPTION_PROBE = f"""\
-PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
-exec unshare --net sh -c '
-ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x100 mode transport \
-    aead "rfc4106(gcm(aes))" 0x0102030405060708090a0b0c0d0e0f1011121314 64 || exit {_NO_ESP}
-iptables -t mangle -A OUTPUT -p udp --dport 4789 -m u32 --u32 "0>>22&0x3C@12&0xFFFFFF00=1048576" -j MARK --set-mark 1 ||
-iptables -t mangle -A OUTPUT -p udp --dport 4789 -m bpf --bytecode "1,6 0 0 65536" -j MARK --set-mark 1 ||
-    exit {_NO_MATCH}'
-"""
 
 
 def preflight(
@@ -179,23 +168,15 @@ def judge_pool(name: str, subnet: str, used: int, needed: int, *, exists: bool) 
 
 
 def check_encryption(cluster: Cluster) -> Iterator[Check]:
-    """Whether each kernel can encrypt an overlay: a state of IPsec, and a rule that tells one VXLAN from another."""
-    check, expected = "kernel encryption", "ESP with AES-GCM, and iptables' match u32 or bpf"
-    outcomes = cluster.each(lambda node: node.ssh.run(["sh", "-c", _ENCRYPTION_PROBE], sudo=True, check=False))
+    """Whether each kernel can encrypt an overlay (tried in a namespace that is gone afterwards)."""
+    check, expected = "kernel encryption", "ESP with AES-GCM, and iptables' match bpf or u32"
+    outcomes = cluster.each(read_encryption)
     yield from _silent(check, expected, outcomes)
     for outcome in outcomes:
         if outcome.value is not None:
-            yield judge_encryption(check, expected, outcome.node, outcome.value.exit_status, outcome.value.stderr)
-
-
-def judge_encryption(check: str, expected: str, node: str, exit_status: int, stderr: str) -> Check:
-    """The row of one node: what failed names itself by its status (see the probe)."""
-    remedy = "modprobe esp4 xfrm_user xt_u32 xt_bpf; a kernel that has them; or overlay.encrypted: false"
-    if exit_status == 0:
-        return Check(check, node, Verdict.PASS, expected, "made and removed again")
-    words = (stderr.strip().splitlines() or [f"exit status {exit_status}"])[-1]
-    part = {_NO_ESP: "no ESP", _NO_MATCH: "no match u32 or bpf"}.get(exit_status, "not proven")
-    return Check(check, node, Verdict.FAIL, expected, f"{part}: {words}", remedy)
+            verdict = Verdict.FAIL if outcome.value else Verdict.PASS
+            found = outcome.value or "made and removed again"
+            yield Check(check, outcome.node, verdict, expected, found, REMEDY if outcome.value else "")
 
 
 def check_vxlan(cluster: Cluster) -> Iterator[Check]:

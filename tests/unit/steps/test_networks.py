@@ -5,10 +5,18 @@ import pytest
 from runbook_lib.facts.containers import ContainerFacts
 from runbook_lib.facts.control_plane import Standing
 from runbook_lib.facts.control_planes.etcd import EtcdStore
+from runbook_lib.facts.control_planes.swarm_mode import SwarmMode
 from runbook_lib.facts.networks import Endpoint, NetworkFacts
-from runbook_lib.model.parameters import Etcd, Overlay
+from runbook_lib.model.parameters import Etcd, Overlay, Parameters
 from runbook_lib.steps.base import OWNER_LABEL, Verb
-from runbook_lib.steps.networks import CreateNetwork, NetworkReading, OwnedNetworks, RemoveNetworks, differences
+from runbook_lib.steps.networks import (
+    CreateNetwork,
+    NetworkReading,
+    NetworkRemoval,
+    OwnedNetworks,
+    RemoveNetworks,
+    differences,
+)
 
 STORE = EtcdStore(Etcd())
 OVERLAY = Overlay(name="ovr0", subnet="10.0.0.0/24")
@@ -122,3 +130,60 @@ def test_stale_endpoints_are_taken_off_only_if_every_node_answered(missing: froz
     assert finding.verb is verb
     assert "lost" in finding.detail
     assert "own" not in finding.detail
+
+
+SWARM = SwarmMode(Parameters(control_plane="swarm-mode"))
+SWARM_CREATE = CreateNetwork(Overlay(subnet="10.0.0.0/24"), SWARM, "mine")
+WORKER = NetworkReading((), Standing(manages=False))
+SWARM_OVR0 = replace(OVR0, scope="swarm", attachable=True)
+
+
+def test_a_worker_is_told_of_the_network_later_and_does_not_make_it() -> None:
+    findings = SWARM_CREATE.assess({"node4": WORKER, "node1": NOTHING}, frozenset())
+    assert (findings["node1"].work, findings["node4"].verb) == ("ovr0", Verb.SATISFIED)
+    made = SWARM_CREATE.assess({"node4": WORKER, "node1": NetworkReading((SWARM_OVR0,))}, frozenset())
+    assert {finding.verb for finding in made.values()} == {Verb.SATISFIED}
+
+
+def test_workers_alone_are_told_that_a_manager_is_needed() -> None:
+    finding = SWARM_CREATE.assess({"node4": WORKER}, frozenset())["node4"]
+    assert finding.verb is Verb.BLOCKED
+    assert "only a manager makes networks, this is a worker" in finding.detail
+
+
+def test_a_swarm_without_a_leader_blocks_with_its_own_sentence() -> None:
+    lost = NetworkReading((), Standing("The swarm does not have a leader."))
+    findings = SWARM_CREATE.assess({"node1": lost, "node4": WORKER}, frozenset())
+    assert findings["node1"].verb is Verb.BLOCKED
+    assert "The swarm does not have a leader." in findings["node1"].detail
+
+
+def test_a_network_that_is_not_attachable_is_a_listed_difference() -> None:
+    closed = NetworkReading((replace(SWARM_OVR0, attachable=False),))
+    finding = SWARM_CREATE.assess({"node1": closed}, frozenset())["node1"]
+    assert finding.verb is Verb.REFUSED
+    assert "attachable: expected yes, found no (network ovr0 not manually attachable)" in finding.detail
+
+
+def test_a_network_that_a_manager_still_makes_is_waited_for() -> None:
+    unmade = NetworkReading((replace(SWARM_OVR0, driver="", subnet=""),))
+    assert SWARM_CREATE.assess({"node1": unmade}, frozenset())["node1"].verb is Verb.PENDING
+
+
+def test_an_overlay_is_encrypted_by_all_nodes_or_not_made() -> None:
+    step = CreateNetwork(Overlay(subnet="10.0.0.0/24", encrypted=True), SWARM, "mine")
+    plain = replace(NOTHING, cannot_encrypt="the kernel has no ESP with AES-GCM (not found)")
+    findings = step.assess({"node1": NOTHING, "node2": plain}, frozenset())
+    assert {finding.verb for finding in findings.values()} == {Verb.REFUSED}
+    assert "no ESP with AES-GCM" in findings["node2"].detail
+    assert "not by node2" in findings["node1"].detail
+    encrypted = replace(SWARM_OVR0, options={"encrypted": ""})
+    assert step.assess({"node1": NetworkReading((encrypted,))}, frozenset())["node1"].verb is Verb.SATISFIED
+    assert differences(Overlay(), encrypted, SWARM)[0].setting == "option encrypted"
+
+
+def test_a_manager_removes_a_swarms_network_and_a_worker_waits_for_it() -> None:
+    worker, manager = OwnedNetworks((SWARM_OVR0,), (), manages=False), OwnedNetworks((SWARM_OVR0,), ())
+    findings = RemoveNetworks("mine", SWARM).assess({"node4": worker, "node1": manager}, frozenset())
+    assert findings["node4"].work is None
+    assert findings["node1"].work == NetworkRemoval(((SWARM_OVR0.id, ()),))

@@ -50,7 +50,8 @@ def test_managers_are_the_members_and_one_of_them_leads(
     roster: tuple[SwarmNode, ...], states: dict[str, SwarmState]
 ) -> None:
     rows = members(roster, states, ADDRESSES)
-    assert [(row.name, row.node, row.health) for row in rows] == [(f"node{n}", f"node{n}", "healthy") for n in (1, 2, 3)]
+    found = [(row.name, row.node, row.health) for row in rows]
+    assert found == [(node, node, "healthy") for node in ("node1", "node2", "node3")]
     assert sum(row.leader for row in rows) == 1
     assert rows[0].client_url == "tcp://192.168.99.104:2377"
 
