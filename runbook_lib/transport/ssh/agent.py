@@ -24,7 +24,7 @@ class _Agent(AgentSSH):
         self._sock.settimeout(seconds)
         try:
             self._sock.connect(path)
-            self._connect(self._sock)
+            self._connect(self._sock)  # type: ignore[attr-defined]  # its stubs leave it out
         except BaseException:
             self._sock.close()
             raise

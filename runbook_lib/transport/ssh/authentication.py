@@ -75,7 +75,7 @@ def _by_agent(machine: Machine, keys: Sequence[paramiko.PKey]) -> Way:
     return Way(
         f"{count} of the ssh-agent" if keys else "no other key is in the ssh-agent",
         tuple(partial(attempt, key) for key in keys),
-        "check the user, and with 'ssh-add -l' that the agent has the key whose public half is in authorized_keys there",
+        "check the user, and with 'ssh-add -l' that the agent has the key that authorized_keys there names",
     )
 
 

@@ -18,12 +18,12 @@ from uuid import uuid4
 import paramiko
 
 from runbook_lib import journal
-from runbook_lib.errors import CommandError, CommandTimeout, NodeError, RunbookError, SudoError
+from runbook_lib.errors import CommandError, CommandTimeout, NodeError, SudoError
 from runbook_lib.model.inventory import NodeSpec
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.transport.ssh.destination import destination
 from runbook_lib.transport.ssh.exchange import FAULTS, close, closed_at, closing, exchange
-from runbook_lib.transport.ssh.jump import open_transport
+from runbook_lib.transport.ssh.link import Link, transport_of
 from runbook_lib.transport.ssh.machine import machine_of_node
 from runbook_lib.transport.ssh.sudo import (
     WITH_PASSWORD,
@@ -36,7 +36,6 @@ from runbook_lib.transport.ssh.sudo import (
 
 # sshd takes 10 sessions a connection unless told otherwise (MaxSessions); two are left to the Docker API.
 _SESSIONS_AT_ONCE = 8
-_SESSION_RETRY_SECONDS = 0.05
 
 Words = tuple[str, ...]
 
@@ -66,12 +65,7 @@ class SshConnection:
         self._node = node
         self._machine = machine_of_node(node)
         self._timeouts = timeouts or Timeouts()
-        self._opening = threading.Lock()  # held while connecting, so that threads share one attempt
-        self._state = threading.Lock()  # held for moments only, so that close() never waits for a connect
-        self._transport: paramiko.Transport | None = None
-        self._closings = 0
-        self._attempts = 0
-        self._last_error: RunbookError | None = None
+        self._link = Link(node, self._timeouts.connect)
         self._sessions = threading.BoundedSemaphore(_SESSIONS_AT_ONCE)
         self._trying_password = threading.Lock()  # held while sudo's password is tried, which is done once
         self._tried_password: CommandResult | None = None
@@ -91,12 +85,8 @@ class SshConnection:
 
     def close(self) -> None:
         """Close the connection, ending whatever runs over it; the next call opens a new one."""
-        with self._state:
-            transport, self._transport = self._transport, None
-            self._closings += 1
-            self._tried_password = None
-        if transport is not None:
-            transport.close()
+        self._tried_password = None
+        self._link.close()
 
     def run(
         self,
@@ -176,14 +166,14 @@ class SshConnection:
             sent, head = with_password(words, sudo_password(self._node.ssh, self._node.name))
         output = b"", b""
         try:
-            with self._sessions, closing(self._session(started + limit)) as channel:
-                with self._node_may_vanish(channel), closed_at(channel, started + limit):
+            with self._sessions, closing(self._link.session(started + limit)) as channel:
+                with self._link.may_vanish(channel), closed_at(channel, started + limit):
                     channel.exec_command(_command_line(sent))
-                with self._node_may_vanish(channel):
+                with self._link.may_vanish(channel):
                     output = exchange(channel, head + stdin, started + limit)
                 status = channel.recv_exit_status()
                 answer.status = status if status != -1 else None
-                alive = _transport_of(channel).is_active()
+                alive = transport_of(channel).is_active()
         except TimeoutError as error:
             raise CommandTimeout(
                 self._node.name,
@@ -281,7 +271,7 @@ class SshConnection:
 
     def transport(self) -> paramiko.Transport:
         """The open transport, for channels (opened now if need be)."""
-        return self._connected()[0]
+        return self._link.connected()[0]
 
     def stream(self, argv: Sequence[str], *, sudo: bool = False) -> paramiko.Channel:
         """Start a command and hand over its channel: its standard input and outputs. The caller closes it.
@@ -308,9 +298,9 @@ class SshConnection:
                 ) from error
 
     def _started(self, words: Words, head: bytes, deadline: float) -> paramiko.Channel:
-        channel = self._session(deadline)
+        channel = self._link.session(deadline)
         try:
-            with self._node_may_vanish(channel), closed_at(channel, deadline):
+            with self._link.may_vanish(channel), closed_at(channel, deadline):
                 channel.exec_command(_command_line(words))
                 if head:
                     channel.sendall(head)
@@ -319,90 +309,6 @@ class SshConnection:
             raise
         return channel
 
-    def _connected(self) -> tuple[paramiko.Transport, bool]:
-        """The open transport, and whether it was opened just now."""
-        with self._state:
-            seen = self._attempts
-        with self._opening:
-            with self._state:
-                transport, closings = self._transport, self._closings
-            if transport is not None and transport.is_active():
-                return transport, False
-            if transport is not None:
-                self._discard(transport)  # it died: what it ran over is given back
-            if self._attempts != seen and self._last_error is not None:
-                raise self._last_error  # another thread tried while this one waited
-            try:
-                opened = open_transport(self._node, self._timeouts.connect)
-                self._last_error = None
-            except RunbookError as error:
-                self._last_error = error
-                raise
-            finally:
-                self._attempts += 1
-            with self._state:
-                if closings == self._closings:
-                    self._transport = opened
-                    return opened, True
-        opened.close()
-        raise self._machine.unreachable("it was closed while it was opening")
-
-    def _session(self, deadline: float) -> paramiko.Channel:
-        """A new channel; a kept connection that turns out dead is opened again, for nothing ran on it yet."""
-        transport, fresh = self._connected()
-        try:
-            return self._open_session(transport, deadline)
-        except FAULTS as error:
-            self._discard(transport)
-            if fresh or time.monotonic() >= deadline:
-                raise self._machine.unreachable(str(error) or type(error).__name__) from error
-        transport, _ = self._connected()
-        try:
-            return self._open_session(transport, deadline)
-        except FAULTS as error:
-            self._discard(transport)
-            raise self._machine.unreachable(str(error) or type(error).__name__) from error
-
-    def _open_session(self, transport: paramiko.Transport, deadline: float) -> paramiko.Channel:
-        """A channel of a transport. While the node has too many sessions open already, wait for one to end."""
-        give_up = min(deadline, time.monotonic() + self._timeouts.connect)
-        while True:
-            try:
-                return transport.open_session(timeout=max(0.1, give_up - time.monotonic()))
-            except paramiko.SSHException as error:
-                # paramiko keeps one exception for all threads: a refusal is not always a ChannelException here.
-                if transport.is_active() and time.monotonic() < give_up:
-                    time.sleep(_SESSION_RETRY_SECONDS)
-                elif isinstance(error, paramiko.ChannelException):
-                    raise NodeError(
-                        self._node.name,
-                        f"sshd opens no further session on this connection ({error.text})",
-                        remedy="raise MaxSessions in its sshd_config, or ask less at once",
-                    ) from error
-                else:
-                    raise
-
-    def _discard(self, transport: paramiko.Transport) -> None:
-        """Close a dead transport, but not the one that another thread may have opened since."""
-        with self._state:
-            if self._transport is transport:
-                self._transport = None
-        transport.close()
-
-    @contextlib.contextmanager
-    def _node_may_vanish(self, channel: paramiko.Channel) -> Iterator[None]:
-        """Turn the faults of a connection that dies in the middle into ``UnreachableError``."""
-        try:
-            yield
-        except TimeoutError:
-            raise
-        except FAULTS as error:
-            transport = _transport_of(channel)
-            if transport.is_active():
-                raise NodeError(self._node.name, f"sshd refuses to run a command ({error})") from error
-            self._discard(transport)
-            raise self._machine.unreachable(str(error) or "the connection was closed") from error
-
     @contextlib.contextmanager
     def _sftp(self, what: str) -> Iterator[tuple[paramiko.SFTPClient, journal.Answer]]:
         limit = self._timeouts.command
@@ -410,7 +316,7 @@ class SshConnection:
         with (
             journal.call(self._node.name, "ssh", ("sftp", *what.split(maxsplit=1))) as answer,
             self._sessions,
-            closing(self._session(deadline)) as channel,
+            closing(self._link.session(deadline)) as channel,
         ):
             try:
                 with closed_at(channel, deadline):
@@ -425,16 +331,12 @@ class SshConnection:
                 self._sftp_failed(what, channel, error)
 
     def _sftp_failed(self, what: str, channel: paramiko.Channel, error: Exception) -> NoReturn:
-        transport = _transport_of(channel)
+        transport = transport_of(channel)
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if not transport.is_active():
-            self._discard(transport)
+            self._link.discard(transport)
             raise self._machine.unreachable(why) from error
         raise NodeError(self._node.name, f"cannot {what} over SFTP: {why}") from error
-
-
-def _transport_of(channel: paramiko.Channel) -> paramiko.Transport:
-    return channel.get_transport()
 
 
 def _command_line(words: Sequence[str]) -> str:
