@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from runbook_lib.errors import KeyFileError
 from runbook_lib.model.documents import Source
-from runbook_lib.model.inventory import DockerAccess, Inventory, SwarmManager
+from runbook_lib.model.inventory import DockerAccess, Inventory, NodeSpec, SshHop, SwarmManager
 
 
 def check_key_file(path: str, place: str) -> None:
@@ -66,8 +66,10 @@ def _key_fault(path: str) -> tuple[str, str] | None:
     return None
 
 
-def check_files(inventory: Inventory, source: Source) -> None:
+def check_files(inventory: Inventory, source: Source, *, known_hosts: bool = True) -> None:
     """Make sure that every file an inventory names is there, and that only their owner may read private keys.
+
+    Without ``known_hosts``, the files of that kind may be missing still.
 
     Raises:
         KeyFileError: as ``check_key_files`` does, then the first other file that is missing.
@@ -85,14 +87,22 @@ def check_files(inventory: Inventory, source: Source) -> None:
                 others.setdefault((path, what), source.place(*place, name))
 
     for index, node in enumerate(inventory.nodes):
-        for number, hop in enumerate((node.ssh, *node.ssh.jump)):
-            where = ("nodes", index, "ssh", *(("jump", number - 1) if number else ()))
+        for hop, where in _hops(node, index):
             if hop.key_file is not None:
                 keys.append((hop.key_file, source.place(*where, "key_file")))
-            others.setdefault((hop.known_hosts, "known_hosts file"), source.place(*where, "known_hosts"))
+            if known_hosts:
+                others.setdefault((hop.known_hosts, "known_hosts file"), source.place(*where, "known_hosts"))
         certificates(node.docker, "nodes", index, "docker")
     if inventory.swarm_manager is not None:
         certificates(inventory.swarm_manager, "swarm_manager")
     check_key_files(keys)
     for (path, what), place in others.items():
         check_file(path, what, place)
+
+
+def _hops(node: NodeSpec, index: int) -> Iterator[tuple[SshHop, tuple[str | int, ...]]]:
+    """The logins on a node and its jump hosts, each with its place in the inventory."""
+    where = ("nodes", index, "ssh")
+    yield node.ssh, where
+    for number, hop in enumerate(node.ssh.jump):
+        yield hop, (*where, "jump", number)
