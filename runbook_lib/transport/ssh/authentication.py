@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import paramiko
@@ -27,6 +27,7 @@ class Way:
     what: str
     attempts: tuple[Attempt, ...]
     remedy: str
+    password: bool = False
 
 
 @contextlib.contextmanager
@@ -85,6 +86,7 @@ def _by_password(machine: Machine, where: str, secret: str) -> Way:
         f"the password in {where}",
         (lambda transport: transport.auth_password(machine.hop.user, secret),),
         "check the user and the password, and that its sshd takes passwords at all (PasswordAuthentication)",
+        password=True,
     )
 
 
@@ -103,6 +105,10 @@ def authenticate(transport: paramiko.Transport, machine: Machine, ways: Sequence
                 still = attempt(transport)
             except (paramiko.SSHException, OSError, EOFError) as error:
                 _refused(transport, machine, (*tried, way), budget, error)
+                allowed = getattr(error, "allowed_types", [])
+                if way.password and allowed and not {"password", "keyboard-interactive"} & set(allowed):
+                    way = replace(way, attempts=(), what=f"it takes no passwords, only {', '.join(allowed)}")
+                    break
             else:
                 if not still:
                     return
@@ -138,10 +144,11 @@ def _refused(
 
 def _no_way(machine: Machine, tried: Sequence[Way], wanted: Sequence[str]) -> UnreachableError:
     refused = " and ".join(way.what for way in tried if way.attempts)
-    untried = "".join(f"; {way.what}" for way in tried if not way.attempts)
     more = f" (it wants more than one way to log in, also: {', '.join(wanted)})" if wanted else ""
+    said = [f"refuses {refused}{more}"] if refused else []
+    said += [way.what for way in tried if not way.attempts]
     return UnreachableError(
         machine.name,
-        f"{machine.address} refuses {refused}{more}{untried}",
+        f"{machine.address} {'; '.join(said)}",
         remedy="; ".join(dict.fromkeys(way.remedy for way in tried)),
     )
