@@ -89,6 +89,8 @@ class Session(paramiko.ServerInterface):
         self.transport = transport
         self.open_sessions = 0
         self.passed: set[str] = set()
+        self.accepting = threading.Lock()
+        self.accepted: dict[int, paramiko.Channel] = {}
 
     def get_allowed_auths(self, username: str) -> str:
         return ",".join(self.server.logins)
@@ -130,13 +132,22 @@ class Session(paramiko.ServerInterface):
         return paramiko.OPEN_SUCCEEDED
 
     def _forward(self, chanid: int, sock: socket.socket) -> None:
-        while (channel := self.transport.accept(5)) is not None and channel.get_id() != chanid:
-            self.server.accepted.append(channel)  # a session's, which ends when nobody holds it
-        if channel is None:
-            return
+        with self.accepting:
+            while chanid not in self.accepted:
+                channel = self.transport.accept(5)
+                if channel is None:
+                    return
+                self.accepted[channel.get_id()] = channel  # a session among them ends when nobody holds it
+        channel = self.accepted[chanid]
         sock.settimeout(None)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+        def back() -> None:
+            pump(sock.makefile("rb"), channel.sendall)
+            close(channel)
+
         with sock, contextlib.suppress(*FAULTS):
-            threading.Thread(target=pump, args=(sock.makefile("rb"), channel.sendall), daemon=True).start()
+            threading.Thread(target=back, daemon=True).start()
             while data := channel.recv(65536):
                 sock.sendall(data)
             sock.shutdown(socket.SHUT_RDWR)
@@ -189,7 +200,8 @@ def pump(source: Any, sink: Callable[[bytes], None]) -> None:
 
 
 def feed(channel: paramiko.Channel, sink: Any) -> None:
-    with contextlib.suppress(*FAULTS), sink:
+    # ValueError: the command ended before it read all, and its pipes are closed
+    with contextlib.suppress(*FAULTS, ValueError), sink:
         while chunk := channel.recv(65536):
             sink.write(chunk)
             sink.flush()
@@ -211,7 +223,6 @@ class SshServer:
         self.forwards = True
         self.attempts: list[str] = []
         self.forwarded: list[tuple[str, int]] = []
-        self.accepted: list[paramiko.Channel] = []
         self.commands: list[str] = []
         self.clients: list[paramiko.Transport] = []
         (folder / "bin").mkdir()
