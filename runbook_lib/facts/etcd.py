@@ -9,8 +9,17 @@ from typing import Any, Literal
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import NodeError
 from runbook_lib.facts.containers import ContainerFacts, read_container
-from runbook_lib.facts.fetch import FETCH, fetch_trouble, has_client, http_status, parse_json
+from runbook_lib.facts.fetch import fetch_trouble, has_client, http_status, parse_json
 from runbook_lib.facts.reading import Section, read_sections, reading
+from runbook_lib.facts.store_access import (
+    PLAIN,
+    StoreAccess,
+    StoreTrouble,
+    access_trouble,
+    no_answer,
+    read_access,
+    v2_trouble,
+)
 from runbook_lib.model.parameters import Etcd
 
 Health = Literal["healthy", "unhealthy", "down"]
@@ -24,7 +33,8 @@ class EtcdMember:
     ``absent`` (every node answered and none has it) or ``unknown`` (it may be on a node that did not answer).
     ``health`` is ``healthy`` (its ``/health`` says so, which needs a leader), ``unhealthy`` (it answers and says no) or
     ``down`` (nothing answers at ``client_url``, or nobody could ask: see ``detail``). ``term`` and ``index`` are
-    raft's; members that agree on the term follow the same leader.
+    raft's; members that agree on the term follow the same leader. ``detail`` says what is wrong with it, and ends with
+    the ``remedy`` where there is one.
     """
 
     name: str
@@ -39,11 +49,11 @@ class EtcdMember:
     index: int | None = None
     version: str = ""
     detail: str = ""
+    remedy: str = ""
 
 
-_MEMBER_SCRIPT = (
-    FETCH
-    + """\
+# After what defines `fetch`.
+_MEMBER_SCRIPT = """\
 raft() {
     fetch "$1/debug/vars" | grep '"raft.status"'
 }
@@ -53,8 +63,8 @@ case $? in 124|143) exit 0 ;; esac
 section self fetch "$1/v2/stats/self"
 section version fetch "$1/version"
 section raft raft "$1"
+section keys fetch "$1/v2/keys"
 """
-)
 
 
 def read_members(cluster: Cluster, etcd: Etcd) -> tuple[EtcdMember, ...]:
@@ -76,7 +86,8 @@ def read_members(cluster: Cluster, etcd: Etcd) -> tuple[EtcdMember, ...]:
 
 def _members_of(node: Node, etcd: Etcd) -> tuple[EtcdMember, ...]:
     containers = [read_container(node, name) for name in etcd.members]
-    url = f"http://{node.spec.cluster_address}:{etcd.client_port}"
+    access = read_access(node) if any(containers) else PLAIN
+    url = f"{access.scheme}://{node.spec.cluster_address}:{etcd.client_port}"
     members = []
     for container in containers:
         if container is None:
@@ -84,9 +95,9 @@ def _members_of(node: Node, etcd: Etcd) -> tuple[EtcdMember, ...]:
         if not container.running:
             members.append(_stopped(container, url))
             continue
-        sections = read_sections(node, _MEMBER_SCRIPT, url)
+        sections = read_sections(node, access.fetch + _MEMBER_SCRIPT, url, sudo=access.secure)
         with reading(node.name, f"answers of etcd member {container.name}"):
-            members.append(parse_member(container, url, sections))
+            members.append(parse_member(container, url, sections, access))
     return tuple(members)
 
 
@@ -115,8 +126,10 @@ def _missing(name: str, outcomes: Sequence[Outcome[tuple[EtcdMember, ...]]]) -> 
     return EtcdMember(name, "", state, "", "down", False, "", detail=detail)
 
 
-def parse_member(container: ContainerFacts, url: str, sections: Mapping[str, Section]) -> EtcdMember:
-    """A running member from the fetched sections health, self, version and raft.
+def parse_member(
+    container: ContainerFacts, url: str, sections: Mapping[str, Section], access: StoreAccess = PLAIN
+) -> EtcdMember:
+    """A running member from the fetched sections health, self, version, raft and keys.
 
     Raises:
         ValueError: an answer that is not etcd's.
@@ -125,12 +138,14 @@ def parse_member(container: ContainerFacts, url: str, sections: Mapping[str, Sec
     if not has_client(asked):
         raise ValueError(asked.text.strip())
     member = replace(_stopped(container, url), detail="")
-    if http_status(asked) is None:
-        return replace(member, detail=fetch_trouble(asked))
+    if http_status(asked) is None or access_trouble(asked, access):
+        return _troubled(member, no_answer(asked, access))
     health, trouble = parse_health(asked)
     state, raft = _json(sections["self"]), _raft(sections["raft"])
-    if not trouble and http_status(sections["self"]) == 404:
-        trouble = "its v2 API is off, so engines cannot use it (etcd needs --enable-v2=true)"
+    version = str(_json(sections["version"]).get("etcdserver") or "")
+    barred = v2_trouble(version) if http_status(sections["self"]) == 404 else _barred(sections, access)
+    if barred and not trouble:
+        member, trouble = _troubled(member, barred), str(barred)
     named = str(state.get("name") or container.name)
     if named != container.name:
         trouble = f"the member at {url} calls itself {named}"
@@ -143,9 +158,17 @@ def parse_member(container: ContainerFacts, url: str, sections: Mapping[str, Sec
         member_id=str(state.get("id") or raft.get("id") or ""),
         term=_whole(raft.get("term")),
         index=_whole(raft.get("applied", raft.get("commit"))),
-        version=str(_json(sections["version"]).get("etcdserver") or ""),
+        version=version,
         detail=trouble,
     )
+
+
+def _troubled(member: EtcdMember, trouble: StoreTrouble) -> EtcdMember:
+    return replace(member, detail=str(trouble), remedy=trouble.remedy)
+
+
+def _barred(sections: Mapping[str, Section], access: StoreAccess) -> StoreTrouble | None:
+    return access_trouble(sections["keys"], access) if "keys" in sections else None
 
 
 def parse_health(section: Section) -> tuple[Health, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from typing import Any
 
 from runbook_lib.facts.reading import Section
@@ -13,17 +14,21 @@ FETCH_SECONDS = 3
 # boot2docker has busybox's wget, a minimal Debian only `busybox wget`. The bound is `timeout`, whose old busybox
 # form takes -t: wget's own -T crashes Debian's static busybox. GNU wget -q says only by status 8 that the server
 # refused; asked again with -S it tells how.
-FETCH = f"""\
+_LIMIT = f"""\
 if timeout 1 true 2>/dev/null; then limit='timeout {FETCH_SECONDS}'
 elif timeout -t 1 true 2>/dev/null; then limit='timeout -t {FETCH_SECONDS}'
 else limit=''
 fi
+"""
+FETCH = (
+    _LIMIT
+    + """\
 if command -v wget >/dev/null; then client='wget -qO-'
 elif command -v busybox >/dev/null && busybox wget --help >/dev/null 2>&1; then client='busybox wget -qO-'
 elif command -v curl >/dev/null; then client='curl -sSf'
 else client=
 fi
-fetch() {{
+fetch() {
     if [ -z "$client" ]; then
         echo 'this node has neither wget nor busybox nor curl'
         return 69
@@ -32,13 +37,48 @@ fetch() {{
     fetched=$?
     if [ "$fetched" = 8 ]; then $limit wget -S -q -O /dev/null "$1" 2>&1; fi
     return "$fetched"
-}}
+}
+"""
+)
+
+# busybox's wget has no client certificates. boot2docker has curl. GNU wget -q keeps silent about a certificate too.
+_FETCH_OVER_TLS = """\
+if command -v curl >/dev/null; then client=curl
+elif wget --version 2>/dev/null | grep -q '^GNU Wget'; then client=wget
+else client=
+fi
+secure_wget() {
+    $limit wget --no-config --no-proxy --ca-certificate="$ca" --certificate="$certificate" --private-key="$key" \\
+        "$@" 2>&1
+}
+fetch() {
+    for file in "$ca" "$certificate" "$key"; do
+        if [ ! -r "$file" ]; then
+            echo "$file is not there"
+            return 66
+        fi
+    done
+    case $client in
+    curl)
+        $limit curl -q -sSf --noproxy '*' --cacert "$ca" --cert "$certificate" --key "$key" "$1" 2>&1
+        ;;
+    wget)
+        secure_wget -qO- "$1"
+        fetched=$?
+        if [ "$fetched" != 0 ]; then secure_wget -S -nv -O /dev/null "$1"; fi
+        return "$fetched"
+        ;;
+    *)
+        echo 'this node has neither curl nor GNU wget, one of which it needs to ask a store over TLS: install curl'
+        return 69
+        ;;
+    esac
+}
 """
 
-# `fetch_first URL…` asks one after the other until one answers, be it with a refusal.
-FETCH_FIRST = (
-    FETCH
-    + """\
+# `fetch_first URL…`, after what defines `fetch`, asks one after the other until one answers, be it with a refusal. Then
+# `url` is the last that it asked and `status` how that ended.
+FETCH_FIRST = """\
 fetch_first() {
     for url in "$@"; do
         answer=$(fetch "$url")
@@ -52,7 +92,13 @@ fetch_first() {
     return $status
 }
 """
-)
+
+
+def fetch_over_tls(authority: str, certificate: str, key: str) -> str:
+    """Shell that defines ``fetch URL`` as ``FETCH`` does, for a server that wants a client certificate; PEM files."""
+    files = f"ca={shlex.quote(authority)} certificate={shlex.quote(certificate)} key={shlex.quote(key)}\n"
+    return files + _LIMIT + _FETCH_OVER_TLS
+
 
 _NO_CLIENT = 69
 _TIMED_OUT = frozenset({124, 143})

@@ -17,6 +17,7 @@ from runbook_lib.facts.networks import NetworkFacts, read_network, read_networks
 from runbook_lib.model.parameters import Etcd, Overlay
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.verify.port_checks import check_ports
+from runbook_lib.verify.store_checks import check_members
 
 T = TypeVar("T")
 
@@ -38,6 +39,7 @@ def preflight(cluster: Cluster, etcd: Etcd, overlay: Overlay, *, containers: int
     return (
         *judge_engines(engines),
         *judge_engine_ids(known),
+        *check_members(cluster, etcd),
         *check_ports(cluster, known, etcd.client_port),
         *judge_clocks(cluster.each(read_host)),
         *check_subnets(cluster, overlay),
