@@ -9,7 +9,7 @@ from typing import Any, Literal
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import NodeError
 from runbook_lib.facts.containers import ContainerFacts, read_container
-from runbook_lib.facts.fetch import fetch_trouble, has_client, http_status, parse_json
+from runbook_lib.facts.fetch import SPEAKS_TLS, fetch_trouble, has_client, http_status, parse_json
 from runbook_lib.facts.reading import Section, read_sections, reading
 from runbook_lib.facts.store_access import (
     PLAIN,
@@ -19,6 +19,7 @@ from runbook_lib.facts.store_access import (
     no_answer,
     read_access,
     v2_trouble,
+    without_tls,
 )
 from runbook_lib.model.parameters import Etcd
 
@@ -53,18 +54,24 @@ class EtcdMember:
 
 
 # After what defines `fetch`.
-_MEMBER_SCRIPT = """\
+_MEMBER_SCRIPT = (
+    SPEAKS_TLS
+    + """\
 raft() {
     fetch "$1/debug/vars" | grep '"raft.status"'
 }
 section health fetch "$1/health"
+asked=$?
+# to a plain request over a TLS port etcd answers nothing
+case $asked/$1 in 0/*|6/*|8/*|22/*|*/https:*) ;; *) section tls speaks_tls "https${1#http}/health" ;; esac
 # a member that keeps silent is not worth three more timeouts
-case $? in 124|143) exit 0 ;; esac
+case $asked in 124|143) exit 0 ;; esac
 section self fetch "$1/v2/stats/self"
 section version fetch "$1/version"
 section raft raft "$1"
 section keys fetch "$1/v2/keys"
 """
+)
 
 
 def read_members(cluster: Cluster, etcd: Etcd) -> tuple[EtcdMember, ...]:
@@ -139,7 +146,9 @@ def parse_member(
         raise ValueError(asked.text.strip())
     member = replace(_stopped(container, url), detail="")
     if http_status(asked) is None or access_trouble(asked, access):
-        return _troubled(member, no_answer(asked, access))
+        tls = sections.get("tls")
+        spoken = tls is not None and tls.exit_status == 0
+        return _troubled(member, without_tls(access) if spoken else no_answer(asked, access))
     health, trouble = parse_health(asked)
     state, raft = _json(sections["self"]), _raft(sections["raft"])
     version = str(_json(sections["version"]).get("etcdserver") or "")

@@ -75,7 +75,7 @@ section settings cat /etc/docker/daemon.json
 section key fetch_first "$@"
 # a refused key may be one that is not there, or one of a member that has no v2 API at all
 case $status/$answer in
-8/*|22/*|*/*'HTTP/1.'*)
+6/*|8/*|22/*|*/*'HTTP/1.'*)
     section root fetch "${url%%/v2/*}/v2/keys"
     section version fetch "${url%%/v2/*}/version"
     ;;

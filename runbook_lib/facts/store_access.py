@@ -125,8 +125,8 @@ def parse_access(options: Mapping[str, str]) -> StoreAccess:
 # What curl (OpenSSL) and GNU wget (GnuTLS) say, in the order in which it is looked for.
 _TLS_TROUBLES = (
     (
-        r"alert (number \d+|certificate (expired|required|unknown|revoked)|bad certificate|unknown ca|handshake failure"
-        r"|access denied)|sslv3 alert|tlsv1\w* alert",
+        r"alert (certificate (expired|required|unknown|revoked)|bad certificate|unknown ca|unsupported certificate)"
+        r"|A TLS fatal alert has been received",
         "it refuses the engine's client certificate {certificate}",
         "give the engine a valid one by the authority in etcd's --trusted-ca-file (kv.certfile, kv.keyfile)",
     ),
@@ -141,6 +141,11 @@ _TLS_TROUBLES = (
         "set the node's clock, or issue a new certificate for etcd (--cert-file)",
     ),
     (
+        r"error setting certificate (file|verify locations)|Failed to open cert ",
+        "the engine's file {authority} holds no certificate of an authority",
+        "put the authority of etcd's certificates there, in PEM (kv.cacertfile)",
+    ),
+    (
         r"local issuer|self[- ]signed|known issuer|is not trusted|unable to get issuer|certificate signature failure",
         "its certificate is not signed by the authority that the engine was told, {authority}",
         "issue etcd's certificate (--cert-file) by that authority, or give the engine the right one (kv.cacertfile)",
@@ -151,7 +156,7 @@ _TLS_TROUBLES = (
         "issue one for etcd (--cert-file) whose subject alternative names have the member's address",
     ),
     (
-        r"wrong version number|unknown protocol|http request|unexpected TLS packet",
+        r"it answers without TLS|wrong version number|unknown protocol|unexpected TLS packet",
         "the engine speaks TLS to it, and it answers without",
         "start etcd with --cert-file, --key-file and https:// in its client URLs, or take the engine's kv.* files away",
     ),
@@ -178,9 +183,7 @@ def access_trouble(section: Section, access: StoreAccess) -> StoreTrouble | None
             " certificates (--client-cert-auth) decide who may ask",
         )
     if not access.secure:
-        if status == 400 or "HTTP/0.9" in section.text:
-            return StoreTrouble(_without_tls(access), "give the engine kv.cacertfile, kv.certfile and kv.keyfile")
-        return None
+        return without_tls(access) if status == 400 else None
     for pattern, found, remedy in _TLS_TROUBLES:
         match = re.search(pattern, section.text, re.IGNORECASE | re.MULTILINE)
         if status is None and match is not None:
@@ -190,9 +193,12 @@ def access_trouble(section: Section, access: StoreAccess) -> StoreTrouble | None
     return None
 
 
-def _without_tls(access: StoreAccess) -> str:
+def without_tls(access: StoreAccess) -> StoreTrouble:
+    """What to say of a member that speaks TLS to an engine that does not."""
     lacking = f" (it lacks {' and '.join(access.missing)})" if access.missing else ""
-    return f"it speaks TLS, and the engine does not{lacking}"
+    return StoreTrouble(
+        f"it speaks TLS, and the engine does not{lacking}", "give the engine kv.cacertfile, kv.certfile and kv.keyfile"
+    )
 
 
 def no_answer(section: Section, access: StoreAccess) -> StoreTrouble:
