@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
@@ -34,7 +35,7 @@ def test_the_ranges_follow_each_other_from_the_lowest_version_beyond_the_highest
     assert bounds[0] == number(LOWEST)
     assert number(HIGHEST) in bounds
     ends = [(versions(item.api)[0], versions(item.api)[-1]) for item in SUPPORTED]
-    assert all(after[0][1] == before[1][1] + 1 for before, after in zip(ends, ends[1:], strict=False))
+    assert all(after[0][1] == before[1][1] + 1 for before, after in pairwise(ends))
 
 
 def test_every_control_plane_is_in_the_table_and_a_store_ends_with_20_10() -> None:
