@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 
 from runbook_lib.facts.addresses import ClusterAddress
 from runbook_lib.facts.containers import ContainerFacts
+from runbook_lib.facts.control_plane import Member, Registration
 from runbook_lib.facts.engine import EngineFacts
-from runbook_lib.facts.etcd import EtcdMember
 from runbook_lib.facts.gossip import Gossip, strangers
 from runbook_lib.facts.networks import NetworkFacts
-from runbook_lib.facts.registrations import StoreRegistration
 from runbook_lib.model.inventory import ClusterNetwork
 
 GATEWAY_BRIDGE = "docker_gwbridge"
@@ -32,8 +31,8 @@ class ClusterView:
     overlay: str
     addresses: Sequence[ClusterAddress] = ()
     engines: Sequence[EngineFacts] = ()
-    members: Sequence[EtcdMember] = ()
-    registrations: Sequence[StoreRegistration] = ()
+    members: Sequence[Member] = ()
+    registrations: Sequence[Registration] = ()
     gossip: Sequence[Gossip] = ()
     networks: Sequence[NetworkFacts] = ()
     containers: Sequence[ContainerFacts] = ()
@@ -50,16 +49,16 @@ class ClusterView:
         """The node's engine."""
         return next((item for item in self.engines if item.node == node), None)
 
-    def registration(self, node: str) -> StoreRegistration | None:
+    def registration(self, node: str) -> Registration | None:
         """The engine's link to its store."""
         return next((item for item in self.registrations if item.node == node), None)
 
-    def members_on(self, node: str) -> list[EtcdMember]:
+    def members_on(self, node: str) -> list[Member]:
         """Members of the store whose container is on the node."""
         return [item for item in self.members if item.node == node]
 
     @property
-    def members_nowhere(self) -> list[EtcdMember]:
+    def members_nowhere(self) -> list[Member]:
         """Members of the store whose container is on no node that answered."""
         return [item for item in self.members if item.node not in self.nodes]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runbook_lib.charts.view import GATEWAY_BRIDGE, ClusterView
 from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.facts.etcd import EtcdMember
+from runbook_lib.facts.control_plane import Member
 
 #: A thing in the picture: the node that it is on (empty for the overlay) and its name.
 Thing = tuple[str, str]
@@ -83,7 +83,7 @@ def container_words(view: ClusterView, container: ContainerFacts) -> tuple[str, 
     return ", ".join(elsewhere) or container.network_mode or "no network", False
 
 
-def member_words(member: EtcdMember) -> str:
+def member_words(member: Member) -> str:
     """How a member of the store is: healthy, who leads, or what its container is where that is why it is not."""
     state = member.health
     if not member.node:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import NodeError
 from runbook_lib.facts.containers import ContainerFacts, read_container
+from runbook_lib.facts.control_plane import Health, Member
 from runbook_lib.facts.fetch import SPEAKS_TLS, fetch_trouble, has_client, http_status, parse_json
 from runbook_lib.facts.reading import Section, read_sections, reading
 from runbook_lib.facts.store_access import (
@@ -22,36 +23,6 @@ from runbook_lib.facts.store_access import (
     without_tls,
 )
 from runbook_lib.model.parameters import Etcd
-
-Health = Literal["healthy", "unhealthy", "down"]
-
-
-@dataclass(frozen=True)
-class EtcdMember:
-    """One member of the store.
-
-    ``node`` is where its container is; empty when no node that answered has it. ``container_state`` is Docker's word,
-    ``absent`` (every node answered and none has it) or ``unknown`` (it may be on a node that did not answer).
-    ``health`` is ``healthy`` (its ``/health`` says so, which needs a leader), ``unhealthy`` (it answers and says no) or
-    ``down`` (nothing answers at ``client_url``, or nobody could ask: see ``detail``). ``term`` and ``index`` are
-    raft's; members that agree on the term follow the same leader. ``detail`` says what is wrong with it, and ends with
-    the ``remedy`` where there is one.
-    """
-
-    name: str
-    node: str
-    container_state: str
-    restart_policy: str
-    health: Health
-    leader: bool
-    client_url: str
-    member_id: str = ""
-    term: int | None = None
-    index: int | None = None
-    version: str = ""
-    detail: str = ""
-    remedy: str = ""
-
 
 # After what defines `fetch`.
 _MEMBER_SCRIPT = (
@@ -74,7 +45,7 @@ section keys fetch "$1/v2/keys"
 )
 
 
-def read_members(cluster: Cluster, etcd: Etcd) -> tuple[EtcdMember, ...]:
+def read_members(cluster: Cluster, etcd: Etcd) -> tuple[Member, ...]:
     """Every member of ``etcd.members``, in that order, all nodes asked at once.
 
     Each member is asked from its own node at that node's cluster address, which is where the engines look for it;
@@ -91,7 +62,7 @@ def read_members(cluster: Cluster, etcd: Etcd) -> tuple[EtcdMember, ...]:
     return tuple(found.get(name) or _missing(name, outcomes) for name in etcd.members)
 
 
-def _members_of(node: Node, etcd: Etcd) -> tuple[EtcdMember, ...]:
+def _members_of(node: Node, etcd: Etcd) -> tuple[Member, ...]:
     containers = [read_container(node, name) for name in etcd.members]
     access = read_access(node) if any(containers) else PLAIN
     url = f"{access.scheme}://{node.spec.cluster_address}:{etcd.client_port}"
@@ -108,8 +79,8 @@ def _members_of(node: Node, etcd: Etcd) -> tuple[EtcdMember, ...]:
     return tuple(members)
 
 
-def _stopped(container: ContainerFacts, url: str) -> EtcdMember:
-    return EtcdMember(
+def _stopped(container: ContainerFacts, url: str) -> Member:
+    return Member(
         name=container.name,
         node=container.node,
         container_state=container.state,
@@ -121,7 +92,7 @@ def _stopped(container: ContainerFacts, url: str) -> EtcdMember:
     )
 
 
-def _missing(name: str, outcomes: Sequence[Outcome[tuple[EtcdMember, ...]]]) -> EtcdMember:
+def _missing(name: str, outcomes: Sequence[Outcome[tuple[Member, ...]]]) -> Member:
     silent = [outcome for outcome in outcomes if outcome.error is not None]
     if silent:
         detail = "; ".join(
@@ -130,12 +101,12 @@ def _missing(name: str, outcomes: Sequence[Outcome[tuple[EtcdMember, ...]]]) -> 
     else:
         detail = "no node has this container"
     state = "unknown" if silent else "absent"
-    return EtcdMember(name, "", state, "", "down", False, "", detail=detail)
+    return Member(name, "", state, "", "down", False, "", detail=detail)
 
 
 def parse_member(
     container: ContainerFacts, url: str, sections: Mapping[str, Section], access: StoreAccess = PLAIN
-) -> EtcdMember:
+) -> Member:
     """A running member from the fetched sections health, self, version, raft and keys.
 
     Raises:
@@ -172,7 +143,7 @@ def parse_member(
     )
 
 
-def _troubled(member: EtcdMember, trouble: StoreTrouble) -> EtcdMember:
+def _troubled(member: Member, trouble: StoreTrouble) -> Member:
     return replace(member, detail=str(trouble), remedy=trouble.remedy)
 
 

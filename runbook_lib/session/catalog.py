@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from runbook_lib.errors import InputError
+from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.model.external import WAYS, Way, external
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.parameters import Overlay, Parameters
@@ -30,6 +31,7 @@ class StepCatalog:
     def __init__(self, inventory: Inventory, parameters: Parameters) -> None:
         self._inventory = inventory
         self._parameters = parameters
+        self._control_plane = control_plane_of(parameters)
 
     def static_addresses(self) -> StaticAddresses:
         """Fix every node's address on the cluster's network through bootsync.sh."""
@@ -59,22 +61,22 @@ class StepCatalog:
 
     def join_gossip(self) -> JoinGossip:
         """Bring together engines that do not know each other."""
-        return JoinGossip()
+        return JoinGossip(self._control_plane)
 
     def create_network(self, *, subnet: str = "") -> CreateNetwork:
         """Create the overlay, with the subnet of the parameters unless another is named."""
         overlay = self._parameters.overlay
         wanted = Overlay.model_validate(overlay.model_dump() | {"subnet": subnet}) if subnet else overlay
-        return CreateNetwork(wanted, self._parameters.etcd, self._parameters.name)
+        return CreateNetwork(wanted, self._control_plane, self._parameters.name)
 
     def remove_network(self) -> RemoveNetworks:
         """Remove the networks that this cluster's runs made."""
-        return RemoveNetworks(self._parameters.name)
+        return RemoveNetworks(self._parameters.name, self._control_plane)
 
     def run_containers(self) -> RunContainers:
         """Run the wanted containers on the overlay."""
         parameters = self._parameters
-        return RunContainers(parameters.containers, parameters.overlay, parameters.etcd, parameters.name)
+        return RunContainers(parameters.containers, parameters.overlay, self._control_plane, parameters.name)
 
     def remove_containers(self) -> RemoveContainers:
         """Remove the containers that this cluster's runs made."""
@@ -83,12 +85,12 @@ class StepCatalog:
     def disconnect(self) -> Disconnect:
         """Disconnect the first wanted container from the overlay."""
         parameters = self._parameters
-        return Disconnect(wanted_container(parameters, 0), parameters.overlay.name, parameters.etcd)
+        return Disconnect(wanted_container(parameters, 0), parameters.overlay.name, self._control_plane)
 
     def connect(self) -> Connect:
         """Connect the first wanted container to the overlay."""
         parameters = self._parameters
-        return Connect(wanted_container(parameters, 0), parameters.overlay.name, parameters.etcd)
+        return Connect(wanted_container(parameters, 0), parameters.overlay.name, self._control_plane)
 
     def clean_up(self, *, boot_scripts: bool) -> tuple[Step[Any, Any], ...]:
         """The steps that take back what this cluster's runs made, in their order.

@@ -11,12 +11,13 @@ import pandas as pd
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import NodeError, PreconditionError, UnreachableError
 from runbook_lib.facts.containers import ContainerFacts, find_container, read_containers
+from runbook_lib.facts.control_plane import Stored
+from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.hidden_namespace import HiddenNamespace, read_hidden_namespace
 from runbook_lib.facts.interfaces import HostInterface, Inside, read_host_network, read_inside
 from runbook_lib.facts.name_service import read_name_service
 from runbook_lib.facts.nat import read_nat_rules
 from runbook_lib.facts.networks import NetworkFacts, read_network
-from runbook_lib.facts.store_keys import StoreKey, read_store_keys, stored_endpoints
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Check
 from runbook_lib.session.answers import answers
@@ -92,6 +93,7 @@ class Look:
         self.kept = kept
         self._cluster = cluster
         self._parameters = parameters
+        self._control_plane = control_plane_of(parameters)
         self._overlay = parameters.overlay.name
 
     @kept
@@ -157,7 +159,7 @@ class Look:
     @kept
     def store(self) -> pd.DataFrame:
         """What the engines keep in etcd, a row a kind of key. Columns: under /docker, keys, what it is, says."""
-        keys = self._keys()
+        keys = self._stored().keys
         self.kept.keep("store keys", frame([(k.key, k.value, k.ttl) for k in keys], _ALL_KEYS))
         return look_tables.store_keys(keys)
 
@@ -169,7 +171,7 @@ class Look:
         """
         joined = [container for item in self._seen().values() for container in item.containers]
         ids = {facts.id for facts in self._networks() if facts is not None}
-        rows = [row for row in stored_endpoints(self._keys()) if row.network_id in ids]
+        rows = [row for row in self._stored().endpoints if row.network_id in ids]
         return look_tables.stored_endpoint_rows(rows, joined, self._overlay, self._vteps)
 
     @kept
@@ -229,12 +231,12 @@ class Look:
     def _networks(self) -> Sequence[NetworkFacts | None]:
         return self._all(lambda node: read_network(node, self._overlay))
 
-    def _keys(self) -> tuple[StoreKey, ...]:
+    def _stored(self) -> Stored:
         try:
-            return read_store_keys(self._cluster)
+            return self._control_plane.read_stored(self._cluster)
         except NodeError as error:
             if self._parameters.plan and not isinstance(error, UnreachableError):
-                return ()  # notebook 02 has not started the store
+                return Stored()  # notebook 02 has not started the store
             raise
 
     def _seen(self) -> Mapping[str, _Seen]:

@@ -12,9 +12,9 @@ from runbook_lib.cluster import Cluster
 from runbook_lib.errors import InputError, PreconditionError
 from runbook_lib.facts.addresses import read_cluster_address
 from runbook_lib.facts.containers import read_containers
-from runbook_lib.facts.gossip import read_gossip, strangers
+from runbook_lib.facts.control_planes import control_plane_of
+from runbook_lib.facts.gossip import strangers
 from runbook_lib.facts.networks import read_network
-from runbook_lib.facts.registrations import read_registrations
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.session.answers import answers
 from runbook_lib.tables.frame import FLAG, TEXT, frame
@@ -114,8 +114,9 @@ def _cluster_store(cluster: Cluster, parameters: Parameters) -> Precondition:
 def _cluster_store_now(cluster: Cluster, parameters: Parameters) -> tuple[Precondition, bool]:
     """The store at this moment, and whether all that is wrong may pass by itself."""
     # asked first: a node that is down is an error of its own, which no other notebook mends
-    gossip = answers(cluster.each(read_gossip))
-    rows = read_registrations(cluster, parameters.etcd)
+    control_plane = control_plane_of(parameters)
+    gossip = answers(cluster.each(control_plane.read_gossip))
+    rows = control_plane.read_registrations(cluster)
     faults = [f"{row.node}: {row.detail}" for row in rows if not row.connected]
     passing = not faults
     quiet = {row.node for row in gossip if not row.address}

@@ -12,14 +12,13 @@ from runbook_lib.facts.interfaces import HostInterface, Inside
 from runbook_lib.facts.name_service import NameService
 from runbook_lib.facts.nat import NatRule
 from runbook_lib.facts.store_keys import (
-    StoredEndpoint,
-    StoreKey,
     stored_endpoints,
     stored_networks,
     stored_pools,
     stored_sets,
     stored_vnis,
 )
+from runbook_lib.facts.stored import StoredEndpoint, StoreKey
 from runbook_lib.tables.frame import FLAG, TEXT, WHOLE, frame
 from runbook_lib.tables.overlay import SHORT_ID
 

@@ -9,7 +9,9 @@ import pytest
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import UnreachableError
-from runbook_lib.facts.etcd import EtcdMember, read_members
+from runbook_lib.facts.control_plane import Member
+from runbook_lib.facts.control_planes import control_plane_of
+from runbook_lib.facts.etcd import read_members
 from runbook_lib.facts.registrations import read_registrations
 from runbook_lib.facts.store_access import read_access
 from runbook_lib.facts.store_keys import read_store_keys
@@ -21,7 +23,7 @@ from runbook_lib.testbed.certificates import Authority
 from runbook_lib.testbed.etcd import command, member_name
 from runbook_lib.testbed.images import ETCD_IMAGE
 from runbook_lib.testbed.layout import NodeLayout
-from runbook_lib.verify.store_checks import check_members
+from runbook_lib.verify.member_checks import check_members
 
 pytestmark = pytest.mark.testbed
 
@@ -101,10 +103,10 @@ def over_tls(testbed: Testbed, run: Run) -> Iterator[None]:
 
 
 @pytest.fixture
-def members(cluster: Cluster, run: Run) -> Callable[[Callable[[list[EtcdMember]], bool]], list[EtcdMember]]:
+def members(cluster: Cluster, run: Run) -> Callable[[Callable[[list[Member]], bool]], list[Member]]:
     """Read the members until they are as wanted, and in any case for no longer than a while."""
 
-    def read(wanted: Callable[[list[EtcdMember]], bool]) -> list[EtcdMember]:
+    def read(wanted: Callable[[list[Member]], bool]) -> list[Member]:
         deadline = time.monotonic() + 20
         while True:
             found = list(read_members(cluster, run.parameters.etcd))
@@ -124,7 +126,7 @@ def wait_until_connected(cluster: Cluster, run: Run) -> None:
         rows = read_registrations(cluster, run.parameters.etcd)
 
 
-def healthy(found: list[EtcdMember]) -> bool:
+def healthy(found: list[Member]) -> bool:
     return all(member.health == "healthy" for member in found) and sum(member.leader for member in found) == 1
 
 
@@ -134,9 +136,11 @@ def test_engines_are_connected_and_an_overlay_is_made(cluster: Cluster, run: Run
     assert healthy(found), found
     assert all(member.client_url.startswith("https://") and member.detail == "" for member in found)
     wait_until_connected(cluster, run)
-    require_success(run_step(cluster, CreateNetwork(run.parameters.overlay, run.parameters.etcd, run.parameters.name)))
+    require_success(
+        run_step(cluster, CreateNetwork(run.parameters.overlay, control_plane_of(run.parameters), run.parameters.name))
+    )
     assert any(key.key.startswith("/docker/network/v1.0/overlay/") for key in read_store_keys(cluster))
-    assert {row.verdict for row in check_members(cluster, run.parameters.etcd)} == {Verdict.PASS}
+    assert {row.verdict for row in check_members(cluster, control_plane_of(run.parameters))} == {Verdict.PASS}
 
 
 def test_after_a_power_cycle_bootlocal_asks_for_health_over_tls(cluster: Cluster, run: Run, members) -> None:
@@ -163,5 +167,5 @@ def test_a_member_that_engines_cannot_use_is_named(
     seen = members(lambda all_of_them: bool(all_of_them[2].remedy))
     assert found in seen[2].detail
     assert remedy in seen[2].remedy
-    rows = [row for row in check_members(cluster, run.parameters.etcd) if row.verdict is Verdict.FAIL]
+    rows = [row for row in check_members(cluster, control_plane_of(run.parameters)) if row.verdict is Verdict.FAIL]
     assert [(row.node, row.found) for row in rows] == [("node3", f"etcd3: {seen[2].detail.split(': ')[0]}")]

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from runbook_lib.facts.containers import ContainerFacts, parse_container
+from runbook_lib.facts.control_plane import Registration
 from runbook_lib.facts.etcd import parse_member
 from runbook_lib.facts.reading import Section
-from runbook_lib.facts.registrations import StoreRegistration, key_urls, parse_registration
+from runbook_lib.facts.registrations import key_urls, parse_registration
 from runbook_lib.facts.store_access import (
     PLAIN,
     StoreAccess,
@@ -124,7 +125,7 @@ def test_etcd_from_3_6_on_is_said_to_have_lost_the_api_not_to_have_it_off(contai
 
 
 def test_a_registration_that_is_not_there_is_told_from_a_store_without_the_api(captured_sections) -> None:
-    row = StoreRegistration("node1", "10.0.0.9:2376", False)
+    row = Registration("node1", "10.0.0.9:2376", False)
     sections = captured_sections("registration_without_v2.txt")
     sections["root"], sections["version"] = sections["key"], Section('{"etcdserver":"3.5.16"}', 0)
     assert "its v2 API is off" in parse_registration(row, sections).detail
@@ -133,7 +134,7 @@ def test_a_registration_that_is_not_there_is_told_from_a_store_without_the_api(c
 
 
 def test_a_registration_that_no_certificate_can_reach_says_which(captured_sections) -> None:
-    row = StoreRegistration("node1", "10.0.0.9:2376", False)
+    row = Registration("node1", "10.0.0.9:2376", False)
     sections = captured_sections("registration_connected.txt")
     sections["key"] = Section(
         "https://10.0.0.1:2379/v2: curl: (60) SSL certificate problem: certificate has expired", 60

@@ -3,6 +3,8 @@ from dataclasses import replace
 import pytest
 
 from runbook_lib.facts.containers import ContainerFacts
+from runbook_lib.facts.control_plane import Standing
+from runbook_lib.facts.control_planes.etcd import EtcdStore
 from runbook_lib.facts.networks import Endpoint, NetworkFacts
 from runbook_lib.model.parameters import Etcd, Overlay
 from runbook_lib.steps.base import OWNER_LABEL, Verb
@@ -12,13 +14,18 @@ OVERLAY = Overlay(name="ovr0", subnet="10.0.0.0/24")
 OVR0 = NetworkFacts(
     "node1", "a" * 64, "ovr0", "overlay", "global", "10.0.0.0/24", "10.0.0.1", labels={OWNER_LABEL: "mine"}
 )
-CREATE = CreateNetwork(OVERLAY, Etcd(), "mine")
+CREATE = CreateNetwork(OVERLAY, EtcdStore(Etcd()), "mine")
 NOTHING = NetworkReading(())
+STORELESS = NetworkReading((), Standing("the engine has no cluster store: none"))
 
 
 def test_it_is_created_once_on_the_first_node_that_can() -> None:
     findings = CREATE.assess(
-        {"node1": NetworkReading((), "the engine has no cluster store: none"), "node2": NOTHING, "node3": NOTHING},
+        {
+            "node1": NetworkReading((), Standing("the engine has no cluster store: none")),
+            "node2": NOTHING,
+            "node3": NOTHING,
+        },
         frozenset({"node4"}),
     )
     assert findings["node1"].verb is Verb.BLOCKED
