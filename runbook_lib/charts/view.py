@@ -17,13 +17,36 @@ GATEWAY_BRIDGE = "docker_gwbridge"
 
 
 @dataclass(frozen=True)
+class Terms:
+    """What a picture calls the control plane's parts: its members, and an engine that is connected, not, or nowhere."""
+
+    members: str = "etcd members"
+    connected: str = "store connected"
+    lost: str = "store lost"
+    nowhere: str = "no store"
+    leads: str = "leads the store"
+    linked: str = "connected to the store"
+
+
+STORE_TERMS = Terms()
+SWARM_TERMS = Terms(
+    members="managers",
+    connected="in the swarm",
+    lost="not in the swarm",
+    nowhere="in no swarm",
+    leads="leads the swarm",
+    linked="ready in the swarm",
+)
+
+
+@dataclass(frozen=True)
 class ClusterView:
     """Facts to draw, as they were gathered. Whatever was not gathered is not drawn.
 
     ``nodes`` gives the order, ``silent`` the reason for each node that did not answer, ``engineless`` for each whose
     engine did not although the node did; ``overlay`` is the network's name, ``vnis`` its number by network ID (an
     engine that tells it itself needs none). ``networks`` are all nodes' networks (``read_networks``).
-    ``wanted`` names the containers that belong on the overlay; ``None``: all do.
+    ``wanted`` names the containers that belong on the overlay; ``None``: all do. ``terms`` names the control plane.
     """
 
     nodes: Sequence[str]
@@ -40,6 +63,7 @@ class ClusterView:
     silent: Mapping[str, str] = field(default_factory=dict)
     engineless: Mapping[str, str] = field(default_factory=dict)
     wanted: Collection[str] | None = None
+    terms: Terms = STORE_TERMS
 
     def address(self, node: str) -> ClusterAddress | None:
         """The node's address on the cluster's network."""
@@ -64,7 +88,7 @@ class ClusterView:
 
     def containers_on(self, node: str) -> list[ContainerFacts]:
         """The node's containers but the store's."""
-        members = {item.name for item in self.members}
+        members = {item.name for item in self.members if item.name != item.node}
         return [item for item in self.containers if item.node == node and item.name not in members]
 
     def gateway_bridge(self, node: str) -> NetworkFacts | None:

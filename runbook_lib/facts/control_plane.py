@@ -93,6 +93,8 @@ class Ports:
 
     members: Mapping[str, tuple[tuple[str, int], ...]]
     port: int
+    members_title: str = "the cluster store"
+    remedy: str = "start dockerd with --cluster-store=etcd://…"
     data_path: int = 4789
 
 
@@ -140,6 +142,13 @@ class ControlPlane(ABC):
     def read_manages(self, node: Node) -> bool:
         """Whether a node's engine may remove the cluster's networks. Raises ``RunbookError``."""
         return True
+
+    def read_own_start(self, node: Node) -> str:
+        """What starts the node's member at boot where that is the engine itself; empty where it is something else.
+
+        Raises ``RunbookError``.
+        """
+        return ""
 
     @abstractmethod
     def read_gossip(self, node: Node) -> Gossip:

@@ -16,10 +16,10 @@ from runbook_lib.steps.boot_scripts import static_address
 from runbook_lib.steps.clean_up import clean_up_steps
 from runbook_lib.steps.connections import Connect, Disconnect
 from runbook_lib.steps.containers import RemoveContainers, RunContainers
-from runbook_lib.steps.etcd_autostart import EtcdAutostart, RemoveAutostart, StartMembers
 from runbook_lib.steps.external_address import ExternalAddress
 from runbook_lib.steps.external_removal import RemoveExternals
 from runbook_lib.steps.gossip import JoinGossip
+from runbook_lib.steps.members import member_steps
 from runbook_lib.steps.networks import CreateNetwork, RemoveNetworks
 from runbook_lib.steps.published_port import PublishPort
 from runbook_lib.steps.static_addresses import RemoveStaticAddresses, StaticAddresses
@@ -47,17 +47,17 @@ class StepCatalog:
         """Take the fixed addresses back; DHCP returns with the next restart."""
         return RemoveStaticAddresses()
 
-    def start_members(self) -> StartMembers:
-        """Start the etcd members now."""
-        return StartMembers(self._parameters.etcd)
+    def start_members(self) -> Step[Any, Any]:
+        """Start the control plane's members now."""
+        return member_steps(self._parameters).start
 
-    def etcd_autostart(self) -> EtcdAutostart:
-        """Make the etcd members start at boot."""
-        return EtcdAutostart(self._parameters.etcd)
+    def etcd_autostart(self) -> Step[Any, Any]:
+        """Make them start at boot."""
+        return member_steps(self._parameters).autostart
 
-    def no_autostart(self) -> RemoveAutostart:
+    def no_autostart(self) -> Step[Any, Any]:
         """Take that back."""
-        return RemoveAutostart(self._parameters.etcd)
+        return member_steps(self._parameters).no_autostart
 
     def join_gossip(self) -> JoinGossip:
         """Bring together engines that do not know each other."""

@@ -17,7 +17,7 @@ from runbook_lib.facts.hidden_namespace import HiddenNamespace, read_hidden_name
 from runbook_lib.facts.interfaces import HostInterface, Inside, read_host_network, read_inside
 from runbook_lib.facts.name_service import read_name_service
 from runbook_lib.facts.nat import read_nat_rules
-from runbook_lib.facts.networks import NetworkFacts, read_network
+from runbook_lib.facts.networks import Endpoint, NetworkFacts, read_network
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Check
 from runbook_lib.session.answers import answers
@@ -80,6 +80,7 @@ class _Seen:
     containers: tuple[ContainerFacts, ...]
     insides: tuple[Inside, ...]
     host: tuple[HostInterface, ...]
+    balancers: tuple[Endpoint, ...] = ()
 
 
 class Look:
@@ -120,7 +121,8 @@ class Look:
         seen = self._seen()
         hidden = [item.hidden for item in seen.values() if item.hidden is not None]
         joined = [container for item in seen.values() for container in item.containers]
-        return TableAudit(audit(hidden, joined, self._overlay, self._vteps))
+        balancers = [endpoint for item in seen.values() for endpoint in item.balancers]
+        return TableAudit(audit(hidden, joined, self._overlay, self._vteps, balancers))
 
     @kept
     def container(self, name: str) -> pd.DataFrame:
@@ -248,7 +250,7 @@ class Look:
             return _Seen(None, (), (), ())
         joined = [item for item in read_containers(node) if item.running and self._overlay in item.addresses]
         hidden = read_hidden_namespace(node, network.id)
-        return _Seen(hidden, tuple(joined), read_inside(node, joined), read_host_network(node)[0])
+        return _Seen(hidden, tuple(joined), read_inside(node, joined), read_host_network(node)[0], network.balancers)
 
     def _all(self, ask: Callable[[Node], T]) -> list[T]:
         return answers(self._cluster.each(ask))

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from runbook_lib.charts import ClusterView, before_and_after, before_and_after_text, cluster_picture, describe
+from runbook_lib.charts.view import STORE_TERMS, SWARM_TERMS
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import RunbookError
 from runbook_lib.facts.addresses import ClusterAddress, read_cluster_address
@@ -70,6 +71,7 @@ def view(cluster: Cluster, parameters: Parameters) -> ClusterView:
         silent=silent,
         engineless=engineless,
         wanted={container.name for container in parameters.containers},
+        terms=SWARM_TERMS if control_plane.mode == "swarm" else STORE_TERMS,
     )
 
 

@@ -20,7 +20,7 @@ from runbook_lib.facts.interfaces import ContainerInterface, read_interfaces
 from runbook_lib.facts.networks import NetworkFacts, join_endpoints, read_network, read_networks
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Check, Verdict
-from runbook_lib.session import leftovers
+from runbook_lib.session import leftovers, preconditions
 from runbook_lib.session.answers import answers
 from runbook_lib.session.keeping import Kept, kept
 from runbook_lib.steps import has_autostart_block, verify_addresses
@@ -113,11 +113,14 @@ class Readings:
         """
         scripts = zip(self._cluster, self._all(read_bootlocal), strict=True)
         blocks = {node.name: has_autostart_block(script) for node, script in scripts}
+        engines = zip(self._cluster, self._all(self._control_plane.read_own_start), strict=True)
+        own = {node.name: start for node, start in engines}
         rows = []
         for member in self.member_facts():
             block = blocks.get(member.node, False)
             policy = member.restart_policy in ("always", "unless-stopped")
-            rows.append((member.name, member.node, member.restart_policy, block, block or policy))
+            starts = block or policy or bool(own.get(member.node))
+            rows.append((member.name, member.node, member.restart_policy, block, starts))
         columns = {
             "member": TEXT,
             "node": TEXT,
@@ -207,6 +210,14 @@ class Readings:
     def nodes_with(self, network: str) -> set[str]:
         """The nodes whose engine lists a network of that name."""
         return {item.node for networks in self._all(read_networks) for item in networks if item.name == network}
+
+    def blind_nodes(self) -> set[str]:
+        """The nodes whose engine should list the overlay and does not: any but a worker of a swarm should."""
+        return preconditions.blind_nodes(self._cluster, self._control_plane, self._parameters.overlay.name)
+
+    def bridge_nodes(self) -> set[str]:
+        """The nodes that should have docker_gwbridge: with an etcd store those that run a container on an overlay."""
+        return {node.name for node in self._cluster} if self._control_plane.bridges_every_node else self.overlay_nodes()
 
     def overlay_nodes(self) -> set[str]:
         """The nodes that run a container on any overlay network."""

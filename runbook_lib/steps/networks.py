@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.containers import ContainerFacts, read_containers
 from runbook_lib.facts.control_plane import ABLE, ControlPlane, Standing
+from runbook_lib.facts.encryption import REMEDY, read_encryption
 from runbook_lib.facts.networks import NetworkFacts, read_network, read_networks
 from runbook_lib.model.parameters import Overlay
 from runbook_lib.steps.base import (
@@ -42,10 +43,14 @@ class Difference:
 
 @dataclass(frozen=True)
 class NetworkReading:
-    """The networks of one name that a node's engine lists, and where it lists none, what it can do with networks."""
+    """The networks of one name that a node's engine lists, and where it lists none, what it can do with networks.
+
+    ``cannot_encrypt`` is why the node's kernel does not, where that was asked for.
+    """
 
     networks: tuple[NetworkFacts, ...]
     standing: Standing = ABLE
+    cannot_encrypt: str = ""
 
 
 def differences(overlay: Overlay, network: NetworkFacts, control_plane: ControlPlane) -> tuple[Difference, ...]:
@@ -91,13 +96,19 @@ class CreateNetwork(Step[NetworkReading, str]):
     def read(self, node: Node) -> NetworkReading:
         """The networks of that name, and where there is none, whether the engine can keep one."""
         found = tuple(item for item in read_networks(node) if item.name == self._overlay.name)
-        return NetworkReading(found) if found else NetworkReading((), self._control_plane.read_standing(node))
+        if found:
+            return NetworkReading(found)
+        cannot_encrypt = read_encryption(node) if self._overlay.encrypted else ""
+        return NetworkReading((), self._control_plane.read_standing(node), cannot_encrypt)
 
     def assess(self, readings: Mapping[str, NetworkReading], missing: frozenset[str]) -> Mapping[str, Finding[str]]:
         """One ID, the wanted settings, on every node."""
         ids = sorted({network.id for reading in readings.values() for network in reading.networks})
         if len(ids) > 1:
             return {name: self._ambiguous(reading, ids) for name, reading in readings.items()}
+        plain = {name: reading.cannot_encrypt for name, reading in readings.items() if reading.cannot_encrypt}
+        if plain:
+            return {name: self._unencrypted(plain.get(name, ""), plain) for name in readings}
         able = [name for name, reading in readings.items() if reading.standing == ABLE]
         creator = able[0] if able and not ids else ""
         if not ids and not able and not missing:
@@ -148,6 +159,11 @@ class CreateNetwork(Step[NetworkReading, str]):
             return blocked("no such network", self._wanted, standing.trouble, remedy=self._control_plane.remedy)
         why, remedy = "only a manager makes networks, this is a worker", "put a manager into the inventory as well"
         return blocked("no such network", self._wanted, why, remedy=remedy)
+
+    def _unencrypted(self, why: str, plain: Mapping[str, str]) -> Finding[str]:
+        """All nodes or none: packets between one that encrypts and one that does not are lost."""
+        why = why or f"not by {', '.join(plain)}, and then not by this node either"
+        return refused("no such network", f"it cannot be encrypted: {why}", remedy=REMEDY)
 
     def _ambiguous(self, reading: NetworkReading, ids: list[str]) -> Finding[str]:
         seen = ", ".join(network.id[:12] for network in reading.networks) or "no such network"

@@ -62,12 +62,11 @@ def judge_ports(
 
 def _store_row(name: str, needed: Ports, reading: PortReading) -> Check:
     store, port = needed.members.get(name, ()), needed.port
-    check, expected = f"tcp {port} to the cluster store", "every member of the store can be reached"
+    check, expected = f"tcp {port} to {needed.members_title}", "every one of them can be reached"
     if name in reading.errors:
         return Check(check, name, Verdict.FAIL, expected, reading.errors[name])
     if not store:
-        remedy = "start dockerd with --cluster-store=etcd://…"
-        return Check(check, name, Verdict.FAIL, expected, "the engine has no cluster store", remedy)
+        return Check(check, name, Verdict.FAIL, expected, "the engine knows none", needed.remedy)
     results = {host: reading.tcp.get((name, ("tcp", host, port)), "not tried") for host, port in store}
     closed = [f"{host} {result}" for host, result in results.items() if result != "connected"]
     if not closed:
@@ -75,7 +74,7 @@ def _store_row(name: str, needed: Ports, reading: PortReading) -> Check:
     # a refusal travelled both ways, so the path is open: a member that does not run is for notebook 02
     lost = [result for result in results.values() if result not in ("connected", "refused")]
     verdict = Verdict.FAIL if lost else Verdict.WARN
-    remedy = "refused: etcd is not running there (notebook 02_autostart_etcd); timeout: open the port"
+    remedy = "refused: nothing serves there (notebook 02_autostart_etcd); timeout: open the port"
     return Check(check, name, verdict, expected, ", ".join(closed), remedy)
 
 
@@ -95,7 +94,7 @@ def _tcp_row(name: str, port: int, addresses: Mapping[str, str], reading: PortRe
     # a refusal travelled both ways, so the path is open: the engine just does not listen (yet)
     refused = all(result == "refused" for result in results.values())
     verdict = Verdict.WARN if refused and port == GOSSIP_PORT else Verdict.FAIL
-    remedy = "the engine listens once it has its cluster store" if refused else f"open tcp {port} on {name}"
+    remedy = "the engine listens once it has its control plane" if refused else f"open tcp {port} on {name}"
     return Check(check, name, verdict, expected, ", ".join(closed), remedy)
 
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.facts.control_plane import ControlPlane
+from runbook_lib.facts.encryption import REMEDY, read_encryption
 from runbook_lib.facts.engine import EngineFacts, read_engine
 from runbook_lib.facts.host import HostFacts, read_host
 from runbook_lib.facts.interfaces import Route, read_host_network
@@ -47,6 +48,7 @@ def preflight(
         *check_subnets(cluster, overlay),
         *check_pool(cluster, overlay, containers),
         *check_vxlan(cluster),
+        *(check_encryption(cluster) if overlay.encrypted else ()),
     )
 
 
@@ -165,6 +167,18 @@ def judge_pool(name: str, subnet: str, used: int, needed: int, *, exists: bool) 
         f"{free} free, {state}",
         "" if enough else "a larger subnet; look for leaked endpoints with 'docker network inspect'",
     )
+
+
+def check_encryption(cluster: Cluster) -> Iterator[Check]:
+    """Whether each kernel can encrypt an overlay (tried in a namespace that is gone afterwards)."""
+    check, expected = "kernel encryption", "ESP with AES-GCM, and iptables' match bpf or u32"
+    outcomes = cluster.each(read_encryption)
+    yield from _silent(check, expected, outcomes)
+    for outcome in outcomes:
+        if outcome.value is not None:
+            verdict = Verdict.FAIL if outcome.value else Verdict.PASS
+            found = outcome.value or "made and removed again"
+            yield Check(check, outcome.node, verdict, expected, found, REMEDY if outcome.value else "")
 
 
 def check_vxlan(cluster: Cluster) -> Iterator[Check]:

@@ -98,7 +98,7 @@ def join(
 ) -> tuple[Connection, ...]:
     """A row for each container of the runbook and each overlay, and for each other network that a container is on."""
     drivers = {(item.node, item.name): item.driver for item in networks}
-    overlays = list(dict.fromkeys(item.name for item in networks if item.driver == "overlay"))
+    overlays = list(dict.fromkeys(item.name for item in networks if item.driver == "overlay" and not item.ingress))
     return tuple(
         Connection(
             container.name,

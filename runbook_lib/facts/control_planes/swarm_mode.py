@@ -10,6 +10,7 @@ from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import InputError, NodeError
 from runbook_lib.facts.control_plane import ControlPlane, Health, Member, Ports, Registration, Standing, Stored
 from runbook_lib.facts.engine import EngineFacts, Mode, parse_version
+from runbook_lib.facts.engine_start import read_engine_start
 from runbook_lib.facts.gossip import Gossip, gossips_at
 from runbook_lib.facts.networks import read_network, read_networks
 from runbook_lib.facts.stored import StoredEndpoint, StoreKey
@@ -77,6 +78,10 @@ class SwarmMode(ControlPlane):
         """Managers may."""
         return read_swarm(node).manager
 
+    def read_own_start(self, node: Node) -> str:
+        """What starts dockerd: it is the member."""
+        return read_engine_start(node).by
+
     def read_gossip(self, node: Node) -> Gossip:
         """The peers that the engine lists for the swarm's networks that it takes part in; every one is in ingress."""
         address = self.read_gossip_address(node)
@@ -120,7 +125,7 @@ class SwarmMode(ControlPlane):
             name: tuple(_host_and_port(address) for _, address in facts.swarm.managers)
             for name, facts in engines.items()
         }
-        return Ports(addresses, MANAGER_PORT, told[0] if told else DATA_PATH_PORT)
+        return Ports(addresses, MANAGER_PORT, self.members_title, _JOIN, told[0] if told else DATA_PATH_PORT)
 
     def objection(self, engine: EngineFacts) -> str:
         """Too old, or in no swarm that works."""
