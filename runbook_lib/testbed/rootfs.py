@@ -18,6 +18,7 @@ from runbook_lib.testbed.kind import Kind
 
 _PACKAGES = (
     "busybox-static",
+    "curl",
     "dnsmasq-base",
     "docker.io",
     "iproute2",
