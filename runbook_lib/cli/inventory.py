@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from runbook_lib.cli.inventory_check import check
 from runbook_lib.cli.inventory_import import import_docker_context, import_docker_machine, import_ssh_config
 
 app = typer.Typer(
@@ -15,3 +16,4 @@ app = typer.Typer(
 app.command("import-docker-machine")(import_docker_machine)
 app.command("import-ssh-config")(import_ssh_config)
 app.command("import-docker-context")(import_docker_context)
+app.command()(check)
