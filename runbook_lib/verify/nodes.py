@@ -15,6 +15,7 @@ from runbook_lib.facts.engine import EngineFacts, read_engine
 from runbook_lib.facts.host import HostFacts, read_host
 from runbook_lib.model.inventory import ClusterNetwork, NodeSpec
 from runbook_lib.model.parameters import Parameters
+from runbook_lib.model.platforms import ControlPlaneName
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.transport.certificates import read_validity
 from runbook_lib.verify.preflight import judge_clocks, parse_version
@@ -77,7 +78,7 @@ def check_nodes(
             _ssh(node.spec, each.ssh, trust),
             _sudo(node.spec, each),
             _engine(node.spec, each.engine),
-            _control_plane(node.name, each.engine, parameters, usual_store),
+            _control_plane(node.name, each.engine, parameters.control_plane, usual_store),
             _network(node.name, each, network),
             clocks.get(node.name) or _skipped(CLOCK, node.name, "no SSH"),
             _platform(node.spec, each, parameters),
@@ -168,16 +169,17 @@ def _certificate_fault(path: str) -> str:
     return f"the client certificate {path} {fault}" if fault else ""
 
 
-def _control_plane(node: str, engine: _Answer[EngineFacts], parameters: Parameters, usual_store: str) -> Check:
-    """Whether the engine keeps an overlay where the parameters say, and where the other nodes do."""
-    wanted = parameters.control_plane
-    expected = "part of a swarm" if wanted == "swarm-mode" else "an etcd cluster store, the same on every node"
-    facts = engine.value
-    if facts is None:
+def _control_plane(node: str, engine: _Answer[EngineFacts], wanted: ControlPlaneName, usual_store: str) -> Check:
+    if engine.value is None:
         return _skipped(CONTROL_PLANE, node, "no engine")
-    found = {"etcd": facts.cluster_store, "swarm": "part of a swarm", "other": facts.cluster_store}.get(
-        facts.mode, "no cluster store, and part of no swarm"
-    )
+    return judge_control_plane(engine.value, wanted, usual_store)
+
+
+def judge_control_plane(facts: EngineFacts, wanted: ControlPlaneName, usual_store: str) -> Check:
+    """Whether an engine keeps an overlay where the parameters say, and where most of the nodes do."""
+    expected = "part of a swarm" if wanted == "swarm-mode" else "an etcd cluster store, the same on every node"
+    kinds = {"etcd": facts.cluster_store, "swarm": "part of a swarm", "other": facts.cluster_store}
+    found = kinds.get(facts.mode, "no cluster store, and part of no swarm")
     remedy = ""
     if wanted == "swarm-mode":
         if facts.mode != "swarm":
@@ -191,28 +193,29 @@ def _control_plane(node: str, engine: _Answer[EngineFacts], parameters: Paramete
         remedy = "start dockerd with --cluster-store=etcd://… and --cluster-advertise=…"
     elif facts.cluster_store != usual_store:
         remedy = f"the other nodes have {usual_store}: give all the same, or leave this node out"
-    return Check(CONTROL_PLANE, node, Verdict.FAIL if remedy else Verdict.PASS, expected, found, remedy)
+    return Check(CONTROL_PLANE, facts.node, Verdict.FAIL if remedy else Verdict.PASS, expected, found, remedy)
 
 
 def _network(node: str, seen: _Seen, network: ClusterNetwork) -> Check:
-    """Whether the interface is there with an address of the subnet; another one than the inventory's is a warning."""
-    if seen.ssh.error is not None:
-        return _skipped(NETWORK, node, "no SSH")
-    expected = f"{network.interface} in {network.subnet}"
+    if seen.address.value is not None:
+        return judge_network(seen.address.value, network)
     if seen.address.error is not None:
-        return _failed(NETWORK, node, expected, seen.address.error)
-    facts = seen.address.value
-    if facts is None or facts.address is None:
-        remedy = "is this the right interface (network.interface)? give it an address (notebook 01_fix_node_ips)"
-        return Check(NETWORK, node, Verdict.FAIL, expected, f"{network.interface} has no address", remedy)
-    if ipaddress.IPv4Address(facts.address) not in network.prefix:
-        remedy = "correct network.interface and network.subnet in the inventory"
-        return Check(NETWORK, node, Verdict.FAIL, expected, f"{facts.address}/{facts.prefix_length}", remedy)
-    if facts.address != facts.expected:
+        return _failed(NETWORK, node, f"{network.interface} in {network.subnet}", seen.address.error)
+    return _skipped(NETWORK, node, "no SSH")
+
+
+def judge_network(facts: ClusterAddress, network: ClusterNetwork) -> Check:
+    """Whether the interface has an address of the subnet; another one than the inventory's is a warning."""
+    verdict, found, remedy = Verdict.PASS, facts.address or f"{network.interface} has no address", ""
+    if facts.address is None:
+        verdict, remedy = Verdict.FAIL, "is network.interface the right one? then give it an address (01_fix_node_ips)"
+    elif ipaddress.IPv4Address(facts.address) not in network.prefix:
+        verdict, remedy = Verdict.FAIL, "correct network.interface and network.subnet in the inventory"
+        found = f"{facts.address}/{facts.prefix_length}"
+    elif facts.address != facts.expected:
+        verdict, remedy = Verdict.WARN, "correct cluster_address; or let 01_fix_node_ips give the node that address"
         found = f"{facts.address}, and the inventory says {facts.expected}"
-        remedy = "correct cluster_address; or let notebook 01_fix_node_ips give the node that address"
-        return Check(NETWORK, node, Verdict.WARN, expected, found, remedy)
-    return Check(NETWORK, node, Verdict.PASS, expected, facts.address)
+    return Check(NETWORK, facts.node, verdict, f"{network.interface} in {network.subnet}", found, remedy)
 
 
 def _clocks(seen: dict[str, _Seen]) -> Iterator[Check]:
@@ -224,19 +227,22 @@ def _clocks(seen: dict[str, _Seen]) -> Iterator[Check]:
 
 
 def _platform(spec: NodeSpec, seen: _Seen, parameters: Parameters) -> Check:
-    if seen.ssh.error is not None:
-        return _skipped(PLATFORM, spec.name, "no SSH")
     wanted = spec.platform or parameters.platform
-    expected = "a platform that is known here" if wanted == "auto" else wanted
+    if seen.platform.value is not None:
+        return judge_platform(spec.name, seen.platform.value, wanted)
     if seen.platform.error is not None:
-        return _failed(PLATFORM, spec.name, expected, seen.platform.error)
-    found = seen.platform.value or ""
+        return _failed(PLATFORM, spec.name, wanted, seen.platform.error)
+    return _skipped(PLATFORM, spec.name, "no SSH")
+
+
+def judge_platform(node: str, found: str, wanted: str) -> Check:
+    """Whether the platform that was found (empty: none that is known) is the one that is named, or ``auto``."""
+    expected = "a platform that is known here" if wanted == "auto" else wanted
+    remedy = "" if wanted in ("auto", found) else f"write platform: {found}, or auto"
     if not found:
-        remedy = "notebook 01 cannot fix its address; name its platform in the inventory if you know it"
-        return Check(PLATFORM, spec.name, Verdict.FAIL, expected, "nothing known assigns its address", remedy)
-    fits = wanted in ("auto", found)
-    remedy = "" if fits else f"write platform: {found}, or auto"
-    return Check(PLATFORM, spec.name, Verdict.PASS if fits else Verdict.FAIL, expected, found, remedy)
+        remedy = "notebook 01 cannot fix its address: leave that notebook out, or give the node another network manager"
+        found = "nothing that is known here assigns its address"
+    return Check(PLATFORM, node, Verdict.FAIL if remedy else Verdict.PASS, expected, found, remedy)
 
 
 _PLATFORM_SCRIPT = """\

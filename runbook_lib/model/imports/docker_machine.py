@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,10 +116,15 @@ def _folders(store: Path) -> dict[str, Path]:
             place=str(store),
             remedy=f"name the folder above 'machines' with --store, or set {STORE_VARIABLE} as docker-machine has it",
         )
-    folders = {folder.name: folder for folder in sorted(root.iterdir()) if folder.is_dir()}
+    folders = {folder.name: folder for folder in sorted(root.iterdir(), key=_by_number) if folder.is_dir()}
     if not folders:
         raise InputError("this store has no machines", place=str(store), remedy="name another store with --store")
     return folders
+
+
+def _by_number(folder: Path) -> list[tuple[int, str]]:
+    """node2 before node10."""
+    return [(int(part) if part.isdecimal() else -1, part) for part in re.split(r"([0-9]+)", folder.name)]
 
 
 def _read_machine(store: Path, folder: Path) -> Machine:

@@ -31,6 +31,21 @@ class Note:
     fill_in: bool = False
 
 
+@dataclass
+class Notes:
+    """The notes that come up while a draft is made."""
+
+    taken: list[Note] = field(default_factory=list)
+
+    def say(self, place: str, text: str) -> None:
+        """A comment that explains."""
+        self.taken.append(Note(place, text))
+
+    def ask(self, place: str, text: str) -> None:
+        """A comment that says what to fill in or to look at."""
+        self.taken.append(Note(place, text, fill_in=True))
+
+
 @dataclass(frozen=True)
 class DraftNode:
     """One node: ``ssh`` and ``docker`` as the inventory wants them."""

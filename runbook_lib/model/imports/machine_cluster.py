@@ -5,40 +5,30 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from runbook_lib.errors import InputError
 from runbook_lib.model.imports.docker_machine import Machine
 from runbook_lib.model.imports.draft import (
-    PLACEHOLDER_SUBNET,
     Draft,
     DraftNode,
-    Note,
+    Notes,
     free_address,
     node_names,
     refuse_twins,
-    subnet_around,
+)
+from runbook_lib.model.imports.machine_network import (
+    CHOOSE,
+    cluster_address,
+    is_address,
+    network_of,
+    store_endpoints,
 )
 from runbook_lib.model.platforms import ControlPlaneName
 
-_CHOOSE = "choose machines that form one cluster: ./runbook inventory import-docker-machine MACHINE…"
 _NO_STORE = "no store"
 _MANAGER_PORT = 3376
 _ETCD_PORT = 2379
-
-
-@dataclass
-class _Making:
-    """The notes that come up while a draft is made."""
-
-    notes: list[Note] = field(default_factory=list)
-
-    def say(self, place: str, text: str) -> None:
-        self.notes.append(Note(place, text))
-
-    def ask(self, place: str, text: str) -> None:
-        self.notes.append(Note(place, text, fill_in=True))
 
 
 def draft_of_machines(machines: Sequence[Machine], origin: str, name: str, known_hosts: str) -> Draft:
@@ -48,20 +38,20 @@ def draft_of_machines(machines: Sequence[Machine], origin: str, name: str, known
         InputError: machines with different control planes or networks, a store other than etcd, a classic swarm
             without its manager, two machines of one name or address.
     """
-    making = _Making()
+    notes = Notes()
     names = node_names([machine.name for machine in machines])
     control_plane, store = _control_plane(machines)
-    addresses = {machine.name: _cluster_address(machine) for machine in machines}
-    network = _network(machines, addresses, making)
-    nodes = _nodes(machines, names, addresses, network, known_hosts, making)
-    refuse_twins(nodes, "start both, so that docker-machine notes what they have now; or " + _CHOOSE)
-    _tell_control_plane(control_plane, store, making)
+    addresses = {machine.name: cluster_address(machine) for machine in machines}
+    network = network_of(machines, addresses, store, notes)
+    nodes = _nodes(machines, names, addresses, network, known_hosts, notes)
+    refuse_twins(nodes, "start both, so that docker-machine notes what they have now; or " + CHOOSE)
+    _tell_control_plane(control_plane, store, notes)
     boot2docker = all(machine.boot2docker for machine in machines)
     if not boot2docker:
-        making.say("platform", "How the hosts get their addresses; auto finds it out on each node.")
+        notes.say("platform", "How the hosts get their addresses; auto finds it out on each node.")
     in_pool = _in_pool(network, nodes)
     if in_pool:
-        making.say(
+        notes.say(
             "addresses",
             "The machines have these addresses from DHCP, and stores and certificates name them. Fixed, they stay"
             " inside the range that DHCP gives out: it may give one to another machine while its owner is off.",
@@ -74,9 +64,9 @@ def draft_of_machines(machines: Sequence[Machine], origin: str, name: str, known
         network=network,
         nodes=nodes,
         swarm_manager=_swarm_manager(machines) if control_plane == "classic-swarm" else None,
-        etcd={} if control_plane == "swarm-mode" else _etcd(store, names, addresses, boot2docker, making),
+        etcd={} if control_plane == "swarm-mode" else _etcd(store, names, addresses, boot2docker, notes),
         allow_in_dhcp_pool=in_pool,
-        notes=tuple(making.notes),
+        notes=tuple(notes.taken),
     )
 
 
@@ -85,7 +75,7 @@ def _control_plane(machines: Sequence[Machine]) -> tuple[ControlPlaneName, str]:
     found = {machine.name: _own_control_plane(machine) for machine in machines}
     if len(set(found.values())) > 1:
         told = ", ".join(f"{name}: {' with '.join(part for part in each if part)}" for name, each in found.items())
-        raise InputError(f"these machines have different control planes ({told})", remedy=_CHOOSE)
+        raise InputError(f"these machines have different control planes ({told})", remedy=CHOOSE)
     kind, store = next(iter(found.values()))
     if kind == "classic-swarm":
         return "classic-swarm", "" if store == _NO_STORE else store
@@ -103,95 +93,23 @@ def _own_control_plane(machine: Machine) -> tuple[str, str]:
     return "classic-swarm" if machine.swarm.member else "", store or _NO_STORE
 
 
-def _tell_control_plane(control_plane: ControlPlaneName, store: str, making: _Making) -> None:
+def _tell_control_plane(control_plane: ControlPlaneName, store: str, notes: Notes) -> None:
     if control_plane == "swarm-mode":
-        making.ask(
+        notes.ask(
             "control_plane",
             "These engines have no cluster store and no classic swarm, so nothing carries an overlay yet. Swarm mode"
             " does, from Docker 1.12 on: docker swarm init on one node, docker swarm join on the others.",
         )
     elif control_plane == "etcd":
-        making.say("control_plane", f"The engines were started with cluster-store={store}")
+        notes.say("control_plane", f"The engines were started with cluster-store={store}")
     else:
-        making.say("control_plane", "The machines are in a classic swarm, whose manager schedules over all nodes.")
+        notes.say("control_plane", "The machines are in a classic swarm, whose manager schedules over all nodes.")
         if not store:
-            making.ask(
+            notes.ask(
                 "control_plane",
                 "No engine has a cluster store, and without one a classic swarm has no overlays: create the machines"
                 " with --engine-opt cluster-store=etcd://… --engine-opt cluster-advertise=eth1:2376",
             )
-
-
-def _cluster_address(machine: Machine) -> str:
-    """What the machine's engine advertises, else what its driver knows; empty when it was off."""
-    advertised = _advertised(machine)
-    return advertised if _is_address(advertised) else machine.address
-
-
-def _advertised(machine: Machine) -> str:
-    """The host part of ``cluster-advertise``: an address, or the name of an interface."""
-    return machine.flags.get("cluster-advertise", "").rpartition(":")[0]
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.IPv4Address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _network(machines: Sequence[Machine], addresses: Mapping[str, str], making: _Making) -> dict[str, Any]:
-    network: dict[str, Any] = {"interface": _interface(machines, making)}
-    host_only = {machine.name: machine.host_only for machine in machines if machine.host_only}
-    if len(set(host_only.values())) > 1:
-        told = ", ".join(f"{name}: {cidr}" for name, cidr in host_only.items())
-        raise InputError(f"these machines are on different host-only networks ({told})", remedy=_CHOOSE)
-    if host_only:
-        return network | _host_only(next(iter(host_only.values())), any(machine.dhcp for machine in machines))
-    subnet = subnet_around([address for address in addresses.values() if address])
-    if subnet is None:
-        making.ask("network.subnet", "The network between the nodes is not known: this is a placeholder. Fill it in.")
-    else:
-        making.ask(
-            "network.subnet",
-            "docker-machine knows the nodes' addresses and no prefix length: this is a guess around them. Compare it"
-            " with 'ip -4 addr' on a node; name gateway and dhcp_pool too, if the network has them.",
-        )
-    return {**network, "subnet": str(subnet or PLACEHOLDER_SUBNET)}
-
-
-def _host_only(cidr: str, dhcp: bool) -> dict[str, Any]:
-    """VirtualBox's network: this computer's address on it, and the driver's DHCP range (.100 to .254)."""
-    try:
-        here = ipaddress.IPv4Interface(cidr)
-    except ValueError as error:
-        raise InputError(f"HostOnlyCIDR is {cidr!r}, which is no network", remedy=_CHOOSE) from error
-    found = {"subnet": str(here.network), "gateway": str(here.ip)}
-    pool = [ipaddress.IPv4Address(int(here.ip) & 0xFFFFFF00 | last) for last in (100, 254)]
-    if dhcp and all(address in here.network for address in pool):
-        found["dhcp_pool"] = f"{pool[0]}-{pool[1]}"
-    return found
-
-
-def _interface(machines: Sequence[Machine], making: _Making) -> str:
-    advertised = dict.fromkeys(_advertised(machine) for machine in machines)
-    named = [name for name in advertised if re.fullmatch(r"[A-Za-z][\w.-]{0,14}", name)]
-    if len(named) == 1:
-        return named[0]
-    if len(named) > 1:
-        making.ask(
-            "network.interface",
-            f"The engines advertise different interfaces ({', '.join(named)}), and one name must hold for all nodes.",
-        )
-        return named[0]
-    if all(machine.boot2docker for machine in machines):
-        return "eth1"
-    making.ask(
-        "network.interface",
-        "The store does not name the interface on the network between the nodes: 'ip -4 addr' on a node does.",
-    )
-    return "eth0"
 
 
 def _nodes(
@@ -200,7 +118,7 @@ def _nodes(
     addresses: Mapping[str, str],
     network: Mapping[str, Any],
     known_hosts: str,
-    making: _Making,
+    notes: Notes,
 ) -> tuple[DraftNode, ...]:
     subnet = ipaddress.IPv4Network(network["subnet"])
     taken = {address for address in addresses.values() if address} | {str(network.get("gateway"))}
@@ -210,14 +128,14 @@ def _nodes(
         if not address:
             address = free_address(subnet, taken)
             taken.add(address)
-            making.ask(
+            notes.ask(
                 f"nodes.{node}",
                 f"The machine was off, and docker-machine had no address of it: {address} is only free among these"
                 f" nodes. Start it (docker-machine start {machine.name}) and import again, or fill the address in.",
             )
         if machine.key_file is None:
-            making.say(f"nodes.{node}", "The store has no private key of it: the keys of ssh-agent are used.")
-        nodes.append(DraftNode(node, address, _ssh(machine, known_hosts), _docker(machine, node, making)))
+            notes.say(f"nodes.{node}", "The store has no private key of it: the keys of ssh-agent are used.")
+        nodes.append(DraftNode(node, address, _ssh(machine, known_hosts), _docker(machine, node, notes)))
     return tuple(nodes)
 
 
@@ -230,13 +148,13 @@ def _ssh(machine: Machine, known_hosts: str) -> dict[str, Any]:
     return {**login, "known_hosts": known_hosts}
 
 
-def _docker(machine: Machine, node: str, making: _Making) -> dict[str, Any]:
+def _docker(machine: Machine, node: str, notes: Notes) -> dict[str, Any]:
     """TLS as docker-machine has it; over SSH where the forwarded port holds though the address moves."""
     if machine.driver == "virtualbox":
         return {"via": "ssh"}
     # the engine listens where SSH does: at the public address, if the machine has two
-    if not machine.ca or not machine.cert or not machine.key or not _is_address(machine.ssh_host):
-        making.say(f"nodes.{node}", "The store lacks an address or a certificate, so Docker is reached over SSH.")
+    if not machine.ca or not machine.cert or not machine.key or not is_address(machine.ssh_host):
+        notes.say(f"nodes.{node}", "The store lacks an address or a certificate, so Docker is reached over SSH.")
         return {"via": "ssh"}
     files = {"ca": str(machine.ca), "cert": str(machine.cert), "key": str(machine.key)}
     return {"via": "tls", "host": machine.ssh_host, "port": machine.engine_port, **files}
@@ -274,21 +192,19 @@ def _swarm_manager(machines: Sequence[Machine]) -> dict[str, Any]:
 
 
 def _etcd(
-    store: str, names: Mapping[str, str], addresses: Mapping[str, str], boot2docker: bool, making: _Making
+    store: str, names: Mapping[str, str], addresses: Mapping[str, str], boot2docker: bool, notes: Notes
 ) -> dict[str, Any]:
-    """How many members there are, and their port, from ``etcd://A:2379,B:2379/path``."""
-    endpoints = [part for part in store.removeprefix("etcd://").partition("/")[0].split(",") if part]
-    hosts = [endpoint.partition(":")[0] for endpoint in endpoints]
-    port = endpoints[0].partition(":")[2] if endpoints else ""
+    """The members, of which the store tells how many there are, and their port."""
+    hosts, port = store_endpoints(store)
     at = {address: names[machine] for machine, address in addresses.items() if address}
     where = ", ".join(f"{host} ({at[host]})" if host in at else host for host in hosts) or "an unknown place"
-    making.ask(
+    notes.ask(
         "etcd.members",
         f"The store names {where}, and no containers: these are the article's names. 'docker ps' on those nodes"
         " tells theirs.",
     )
     return {
-        "members": [f"etcd{number}" for number in range(1, max(1, len(endpoints)) + 1)],
+        "members": [f"etcd{number}" for number in range(1, max(1, len(hosts)) + 1)],
         "client_port": int(port) if port.isdecimal() else _ETCD_PORT,
         "autostart": "bootlocal" if boot2docker else "auto",
     }
