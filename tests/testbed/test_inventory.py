@@ -115,6 +115,18 @@ def test_each_thing_that_is_wrong_is_named_with_its_remedy_and_hides_no_other(
     assert rows["node3", "sudo"]["verdict"] == "pass"
 
 
+def test_a_host_that_is_not_known_is_not_let_in_and_the_way_to_trust_it_is_told(imported: Path, tmp_path: Path) -> None:
+    (tmp_path / "nobody").touch()
+    data = yaml.safe_load(imported.read_text())
+    for node in data["inventory"]["nodes"]:
+        node["ssh"]["known_hosts"] = str(tmp_path / "nobody")
+    imported.write_text(yaml.safe_dump(data))
+    code, rows = checks(imported)
+    assert code == ExitCode.CHECK_FAILED
+    assert f"./runbook inventory trust -f {imported}" in rows["node1", "SSH"]["remedy"]
+    assert rows["node1", "engine"]["verdict"] == "pass"  # TLS needs no SSH
+
+
 def expired_certificate(testbed: Testbed, folder: Path) -> tuple[str, str]:
     """The paths of a client certificate of the testbed's own authority that ended long ago, and of its key."""
     layout = testbed.layout
