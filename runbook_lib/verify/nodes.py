@@ -6,7 +6,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, get_args
 
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import CommandError, HostKeyError, NodeError, RunbookError
@@ -15,7 +15,7 @@ from runbook_lib.facts.engine import EngineFacts, read_engine
 from runbook_lib.facts.host import HostFacts, read_host
 from runbook_lib.model.inventory import ClusterNetwork, NodeSpec
 from runbook_lib.model.parameters import Parameters
-from runbook_lib.model.platforms import ControlPlaneName
+from runbook_lib.model.platforms import ControlPlaneName, PlatformName
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.transport.certificates import read_validity
 from runbook_lib.verify.preflight import judge_clocks, parse_version
@@ -43,6 +43,14 @@ class _Answer(Generic[T]):
 
 
 @dataclass(frozen=True)
+class PlatformFacts:
+    """What assigns a node's address, ``None`` for nothing that is known here, and by what that was told."""
+
+    platform: PlatformName | None
+    evidence: str
+
+
+@dataclass(frozen=True)
 class _Seen:
     """Everything that was tried on one node; ``ssh`` alone is filled in where SSH does not come through."""
 
@@ -51,7 +59,7 @@ class _Seen:
     sudo: _Answer[bool] = _Answer()
     address: _Answer[ClusterAddress] = _Answer()
     host: _Answer[HostFacts] = _Answer()
-    platform: _Answer[str] = _Answer()
+    platform: _Answer[PlatformFacts] = _Answer()
 
 
 def check_nodes(
@@ -98,7 +106,7 @@ def _look(node: Node, network: ClusterNetwork) -> _Seen:
         sudo=_tried(lambda: node.ssh.run(["true"], sudo=True).exit_status == 0),
         address=_tried(lambda: read_cluster_address(node, network)),
         host=_tried(lambda: read_host(node)),
-        platform=_tried(lambda: detect_platform(node)),
+        platform=_tried(lambda: read_platform(node, network.interface)),
     )
 
 
@@ -228,21 +236,23 @@ def _clocks(seen: dict[str, _Seen]) -> Iterator[Check]:
 
 def _platform(spec: NodeSpec, seen: _Seen, parameters: Parameters) -> Check:
     wanted = spec.platform or parameters.platform
-    if seen.platform.value is not None:
-        return judge_platform(spec.name, seen.platform.value, wanted)
-    if seen.platform.error is not None:
+    if seen.ssh.error is not None or seen.sudo.error is not None:
+        return _skipped(PLATFORM, spec.name, "no SSH" if seen.ssh.error is not None else "no sudo")
+    if seen.platform.value is None:
+        assert seen.platform.error is not None  # else it was asked and answered
         return _failed(PLATFORM, spec.name, wanted, seen.platform.error)
-    return _skipped(PLATFORM, spec.name, "no SSH")
+    return judge_platform(spec.name, seen.platform.value.platform, seen.platform.value.evidence, wanted)
 
 
-def judge_platform(node: str, found: str, wanted: str) -> Check:
-    """Whether the platform that was found (empty: none that is known) is the one that is named, or ``auto``."""
+def judge_platform(node: str, platform: PlatformName | None, evidence: str, wanted: str) -> Check:
+    """Whether the platform that was found is the one that is named, or any that is known for ``auto``."""
     expected = "a platform that is known here" if wanted == "auto" else wanted
-    remedy = "" if wanted in ("auto", found) else f"write platform: {found}, or auto"
-    if not found:
+    remedy = "" if wanted in ("auto", platform) else f"write platform: {platform}, or auto"
+    if platform is None:
         remedy = "notebook 01 cannot fix its address: leave that notebook out, or give the node another network manager"
-        found = "nothing that is known here assigns its address"
-    return Check(PLATFORM, node, Verdict.FAIL if remedy else Verdict.PASS, expected, found, remedy)
+    verdict = Verdict.FAIL if remedy else Verdict.PASS
+    found = f"{platform}, told by {evidence}" if platform else evidence
+    return Check(PLATFORM, node, verdict, expected, found, remedy)
 
 
 _PLATFORM_SCRIPT = """\
@@ -256,7 +266,10 @@ fi
 """
 
 
-def detect_platform(node: Node) -> str:
-    """The platform by the files and processes that only it has; empty for an unknown one."""
-    lines = node.ssh.script(_PLATFORM_SCRIPT).stdout.split()
-    return lines[-1] if lines else ""
+def read_platform(node: Node, interface: str) -> PlatformFacts:
+    """The platform by the files and processes that only it has. Raises ``NodeError``."""
+    words = node.ssh.script(_PLATFORM_SCRIPT).stdout.split()
+    known = [name for name in get_args(PlatformName) if name in words]
+    if not known:
+        return PlatformFacts(None, f"nothing that is known here sets up {interface}")
+    return PlatformFacts(known[0], "its files")

@@ -13,7 +13,7 @@ from runbook_lib.facts.addresses import ClusterAddress
 from runbook_lib.facts.engine import EngineFacts, Mode
 from runbook_lib.model.inventory import ClusterNetwork, Inventory
 from runbook_lib.model.parameters import Parameters, Timeouts
-from runbook_lib.model.platforms import ControlPlaneName
+from runbook_lib.model.platforms import ControlPlaneName, PlatformName
 from runbook_lib.model.results import Verdict
 from runbook_lib.verify.nodes import CHECKS, check_nodes, judge_control_plane, judge_network, judge_platform
 
@@ -73,12 +73,14 @@ def test_an_address_is_compared_with_the_inventory(address: str | None, verdict:
         ("netplan", "auto", ""),
         ("netplan", "netplan", ""),
         ("netplan", "ifupdown", "write platform: netplan, or auto"),
-        ("", "auto", "notebook 01 cannot fix its address"),
-        ("", "ifupdown", "notebook 01 cannot fix its address"),
+        (None, "auto", "notebook 01 cannot fix its address"),
+        (None, "ifupdown", "notebook 01 cannot fix its address"),
     ],
 )
-def test_a_platform_that_is_named_must_be_the_one_that_is_found(found: str, wanted: str, remedy: str) -> None:
-    row = judge_platform("node1", found, wanted)
+def test_a_platform_that_is_named_must_be_the_one_that_is_found(
+    found: PlatformName | None, wanted: str, remedy: str
+) -> None:
+    row = judge_platform("node1", found, "its files", wanted)
     assert row.verdict is (Verdict.FAIL if remedy else Verdict.PASS)
     assert remedy in row.remedy
 
