@@ -363,6 +363,9 @@ class Engine:
         remedy = "is dockerd running there? its log is /var/lib/boot2docker/log/docker.log"
         if isinstance(error, requests.exceptions.SSLError):
             remedy = "make its certificate valid for this address and the authority the right one"
+        elif access.via == "ssh" and "permission denied" in innermost(error).lower():
+            user = self._node.ssh.user
+            remedy = f"let {user} use it: usermod -aG docker {user} on the node, or give {user} sudo there"
         return UnreachableError(
             self._node.name, f"the Docker engine does not answer at {where} ({innermost(error)})", remedy=remedy
         )
