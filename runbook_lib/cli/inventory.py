@@ -6,6 +6,7 @@ import typer
 
 from runbook_lib.cli.inventory_check import check
 from runbook_lib.cli.inventory_import import import_docker_context, import_docker_machine, import_ssh_config
+from runbook_lib.cli.inventory_trust import trust
 
 app = typer.Typer(
     help="A cluster of your own: import it, trust its host keys, check that everything can be reached.",
@@ -16,4 +17,5 @@ app = typer.Typer(
 app.command("import-docker-machine")(import_docker_machine)
 app.command("import-ssh-config")(import_ssh_config)
 app.command("import-docker-context")(import_docker_context)
+app.command()(trust)
 app.command()(check)

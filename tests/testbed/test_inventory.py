@@ -38,21 +38,25 @@ def runbook(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def text(testbed: Testbed, run: Run, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The parameter file of a store as docker-machine's generic driver would have it of the testbed's nodes."""
+    """The parameter file of a store as docker-machine's generic driver would have it of the testbed's nodes.
+
+    The nodes' host keys are trusted.
+    """
     store, layout = Store(tmp_path_factory.mktemp("machines")), testbed.layout
     for name in ("ca.pem", "cert.pem", "key.pem"):
         (store.folder / "certs" / name).write_text((layout.certificates / name).read_text())
     with Cluster(run.inventory) as cluster:
         where = cluster.node("node1").engine.info()["ClusterStore"]
-    known_hosts = layout.known_hosts.read_text()
     for node in layout.nodes:
         flags = [f"cluster-store={where}", "cluster-advertise=eth1:2376"]
         store.add(node.name, "generic", flags=flags, IPAddress=node.cluster_address, SSHUser="docker")
         store.write(f"machines/{node.name}/id_rsa", layout.key_file.read_text(), mode=0o600)
-        known_hosts = known_hosts.replace(f"{node.management_address} ", f"{node.cluster_address} ")
-    trusted = store.write("known_hosts", known_hosts)
-    done = runbook("inventory", "import-docker-machine", "--store", str(store.folder), "--known-hosts", str(trusted))
+    hosts, file = store.folder / "known_hosts", store.folder / "mine.yaml"
+    done = runbook("inventory", "import-docker-machine", "--store", str(store.folder), "--known-hosts", str(hosts))
     assert done.returncode == ExitCode.PASS, done.stderr
+    file.write_text(done.stdout)
+    trusted = runbook("inventory", "trust", "-f", str(file), "--yes")
+    assert trusted.returncode == ExitCode.PASS, trusted.stderr
     return done.stdout
 
 
@@ -106,8 +110,8 @@ def test_each_thing_that_is_wrong_is_named_with_its_remedy_and_hides_no_other(
     }
     assert code == ExitCode.CHECK_FAILED
     assert red["node1", "platform"]["remedy"] == "write platform: boot2docker, or auto"
-    assert "password" in red["node2", "sudo"]["found"]
-    assert "/etc/sudoers.d/guest" in red["node2", "sudo"]["remedy"]
+    assert red["node2", "sudo"]["found"] == "sudo asks guest for a password, and the inventory names none"
+    assert "sudo_password" in red["node2", "sudo"]["remedy"]
     assert "is guest in the group docker" in red["node2", "engine"]["remedy"]
     assert red["node3", "engine"]["found"] == f"the client certificate {tmp_path}/old.pem expired on 2020-01-31"
     assert "regenerate-certs --client-certs" in red["node3", "engine"]["remedy"]

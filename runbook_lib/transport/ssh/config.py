@@ -13,12 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import paramiko
-from paramiko.pkey import UnknownKeyType
 from pydantic import ValidationError
 
 from runbook_lib.errors import InputError
 from runbook_lib.model.inventory import SshAccess, SshHop
+from runbook_lib.transport.ssh.keys import needs_passphrase
 
 _SECONDS = 20.0
 _MOST_JUMPS = 8
@@ -141,21 +140,11 @@ def _key(candidates: Sequence[Path]) -> tuple[Path | None, str]:
     """The first key file that can be used as it is; else ``None``, for ssh-agent, and why."""
     present = [path for path in candidates if path.is_file()]
     for path in present:
-        if not _needs_passphrase(path):
+        if not needs_passphrase(str(path)):
             return path, ""
     if present:
         return None, f"The key {present[0]} has a passphrase, so ssh-agent's keys are used: ssh-add it there."
     return None, "No key file is there, so ssh-agent's keys are used."
-
-
-def _needs_passphrase(path: Path) -> bool:
-    try:
-        paramiko.PKey.from_path(path)
-    except (paramiko.PasswordRequiredException, TypeError):
-        return True  # cryptography says TypeError when a passphrase is needed and none was given
-    except (ValueError, OSError, paramiko.SSHException, UnknownKeyType):
-        return False  # a login with it says what is wrong with it
-    return False
 
 
 def _path(text: str, tokens: Mapping[str, str]) -> Path:
