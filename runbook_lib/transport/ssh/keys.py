@@ -50,6 +50,17 @@ def private_key(path: str, reference: SecretReference | None, node: str) -> para
         ) from error
 
 
+def needs_passphrase(path: str) -> bool:
+    """Whether a file holds a private key that only a passphrase opens."""
+    try:
+        _load(path, None)
+    except (paramiko.PasswordRequiredException, TypeError):
+        return True
+    except (ValueError, OSError, paramiko.SSHException, UnknownKeyType):
+        return False  # no key at all: whoever logs in with it is told
+    return False
+
+
 def _load(path: str, passphrase: bytes | None) -> paramiko.PKey:
     # paramiko says str, and cryptography, which it hands it to, takes bytes only.
     key: paramiko.PKey = paramiko.PKey.from_path(path, password=cast(Any, passphrase))
