@@ -26,6 +26,7 @@ from runbook_lib.errors import (
     EngineConflict,
     EngineError,
     EngineNotFound,
+    RunbookError,
     StoreUnavailable,
     UnreachableError,
 )
@@ -251,14 +252,15 @@ class Engine:
         Raises:
             DeadlineError: it does not end in time (it may go on running in the container).
         """
+        deadline = time.monotonic() + self._timeouts.command
 
-        def run(api: docker.APIClient) -> tuple[int, str]:
-            deadline = time.monotonic() + self._timeouts.command
+        def run(api: docker.APIClient) -> tuple[str, str]:
             created = api.exec_create(container, list(argv), privileged=privileged)
             output = _exec_output(api, str(created["Id"]), deadline)
-            return _exec_status(api, str(created["Id"]), deadline), output.decode(errors="replace")
+            return str(created["Id"]), output.decode(errors="replace")
 
-        return self._call(f"exec {container} {shlex.join(argv)}", run)
+        exec_id, output = self._call(f"exec {container} {shlex.join(argv)}", run)
+        return self._exit_status(exec_id, deadline), output
 
     def images(self) -> list[Json]:
         """``GET /images/json``."""
@@ -281,6 +283,9 @@ class Engine:
     def logs(self, container: str, *, tail: int = 50) -> str:
         """The end of a container's log."""
         return self._call(f"logs {container}", lambda api: api.logs(container, tail=tail).decode(errors="replace"))
+
+    def _exit_status(self, exec_id: str, deadline: float) -> int:
+        return self._call(f"exec inspect {exec_id[:12]}", lambda api: _exec_status(api, exec_id, deadline))
 
     def _call(self, what: str, call: Callable[[docker.APIClient], T]) -> T:
         with self._mapped(what):
@@ -351,11 +356,14 @@ class Engine:
                 remedy="look at its log (/var/lib/boot2docker/log/docker.log), or raise timeouts.command",
             ) from error
         except docker.errors.InvalidVersion as error:
-            raise EngineError(
-                node, what, str(error), remedy="this engine is too old to be spoken to: update Docker there"
-            ) from error
+            raise self._too_old(what, error) from error
         except _CONNECTION_FAULTS as error:
             raise self._unreachable(error) from error
+
+    def _too_old(self, what: str, error: Exception) -> RunbookError:
+        return EngineError(
+            self._node.name, what, str(error), remedy="this engine is too old to be spoken to: update Docker there"
+        )
 
     def _unreachable(self, error: Exception) -> UnreachableError:
         access = self._node.docker
