@@ -28,6 +28,7 @@ from runbook_lib.errors import (
 )
 from runbook_lib.model.inventory import DockerAccess, NodeSpec, SwarmManager
 from runbook_lib.model.parameters import Timeouts
+from runbook_lib.transport.certificates import read_validity
 from runbook_lib.transport.classic_swarm_status import HEALTHY, UNNAMED, ManagedNode, parse_system_status
 from runbook_lib.transport.engine import Engine, Json
 from runbook_lib.transport.http import innermost
@@ -37,7 +38,8 @@ PLACE = "inventory: swarm_manager"
 # api/handlers.go: why a call about a container is refused while its node does not answer the manager.
 _UNHEALTHY = "on unhealthy node"
 _FULL_ID = re.compile(r"[0-9a-f]{64}")
-_ALERT = re.compile(r"alert ([a-z ]+)")
+# What Python's ssl says when the server ends a TLS handshake: a fatal alert, or only the end of the connection.
+_ALERT = re.compile(r"alert [a-z ]*[a-z]|EOF occurred in violation of protocol")
 
 
 class SwarmEngine(Engine):
@@ -336,8 +338,15 @@ class SwarmEngine(Engine):
         message = f"the Swarm manager does not answer at {self._manager} over TLS ({why})"
         remedy = "is the manager's container running? docker ps on its machine shows it"
         if alert is not None:
-            message = f"the Swarm manager at {self._manager} refuses the client certificate ({alert[1].strip()})"
+            fault = self._certificate_fault(alert[0])
+            message = f"the Swarm manager at {self._manager} refuses the client certificate ({fault})"
             remedy = "name as swarm_manager.cert and key a pair that its authority has signed and that is valid today"
         elif isinstance(error, requests.exceptions.SSLError):
             remedy = "name as swarm_manager.ca the authority of its certificate, which must be for this address"
         return UnreachableError(self._name, message, remedy=remedy)
+
+    def _certificate_fault(self, alert: str) -> str:
+        """Why a server may have refused it: a client is told no more than an alert, and sometimes not even that."""
+        path = str(self._node.docker.cert)
+        fault = read_validity(path).fault()
+        return f"{path} {fault}" if fault else alert

@@ -1,4 +1,4 @@
-"""A stand-in for a classic Swarm manager over real engines: it merges, prefixes, places and forwards as the manager does.
+"""A stand-in for a classic Swarm manager over real engines: it merges, prefixes, places and forwards as that does.
 
 No engine of today's package archives contains the manager itself. Each method names the function of docker/classicswarm
 (1.2: api/handlers.go, api/utils.go, cluster/swarm/cluster.go, cluster/…) that it follows; what the walkthrough does
@@ -12,94 +12,20 @@ import re
 import secrets
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import urllib3
 
-from runbook_lib.model.inventory import Inventory, NodeSpec, SwarmManager
+from runbook_lib.model.inventory import Inventory, SwarmManager
+from tests.testbed.classic_swarm_backend import Backend, Json, Refusal
 from tests.unit.transport.engine_server import make_authority
 
-Json = dict[str, Any]
 VERSION, API_VERSION = "swarm/1.2.9", "1.30"
 CONSTRAINTS, SWARM_ID = "com.docker.swarm.constraints", "com.docker.swarm.id"
-# cluster/engine.go, refreshLoop: the manager answers from what it heard last; here for a second at most
-REMEMBERED_SECONDS = 1.0
-
-
-class Refusal(Exception):
-    """``httpError`` of api/utils.go: plain text with a status."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-
-
-@dataclass
-class Backend:
-    """``Engine`` of cluster/engine.go: one node's dockerd, reached over TLS."""
-
-    spec: NodeSpec
-    execs: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        access = self.spec.docker
-        self.name, self.addr = self.spec.name, f"{access.host}:{access.port}"
-        self.pool = urllib3.HTTPSConnectionPool(
-            str(access.host), access.port, ca_certs=access.ca, cert_file=access.cert, key_file=access.key, maxsize=8
-        )
-        self.heard, self.specs, self.error = 0.0, Json(), ""
-
-    def call(self, method: str, path: str, body: object = None, *, stream: bool = False) -> urllib3.BaseHTTPResponse:
-        data = json.dumps(body).encode() if isinstance(body, dict) else body
-        headers = {"Content-Type": "application/json"} if data else {}
-        return self.pool.request(
-            method, path, body=data, headers=headers, preload_content=not stream, retries=False, timeout=60.0
-        )
-
-    def get(self, path: str) -> Any:
-        answer = self.call("GET", path)
-        if answer.status >= 400:
-            raise Refusal(500, f"Error response from daemon: {answer.json()['message']}")
-        return answer.json()
-
-    def healthy(self) -> bool:
-        """``IsHealthy``, as of the last refresh."""
-        if time.monotonic() - self.heard > REMEMBERED_SECONDS:
-            try:
-                self.specs, self.error = self.get("/info"), ""
-            except (urllib3.exceptions.HTTPError, OSError):
-                self.error = "Cannot connect to the docker engine endpoint"
-            self.heard = time.monotonic()
-        return not self.error
-
-    def containers(self) -> list[Json]:
-        return [] if not self.healthy() else list(self.get("/containers/json?all=1"))
-
-    def networks(self) -> list[Json]:
-        return [] if not self.healthy() else list(self.get("/networks"))
-
-    def status(self) -> Iterator[tuple[str, str]]:
-        """One node's part of ``Info``, cluster/swarm/cluster.go."""
-        state = "Healthy" if self.healthy() else "Unhealthy"
-        labels = {"kernelversion": self.specs.get("KernelVersion", ""), "storagedriver": self.specs.get("Driver", "")}
-        yield f" {self.name}", self.addr
-        yield "  └ ID", self.specs.get("ID", "")
-        yield "  └ Status", state
-        yield "  └ Containers", str(self.specs.get("Containers", 0))
-        yield "  └ Reserved CPUs", f"0 / {self.specs.get('NCPU', 0)}"
-        yield "  └ Reserved Memory", f"0 B / {self.specs.get('MemTotal', 0) / 2**30:.4g} GiB"
-        yield "  └ Labels", ", ".join(f"{key}={value}" for key, value in sorted(labels.items()))
-        if self.error:
-            yield "  └ Error", self.error
-        yield "  └ UpdatedAt", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        yield "  └ ServerVersion", self.specs.get("ServerVersion", "")
 
 
 class Manager(ThreadingHTTPServer):
@@ -372,7 +298,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def list_images(self) -> None:
         """``getImagesJSON``: the node's filter is a name here; an ID is listed once."""
-        chosen = [item for item in self.server.backends if not self.filters("node") or item.name in self.filters("node")]
+        chosen = [
+            item for item in self.server.backends if not self.filters("node") or item.name in self.filters("node")
+        ]
         unique = {item["Id"]: item for backend in chosen if backend.healthy() for item in backend.get("/images/json")}
         self.answer(list(unique.values()))
 
