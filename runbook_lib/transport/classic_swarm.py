@@ -23,7 +23,6 @@ from runbook_lib.errors import (
     EngineError,
     EngineNotFound,
     InputError,
-    RunbookError,
     UnreachableError,
 )
 from runbook_lib.model.inventory import DockerAccess, NodeSpec, SwarmManager
@@ -31,12 +30,14 @@ from runbook_lib.model.parameters import Timeouts
 from runbook_lib.transport.certificates import read_validity
 from runbook_lib.transport.classic_swarm_status import HEALTHY, UNNAMED, ManagedNode, parse_system_status
 from runbook_lib.transport.engine import Engine, Json
-from runbook_lib.transport.http import innermost
+from runbook_lib.transport.http import EndableAdapter, innermost
 from runbook_lib.transport.ssh import SshConnection
 
 PLACE = "inventory: swarm_manager"
 # api/handlers.go: why a call about a container is refused while its node does not answer the manager.
 _UNHEALTHY = "on unhealthy node"
+# docker-py 7 speaks no older one.
+_OLDEST_API = (1, 24)
 _FULL_ID = re.compile(r"[0-9a-f]{64}")
 # What Python's ssl says when the server ends a TLS handshake: a fatal alert, or only the end of the connection.
 _ALERT = re.compile(r"alert [a-z ]*[a-z]|EOF occurred in violation of protocol")
@@ -239,12 +240,23 @@ class SwarmEngine(Engine):
         """The end of a container's log."""
         return super().logs(self._reference(container), tail=tail)
 
-    def _exit_status(self, exec_id: str, deadline: float) -> int:
+    def _exit_status(self, api: Any, exec_id: str, deadline: float) -> int:
         try:
-            return super()._exit_status(exec_id, deadline)
+            with self._mapped("exec inspect"):
+                return super()._exit_status(api, exec_id, deadline)
         except EngineNotFound:
             # api/utils.go, getContainerFromVars: a refresh of the container makes the manager forget its ended execs
-            return self._own._exit_status(exec_id, deadline)
+            return self._own._call("exec inspect", lambda own: self._own._exit_status(own, exec_id, deadline))
+
+    def _client(self, adapter: EndableAdapter, version: str) -> Any:
+        if tuple(map(int, version.split("."))) < _OLDEST_API:
+            raise InputError(
+                f"the Swarm manager at {self._manager} is too old: it speaks API {version}, and 1.24 is the oldest that"
+                " is spoken here",
+                place=PLACE,
+                remedy="run the manager from the image swarm:1.2.9, which speaks 1.30 (1.2.8 and older speak 1.22)",
+            )
+        return super()._client(adapter, version)
 
     def _own_row(self, nodes: Sequence[ManagedNode]) -> ManagedNode:
         found = [item for item in nodes if item.name == self._name]
@@ -324,13 +336,6 @@ class SwarmEngine(Engine):
             if _UNHEALTHY in error.explanation:
                 raise self._lost(error.explanation) from error
             raise
-
-    def _too_old(self, what: str, error: Exception) -> RunbookError:
-        return InputError(
-            f"the Swarm manager at {self._manager} is too old: {error}",
-            place=PLACE,
-            remedy="run the manager from the image swarm:1.2.9, which speaks API 1.30 (1.2.8 and older speak 1.22)",
-        )
 
     def _unreachable(self, error: Exception) -> UnreachableError:
         why = innermost(error)

@@ -26,7 +26,6 @@ from runbook_lib.errors import (
     EngineConflict,
     EngineError,
     EngineNotFound,
-    RunbookError,
     StoreUnavailable,
     UnreachableError,
 )
@@ -252,15 +251,14 @@ class Engine:
         Raises:
             DeadlineError: it does not end in time (it may go on running in the container).
         """
-        deadline = time.monotonic() + self._timeouts.command
 
-        def run(api: docker.APIClient) -> tuple[str, str]:
+        def run(api: docker.APIClient) -> tuple[int, str]:
+            deadline = time.monotonic() + self._timeouts.command
             created = api.exec_create(container, list(argv), privileged=privileged)
             output = _exec_output(api, str(created["Id"]), deadline)
-            return str(created["Id"]), output.decode(errors="replace")
+            return self._exit_status(api, str(created["Id"]), deadline), output.decode(errors="replace")
 
-        exec_id, output = self._call(f"exec {container} {shlex.join(argv)}", run)
-        return self._exit_status(exec_id, deadline), output
+        return self._call(f"exec {container} {shlex.join(argv)}", run)
 
     def images(self) -> list[Json]:
         """``GET /images/json``."""
@@ -284,8 +282,13 @@ class Engine:
         """The end of a container's log."""
         return self._call(f"logs {container}", lambda api: api.logs(container, tail=tail).decode(errors="replace"))
 
-    def _exit_status(self, exec_id: str, deadline: float) -> int:
-        return self._call(f"exec inspect {exec_id[:12]}", lambda api: _exec_status(api, exec_id, deadline))
+    def _exit_status(self, api: docker.APIClient, exec_id: str, deadline: float) -> int:
+        """The exit status of an exec whose output has ended; the engine needs a moment to know it."""
+        while (status := api.exec_inspect(exec_id)["ExitCode"]) is None:
+            if time.monotonic() >= deadline:
+                raise TimeoutError
+            time.sleep(0.01)
+        return int(status)
 
     def _call(self, what: str, call: Callable[[docker.APIClient], T]) -> T:
         with self._mapped(what):
@@ -356,14 +359,11 @@ class Engine:
                 remedy="look at its log (/var/lib/boot2docker/log/docker.log), or raise timeouts.command",
             ) from error
         except docker.errors.InvalidVersion as error:
-            raise self._too_old(what, error) from error
+            raise EngineError(
+                node, what, str(error), remedy="this engine is too old to be spoken to: update Docker there"
+            ) from error
         except _CONNECTION_FAULTS as error:
             raise self._unreachable(error) from error
-
-    def _too_old(self, what: str, error: Exception) -> RunbookError:
-        return EngineError(
-            self._node.name, what, str(error), remedy="this engine is too old to be spoken to: update Docker there"
-        )
 
     def _unreachable(self, error: Exception) -> UnreachableError:
         access = self._node.docker
@@ -389,12 +389,3 @@ def _exec_output(api: docker.APIClient, exec_id: str, deadline: float) -> bytes:
         except requests.exceptions.HTTPError as error:
             docker.errors.create_api_error_from_http_exception(error)
         return read_frames(response.raw, deadline)
-
-
-def _exec_status(api: docker.APIClient, exec_id: str, deadline: float) -> int:
-    """The exit status of an exec whose output has ended; the engine needs a moment to know it."""
-    while (status := api.exec_inspect(exec_id)["ExitCode"]) is None:
-        if time.monotonic() >= deadline:
-            raise TimeoutError
-        time.sleep(0.01)
-    return int(status)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,8 +14,10 @@ import urllib3
 from runbook_lib.model.inventory import NodeSpec
 
 Json = dict[str, Any]
-# cluster/engine.go, refreshLoop: the manager answers from what it heard last; here for a second at most
+# cluster/engine.go, refreshLoop: the manager answers from what it heard last. Here a node's state is a second old at most.
 REMEMBERED_SECONDS = 1.0
+ANSWER = urllib3.Timeout(connect=1.0, read=60.0)
+STATE = urllib3.Timeout(connect=1.0, read=2.0)
 
 
 class Refusal(Exception):
@@ -39,12 +42,15 @@ class Backend:
             str(access.host), access.port, ca_certs=access.ca, cert_file=access.cert, key_file=access.key, maxsize=8
         )
         self.heard, self.specs, self.error = 0.0, Json(), ""
+        self.refreshing = threading.Lock()
 
-    def call(self, method: str, path: str, body: object = None, *, stream: bool = False) -> urllib3.BaseHTTPResponse:
+    def call(
+        self, method: str, path: str, body: object = None, *, stream: bool = False, timeout: urllib3.Timeout = ANSWER
+    ) -> urllib3.BaseHTTPResponse:
         data = json.dumps(body).encode() if isinstance(body, dict) else body
         headers = {"Content-Type": "application/json"} if data else {}
         return self.pool.request(
-            method, path, body=data, headers=headers, preload_content=not stream, retries=False, timeout=60.0
+            method, path, body=data, headers=headers, preload_content=not stream, retries=False, timeout=timeout
         )
 
     def get(self, path: str) -> Any:
@@ -55,12 +61,14 @@ class Backend:
 
     def healthy(self) -> bool:
         """``IsHealthy``, as of the last refresh."""
-        if time.monotonic() - self.heard > REMEMBERED_SECONDS:
-            try:
-                self.specs, self.error = self.get("/info"), ""
-            except (urllib3.exceptions.HTTPError, OSError):
-                self.error = "Cannot connect to the docker engine endpoint"
-            self.heard = time.monotonic()
+        with self.refreshing:
+            if time.monotonic() - self.heard > REMEMBERED_SECONDS:
+                try:
+                    self.call("GET", "/_ping", timeout=STATE)
+                    self.specs, self.error = self.specs or self.get("/info"), ""
+                except (urllib3.exceptions.HTTPError, OSError):
+                    self.error = "Cannot connect to the docker engine endpoint"
+                self.heard = time.monotonic()
         return not self.error
 
     def containers(self) -> list[Json]:
@@ -76,7 +84,7 @@ class Backend:
         yield f" {self.name}", self.addr
         yield "  └ ID", self.specs.get("ID", "")
         yield "  └ Status", state
-        yield "  └ Containers", str(self.specs.get("Containers", 0))
+        yield "  └ Containers", str(len(self.containers()))
         yield "  └ Reserved CPUs", f"0 / {self.specs.get('NCPU', 0)}"
         yield "  └ Reserved Memory", f"0 B / {self.specs.get('MemTotal', 0) / 2**30:.4g} GiB"
         yield "  └ Labels", ", ".join(f"{key}={value}" for key, value in sorted(labels.items()))

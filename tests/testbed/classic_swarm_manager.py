@@ -151,7 +151,7 @@ class Handler(BaseHTTPRequestHandler):
         backends = self.server.backends
         pairs = [("Role", "primary"), ("Strategy", "spread"), ("Filters", "health, port, containerslots, constraint")]
         pairs += [("Nodes", str(len(backends))), *(pair for backend in backends for pair in backend.status())]
-        containers = sum(int(backend.specs.get("Containers", 0)) for backend in backends)
+        containers = sum(int(value) for key, value in pairs if key.endswith("└ Containers"))
         self.answer({"ServerVersion": VERSION, "Containers": containers, "Name": "manager", "SystemStatus": pairs})
 
     def list_containers(self) -> None:

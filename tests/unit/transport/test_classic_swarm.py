@@ -307,7 +307,7 @@ def test_pairs_that_make_no_sense_are_told(engine: SwarmEngine, manager: Manager
 
 def test_a_manager_that_is_too_old_is_told_with_the_one_to_run(engine: SwarmEngine, manager: ManagerServer) -> None:
     manager.replace("version", json={"Version": "swarm/1.2.8", "ApiVersion": "1.22"})
-    with pytest.raises(InputError, match="is too old") as caught:
+    with pytest.raises(InputError, match=r"is too old: it speaks API 1\.22") as caught:
         engine.containers()
     assert "swarm:1.2.9" in caught.value.remedy
 
