@@ -14,7 +14,7 @@ import urllib3
 from runbook_lib.model.inventory import NodeSpec
 
 Json = dict[str, Any]
-# cluster/engine.go, refreshLoop: the manager answers from what it heard last. Here a node's state is a second old at most.
+# cluster/engine.go, refreshLoop: the manager answers from what it heard last, here a second ago at most.
 REMEMBERED_SECONDS = 1.0
 ANSWER = urllib3.Timeout(connect=1.0, read=60.0)
 STATE = urllib3.Timeout(connect=1.0, read=2.0)
