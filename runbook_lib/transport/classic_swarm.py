@@ -118,19 +118,17 @@ class SwarmEngine(Engine):
         return {**own, "SystemStatus": [list(pair) for pair in managed.pairs]}
 
     def networks(self, *, names: Sequence[str] = (), driver: str | None = None) -> list[Json]:
-        """The networks that this node sees and the manager lists: its own ones, and the global ones.
+        """``GET /networks`` of the node's own engine.
 
-        The manager lists a global network once, whichever nodes see it, so the node's own engine is asked as well.
+        The manager cannot tell who sees a global network: it lists it once, and enters a new one for every node by
+        itself (cluster/swarm/cluster.go, CreateNetwork). Of docker_gwbridge, which no event tells, it hears late.
         """
-        listed = {str(item["Id"]) for item in self._listed()}
-        return [item for item in self._own.networks(names=names, driver=driver) if item["Id"] in listed]
+        self.managed()
+        return self._own.networks(names=names, driver=driver)
 
     def network(self, name: str, *, verbose: bool = False) -> Json:
         """``GET /networks/{name}`` of the node's own engine: the manager joins the endpoints of all nodes."""
-        found = self._own.network(name, verbose=verbose)
-        if all(item["Id"] != found["Id"] for item in self._listed()):
-            raise EngineNotFound(self._name, f"network inspect {name}", "the Swarm manager does not list it")
-        return found
+        return self._own.network(name, verbose=verbose)
 
     def create_network(self, name: str, **options: Any) -> str:
         """Create a network, from this node. Raises ``EngineConflict`` when its engine knows the name."""
@@ -224,13 +222,8 @@ class SwarmEngine(Engine):
         return self._call("images", lambda api: api.images(filters={"node": [self._name]}))
 
     def image(self, name: str) -> Json:
-        """``GET /images/{name}/json`` of an image that this node has. Raises ``EngineNotFound``."""
-        tagged = name if ":" in name.rpartition("/")[2] else f"{name}:latest"
-        for item in self.images():
-            if name == item["Id"] or {name, tagged} & {*(item["RepoTags"] or ()), *(item.get("RepoDigests") or ())}:
-                # by a name the manager would answer for any node's image; an ID means the same on each
-                return super().image(str(item["Id"]))
-        raise EngineNotFound(self._name, f"image inspect {name}", f"No such image: {name}", status=404)
+        """``GET /images/{name}/json`` of the node's own engine: the manager answers for any node's image."""
+        return self._own.image(name)
 
     def load_image(self, archive: bytes) -> None:
         """Load a ``docker save`` archive on this node: the manager would load it on every one."""
@@ -282,21 +275,18 @@ class SwarmEngine(Engine):
             remedy="is dockerd running there and can the manager reach it? The manager tries again every half minute",
         )
 
-    def _listed(self) -> list[Json]:
-        """The networks that the manager lists for this node, names without the node."""
-        self.managed()
-        found: list[Json] = self._call("network ls", lambda api: api.networks())
-        return [
-            {**item, "Name": str(item["Name"]).removeprefix(f"{self._name}/")}
-            for item in found
-            if item["Scope"] != "local" or str(item["Name"]).startswith(f"{self._name}/")
-        ]
-
     def _network_id(self, name: str) -> str:
-        for item in self._listed():
-            if name in (item["Id"], item["Name"]):
+        """The ID of a network of this node, by which the manager finds it: a name may be of several nodes' networks."""
+        found: list[Json] = self._call("network ls", lambda api: api.networks())
+        for item in found:
+            # a local network is listed as node3/docker_gwbridge, a global one by its bare name
+            listed = str(item["Name"])
+            here = listed == f"{self._name}/{name}" if item["Scope"] == "local" else listed == name
+            if here or item["Id"] == name:
                 return str(item["Id"])
-        raise EngineNotFound(self._name, f"network {name}", f"No such network: {name}", status=404)
+        raise EngineNotFound(
+            self._name, f"network {name}", f"the Swarm manager lists no network {name} of this node", status=404
+        )
 
     def _container_id(self, name: str) -> str:
         return name if _FULL_ID.fullmatch(name) else str(self.container(name)["Id"])

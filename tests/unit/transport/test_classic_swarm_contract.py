@@ -38,7 +38,7 @@ READ = {
     "image": {"Id"},
 }
 # Their paths hold IDs or names of the recorded cluster alone.
-ONLY_RECORDED = {"exec", "container_new", "network", "image_by_id"}
+ONLY_RECORDED = {"exec", "container_new", "network"}
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def test_a_container_is_found_by_name_and_by_id(engine: SwarmEngine, contact: Co
     found = engine.container(contact.container)
     assert found["Name"] == f"/{contact.container}"
     assert found["Node"]["Name"] == contact.node
-    assert engine.image(contact.image)["Id"] == found["Image"]
+    assert found["Image"] in {item["Id"] for item in engine.images()}
     if contact.real:
         assert engine.container(found["Id"])["Id"] == found["Id"]
     with pytest.raises(EngineNotFound):
