@@ -3,43 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import NodeError
 from runbook_lib.facts.containers import ContainerFacts, read_container
+from runbook_lib.facts.control_plane import Health, Member
 from runbook_lib.facts.fetch import FETCH, fetch_trouble, has_client, http_status, parse_json
 from runbook_lib.facts.reading import Section, read_sections, reading
 from runbook_lib.model.parameters import Etcd
-
-Health = Literal["healthy", "unhealthy", "down"]
-
-
-@dataclass(frozen=True)
-class EtcdMember:
-    """One member of the store.
-
-    ``node`` is where its container is; empty when no node that answered has it. ``container_state`` is Docker's word,
-    ``absent`` (every node answered and none has it) or ``unknown`` (it may be on a node that did not answer).
-    ``health`` is ``healthy`` (its ``/health`` says so, which needs a leader), ``unhealthy`` (it answers and says no) or
-    ``down`` (nothing answers at ``client_url``, or nobody could ask: see ``detail``). ``term`` and ``index`` are
-    raft's; members that agree on the term follow the same leader.
-    """
-
-    name: str
-    node: str
-    container_state: str
-    restart_policy: str
-    health: Health
-    leader: bool
-    client_url: str
-    member_id: str = ""
-    term: int | None = None
-    index: int | None = None
-    version: str = ""
-    detail: str = ""
-
 
 _MEMBER_SCRIPT = (
     FETCH
@@ -57,7 +30,7 @@ section raft raft "$1"
 )
 
 
-def read_members(cluster: Cluster, etcd: Etcd) -> tuple[EtcdMember, ...]:
+def read_members(cluster: Cluster, etcd: Etcd) -> tuple[Member, ...]:
     """Every member of ``etcd.members``, in that order, all nodes asked at once.
 
     Each member is asked from its own node at that node's cluster address, which is where the engines look for it;
@@ -74,7 +47,7 @@ def read_members(cluster: Cluster, etcd: Etcd) -> tuple[EtcdMember, ...]:
     return tuple(found.get(name) or _missing(name, outcomes) for name in etcd.members)
 
 
-def _members_of(node: Node, etcd: Etcd) -> tuple[EtcdMember, ...]:
+def _members_of(node: Node, etcd: Etcd) -> tuple[Member, ...]:
     containers = [read_container(node, name) for name in etcd.members]
     url = f"http://{node.spec.cluster_address}:{etcd.client_port}"
     members = []
@@ -90,8 +63,8 @@ def _members_of(node: Node, etcd: Etcd) -> tuple[EtcdMember, ...]:
     return tuple(members)
 
 
-def _stopped(container: ContainerFacts, url: str) -> EtcdMember:
-    return EtcdMember(
+def _stopped(container: ContainerFacts, url: str) -> Member:
+    return Member(
         name=container.name,
         node=container.node,
         container_state=container.state,
@@ -103,7 +76,7 @@ def _stopped(container: ContainerFacts, url: str) -> EtcdMember:
     )
 
 
-def _missing(name: str, outcomes: Sequence[Outcome[tuple[EtcdMember, ...]]]) -> EtcdMember:
+def _missing(name: str, outcomes: Sequence[Outcome[tuple[Member, ...]]]) -> Member:
     silent = [outcome for outcome in outcomes if outcome.error is not None]
     if silent:
         detail = "; ".join(
@@ -112,10 +85,10 @@ def _missing(name: str, outcomes: Sequence[Outcome[tuple[EtcdMember, ...]]]) -> 
     else:
         detail = "no node has this container"
     state = "unknown" if silent else "absent"
-    return EtcdMember(name, "", state, "", "down", False, "", detail=detail)
+    return Member(name, "", state, "", "down", False, "", detail=detail)
 
 
-def parse_member(container: ContainerFacts, url: str, sections: Mapping[str, Section]) -> EtcdMember:
+def parse_member(container: ContainerFacts, url: str, sections: Mapping[str, Section]) -> Member:
     """A running member from the fetched sections health, self, version and raft.
 
     Raises:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from runbook_lib.cluster import Cluster, Node
+from runbook_lib.facts.control_plane import Registration
 from runbook_lib.facts.fetch import FETCH_FIRST, fetch_trouble, has_client, http_status, parse_json
 from runbook_lib.facts.reading import Section, read_sections, reading
 from runbook_lib.model.parameters import Etcd
@@ -26,22 +27,6 @@ DEFAULT_HEARTBEAT_SECONDS = 20
 DEFAULT_TTL_SECONDS = 60
 # the store counts whole seconds, and a heartbeat takes its time on a busy machine
 GRACE_SECONDS = 3
-
-
-@dataclass(frozen=True)
-class StoreRegistration:
-    """One engine's link to its store.
-
-    ``address`` is what the engine advertises. ``connected`` is true only if this very process wrote a heartbeat that is
-    not overdue; ``detail`` says why it is not. ``heartbeat_age_s`` is the whole seconds since the last heartbeat,
-    ``None`` without one.
-    """
-
-    node: str
-    address: str
-    connected: bool
-    heartbeat_age_s: float | None = None
-    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,7 +55,7 @@ section key fetch_first "$@"
 )
 
 
-def read_registrations(cluster: Cluster, etcd: Etcd) -> tuple[StoreRegistration, ...]:
+def read_registrations(cluster: Cluster, etcd: Etcd) -> tuple[Registration, ...]:
     """Every engine's link to its store, asked from its own node; one row a node, in the inventory's order.
 
     A node or engine that does not answer is a row that is not connected, with the reason as its detail.
@@ -78,13 +63,13 @@ def read_registrations(cluster: Cluster, etcd: Etcd) -> tuple[StoreRegistration,
     rows = []
     for outcome in cluster.each(lambda node: read_registration(node, etcd)):
         if outcome.error is not None:
-            rows.append(StoreRegistration(outcome.node, "", False, detail=outcome.error.message))
+            rows.append(Registration(outcome.node, "", False, detail=outcome.error.message))
         else:
             rows.append(outcome.result)
     return tuple(rows)
 
 
-def read_registration(node: Node, etcd: Etcd) -> StoreRegistration:
+def read_registration(node: Node, etcd: Etcd) -> Registration:
     """One engine's link to its store.
 
     Raises:
@@ -93,7 +78,7 @@ def read_registration(node: Node, etcd: Etcd) -> StoreRegistration:
     """
     info = node.engine.info()
     store, address = str(info.get("ClusterStore") or ""), str(info.get("ClusterAdvertise") or "")
-    row = StoreRegistration(node.name, address, False)
+    row = Registration(node.name, address, False)
     if not store:
         return replace(row, detail="the engine has no cluster store (--cluster-store)")
     if not address:
@@ -124,7 +109,18 @@ def store_urls(store: str, key: str) -> tuple[str, ...]:
     return tuple(f"http://{member}/v2/keys/{path}" for member in match[1].split(","))
 
 
-def parse_registration(row: StoreRegistration, sections: Mapping[str, Section]) -> StoreRegistration:
+def parse_store(store: str) -> tuple[tuple[str, int], ...]:
+    """Addresses and ports of an engine's ``--cluster-store``, such as ``etcd://10.1.1.1:2379,10.1.1.2:2379``."""
+    _, _, rest = store.partition("://")
+    pairs = []
+    for part in rest.split("/")[0].split(","):
+        host, _, port = part.rpartition(":")
+        if host and port.isdigit():
+            pairs.append((host, int(port)))
+    return tuple(pairs)
+
+
+def parse_registration(row: Registration, sections: Mapping[str, Section]) -> Registration:
     """Judge a registration by the sections uptime, ticks, stat, command, settings and key.
 
     Raises:

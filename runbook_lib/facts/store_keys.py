@@ -18,30 +18,10 @@ from runbook_lib.errors import NodeError
 from runbook_lib.facts.fetch import FETCH_FIRST, fetch_trouble, http_status, parse_json
 from runbook_lib.facts.reading import read_sections, reading
 from runbook_lib.facts.registrations import store_urls
+from runbook_lib.facts.stored import StoredEndpoint, StoreKey
 
 _SCRIPT = FETCH_FIRST + 'section keys fetch_first "$@"\n'
 _NETWORK = "/docker/network/v1.0/"
-
-
-@dataclass(frozen=True)
-class StoreKey:
-    """One key with a value, by its path from ``/docker`` on; ``ttl`` is the seconds it has left, ``None`` for ever."""
-
-    key: str
-    value: str
-    ttl: int | None = None
-
-
-@dataclass(frozen=True)
-class StoredEndpoint:
-    """An endpoint of a network as the store has it; ``locator`` is the address of the node that it is on."""
-
-    network_id: str
-    endpoint_id: str
-    name: str
-    address: str
-    mac: str
-    locator: str
 
 
 @dataclass(frozen=True)

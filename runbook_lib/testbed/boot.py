@@ -108,7 +108,11 @@ def furnish(layout: Layout, node: NodeLayout, archive: Archive, content: Callabl
             with step(report, "images", node.name) as now:
                 engine.load_image(content())
                 now.detail = ", ".join(archive.identifiers)
-        if node in layout.etcd_nodes and etcd.ensure_container(engine, layout, node):
+        if (
+            layout.kind.control_plane == "etcd"
+            and node in layout.etcd_nodes
+            and etcd.ensure_container(engine, layout, node)
+        ):
             with step(report, "etcd container", node.name) as now:
                 now.detail = f"{etcd.member_name(node)} created, not started"
 

@@ -20,8 +20,6 @@ _PACKAGES = (
     "busybox-static",
     "dnsmasq-base",
     "docker.io",
-    "etcd-client",
-    "etcd-server",
     "iproute2",
     "iptables",
     "iputils-arping",
@@ -55,12 +53,15 @@ class Tree:
     packages: tuple[str, ...]
 
 
-_BOOKWORM = Tree("bookworm", _PACKAGES)
+# Debian 12 has the last engine with a cluster store, 20.10, and an etcd that still speaks its language.
+_BOOKWORM = Tree("bookworm", tuple(sorted((*_PACKAGES, "etcd-client", "etcd-server"))))
+# Debian 13 has 26.1, and the docker command in a package of its own. Swarm mode keeps its state itself.
+_TRIXIE = Tree("trixie", tuple(sorted((*_PACKAGES, "docker-cli"))))
 
 
 def tree_of(kind: Kind) -> Tree:
     """The root filesystem that the nodes of a testbed have."""
-    return _BOOKWORM
+    return _TRIXIE if kind.engine == "26.1" else _BOOKWORM
 
 
 def content_key(tree: Tree) -> str:

@@ -34,6 +34,7 @@ from runbook_lib.model.keyfiles import check_file, check_key_file
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.transport.http import EndableAdapter, SshAdapter, TlsAdapter, innermost, read_frames
 from runbook_lib.transport.ssh import SshConnection
+from runbook_lib.transport.swarm import SwarmCalls
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -55,7 +56,7 @@ _STORE_TROUBLE = (
 )
 
 
-class Engine:
+class Engine(SwarmCalls):
     """One node's Docker engine: connected at first use, over TLS or over the node's SSH connection."""
 
     def __init__(self, node: NodeSpec, ssh: SshConnection, timeouts: Timeouts | None = None) -> None:

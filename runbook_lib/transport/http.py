@@ -24,12 +24,15 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ProtocolError
 
 from runbook_lib import journal
+from runbook_lib.redact import Redactor
 from runbook_lib.transport.ssh import SOCKET_OPTIONS, ChannelSocket, SshConnection
 
 # A kept connection this old is not used for a call that must not be repeated: the node may have rebooted.
 _FRESH_SECONDS = 1.0
 _DIAL_ENGINE = ("docker", "system", "dial-stdio")
 _FRAME_HEADER = 8
+# Knows no values, only the shapes that are nothing but secrets.
+_SHAPES = Redactor()
 
 
 class Readable(Protocol):
@@ -209,12 +212,15 @@ class _SshHttpConnection(HTTPConnection):
 
 
 def _words(request: requests.PreparedRequest) -> list[str]:
-    """Method, path and, where it is text, the body: what was asked for, as a command's words are."""
+    """Method, path and, where it is text, the body: what was asked for, as a command's words are.
+
+    A swarm's join token in it is masked here, before the journal cuts or writes anything.
+    """
     words = [str(request.method), request.path_url]
     body = request.body
     if isinstance(body, bytes) and request.headers.get("Content-Type") == "application/json":
         body = body.decode(errors="replace")
-    return [*words, body] if isinstance(body, str) and body else words
+    return [*words, _SHAPES(body)] if isinstance(body, str) and body else words
 
 
 def _shut(sock: socket.socket | ChannelSocket | None) -> None:

@@ -25,7 +25,7 @@ from runbook_lib.verify.two_nodes import on_two_nodes
 SECONDS = 15.0
 _LIMIT = 200
 _VXLAN_OVERHEAD = 50
-_NEEDS = "capturing needs root over SSH (sudo without a password), nsenter, and perl with Socket and Time::HiRes"
+_NEEDS = "capturing needs root over SSH (sudo without a password), nsenter, and perl with Socket and POSIX"
 
 
 @dataclass(frozen=True)

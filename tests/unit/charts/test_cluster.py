@@ -10,15 +10,14 @@ from xml.etree import ElementTree
 import pytest
 
 from runbook_lib.charts import ClusterView, before_and_after, before_and_after_text, cluster_picture, describe, palette
-from runbook_lib.facts.etcd import EtcdMember
-from runbook_lib.facts.registrations import StoreRegistration
+from runbook_lib.facts.control_plane import Member, Registration
 from tests.unit.charts.conftest import address, container, gossip_of, view_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 SPLIT = gossip_of(["node1", "node2", "node3", "node4"], [["node1", "node2"], ["node3", "node4"]])
-LOST = EtcdMember("etcd1", "", "unknown", "", "down", False, "")
+LOST = Member("etcd1", "", "unknown", "", "down", False, "")
 
 
 def words(svg: str) -> list[str]:
@@ -65,7 +64,7 @@ def test_a_silent_node_is_dashed_crossed_and_named(view: ClusterView) -> None:
     [
         pytest.param({"containers": [container("node3", "alpine1")]}, "not on ovr0", id="disconnected"),
         pytest.param({"containers": [container("node3", "alpine1", state="exited")]}, "exited", id="stopped"),
-        pytest.param({"registrations": [StoreRegistration("node1", "a", False)]}, "store lost", id="no store"),
+        pytest.param({"registrations": [Registration("node1", "a", False)]}, "store lost", id="no store"),
         pytest.param({"engineless": {"node1": "refused"}, "engines": ()}, "engine does not answer", id="no engine"),
         pytest.param({"gossip": SPLIT}, "does not know node3, node4", id="gossip islands"),
         pytest.param({"members": [LOST]}, "etcd1 is on no node that answers", id="a member nowhere"),

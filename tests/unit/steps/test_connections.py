@@ -1,8 +1,10 @@
 from dataclasses import replace
 
 from runbook_lib.facts.containers import ContainerFacts
+from runbook_lib.facts.control_planes.etcd import EtcdStore
 from runbook_lib.facts.interfaces import ContainerInterface
 from runbook_lib.facts.networks import NetworkFacts
+from runbook_lib.model.parameters import Etcd
 from runbook_lib.steps.base import Verb
 from runbook_lib.steps.connections import AttachmentReading, Connect, Disconnect
 
@@ -18,7 +20,8 @@ GWBRIDGE = replace(ETH0, name="eth1", address="172.18.0.2")
 ON = AttachmentReading(ALPINE1, (ETH0, GWBRIDGE), OVR0)
 OFF = AttachmentReading(replace(ALPINE1, networks=(), addresses={}), (GWBRIDGE,), OVR0)
 NOT_HERE = AttachmentReading(None)
-CONNECT, DISCONNECT = Connect("alpine1", "ovr0"), Disconnect("alpine1", "ovr0")
+STORE = EtcdStore(Etcd())
+CONNECT, DISCONNECT = Connect("alpine1", "ovr0", STORE), Disconnect("alpine1", "ovr0", STORE)
 
 
 def verbs(step: Connect | Disconnect, reading: AttachmentReading) -> dict[str, Verb]:

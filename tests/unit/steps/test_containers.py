@@ -1,6 +1,8 @@
 from dataclasses import replace
 
 from runbook_lib.facts.containers import ContainerFacts
+from runbook_lib.facts.control_plane import Standing
+from runbook_lib.facts.control_planes.etcd import EtcdStore
 from runbook_lib.facts.networks import Endpoint, NetworkFacts
 from runbook_lib.model.parameters import ContainerSpec, Etcd, Overlay
 from runbook_lib.steps.base import OWNER_LABEL, Finding, Verb
@@ -29,7 +31,7 @@ PINNED = ContainerSpec(name="alpine1", node="node2")
 def assess(
     spec: ContainerSpec, node2: ContainersReading, *missing: str, node1: ContainersReading = EMPTY
 ) -> dict[str, Finding[tuple[Job, ...]]]:
-    step = RunContainers([spec], Overlay(), Etcd(), "mine")
+    step = RunContainers([spec], Overlay(), EtcdStore(Etcd()), "mine")
     return dict(step.assess({"node1": node1, "node2": node2}, frozenset(missing)))
 
 
@@ -119,7 +121,7 @@ def test_a_spread_container_that_exists_stays_where_it_is() -> None:
 def test_a_missing_image_network_or_store_each_has_its_remedy() -> None:
     assert "docker pull alpine:latest" in assess(PINNED, replace(EMPTY, images=frozenset()))["node2"].detail
     assert "notebook 03_create_overlay" in assess(PINNED, replace(EMPTY, network=None))["node2"].detail
-    storeless = replace(EMPTY, network=None, store_trouble="the engine has no cluster store: none")
+    storeless = replace(EMPTY, network=None, standing=Standing("the engine has no cluster store: none"))
     assert "notebook 02_autostart_etcd" in assess(PINNED, storeless)["node2"].detail
 
 
