@@ -268,7 +268,7 @@ class Engine(SwarmCalls):
             deadline = time.monotonic() + self._timeouts.command
             created = api.exec_create(container, list(argv), privileged=privileged)
             output = _exec_output(api, str(created["Id"]), deadline)
-            return _exec_status(api, str(created["Id"]), deadline), output.decode(errors="replace")
+            return self._exit_status(api, str(created["Id"]), deadline), output.decode(errors="replace")
 
         return self._call(f"exec {container} {shlex.join(argv)}", run)
 
@@ -293,6 +293,14 @@ class Engine(SwarmCalls):
     def logs(self, container: str, *, tail: int = 50) -> str:
         """The end of a container's log."""
         return self._call(f"logs {container}", lambda api: api.logs(container, tail=tail).decode(errors="replace"))
+
+    def _exit_status(self, api: docker.APIClient, exec_id: str, deadline: float) -> int:
+        """The exit status of an exec whose output has ended; the engine needs a moment to know it."""
+        while (status := api.exec_inspect(exec_id)["ExitCode"]) is None:
+            if time.monotonic() >= deadline:
+                raise TimeoutError
+            time.sleep(0.01)
+        return int(status)
 
     def _call(self, what: str, call: Callable[[docker.APIClient], T]) -> T:
         with self._mapped(what):
@@ -392,12 +400,3 @@ def _exec_output(api: docker.APIClient, exec_id: str, deadline: float) -> bytes:
         except requests.exceptions.HTTPError as error:
             docker.errors.create_api_error_from_http_exception(error)
         return read_frames(response.raw, deadline)
-
-
-def _exec_status(api: docker.APIClient, exec_id: str, deadline: float) -> int:
-    """The exit status of an exec whose output has ended; the engine needs a moment to know it."""
-    while (status := api.exec_inspect(exec_id)["ExitCode"]) is None:
-        if time.monotonic() >= deadline:
-            raise TimeoutError
-        time.sleep(0.01)
-    return int(status)
