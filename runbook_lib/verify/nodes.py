@@ -11,14 +11,14 @@ from typing import Generic, TypeVar, get_args
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import HostKeyError, NodeError, RunbookError
 from runbook_lib.facts.addresses import ClusterAddress, read_cluster_address
-from runbook_lib.facts.engine import EngineFacts, read_engine
+from runbook_lib.facts.engine import EngineFacts, parse_version, read_engine
 from runbook_lib.facts.host import HostFacts, read_host
 from runbook_lib.model.inventory import ClusterNetwork, NodeSpec
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.platforms import ControlPlaneName, PlatformName
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.transport.certificates import read_validity
-from runbook_lib.verify.preflight import judge_clocks, parse_version
+from runbook_lib.verify.preflight import judge_clocks
 
 T = TypeVar("T")
 
