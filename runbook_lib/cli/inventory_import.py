@@ -29,7 +29,7 @@ ClusterName = Annotated[str, typer.Option("--name", help="The cluster's name in 
 
 def import_docker_machine(
     machines: Annotated[
-        list[str] | None, typer.Argument(metavar="[MACHINE...]", help="Only these machines (default: all).")
+        list[str] | None, typer.Argument(metavar="MACHINE", help="Only these machines (default: all).")
     ] = None,
     store: Annotated[
         Path | None,
@@ -38,7 +38,7 @@ def import_docker_machine(
     known_hosts: KnownHosts = None,
     name: ClusterName = "docker-machine",
 ) -> None:
-    """Write a parameter file from a docker-machine store: … import-docker-machine > params/mine.yaml."""
+    """Write a parameter file (to stdout) from a docker-machine store."""
     folder = (store or default_store()).absolute()
     found = read_store(folder, machines or ())
     origin = f"Imported from the docker-machine store {folder}"
@@ -47,7 +47,7 @@ def import_docker_machine(
 
 
 def import_ssh_config(
-    hosts: Annotated[list[str], typer.Argument(metavar="HOST...", help="Hosts as ssh knows them.", show_default=False)],
+    hosts: Annotated[list[str], typer.Argument(metavar="HOST", help="Hosts as ssh knows them.", show_default=False)],
     ssh_config: SshConfigFile = None,
     known_hosts: KnownHosts = None,
     name: ClusterName = "ssh-hosts",
@@ -59,7 +59,7 @@ def import_ssh_config(
 
 def import_docker_context(
     contexts: Annotated[
-        list[str], typer.Argument(metavar="NAME...", help="Contexts as docker knows them.", show_default=False)
+        list[str], typer.Argument(metavar="NAME", help="Contexts as docker knows them.", show_default=False)
     ],
     config: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Docker's folder (default $DOCKER_CONFIG, or ~/.docker).")
