@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from runbook_lib.facts.addresses import read_cluster_address
 from runbook_lib.model.inventory import DockerAccess, NodeSpec, SshAccess
 from runbook_lib.model.loading import Run
 from runbook_lib.model.parameters import Timeouts
-from runbook_lib.transport.ssh import SshConnection, ask_for_key
+from runbook_lib.testbed import Testbed
+from runbook_lib.transport.ssh import SshConnection, ask_for_key, pulse
 from runbook_lib.transport.ssh.machine import machine_of_node
 
 pytestmark = pytest.mark.testbed
@@ -152,6 +154,27 @@ def test_a_node_that_is_off_and_a_jump_host_that_forwards_nothing_are_told_apart
     with closed as ssh, pytest.raises(UnreachableError, match="refuses to forward the connection") as caught:
         ssh.run(["true"])
     assert "AllowTcpForwarding yes" in caught.value.remedy
+
+
+def test_a_node_that_goes_silent_behind_a_jump_host_is_noticed(
+    place: Place, testbed: Testbed, monkeypatch: pytest.MonkeyPatch, cluster: Cluster
+) -> None:
+    monkeypatch.setattr(pulse, "EVERY_SECONDS", 0.3)
+    monkeypatch.setattr(pulse, "PATIENCE_SECONDS", 1.0)
+    address = read_cluster_address(cluster.node("node3"), cluster.inventory.network).address
+    place.trusted("node1")
+    with connected(place.trusted("node3", host=address, jump=[place.login("node1")])) as ssh:
+        ssh.run(["sleep", "1.5"])  # a machine that answers is left alone
+        with ThreadPoolExecutor() as pool:
+            command = pool.submit(ssh.run, ["sleep", "15"])
+            time.sleep(0.3)
+            testbed.cut("node3")
+            try:
+                with pytest.raises(UnreachableError):
+                    command.result(timeout=6)
+            finally:
+                testbed.restore("node3")
+        assert ssh.run(["hostname"]).stdout == "node3\n"
 
 
 def test_sudo_with_a_password_runs_commands_that_get_their_own_input(place: Place, run: Run) -> None:
