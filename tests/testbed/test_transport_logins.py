@@ -183,6 +183,11 @@ def test_sudo_with_a_password_runs_commands_that_get_their_own_input(place: Plac
     data = b"first\nsecond\n" * 20000
     assert node.ssh.run(["cat"], sudo=True, stdin=data).stdout.encode() == data
     assert node.ssh.script('id -u; echo "$1"; cat', "a  b", sudo=True).stdout == "0\na  b\n"
+    channel = node.ssh.stream(["sh", "-c", "id -u; cat"], sudo=True)
+    channel.sendall(b"streamed")
+    channel.shutdown_write()
+    assert channel.makefile("r").read() == b"0\nstreamed"
+    channel.close()
     shadow = node.ssh.read_file("/etc/shadow", sudo=True)
     assert shadow is not None
     assert shadow.startswith(b"root:")
