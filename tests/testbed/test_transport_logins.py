@@ -122,10 +122,13 @@ def test_a_node_is_logged_in_on_by_password(place: Place, port: int) -> None:
     assert WRONG not in str(caught.value)
 
 
-def test_a_node_is_reached_through_another_at_its_address_in_the_cluster(place: Place, cluster: Cluster) -> None:
-    address = read_cluster_address(cluster.node("node2"), cluster.inventory.network).address
-    jump = [place.login("node1")]
+def test_a_node_is_reached_through_two_others_at_its_address_in_the_cluster(place: Place, cluster: Cluster) -> None:
+    address, between = (
+        read_cluster_address(cluster.node(name), cluster.inventory.network).address for name in ("node2", "node3")
+    )
+    jump = [place.login("node1"), place.login("node3", host=between)]
     place.trusted("node1")
+    place.trusted("node3", host=between, jump=jump[:1])
     spec = place.node("node2", host=address, jump=jump)
     with connected(spec) as ssh, pytest.raises(HostKeyError, match=f"node2: host key of {address}:22 refused"):
         ssh.run(["true"])
