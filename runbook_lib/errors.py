@@ -138,7 +138,15 @@ class HostKeyError(InputError):
     """A host key that the inventory's known_hosts does not vouch for."""
 
     def __init__(
-        self, node: str, *, offered: str, expected: str | None, known_hosts: str, host: str, revoked: bool = False
+        self,
+        node: str,
+        *,
+        offered: str,
+        expected: str | None,
+        known_hosts: str,
+        host: str,
+        revoked: bool = False,
+        hint: str = "",
     ) -> None:
         self.node = node
         self.offered = offered
@@ -146,12 +154,10 @@ class HostKeyError(InputError):
         known = f"known_hosts expects {expected}" if expected else "known_hosts has no key for it"
         if revoked:
             known = "known_hosts says that this key is revoked"
-        unknown = not expected and not revoked
         super().__init__(
             f"host key of {host} refused: the host offers {offered}, {known}",
             place=node,
-            remedy=f"find out why; only if the new key is right, put it into {known_hosts}"
-            + (" (./runbook inventory trust -f FILE does, once you said yes)" if unknown else ""),
+            remedy=f"find out why; only if the new key is right, put it into {known_hosts}{hint}",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from runbook_lib.facts.addresses import read_cluster_address
 from runbook_lib.model.inventory import DockerAccess, NodeSpec, SshAccess
 from runbook_lib.model.loading import Run
 from runbook_lib.model.parameters import Timeouts
-from runbook_lib.transport.ssh import SshConnection, ask_for_key
+from runbook_lib.testbed import Testbed
+from runbook_lib.transport.ssh import SshConnection, ask_for_key, pulse
 from runbook_lib.transport.ssh.machine import machine_of_node
 
 pytestmark = pytest.mark.testbed
@@ -120,10 +122,13 @@ def test_a_node_is_logged_in_on_by_password(place: Place, port: int) -> None:
     assert WRONG not in str(caught.value)
 
 
-def test_a_node_is_reached_through_another_at_its_address_in_the_cluster(place: Place, cluster: Cluster) -> None:
-    address = read_cluster_address(cluster.node("node2"), cluster.inventory.network).address
-    jump = [place.login("node1")]
+def test_a_node_is_reached_through_two_others_at_its_address_in_the_cluster(place: Place, cluster: Cluster) -> None:
+    address, between = (
+        read_cluster_address(cluster.node(name), cluster.inventory.network).address for name in ("node2", "node3")
+    )
+    jump = [place.login("node1"), place.login("node3", host=between)]
     place.trusted("node1")
+    place.trusted("node3", host=between, jump=jump[:1])
     spec = place.node("node2", host=address, jump=jump)
     with connected(spec) as ssh, pytest.raises(HostKeyError, match=f"node2: host key of {address}:22 refused"):
         ssh.run(["true"])
@@ -154,12 +159,38 @@ def test_a_node_that_is_off_and_a_jump_host_that_forwards_nothing_are_told_apart
     assert "AllowTcpForwarding yes" in caught.value.remedy
 
 
+def test_a_node_that_goes_silent_behind_a_jump_host_is_noticed(
+    place: Place, testbed: Testbed, monkeypatch: pytest.MonkeyPatch, cluster: Cluster
+) -> None:
+    monkeypatch.setattr(pulse, "EVERY_SECONDS", 0.3)
+    monkeypatch.setattr(pulse, "PATIENCE_SECONDS", 1.0)
+    address = read_cluster_address(cluster.node("node3"), cluster.inventory.network).address
+    place.trusted("node1")
+    with connected(place.trusted("node3", host=address, jump=[place.login("node1")])) as ssh:
+        ssh.run(["sleep", "1.5"])  # a machine that answers is left alone
+        with ThreadPoolExecutor() as pool:
+            command = pool.submit(ssh.run, ["sleep", "15"])
+            time.sleep(0.3)
+            testbed.cut("node3")
+            try:
+                with pytest.raises(UnreachableError):
+                    command.result(timeout=6)
+            finally:
+                testbed.restore("node3")
+        assert ssh.run(["hostname"]).stdout == "node3\n"
+
+
 def test_sudo_with_a_password_runs_commands_that_get_their_own_input(place: Place, run: Run) -> None:
     spec = place.trusted("node1", user="worker", sudo_password=SECRET)
     node = Node(spec, Timeouts(connect=5, command=20))
     data = b"first\nsecond\n" * 20000
     assert node.ssh.run(["cat"], sudo=True, stdin=data).stdout.encode() == data
     assert node.ssh.script('id -u; echo "$1"; cat', "a  b", sudo=True).stdout == "0\na  b\n"
+    channel = node.ssh.stream(["sh", "-c", "id -u; cat"], sudo=True)
+    channel.sendall(b"streamed")
+    channel.shutdown_write()
+    assert channel.makefile("r").read() == b"0\nstreamed"
+    channel.close()
     shadow = node.ssh.read_file("/etc/shadow", sudo=True)
     assert shadow is not None
     assert shadow.startswith(b"root:")

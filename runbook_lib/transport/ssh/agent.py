@@ -67,7 +67,7 @@ def _open(place: str, seconds: float) -> _Agent:
     try:
         return _Agent(path, seconds)
     except TimeoutError as error:
-        why = f"no answer within {seconds:g} s"
+        why = f"no answer within {seconds:.2g} s"
         raise _silent(path, why, place) from error
     except (OSError, paramiko.SSHException) as error:
         why = getattr(error, "strerror", None) or str(error)

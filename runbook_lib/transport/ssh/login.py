@@ -14,6 +14,7 @@ from runbook_lib.errors import HostKeyError
 from runbook_lib.transport.ssh.authentication import authenticate, ways_in
 from runbook_lib.transport.ssh.known_hosts import KnownKeys, fingerprint, read_known_keys
 from runbook_lib.transport.ssh.machine import Budget, Machine
+from runbook_lib.transport.ssh.pulse import Pulse
 
 # After this silence the kernel drops the connection of a node that went away without a word.
 DEAD_PEER_SECONDS = 15
@@ -41,9 +42,17 @@ class Transport(paramiko.Transport):
     def __init__(self, sock: socket.socket | paramiko.Channel, release: Callable[[], None]) -> None:
         super().__init__(cast(Any, sock))
         self._release = release
+        self._pulse = Pulse(self) if isinstance(sock, paramiko.Channel) else None
+
+    def keep_watch(self) -> None:
+        """Notice a silent end from now on, where the kernel does not."""
+        if self._pulse is not None:
+            self._pulse.start()
 
     def close(self) -> None:
         """Close it, and what it runs over if nothing else does."""
+        if self._pulse is not None:
+            self._pulse.end()
         super().close()
         self._release()
 
@@ -69,6 +78,7 @@ def log_in(machine: Machine, over: paramiko.Transport | None, release: Callable[
         with greeted(machine, over, known, release, budget) as transport:
             _verify(transport.get_remote_server_key(), machine, known)
             authenticate(transport, machine, ways, budget)
+            transport.keep_watch()
             return transport
 
 
@@ -159,4 +169,5 @@ def _verify(offered: paramiko.PKey, machine: Machine, known: KnownKeys) -> None:
         known_hosts=hop.known_hosts,
         host=f"{hop.host}:{hop.port}",
         revoked=known.revokes(offered),
+        hint="" if known.trusted or known.revokes(offered) else " (./runbook inventory trust -f FILE does it for you)",
     )

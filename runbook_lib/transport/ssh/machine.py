@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from runbook_lib.errors import UnreachableError
 from runbook_lib.model.inventory import NodeSpec, SshHop
 
+_NODE_REMEDY = "is the node on, and does its address still hold? './runbook testbed status' tells for a testbed"
+_JUMP_HOST_REMEDY = (
+    "is the jump host on, and does its address still hold? the nodes behind it are reached through it only"
+)
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -16,6 +21,7 @@ class Machine:
     name: str
     hop: SshHop
     jump: tuple[SshHop, ...] = ()
+    is_jump_host: bool = False
 
     @property
     def address(self) -> str:
@@ -27,19 +33,13 @@ class Machine:
         """The jump host that the connection comes from; ``None`` where it comes from here."""
         return machine_of_jump(self.jump) if self.jump else None
 
-    @property
-    def path(self) -> tuple[SshHop, ...]:
-        """Every login on the way, this one last."""
-        return (*self.jump, self.hop)
-
     def unreachable(self, why: str, remedy: str = "") -> UnreachableError:
         """The error for a machine that SSH does not reach."""
         through = f" through {', '.join(f'{hop.user}@{hop.host}:{hop.port}' for hop in self.jump)}" if self.jump else ""
         return UnreachableError(
             self.name,
             f"no SSH connection to {self.address}{through} ({why})",
-            remedy=remedy
-            or "is the node on, and does its address still hold? './runbook testbed status' tells for a testbed",
+            remedy=remedy or (_JUMP_HOST_REMEDY if self.is_jump_host else _NODE_REMEDY),
         )
 
 
@@ -50,7 +50,7 @@ def machine_of_node(node: NodeSpec) -> Machine:
 
 def machine_of_jump(path: tuple[SshHop, ...]) -> Machine:
     """The last jump host of a path; many nodes may share it, so that errors name it and none of them."""
-    return Machine(f"jump host {path[-1].host}", path[-1], path[:-1])
+    return Machine(f"jump host {path[-1].host}", path[-1], path[:-1], is_jump_host=True)
 
 
 class Budget:

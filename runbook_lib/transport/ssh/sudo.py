@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from uuid import uuid4
 
@@ -40,12 +41,16 @@ def typed_password(access: SshAccess) -> str:
     reference = access.sudo_password
     if reference is None:
         return ""
-    return f'"${reference.env}"' if reference.env is not None else f"\"$(cat '{reference.file}')\""
+    if reference.env is not None:
+        return f'"${reference.env}"'
+    return f'"$(cat {shlex.quote(str(reference.file))})"'
 
 
 # What sudo, and sudo-rs after it, say when they do not run a command, in the order of their meaning.
 _NO_RIGHT = re.compile(
-    r"is not in the sudoers file|may not run sudo|is not allowed to (execute|run)|I'm afraid I can't do that"
+    r"is not in the sudoers file|(may not|is not allowed to) run sudo on |^Sorry, user .* is not allowed to execute "
+    r"|^sudo: I'm sorry .*\. I'm afraid I can't do that",
+    re.MULTILINE,
 )
 _WRONG = re.compile(
     r"incorrect (password|authentication) attempt|Sorry, try again|Authentication failed|no password was"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import pytest
 from runbook_lib.errors import CommandError, CommandTimeout, SudoError
 from runbook_lib.model.inventory import SshAccess
 from runbook_lib.transport.ssh import SshConnection
-from runbook_lib.transport.ssh.sudo import refusal
+from runbook_lib.transport.ssh.sudo import refusal, sudo_words
 
 if TYPE_CHECKING:
     from ..conftest import Told
@@ -112,6 +113,7 @@ ACCESS = {"host": "h", "known_hosts": "k", "agent": True, "user": "jo", "sudo_pa
 SAYINGS = {
     "jo is not in the sudoers file.\n": "jo has no right to become root there: sudo says so",
     "Sorry, user jo is not allowed to execute '/bin/true' as root on n1.\n": "jo has no right to become root there",
+    "jo is not allowed to run sudo on n1.\n": "jo has no right to become root there",
     "Sorry, user jo may not run sudo on n1.\n": "jo has no right to become root there",
     "sudo: I'm sorry jo. I'm afraid I can't do that\n": "jo has no right to become root there",
     "Sorry, try again.\nsudo: 1 incorrect password attempt\n": "sudo refuses the password",
@@ -130,5 +132,21 @@ def test_every_refusal_of_sudo_is_understood(said: str) -> None:
     assert found[1]
 
 
-def test_words_that_are_not_sudos_are_no_refusal() -> None:
-    assert refusal("grep: x: Permission denied\n", SshAccess.model_validate(ACCESS)) is None
+@pytest.mark.parametrize("said", ["grep: x: Permission denied\n", "jo is not allowed to run containers\n", ""])
+def test_words_that_are_not_sudos_are_no_refusal(said: str) -> None:
+    assert refusal(said, SshAccess.model_validate(ACCESS)) is None
+
+
+def test_the_line_to_paste_finds_a_password_in_a_file(server: SshServer, asks: Path, tmp_path: Path) -> None:
+    path = tmp_path / "it's"
+    path.write_text(f"{SECRET}\n")
+    path.chmod(0o600)
+    with server.connection(sudo_password={"file": str(path)}) as ssh, pytest.raises(CommandError) as caught:
+        ssh.run(["false"], sudo=True)
+    first = caught.value.paste.split(" | ", 1)[0]
+    printed = subprocess.run(["sh", "-c", first], capture_output=True, text=True, check=True)
+    assert printed.stdout == f"{SECRET}\n"
+
+
+def test_root_needs_no_sudo() -> None:
+    assert sudo_words(SshAccess.model_validate(ACCESS | {"user": "root"})) == ()
