@@ -96,7 +96,7 @@ def test_masquerading_is_told_by_what_it_does_not_leave_by() -> None:
 def test_every_key_of_the_store_is_counted_once(keys: tuple[StoreKey, ...]) -> None:
     table = tables.store_keys(keys)
     assert table["keys"].sum() == len(keys)
-    says = dict(zip(table["under /docker"], table["says"], strict=True))
+    says = dict(zip(table["keys under"], table["says"], strict=True))
     assert says["network/v1.0/overlay/network/"] == "10.0.0.0/24 is VNI 256"
     assert says["network/v1.0/ipam/default/data/"] == "10.0.0.0/24: 251 of 256 free"
     assert says["network/v1.0/endpoint_count/"] == "ovr0: 2"
