@@ -37,7 +37,8 @@ class SwarmState:
         """Why the engine cannot take part in its swarm now; empty when it can."""
         match self.state:
             case "active":
-                return first_sentence(self.error)
+                said = first_sentence(self.error)
+                return f"the swarm's managers do not answer in time ({said})" if "deadline" in said else said
             case "inactive":
                 return "the engine is in no swarm"
             case "locked":
