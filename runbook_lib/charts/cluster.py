@@ -196,5 +196,5 @@ def _network(canvas: Canvas, view: ClusterView, frame: Frame, cards: int, top: f
         end = frame.left + span - 34
         canvas.text(end, y, "gossip is split: packets will vanish", size=12, fill=BAD, anchor="end", bold=True)
     elif frame.columns == COLUMNS:
-        words += " carries the overlay's tunnels (VXLAN, UDP port 4789), gossip, and the store"
+        words += f" carries the overlay's tunnels (VXLAN, UDP port 4789), gossip, and {view.terms.kept}"
     canvas.text(x, y, words, size=12.5, width=span - 28)

@@ -26,6 +26,7 @@ class Terms:
     nowhere: str = "no store"
     leads: str = "leads the store"
     linked: str = "connected to the store"
+    kept: str = "the store"
 
 
 STORE_TERMS = Terms()
@@ -36,6 +37,7 @@ SWARM_TERMS = Terms(
     nowhere="in no swarm",
     leads="leads the swarm",
     linked="ready in the swarm",
+    kept="what the managers agree on",
 )
 
 

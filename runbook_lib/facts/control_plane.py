@@ -26,10 +26,11 @@ class Member:
 
     ``node`` is where it is; empty when no node that answered has it. ``container_state`` is Docker's word for its
     container, ``absent`` (every node answered and none has it) or ``unknown`` (it may be on a node that did not
-    answer). ``health`` is ``healthy`` (it says so, which needs a leader), ``unhealthy`` (it answers and says no) or
-    ``down`` (nothing answers at ``client_url``, or nobody could ask: see ``detail``). ``term`` and ``index`` are
-    raft's; members that agree on the term follow the same leader. ``detail`` says what is wrong with it, and ends with
-    the ``remedy`` where there is one: such a member is of no use to engines, be it healthy or not.
+    answer); that of a swarm's manager, which is no container, is ``running`` when its engine answers. ``health`` is
+    ``healthy`` (it says so, which needs a leader), ``unhealthy`` (it answers and says no) or ``down`` (nothing answers
+    at ``client_url``, or nobody could ask: see ``detail``). ``term`` and ``index`` are raft's; members that agree on
+    the term follow the same leader. ``detail`` says what is wrong with it, and ends with the ``remedy`` where there is
+    one: such a member is of no use to engines, be it healthy or not.
     """
 
     name: str

@@ -160,14 +160,17 @@ class Look:
 
     @kept
     def store(self) -> pd.DataFrame:
-        """What the engines keep in etcd, a row a kind of key. Columns: under /docker, keys, what it is, says."""
+        """What the control plane keeps, a row a kind of key. Columns: keys under, keys, what it is, says.
+
+        With etcd the keys are those under ``/docker``; in Swarm mode they are named here by kind and object.
+        """
         keys = self._stored().keys
         self.kept.keep("store keys", frame([(k.key, k.value, k.ttl) for k in keys], _ALL_KEYS))
         return look_tables.store_keys(keys)
 
     @kept
     def stored_endpoints(self) -> pd.DataFrame:
-        """The overlay's endpoints as etcd has them.
+        """The overlay's endpoints as etcd has them, or in Swarm mode as an engine has heard of them.
 
         Columns: endpoint, container, address, MAC, locator, node, as Docker says (its own engine says the same).
         """

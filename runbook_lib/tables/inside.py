@@ -176,7 +176,7 @@ def masquerades(rules: Mapping[str, Sequence[NatRule]]) -> pd.DataFrame:
     )
 
 
-KEY_COLUMNS = {"under /docker": TEXT, "keys": WHOLE, "what it is": TEXT, "says": TEXT}
+KEY_COLUMNS = {"keys under": TEXT, "keys": WHOLE, "what it is": TEXT, "says": TEXT}
 
 # (the beginning of a key, what is kept there), in the order in which they are told
 _KINDS = (
@@ -195,7 +195,7 @@ _KINDS = (
 
 
 def store_keys(keys: Sequence[StoreKey]) -> pd.DataFrame:
-    """One row a kind of key under ``/docker``: how many there are, what they are for, and what they say in short."""
+    """One row a kind of key (in etcd under ``/docker``): how many there are, what they are for, and what they say."""
     rows, left = [], list(keys)
     for prefix, meaning in _KINDS:
         own = [item for item in left if item.key.removeprefix("/docker/").startswith(prefix)]

@@ -139,3 +139,11 @@ def test_a_container_whose_address_docker_has_forgotten_is_connected_anew() -> N
     finding = assess(PINNED, with_container(addresses={}))["node2"]
     assert finding.verb is Verb.PENDING
     assert finding.work == (Job(PINNED, connect=True),)
+
+
+def test_a_worker_of_a_swarm_runs_a_container_on_a_network_that_it_has_not_seen_yet() -> None:
+    worker = replace(EMPTY, network=None, standing=Standing(manages=False))
+    assert assess(PINNED, worker)["node2"].work == (Job(PINNED, create=True, start=True),)
+    nowhere = assess(PINNED, worker, node1=replace(worker, network=None))["node2"]
+    assert nowhere.verb is Verb.BLOCKED
+    assert "03_create_overlay" in nowhere.detail
