@@ -91,10 +91,11 @@ def status(
 
 
 def _table(found: TestbedStatus) -> Table:
-    table = Table(
-        box=box.SIMPLE_HEAD, title=f"testbed {found.name}, cluster network {found.cluster_subnet}", title_justify="left"
-    )
-    for heading in ("node", "state", "management", "cluster (eth1)", "engine"):
+    title = f"testbed {found.name}: {found.kind}, cluster network {found.cluster_subnet}"
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    in_swarm = any(node.swarm for node in found.nodes)
+    headings = ("node", "platform", "state", "management", "cluster (eth1)", "engine")
+    for heading in (*headings, *(["swarm"] if in_swarm else [])):
         table.add_column(heading, no_wrap=True)
     for node in found.nodes:
         here = node.cluster_address or "-"
@@ -102,10 +103,12 @@ def _table(found: TestbedStatus) -> Table:
             here = f"[yellow]{here}, not {node.inventory_address}[/]"
         table.add_row(
             node.name,
+            node.platform,
             f"[{_STYLES[node.state]}]{node.state}[/]",
             node.management_address,
             here,
             node.engine_version or "-",
+            *([node.swarm or "-"] if in_swarm else []),
         )
     return table
 

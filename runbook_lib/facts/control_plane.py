@@ -29,7 +29,8 @@ class Member:
     answer); that of a swarm's manager, which is no container, is ``running`` when its engine answers. ``health`` is
     ``healthy`` (it says so, which needs a leader), ``unhealthy`` (it answers and says no) or ``down`` (nothing answers
     at ``client_url``, or nobody could ask: see ``detail``). ``term`` and ``index`` are raft's; members that agree on
-    the term follow the same leader.
+    the term follow the same leader. ``detail`` says what is wrong with it, and ends with the ``remedy`` where there is
+    one: such a member is of no use to engines, be it healthy or not.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Member:
     index: int | None = None
     version: str = ""
     detail: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.addresses import BOOTLOCAL, read_bootlocal
 from runbook_lib.facts.containers import ContainerFacts, read_container
 from runbook_lib.facts.engine import EngineFacts, read_engine
+from runbook_lib.facts.store_access import PLAIN, StoreAccess, read_access
 from runbook_lib.model.parameters import Etcd
 from runbook_lib.steps.base import Finding, Say, Step, pending, satisfied
 from runbook_lib.steps.blocks import find_block, put_block, remove_block
@@ -40,13 +41,19 @@ class AutostartReading:
     """The members whose containers a node has, and the text of its ``bootlocal.sh`` (``None`` without the file).
 
     ``peers`` are the engines (``address:port``) of the nodes that hold the store's other members, ``client`` is where
-    the engines reach this node's member.
+    the engines reach this node's member, ``access`` how.
     """
 
     members: tuple[ContainerFacts, ...]
     bootlocal: str | None
     peers: tuple[str, ...] = ()
     client: str = ""
+    access: StoreAccess = PLAIN
+
+    @property
+    def block(self) -> str:
+        """What ``bootlocal.sh`` needs to start them."""
+        return etcd_autostart(self.names, self.peers, self.client, self.access)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -70,7 +77,8 @@ def read_autostart(node: Node, etcd: Etcd) -> AutostartReading:
     engine = read_engine(node)
     host = engine.cluster_advertise.rpartition(":")[0]
     client = f"{host}:{etcd.client_port}" if host else ""
-    return AutostartReading(read_own_members(node, etcd), bootlocal, peer_engines(engine), client)
+    members = read_own_members(node, etcd)
+    return AutostartReading(members, bootlocal, peer_engines(engine), client, read_access(node) if members else PLAIN)
 
 
 def peer_engines(engine: EngineFacts) -> tuple[str, ...]:
@@ -202,7 +210,7 @@ class StartMembers(Step[tuple[ContainerFacts, ...], tuple[str, ...]]):
 
 
 def _with_block(reading: AutostartReading) -> str | None:
-    wanted = put_block(reading.bootlocal, ETCD_AUTOSTART, etcd_autostart(reading.names, reading.peers, reading.client))
+    wanted = put_block(reading.bootlocal, ETCD_AUTOSTART, reading.block)
     return None if wanted == reading.bootlocal else wanted
 
 
@@ -220,7 +228,7 @@ def _describe(reading: AutostartReading) -> str:
     body = find_block(reading.bootlocal, ETCD_AUTOSTART)
     parts = []
     if body is not None:
-        current = body == etcd_autostart(reading.names, reading.peers, reading.client)
+        current = body == reading.block
         parts.append(f"bootlocal.sh starts {', '.join(reading.names)}" if current else "another block in bootlocal.sh")
     parts += [
         f"Docker restarts {item.name} ({item.restart_policy})"

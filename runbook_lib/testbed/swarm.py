@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -22,6 +23,7 @@ PORT = 2377
 _PATIENCE = 90.0
 _POLL = 0.1
 _UNAVAILABLE = 503
+_NO_LEADER = "does not have a leader"
 _NO_MEMBER = "inactive"
 # The engine goes on joining after it has said so.
 _STILL_JOINING = "Timeout was reached before node joined"
@@ -59,11 +61,11 @@ def _join_all(layout: Layout, engines: Mapping[NodeLayout, Engine], missing: Seq
     manager = engines[first]
     if first in missing:
         manager.swarm_init(first.cluster_address)
-    _await(lambda: _ready(manager) >= 1, first)
+    _await(lambda: _ready(manager) > 0, layout, first)
     for node in missing:
         if node is not first:
             _join(engines[node], node, manager.swarm_join_token(role_of(layout, node)), first)
-    _await(lambda: _ready(manager) == len(engines), first)
+    _await(lambda: _ready(manager) == len(engines), layout, first)
 
 
 def _join(engine: Engine, node: NodeLayout, token: SecretStr, first: NodeLayout) -> None:
@@ -76,15 +78,53 @@ def _join(engine: Engine, node: NodeLayout, token: SecretStr, first: NodeLayout)
 
 def _ready(manager: Engine) -> int:
     """How many members a manager knows to be ready; 0 while it cannot tell, for want of a leader."""
+    return sum(member["Status"]["State"] == "ready" for member in _members(manager))
+
+
+def _members(manager: Engine) -> list[dict[str, Any]]:
+    """What a manager says of all members; nothing while they have no leader."""
     try:
-        return sum(member["Status"]["State"] == "ready" for member in manager.swarm_nodes())
+        return manager.swarm_nodes()
     except EngineError as error:
-        if error.status == _UNAVAILABLE:
-            return 0
+        # Status 500 with these words, unless this manager has not even begun: then 503.
+        if error.status == _UNAVAILABLE or _NO_LEADER in error.explanation:
+            return []
         raise
 
 
-def _await(reached: Callable[[], bool], node: NodeLayout) -> None:
+def standing(layout: Layout, node: NodeLayout, engine: Engine) -> str:
+    """What the node is in the swarm at this moment, in a word or two for a person.
+
+    That is ``leader``, ``manager``, ``worker``, or ``no member``; after a comma what is wrong, such as ``no quorum``.
+
+    Raises:
+        EngineError: the engine does not tell.
+        UnreachableError: it does not answer.
+    """
+    info = engine.swarm_info()
+    members = _members(engine) if info.get("ControlAvailable") else []
+    return describe(role_of(layout, node), info, members)
+
+
+def describe(role: Role, info: Mapping[str, Any], members: Sequence[Mapping[str, Any]]) -> str:
+    """The words of ``standing``, from ``Swarm`` of ``GET /info`` and from ``GET /nodes``, which may be empty.
+
+    ``role`` is what the node is to be: an engine without a manager's answer does not know it.
+    """
+    state = info.get("LocalNodeState") or _NO_MEMBER
+    if state == _NO_MEMBER:
+        return "no member"
+    if info.get("ControlAvailable"):
+        if not members:
+            return "manager, no quorum"
+        leads = any(
+            member["ID"] == info["NodeID"] and (member.get("ManagerStatus") or {}).get("Leader") for member in members
+        )
+        return "leader" if leads else "manager"
+    return role if state == "active" else f"{role}, {state}"
+
+
+def _await(reached: Callable[[], bool], layout: Layout, node: NodeLayout) -> None:
     deadline = time.monotonic() + _PATIENCE
     while not reached():
         if time.monotonic() >= deadline:
@@ -92,7 +132,7 @@ def _await(reached: Callable[[], bool], node: NodeLayout) -> None:
                 f"the swarm is not complete after {_PATIENCE:.0f} s; the end of {node.docker_log}:",
                 place=node.name,
                 log_tail=host.tail_of(node.docker_log),
-                remedy=f"remove the testbed and make it anew: ./runbook testbed down --name {node.machine}",
+                remedy=f"remove the testbed and make it anew: ./runbook testbed down --name {layout.name}",
             )
         time.sleep(_POLL)
 

@@ -17,6 +17,7 @@ from runbook_lib.facts.interfaces import Route, read_host_network
 from runbook_lib.facts.networks import NetworkFacts, read_network, read_networks
 from runbook_lib.model.parameters import Overlay
 from runbook_lib.model.results import Check, Verdict
+from runbook_lib.verify.member_checks import check_members
 from runbook_lib.verify.port_checks import check_ports
 
 T = TypeVar("T")
@@ -41,6 +42,7 @@ def preflight(
     return (
         *judge_engines(engines, control_plane),
         *judge_engine_ids(known),
+        *check_members(cluster, control_plane),
         *check_ports(cluster, known, control_plane),
         *judge_clocks(cluster.each(read_host)),
         *check_subnets(cluster, overlay),
