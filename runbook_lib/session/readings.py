@@ -136,7 +136,7 @@ class Readings:
     @kept
     def targets(self) -> Checked:
         """Whether each node can have the fixed address that the inventory gives it."""
-        return Checked(check_targets(self._cluster, self._parameters.addresses))
+        return Checked(check_targets(self._cluster, self._parameters.addresses, self._parameters.platform))
 
     @kept
     def address_proof(self) -> Checked:
