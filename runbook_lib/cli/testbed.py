@@ -91,10 +91,9 @@ def status(
 
 
 def _table(found: TestbedStatus) -> Table:
-    table = Table(
-        box=box.SIMPLE_HEAD, title=f"testbed {found.name}, cluster network {found.cluster_subnet}", title_justify="left"
-    )
-    for heading in ("node", "state", "management", "cluster (eth1)", "engine"):
+    title = f"testbed {found.name}: {found.kind}, cluster network {found.cluster_subnet}"
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    for heading in ("node", "platform", "state", "management", "cluster (eth1)", "engine"):
         table.add_column(heading, no_wrap=True)
     for node in found.nodes:
         here = node.cluster_address or "-"
@@ -102,6 +101,7 @@ def _table(found: TestbedStatus) -> Table:
             here = f"[yellow]{here}, not {node.inventory_address}[/]"
         table.add_row(
             node.name,
+            node.platform,
             f"[{_STYLES[node.state]}]{node.state}[/]",
             node.management_address,
             here,

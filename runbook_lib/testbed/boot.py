@@ -33,7 +33,8 @@ def boot(current: State, order: Sequence[NodeLayout], report: Report, after: Aft
     """Start the nodes that are off and wait until every one of ``order`` has climbed its ladder.
 
     A node without a lease is waited for before the next one starts: leases go to whoever comes
-    first, and two that come at once are both sent away and lose seconds. ``after`` is called for
+    first, and two that come at once are both sent away and lose seconds. Debian nodes all start at
+    once: the DHCP server has been told which address each of them gets. ``after`` is called for
     each node as soon as that node is ready.
 
     Raises:
@@ -50,7 +51,7 @@ def boot(current: State, order: Sequence[NodeLayout], report: Report, after: Aft
                 running = _supervisor(node)
                 process = running or power.start(layout, node, rootfs)
                 waiting.append(pool.submit(finish, node, process, "boot" if running is None else "check"))
-                if running is None and node.cluster_mac not in leases:
+                if running is None and node.cluster_mac not in leases and not node.boots_systemd:
                     # Its own ladder reports the failure; the other nodes go on.
                     with contextlib.suppress(TestbedError):
                         readiness.climb(layout, node, process, upto="address", timeout=_ORDER_TIMEOUT)
@@ -108,7 +109,8 @@ def furnish(layout: Layout, node: NodeLayout, archive: Archive, content: Callabl
             with step(report, "images", node.name) as now:
                 engine.load_image(content())
                 now.detail = ", ".join(archive.identifiers)
-        if node in layout.etcd_nodes and etcd.ensure_container(engine, layout, node):
+        containers = [member for member in layout.etcd_nodes if not etcd.is_native(layout, member)]
+        if node in containers and etcd.ensure_container(engine, layout, node):
             with step(report, "etcd container", node.name) as now:
                 now.detail = f"{etcd.member_name(node)} created, not started"
 

@@ -59,6 +59,7 @@ def node_spec(layout: Layout, node: NodeLayout) -> NodeSpec:
             cert=str(certificates / "cert.pem"),
             key=str(certificates / "key.pem"),
         ),
+        platform=node.platform,
     )
 
 

@@ -1,4 +1,8 @@
-"""The article's etcd: containers etcd1 to etcd3 on the first nodes, created but not started."""
+"""The article's etcd: containers etcd1 to etcd3 on the first nodes, created but not started.
+
+Of Debian nodes' members the last is no container but Debian's service, so that both ways of autostart have
+something to prove on one cluster.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,9 @@ from collections.abc import Sequence
 
 from runbook_lib.errors import EngineNotFound
 from runbook_lib.testbed.images import ETCD_IMAGE
-from runbook_lib.testbed.layout import Layout, NodeLayout
+from runbook_lib.testbed.layout import ETCD_CLIENT_PORT, ETCD_MEMBERS, Layout, NodeLayout
 from runbook_lib.transport.engine import Engine
 
-_CLIENT_PORT = 2379
 _PEER_PORT = 2380
 _STOP_SECONDS = 2
 
@@ -19,22 +22,48 @@ def member_name(node: NodeLayout) -> str:
     return f"etcd{node.index}"
 
 
-def command(layout: Layout, node: NodeLayout) -> Sequence[str]:
-    """How the node's member is started; it advertises the address that the node should have."""
-    cluster = ",".join(
+def is_native(layout: Layout, node: NodeLayout) -> bool:
+    """Whether the node's member is the service of Debian's package: the third of three, where nodes boot systemd."""
+    members = layout.etcd_nodes
+    return node.boots_systemd and len(members) == ETCD_MEMBERS and node == members[-1]
+
+
+def _initial_cluster(layout: Layout) -> str:
+    return ",".join(
         f"{member_name(member)}=http://{member.cluster_address}:{_PEER_PORT}" for member in layout.etcd_nodes
     )
+
+
+def unit_settings(layout: Layout, node: NodeLayout) -> str:
+    """``/etc/default/etcd`` of a native member: the same as ``command``, in the unit's variables."""
+    settings = {
+        "ETCD_NAME": member_name(node),
+        "ETCD_DATA_DIR": "/var/lib/etcd/default",
+        "ETCD_ENABLE_V2": "true",
+        "ETCD_LISTEN_CLIENT_URLS": f"http://0.0.0.0:{ETCD_CLIENT_PORT}",
+        "ETCD_ADVERTISE_CLIENT_URLS": f"http://{node.cluster_address}:{ETCD_CLIENT_PORT}",
+        "ETCD_LISTEN_PEER_URLS": f"http://0.0.0.0:{_PEER_PORT}",
+        "ETCD_INITIAL_ADVERTISE_PEER_URLS": f"http://{node.cluster_address}:{_PEER_PORT}",
+        "ETCD_INITIAL_CLUSTER": _initial_cluster(layout),
+        "ETCD_INITIAL_CLUSTER_TOKEN": layout.name,
+        "ETCD_INITIAL_CLUSTER_STATE": "new",
+    }
+    return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def command(layout: Layout, node: NodeLayout) -> Sequence[str]:
+    """How the node's member is started; it advertises the address that the node should have."""
     return [
         "etcd",
         f"--name={member_name(node)}",
         "--data-dir=/var/lib/etcd",
         # Docker's store client speaks nothing newer.
         "--enable-v2=true",
-        f"--listen-client-urls=http://0.0.0.0:{_CLIENT_PORT}",
-        f"--advertise-client-urls=http://{node.cluster_address}:{_CLIENT_PORT}",
+        f"--listen-client-urls=http://0.0.0.0:{ETCD_CLIENT_PORT}",
+        f"--advertise-client-urls=http://{node.cluster_address}:{ETCD_CLIENT_PORT}",
         f"--listen-peer-urls=http://0.0.0.0:{_PEER_PORT}",
         f"--initial-advertise-peer-urls=http://{node.cluster_address}:{_PEER_PORT}",
-        f"--initial-cluster={cluster}",
+        f"--initial-cluster={_initial_cluster(layout)}",
         f"--initial-cluster-token={layout.name}",
         "--initial-cluster-state=new",
     ]

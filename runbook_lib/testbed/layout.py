@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.model.locations import testbed_folder
+from runbook_lib.model.platforms import PlatformName
 from runbook_lib.testbed.kind import ARTICLES_KIND, Kind
+from runbook_lib.testbed.managers import manager_of
 
 Network = ipaddress.IPv4Network
 
@@ -19,6 +21,7 @@ DEFAULT_NODES = 4
 MOST_NODES = 32
 DEFAULT_SUBNET = Network("192.168.99.0/24")
 ENGINE_PORT = 2376
+ETCD_CLIENT_PORT = 2379
 ETCD_MEMBERS = 3
 # VirtualBox's pool begins at .100; the article's first node got .104.
 _POOL_START = 104
@@ -40,15 +43,26 @@ class NodeLayout:
     cluster_mac: str
     management_port: str
     cluster_port: str
+    platform: PlatformName = "boot2docker"
+
+    @property
+    def boots_systemd(self) -> bool:
+        """Whether it is a Debian host rather than boot2docker."""
+        return self.platform != "boot2docker"
 
     @property
     def disk(self) -> Path:
-        """What the node sees as ``/var/lib/boot2docker``."""
-        return self.folder / "boot2docker"
+        """What the node sees as ``/var/lib/boot2docker``, or a Debian node as ``/var/lib/overlay-runbook``."""
+        return self.folder / ("overlay-runbook" if self.boots_systemd else "boot2docker")
+
+    @property
+    def journal(self) -> Path:
+        """A Debian node's journal; its root is a layer over the tree that all nodes share."""
+        return self.folder / "root" / "var" / "log" / "journal"
 
     @property
     def boot_log(self) -> Path:
-        """The node's own boot log."""
+        """The boot log of a boot2docker node."""
         return self.disk / "log" / "boot.log"
 
     @property
@@ -58,7 +72,7 @@ class NodeLayout:
 
     @property
     def docker_log(self) -> Path:
-        """The log of the node's dockerd."""
+        """The log of a boot2docker node's dockerd."""
         return self.disk / "log" / "docker.log"
 
     @property
@@ -222,4 +236,5 @@ class Layout:
             cluster_mac=f"02:{prefix}:01:{index:02x}",
             management_port=f"m{index}",
             cluster_port=f"c{index}",
+            platform=manager_of(index) if self.kind.platform == "debian" else "boot2docker",
         )

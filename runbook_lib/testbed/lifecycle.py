@@ -115,7 +115,7 @@ def reboot(name: str, names: Sequence[str], report: Report, *, shuffle: bool, ha
         if plan is not None:
             with step(report, "DHCP forgets its leases") as now:
                 now.detail = "arrival: " + " ".join(plan.order)
-                current = _restart_dhcp(current, moving=order, blocked=plan.blocked)
+                current = _restart_dhcp(current, moving=order, blocked=plan.blocked, expected=plan.expected)
             order = [layout.node(node) for node in plan.order]
         boot.boot(current, order, report)
         if plan is not None:
@@ -184,16 +184,36 @@ def _with_dhcp(current: State) -> State:
     return _restart_dhcp(current, moving=())
 
 
-def _restart_dhcp(current: State, moving: Sequence[NodeLayout], blocked: Sequence[str] = ()) -> State:
-    """Start the DHCP server anew, its leases forgotten; nodes that keep running keep their addresses."""
+def _restart_dhcp(
+    current: State,
+    moving: Sequence[NodeLayout],
+    blocked: Sequence[str] = (),
+    expected: Mapping[str, str] | None = None,
+) -> State:
+    """Start the DHCP server anew, its leases forgotten; nodes that keep running keep their addresses.
+
+    Debian nodes remember their last lease on disk and ask for it again, so who comes first decides nothing:
+    there the server is told what each of them gets, which is ``expected`` or else the address that it should have.
+    """
     layout = current.layout
     if current.dhcp is not None:
         dhcp.stop(current.dhcp)
     reservations = {dhcp.blocking_mac(index): address for index, address in enumerate(blocked)}
     reservations |= _kept_by_others(layout, moving)
+    if layout.kind.platform == "debian":
+        reservations = _told(layout, reservations, expected or {})
     renewed = replace(current, dhcp=dhcp.start(layout, Path(current.rootfs), reservations))
     state.write(renewed)
     return renewed
+
+
+def _told(layout: Layout, reservations: Mapping[str, str], expected: Mapping[str, str]) -> dict[str, str]:
+    """The reservations, and one for every node that has none yet."""
+    found = dict(reservations) | {layout.node(name).cluster_mac: address for name, address in expected.items()}
+    for node in layout.nodes:
+        if node.cluster_mac not in found and node.cluster_address not in found.values():
+            found[node.cluster_mac] = node.cluster_address
+    return found
 
 
 def _kept_by_others(layout: Layout, moving: Sequence[NodeLayout]) -> dict[str, str]:

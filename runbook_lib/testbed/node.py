@@ -5,16 +5,16 @@ from __future__ import annotations
 import ipaddress
 from pathlib import Path
 
-from runbook_lib.testbed import host
+from runbook_lib.testbed import debian, host
 from runbook_lib.testbed.certificates import Authority, ssh_key_pair
 from runbook_lib.testbed.host import Process
-from runbook_lib.testbed.layout import ENGINE_PORT, Layout, NodeLayout
-
-ETCD_CLIENT_PORT = 2379
+from runbook_lib.testbed.layout import ENGINE_PORT, ETCD_CLIENT_PORT, Layout, NodeLayout
 
 
 def prepare(layout: Layout, node: NodeLayout, authority: Authority, authorized_key: str) -> str:
-    """Make the node's disk as boot2docker's first boot would find it. Returns its known_hosts line."""
+    """Make the node's disk as its first boot would find it. Returns its known_hosts line."""
+    if node.boots_systemd:
+        return debian.prepare(layout, node, authority, authorized_key)
     for folder in ("docker", "boot2docker/etc", "boot2docker/log", "boot2docker/ssh", "etc-docker"):
         (node.folder / folder).mkdir(parents=True, exist_ok=True)
     disk = node.disk

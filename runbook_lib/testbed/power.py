@@ -34,6 +34,7 @@ def start(layout: Layout, node: NodeLayout, rootfs: Path) -> Process:
         kill([node])
     values = {
         "NODE": node.name,
+        "PLATFORM": layout.kind.platform,
         "MACHINE": node.machine,
         "NAMESPACE": node.namespace,
         "SWITCH": layout.switch_namespace,

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runbook_lib.errors import TestbedError
-from runbook_lib.testbed import host
 from runbook_lib.testbed import node as nodes
 from runbook_lib.testbed.host import Process
 from runbook_lib.testbed.layout import ENGINE_PORT, Layout, NodeLayout
+from runbook_lib.testbed.logs import Log, boot_log, console_log, docker_log
 
 # dockerd alone takes over a minute when an address of its store belongs to no host.
 TIMEOUT = 120.0
@@ -30,18 +30,19 @@ class Rung:
 
     name: str
     reached: Callable[[], bool]
-    log: Path
+    log: Log
 
 
 def ladder(layout: Layout, node: NodeLayout) -> tuple[Rung, ...]:
     """The rungs of one node, in the order of its boot."""
     tls = client_context(layout.certificates)
+    console, boot, docker = console_log(node), boot_log(node), docker_log(node)
     return (
-        Rung("process", lambda: nodes.init(node) is not None, node.console_log),
-        Rung("address", lambda: bool(nodes.cluster_addresses(layout, node)), node.boot_log),
-        Rung("SSH banner", lambda: has_ssh_banner(node.management_address), node.boot_log),
-        Rung("Docker /_ping", lambda: engine_answers(node.management_address, tls), node.docker_log),
-        Rung("boot finished", lambda: boot_finished(node), node.boot_log),
+        Rung("process", lambda: nodes.init(node) is not None, console),
+        Rung("address", lambda: bool(nodes.cluster_addresses(layout, node)), boot),
+        Rung("SSH banner", lambda: has_ssh_banner(node.management_address), boot),
+        Rung("Docker /_ping", lambda: engine_answers(node.management_address, tls), docker),
+        Rung("boot finished", lambda: boot_finished(node), boot),
     )
 
 
@@ -65,7 +66,7 @@ def climb(
         while not rung.reached():
             waited = time.monotonic() - begun
             if not supervisor.alive:
-                raise _failure(node, rung, f"the node ended {waited:.1f} s after its start", node.console_log)
+                raise _failure(node, rung, f"the node ended {waited:.1f} s after its start", console_log(node))
             if waited > timeout:
                 raise _failure(node, rung, f"not reached {waited:.0f} s after the node's start", rung.log)
             if (abandoned or _NEVER).wait(_POLL):
@@ -74,13 +75,13 @@ def climb(
             return
 
 
-def _failure(node: NodeLayout, rung: Rung, what: str, log: Path) -> TestbedError:
+def _failure(node: NodeLayout, rung: Rung, what: str, log: Log) -> TestbedError:
     cut = any((node.folder / f"cut.{kind}").exists() for kind in ("cluster", "management"))
     return TestbedError(
         f"rung '{rung.name}': {what}; the end of {log}:",
         place=node.name,
         rung=rung.name,
-        log_tail=host.tail_of(log),
+        log_tail=log.tail(),
         remedy=f"a cable of it is pulled: ./runbook testbed restore {node.name}" if cut else "",
     )
 
@@ -115,7 +116,7 @@ def engine_answers(address: str, context: ssl.SSLContext) -> bool:
 
 
 def boot_finished(node: NodeLayout) -> bool:
-    """Whether the node's boot script has come to its end."""
+    """Whether the node's boot script, or systemd's default target, has come to its end."""
     try:
         return node.boot_status.read_text().strip() == "finished"
     except OSError:

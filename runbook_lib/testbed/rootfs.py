@@ -47,12 +47,27 @@ _BUILD_TIMEOUT = 1800
 FILES = Path(__file__).with_name("files")
 
 
+# What a host that boots systemd has besides, with each of the network managers.
+_SYSTEMD_PACKAGES = ("dbus", "ifupdown", "isc-dhcp-client", "netplan.io", "network-manager", "systemd-sysv")
+
+
 @dataclass(frozen=True)
 class Tree:
-    """What a root filesystem is made of: a Debian suite and its packages."""
+    """What a root filesystem is made of: a Debian suite and its packages, or another tree and more packages."""
 
     suite: str
     packages: tuple[str, ...]
+    base: Tree | None = None
+
+    @property
+    def script(self) -> Path:
+        """The hook that makes a node's tree of it."""
+        return FILES / ("customize-debian.sh" if self.base else "customize.sh")
+
+    @property
+    def node_files(self) -> Path:
+        """The folder of our own files that it gets."""
+        return FILES / ("debian" if self.base else "node")
 
 
 _BOOKWORM = Tree("bookworm", _PACKAGES)
@@ -60,15 +75,17 @@ _BOOKWORM = Tree("bookworm", _PACKAGES)
 
 def tree_of(kind: Kind) -> Tree:
     """The root filesystem that the nodes of a testbed have."""
-    return _BOOKWORM
+    base = _BOOKWORM
+    return Tree(base.suite, _SYSTEMD_PACKAGES, base) if kind.platform == "debian" else base
 
 
 def content_key(tree: Tree) -> str:
     """A digest of everything that decides what the root filesystem holds."""
     digest = hashlib.sha256()
-    for part in (str(_BUILDER_VERSION), tree.suite, os.uname().machine, *tree.packages, *_DPKG_OPTIONS):
+    base = [content_key(tree.base)] if tree.base else []
+    for part in (str(_BUILDER_VERSION), tree.suite, os.uname().machine, *tree.packages, *_DPKG_OPTIONS, *base):
         digest.update(part.encode() + b"\0")
-    for path in [FILES / "customize.sh", *sorted((FILES / "node").rglob("*"))]:
+    for path in [tree.script, *sorted(tree.node_files.rglob("*"))]:
         if path.is_file():
             digest.update(str(path.relative_to(FILES)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
@@ -93,6 +110,8 @@ def ensure(tree: Tree) -> Path:
     target = location(tree)
     if target.is_dir():
         return target
+    if tree.base:
+        ensure(tree.base)
     with cache_lock(f"rootfs-{tree.suite}"):
         if not target.is_dir():
             _build(tree, target)
@@ -129,8 +148,17 @@ def _build(tree: Tree, target: Path) -> None:
 
 
 def _command(tree: Tree, building: Path, sources_file: Path) -> list[str]:
-    hook = f'NODE_FILES="{FILES / "node"}" sh "{FILES / "customize.sh"}" "$1"'
-    command = ["mmdebstrap", "--variant=minbase", f"--include={','.join(tree.packages)}"]
+    hook = f'NODE_FILES="{tree.node_files}" sh "{tree.script}" "$1"'
+    command = ["mmdebstrap", f"--include={','.join(tree.packages)}"]
+    if tree.base:
+        # A copy of the other tree with more packages costs half of what a new one does.
+        base = location(tree.base)
+        copy = f'cp --archive --remove-destination "{base}/." "$1"'
+        # Its sources are the same as those that are given again below.
+        forget = f'rm -f "$1/etc/apt/sources.list.d/0000{base.name}.list"'
+        command += ["--variant=custom", "--skip=check/empty", f"--setup-hook={copy}", f"--setup-hook={forget}"]
+    else:
+        command.append("--variant=minbase")
     command += [f"--dpkgopt={option}" for option in _DPKG_OPTIONS]
     command += [f"--aptopt={option}" for option in sources.proxy_options()]
     command += [f"--customize-hook={hook}", tree.suite, str(building)]

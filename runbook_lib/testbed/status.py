@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from runbook_lib.errors import InputError, RunbookError
 from runbook_lib.model.parameters import Timeouts
+from runbook_lib.model.platforms import PlatformName
 from runbook_lib.testbed import client, readiness
 from runbook_lib.testbed import node as nodes
 from runbook_lib.testbed.layout import Layout, NodeLayout
@@ -21,9 +22,13 @@ _TIMEOUTS = Timeouts(connect=3, command=5)
 
 @dataclass(frozen=True)
 class NodeStatus:
-    """One node: ``cluster_address`` is the one it has now, ``inventory_address`` the one it should have."""
+    """One node: ``cluster_address`` is the one it has now, ``inventory_address`` the one it should have.
+
+    ``platform`` is boot2docker, or the network manager that a Debian node is under.
+    """
 
     name: str
+    platform: PlatformName
     state: NodeState
     management_address: str
     cluster_address: str | None
@@ -34,11 +39,12 @@ class NodeStatus:
 
 @dataclass(frozen=True)
 class TestbedStatus:
-    """A testbed and all of its nodes."""
+    """A testbed and all of its nodes; ``kind`` says in words what it is made of."""
 
     __test__: ClassVar[bool] = False  # pytest would otherwise collect a class whose name begins with Test
 
     name: str
+    kind: str
     cluster_subnet: str
     management_subnet: str
     inventory: str
@@ -71,7 +77,14 @@ def read(layout: Layout) -> TestbedStatus:
         pass  # an `up` that has not come that far: no engine can be asked
     with ThreadPoolExecutor(max_workers=len(layout.nodes)) as pool:
         rows = tuple(pool.map(lambda node: _node(layout, node), layout.nodes))
-    return TestbedStatus(layout.name, str(layout.cluster), str(layout.management), str(layout.inventory_file), rows)
+    return TestbedStatus(
+        name=layout.name,
+        kind=str(layout.kind),
+        cluster_subnet=str(layout.cluster),
+        management_subnet=str(layout.management),
+        inventory=str(layout.inventory_file),
+        nodes=rows,
+    )
 
 
 def _node(layout: Layout, node: NodeLayout) -> NodeStatus:
@@ -80,6 +93,7 @@ def _node(layout: Layout, node: NodeLayout) -> NodeStatus:
     addresses = nodes.cluster_addresses(layout, node)
     return NodeStatus(
         name=node.name,
+        platform=node.platform,
         state=_state(node, alive=process is not None, engine=version is not None),
         management_address=node.management_address,
         cluster_address=addresses[0] if addresses else None,

@@ -15,13 +15,27 @@ switch_off() {
     if [ -z "$node" ]; then return; fi
     # Only a process that is number 1 in its own namespace is the node; while nspawn still prepares, it is not.
     inner=$(cut -d' ' -f1 "/proc/$node/task/$node/children")
-    if [ -n "$inner" ] &&
+    if [ "$PLATFORM" = debian ]; then
+        switch_off_systemd "$inner"
+    elif [ -n "$inner" ] &&
         grep -q '^NSpid:.*[[:space:]]1$' "/proc/$inner/status" &&
         nsenter --target "$inner" --mount --uts --ipc --net --pid /etc/rc.d/shutdown; then
         kill -KILL "$inner"
     else
         kill -TERM "$node"
     fi
+}
+
+# Asks systemd to power off (SIGRTMIN+4) until it has: one that has only begun to boot may not hear it.
+switch_off_systemd() {
+    while [ -n "$1" ] && kill -38 "$1" 2>/dev/null; do
+        tries=10
+        while [ "$tries" -gt 0 ] && kill -0 "$1" 2>/dev/null; do
+            tries=$((tries - 1))
+            sleep 0.1
+        done
+    done
+    if [ -z "$1" ]; then kill -TERM "$node"; fi
 }
 
 # Prints a process's id and start time, which together name it for ever.
@@ -84,7 +98,8 @@ unwire() {
     ip netns del "$NAMESPACE" 2>/dev/null
 }
 
-boot() {
+# A boot2docker host: its root is in memory, two folders are its disk.
+start_boot2docker() {
     echo starting >boot2docker/log/boot.status
     SYSTEMD_NSPAWN_API_VFS_WRITABLE=network systemd-nspawn --quiet \
         --directory="$ROOTFS" --volatile=overlay --register=no --keep-unit --machine="$MACHINE" \
@@ -94,6 +109,28 @@ boot() {
         --bind="$PWD/etc-docker:/etc/docker" \
         --link-journal=no --resolv-conf=off --timezone=off --console=pipe /sbin/init </dev/null &
     node=$!
+}
+
+# A Debian host: its root is on its own disk, a layer over the tree that all nodes share. The mount ends
+# with the node, for nobody but nspawn sees it.
+start_debian() {
+    echo starting >overlay-runbook/log/boot.status
+    set -- --quiet --boot \
+        --directory="$PWD/merged" --register=no --keep-unit --machine="$MACHINE" \
+        --hostname="$NODE" --network-namespace-path="/run/netns/$NAMESPACE" \
+        --capability=all --system-call-filter='@keyring bpf' \
+        --bind="$PWD/docker:/var/lib/docker" --bind="$PWD/overlay-runbook:/var/lib/overlay-runbook" \
+        --link-journal=no --resolv-conf=off --timezone=off --console=pipe
+    # shellcheck disable=SC2016
+    SYSTEMD_NSPAWN_API_VFS_WRITABLE=network unshare --mount --propagation private sh -c '
+        mount -t overlay overlay -o "lowerdir=$1,upperdir=root,workdir=work" merged || exit
+        shift
+        exec systemd-nspawn "$@"' sh "$ROOTFS" "$@" </dev/null &
+    node=$!
+}
+
+boot() {
+    "start_$PLATFORM"
     identity "$node" >node.pid
     # A signal ends the first wait early; the node's own status comes from the last one.
     wait "$node"
