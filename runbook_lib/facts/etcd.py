@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import NodeError
-from runbook_lib.facts.containers import ContainerFacts, read_container
+from runbook_lib.facts.containers import ContainerFacts
+from runbook_lib.facts.etcd_unit import UnitMember, read_own_members
 from runbook_lib.facts.fetch import FETCH, fetch_trouble, has_client, http_status, parse_json
 from runbook_lib.facts.reading import Section, read_sections, reading
 from runbook_lib.model.parameters import Etcd
@@ -75,12 +76,10 @@ def read_members(cluster: Cluster, etcd: Etcd) -> tuple[EtcdMember, ...]:
 
 
 def _members_of(node: Node, etcd: Etcd) -> tuple[EtcdMember, ...]:
-    containers = [read_container(node, name) for name in etcd.members]
+    containers = read_own_members(node, etcd.members)
     url = f"http://{node.spec.cluster_address}:{etcd.client_port}"
     members = []
     for container in containers:
-        if container is None:
-            continue
         if not container.running:
             members.append(_stopped(container, url))
             continue
@@ -99,7 +98,7 @@ def _stopped(container: ContainerFacts, url: str) -> EtcdMember:
         health="down",
         leader=False,
         client_url=url,
-        detail=f"container {container.status}",
+        detail=container.status if isinstance(container, UnitMember) else f"container {container.status}",
     )
 
 
@@ -110,7 +109,7 @@ def _missing(name: str, outcomes: Sequence[Outcome[tuple[EtcdMember, ...]]]) -> 
             f"{outcome.node} did not answer: {outcome.error.message}" for outcome in silent if outcome.error
         )
     else:
-        detail = "no node has this container"
+        detail = "no node has this container, or a unit for it"
     state = "unknown" if silent else "absent"
     return EtcdMember(name, "", state, "", "down", False, "", detail=detail)
 

@@ -14,6 +14,7 @@ from runbook_lib.facts.addresses import ClusterAddress, read_bootlocal, read_clu
 from runbook_lib.facts.containers import ContainerFacts, find_container, read_containers
 from runbook_lib.facts.engine import read_engine
 from runbook_lib.facts.etcd import EtcdMember, read_members
+from runbook_lib.facts.etcd_unit import starts_at_boot
 from runbook_lib.facts.gossip import read_gossip, strangers
 from runbook_lib.facts.interfaces import ContainerInterface, read_interfaces
 from runbook_lib.facts.networks import NetworkFacts, join_endpoints, read_network, read_networks
@@ -108,15 +109,15 @@ class Readings:
     def autostart(self) -> pd.DataFrame:
         """What would start each member at its node's next boot.
 
-        Columns: member, node, restart policy, in bootlocal.sh, starts at boot.
+        Columns: member, node, restart policy (or whether its unit is enabled), in bootlocal.sh, starts at boot.
         """
         scripts = zip(self._cluster, self._all(read_bootlocal), strict=True)
         blocks = {node.name: has_autostart_block(script) for node, script in scripts}
         rows = []
         for member in self.member_facts():
             block = blocks.get(member.node, False)
-            policy = member.restart_policy in ("always", "unless-stopped")
-            rows.append((member.name, member.node, member.restart_policy, block, block or policy))
+            starts = block or starts_at_boot(member.restart_policy)
+            rows.append((member.name, member.node, member.restart_policy, block, starts))
         columns = {
             "member": TEXT,
             "node": TEXT,

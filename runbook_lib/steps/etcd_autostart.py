@@ -1,6 +1,6 @@
 """Starts etcd's members at boot, starts them now, and takes the autostart back.
 
-Two mechanisms, of which exactly one is active afterwards:
+Three mechanisms, of which exactly one is active afterwards; ``auto`` takes what fits a node:
 
 ``bootlocal``
     A marked block in ``/var/lib/boot2docker/bootlocal.sh`` (the article's way): after the boot it waits, bounded, until
@@ -14,6 +14,9 @@ Two mechanisms, of which exactly one is active afterwards:
     at the next start of dockerd (``unless-stopped`` would not, but a member that never ran counts as stopped).
     Nothing is logged but in dockerd's log. And when all nodes start at once, the first member is alone for a while:
     without a quorum it answers nothing, and engines that start meanwhile wait half a minute for their store.
+``systemd-unit``
+    ``systemctl enable etcd.service``, where the member is no container but a unit of the host. systemd starts it once
+    a boot, and again after a crash as its unit says; ``systemctl stop`` ends it until then.
 """
 
 from __future__ import annotations
@@ -21,13 +24,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.addresses import BOOTLOCAL, read_bootlocal
-from runbook_lib.facts.containers import ContainerFacts, read_container
+from runbook_lib.facts.containers import ContainerFacts
 from runbook_lib.facts.engine import EngineFacts, read_engine
+from runbook_lib.facts.etcd_unit import ETCD_UNIT, UnitMember, read_own_members
 from runbook_lib.model.parameters import Etcd
-from runbook_lib.steps.base import Finding, Say, Step, pending, satisfied
+from runbook_lib.steps.base import Finding, Say, Step, pending, refused, satisfied
 from runbook_lib.steps.blocks import find_block, put_block, remove_block
 from runbook_lib.steps.boot_files import Restoration, check_markers, restore, write_boot_script
 from runbook_lib.steps.boot_scripts import ETCD_AUTOSTART, etcd_autostart, start_lines
@@ -37,30 +42,43 @@ _RESTARTING = ("always", "unless-stopped")
 
 @dataclass(frozen=True)
 class AutostartReading:
-    """The members whose containers a node has, and the text of its ``bootlocal.sh`` (``None`` without the file).
+    """The members that a node has, and the text of its ``bootlocal.sh`` (``None`` without the file).
 
-    ``peers`` are the engines (``address:port``) of the nodes that hold the store's other members, ``client`` is where
-    the engines reach this node's member.
+    ``systemd`` is true where that is process 1, and so nothing runs a ``bootlocal.sh``. ``peers`` are the engines
+    (``address:port``) of the nodes that hold the store's other members, ``client`` is where the engines reach this
+    node's member.
     """
 
     members: tuple[ContainerFacts, ...]
     bootlocal: str | None
     peers: tuple[str, ...] = ()
     client: str = ""
+    systemd: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
         """The members' names, in their configured order."""
         return tuple(member.name for member in self.members)
 
+    @property
+    def containers(self) -> tuple[ContainerFacts, ...]:
+        """The members that are containers."""
+        return tuple(member for member in self.members if not isinstance(member, UnitMember))
+
+    @property
+    def units(self) -> tuple[UnitMember, ...]:
+        """The member that is a unit of systemd, if one is."""
+        return tuple(member for member in self.members if isinstance(member, UnitMember))
+
 
 @dataclass(frozen=True)
 class AutostartWork:
-    """What a node needs: the file written or restored, and restart policies set by container name."""
+    """What a node needs: the file written or restored, restart policies set by container name, the unit's state."""
 
     write: str | None = None
     restoration: Restoration | None = None
     policies: tuple[tuple[str, str], ...] = ()
+    unit: Literal["", "enable", "disable"] = ""
 
 
 def read_autostart(node: Node, etcd: Etcd) -> AutostartReading:
@@ -70,7 +88,8 @@ def read_autostart(node: Node, etcd: Etcd) -> AutostartReading:
     engine = read_engine(node)
     host = engine.cluster_advertise.rpartition(":")[0]
     client = f"{host}:{etcd.client_port}" if host else ""
-    return AutostartReading(read_own_members(node, etcd), bootlocal, peer_engines(engine), client)
+    systemd = node.ssh.run(["test", "-d", "/run/systemd/system"], check=False).exit_status == 0
+    return AutostartReading(read_own_members(node, etcd.members), bootlocal, peer_engines(engine), client, systemd)
 
 
 def peer_engines(engine: EngineFacts) -> tuple[str, ...]:
@@ -79,12 +98,6 @@ def peer_engines(engine: EngineFacts) -> tuple[str, ...]:
     members = engine.cluster_store.removeprefix("etcd://").partition("/")[0].split(",")
     hosts = (member.rpartition(":")[0] for member in members)
     return tuple(f"{host}:{port}" for host in hosts if host and port and host != own)
-
-
-def read_own_members(node: Node, etcd: Etcd) -> tuple[ContainerFacts, ...]:
-    """The etcd containers that a node has. Raises ``UnreachableError`` or ``EngineError``."""
-    found = (read_container(node, name) for name in etcd.members)
-    return tuple(container for container in found if container is not None)
 
 
 def has_autostart_block(bootlocal: str | None) -> bool:
@@ -116,6 +129,8 @@ class _Autostart(Step[AutostartReading, AutostartWork]):
             write_boot_script(node, BOOTLOCAL, work.write)
         for member, policy in work.policies:
             node.engine.set_restart_policy(member, policy)
+        if work.unit:
+            node.ssh.run(["systemctl", work.unit, "--quiet", ETCD_UNIT], sudo=True)
         if work.restoration is not None:
             restore(node, work.restoration)
 
@@ -130,44 +145,67 @@ class _Autostart(Step[AutostartReading, AutostartWork]):
 class EtcdAutostart(_Autostart):
     """Makes every node start its own etcd members at boot, by the mechanism that ``etcd.autostart`` names.
 
-    A node without a member gets no block (a block that is there from earlier days is taken out).
+    ``auto`` is ``bootlocal`` on boot2docker, elsewhere ``restart-policy`` for a container; a unit is always enabled. A
+    mechanism that a node's member cannot be started by is refused there. A node without a member gets none (a block
+    that is there from earlier days is taken out).
     """
 
     name = "etcd autostart"
 
     def judge(self, reading: AutostartReading) -> Finding[AutostartWork]:
         """Pending unless exactly the wanted mechanism is active."""
-        by_script = self._etcd.autostart == "bootlocal" and bool(reading.members)
+        unfit = self._unfit(reading)
+        if unfit:
+            return refused(_describe(reading), unfit, remedy="write etcd.autostart: auto, which takes what fits a node")
+        by_script = self._mechanism(reading) == "bootlocal" and bool(reading.containers)
         work = AutostartWork(
             write=_with_block(reading) if by_script else None,
             restoration=None if by_script else _without_block(reading),
             policies=tuple(
                 (member.name, "no" if by_script else "always")
-                for member in reading.members
+                for member in reading.containers
                 if (member.restart_policy in _RESTARTING) == by_script
             ),
+            unit="enable" if any(not unit.enabled for unit in reading.units) else "",
         )
         if work == AutostartWork():
             return satisfied(_describe(reading), self.detail(reading))
-        wanted = f"bootlocal.sh starts {', '.join(reading.names)}" if by_script else _by_policy(reading)
+        wanted = f"bootlocal.sh starts {', '.join(reading.names)}" if by_script else _by_host(reading)
         return pending(_describe(reading), wanted, work, self.detail(reading))
+
+    def _mechanism(self, reading: AutostartReading) -> str:
+        if self._etcd.autostart != "auto":
+            return self._etcd.autostart
+        return "systemd-unit" if reading.units else "restart-policy" if reading.systemd else "bootlocal"
+
+    def _unfit(self, reading: AutostartReading) -> str:
+        """Why the wanted mechanism cannot start this node's members; empty when it can, or there are none."""
+        mechanism, names = self._mechanism(reading), ", ".join(reading.names)
+        if mechanism == "systemd-unit" and reading.containers:
+            return f"systemd-unit is wanted, and {names} is a container, which has no unit"
+        if mechanism != "systemd-unit" and reading.units:
+            return f"{mechanism} is wanted, and {names} is no container but the unit {ETCD_UNIT}"
+        if mechanism == "bootlocal" and reading.containers and reading.systemd:
+            return "bootlocal is wanted, and this host is no boot2docker: nothing runs a bootlocal.sh here"
+        return ""
 
 
 class RemoveAutostart(_Autostart):
-    """Takes the autostart back: no block in ``bootlocal.sh``, and restart policy ``no``, as the article found it."""
+    """Takes the autostart back, as the article found it: no block, restart policy ``no``, a unit that is not enabled."""
 
     name = "remove etcd autostart"
 
     def judge(self, reading: AutostartReading) -> Finding[AutostartWork]:
-        """Pending while either mechanism is active."""
-        policies = tuple((item.name, "no") for item in reading.members if item.restart_policy in _RESTARTING)
-        work = AutostartWork(restoration=_without_block(reading), policies=policies)
+        """Pending while any mechanism is active."""
+        policies = tuple((item.name, "no") for item in reading.containers if item.restart_policy in _RESTARTING)
+        unit: Literal["", "disable"] = "disable" if any(item.enabled for item in reading.units) else ""
+        work = AutostartWork(restoration=_without_block(reading), policies=policies, unit=unit)
         if work == AutostartWork():
             return satisfied(_describe(reading), self.detail(reading))
         return pending(_describe(reading), "no autostart", work, self.detail(reading))
 
 
-class StartMembers(Step[tuple[ContainerFacts, ...], tuple[str, ...]]):
+class StartMembers(Step[tuple[ContainerFacts, ...], tuple[ContainerFacts, ...]]):
     """Starts the etcd members that every node has, now. A running member is left alone."""
 
     name = "start etcd members"
@@ -178,23 +216,26 @@ class StartMembers(Step[tuple[ContainerFacts, ...], tuple[str, ...]]):
 
     def read(self, node: Node) -> tuple[ContainerFacts, ...]:
         """The node's members."""
-        return read_own_members(node, self._etcd)
+        return read_own_members(node, self._etcd.members)
 
     def assess(
         self, readings: Mapping[str, tuple[ContainerFacts, ...]], missing: frozenset[str]
-    ) -> Mapping[str, Finding[tuple[str, ...]]]:
+    ) -> Mapping[str, Finding[tuple[ContainerFacts, ...]]]:
         """Pending where a member does not run."""
         return {name: self._finding(members) for name, members in readings.items()}
 
-    def apply(self, cluster: Cluster, node: Node, work: tuple[str, ...], say: Say) -> None:
-        """Start them."""
+    def apply(self, cluster: Cluster, node: Node, work: tuple[ContainerFacts, ...], say: Say) -> None:
+        """Start them. A unit tells systemd that it is up only once it has a quorum, which is not waited for here."""
         for member in work:
-            node.engine.start(member)
+            if isinstance(member, UnitMember):
+                node.ssh.run(["systemctl", "start", "--no-block", ETCD_UNIT], sudo=True)
+            else:
+                node.engine.start(member.name)
 
-    def _finding(self, members: tuple[ContainerFacts, ...]) -> Finding[tuple[str, ...]]:
+    def _finding(self, members: tuple[ContainerFacts, ...]) -> Finding[tuple[ContainerFacts, ...]]:
         if not members:
             return satisfied("", "no etcd member here")
-        stopped = tuple(member.name for member in members if not member.running)
+        stopped = tuple(member for member in members if not member.running)
         before = ", ".join(f"{member.name} {member.state}" for member in members)
         if not stopped:
             return satisfied(before)
@@ -212,7 +253,9 @@ def _without_block(reading: AutostartReading) -> Restoration | None:
     return Restoration(BOOTLOCAL, remove_block(reading.bootlocal, ETCD_AUTOSTART))
 
 
-def _by_policy(reading: AutostartReading) -> str:
+def _by_host(reading: AutostartReading) -> str:
+    if reading.units:
+        return f"systemd starts {', '.join(reading.names)}"
     return f"Docker restarts {', '.join(reading.names)}" if reading.members else "no autostart"
 
 
@@ -224,7 +267,8 @@ def _describe(reading: AutostartReading) -> str:
         parts.append(f"bootlocal.sh starts {', '.join(reading.names)}" if current else "another block in bootlocal.sh")
     parts += [
         f"Docker restarts {item.name} ({item.restart_policy})"
-        for item in reading.members
+        for item in reading.containers
         if item.restart_policy in _RESTARTING
     ]
+    parts += [f"systemd starts {item.name} ({item.restart_policy})" for item in reading.units if item.enabled]
     return "; ".join(parts) or "no autostart"

@@ -7,10 +7,11 @@ own affair (:mod:`runbook_lib.steps.platforms`); either way a power-cycle proves
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.addresses import BOOTSYNC
+from runbook_lib.facts.arp import arp_owner
 from runbook_lib.facts.platform import HostNetwork, read_platform
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.parameters import Addresses
@@ -68,7 +69,8 @@ class StaticAddresses(Step[AddressReading, Change]):
                 return reading
         except PlatformRefusal:
             return reading
-        return read_address(node, self._inventory.network)
+        answering = arp_owner(node, self._inventory.network.interface, node.spec.cluster_address)
+        return replace(reading, answering=answering, probed=True)
 
     def assess(self, readings: Mapping[str, AddressReading], missing: frozenset[str]) -> Mapping[str, Finding[Change]]:
         """Refuse bad targets; elsewhere compare what the host says with what it should."""
