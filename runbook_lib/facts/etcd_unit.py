@@ -12,6 +12,7 @@ from runbook_lib.facts.containers import ContainerFacts, read_container
 from runbook_lib.facts.reading import Section, read_sections, reading
 
 ETCD_UNIT = "etcd.service"
+DROP_IN = f"/etc/systemd/system/{ETCD_UNIT}.d/overlay-runbook.conf"
 _RESTARTING = ("always", "unless-stopped")
 _UP = ("active", "activating", "reloading")
 
@@ -21,8 +22,12 @@ class UnitMember(ContainerFacts):
     """A member that is no container but a unit of the host's systemd, told in a container's terms.
 
     ``state`` is ``running`` or ``exited``, ``status`` systemd's own words, ``restart_policy`` whether the unit is
-    enabled (``etcd.service enabled``).
+    enabled (``etcd.service enabled``). ``after_engine`` is true when it starts only once the node's engine has, and
+    ``drop_in`` when a file of ours says so.
     """
+
+    after_engine: bool = False
+    drop_in: bool = False
 
     @property
     def enabled(self) -> bool:
@@ -50,7 +55,8 @@ def read_own_members(node: Node, members: Sequence[str]) -> tuple[ContainerFacts
 
 _UNIT_SCRIPT = f"""\
 if ! section systemd test -d /run/systemd/system; then exit 0; fi
-section unit systemctl show {ETCD_UNIT} -p LoadState,ActiveState,SubState,UnitFileState,ExecStart,Environment
+section unit systemctl show {ETCD_UNIT} \\
+    -p LoadState,ActiveState,SubState,UnitFileState,ExecStart,Environment,After,DropInPaths
 files() {{
     systemctl show {ETCD_UNIT} --value -p EnvironmentFiles | while read -r file ignored; do cat "$file"; done
 }}
@@ -94,4 +100,6 @@ def parse_unit(node: str, sections: Mapping[str, Section]) -> UnitMember | None:
         state="running" if active in _UP else "exited",
         status=f"unit {ETCD_UNIT} {active} ({unit.get('SubState', '')})",
         restart_policy=f"{ETCD_UNIT} {unit.get('UnitFileState') or 'without a file'}",
+        after_engine="docker.service" in unit.get("After", "").split(),
+        drop_in=DROP_IN in unit.get("DropInPaths", "").split(),
     )

@@ -16,7 +16,9 @@ Three mechanisms, of which exactly one is active afterwards; ``auto`` takes what
     without a quorum it answers nothing, and engines that start meanwhile wait half a minute for their store.
 ``systemd-unit``
     ``systemctl enable etcd.service``, where the member is no container but a unit of the host. systemd starts it once
-    a boot, and again after a crash as its unit says; ``systemctl stop`` ends it until then.
+    a boot, and again after a crash as its unit says. A drop-in of ours lets it start after the engine: else it is
+    there alone before the members in containers can be, and every engine of the cluster waits for it (measured: a
+    power-cycle of four nodes then takes 84 s, and 14 to 27 s with the drop-in).
 """
 
 from __future__ import annotations
@@ -24,13 +26,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from time import monotonic, sleep
 from typing import Literal
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.addresses import BOOTLOCAL, read_bootlocal
 from runbook_lib.facts.containers import ContainerFacts
 from runbook_lib.facts.engine import EngineFacts, read_engine
-from runbook_lib.facts.etcd_unit import ETCD_UNIT, UnitMember, read_own_members
+from runbook_lib.facts.etcd_unit import DROP_IN, ETCD_UNIT, UnitMember, read_own_members
 from runbook_lib.model.parameters import Etcd
 from runbook_lib.steps.base import Finding, Say, Step, pending, refused, satisfied
 from runbook_lib.steps.blocks import find_block, put_block, remove_block
@@ -38,6 +41,22 @@ from runbook_lib.steps.boot_files import Restoration, check_markers, restore, wr
 from runbook_lib.steps.boot_scripts import ETCD_AUTOSTART, etcd_autostart, start_lines
 
 _RESTARTING = ("always", "unless-stopped")
+_CONTAINERS_FIRST_SECONDS = 10.0
+_PAUSE_SECONDS = 0.2
+
+_SET_UNIT = """\
+set -e
+if [ "$1" = enable ]; then
+    mkdir -p "${3%/*}"
+    printf '# overlay-runbook: a member alone keeps every engine waiting.\\n[Unit]\\nAfter=docker.service\\n' >"$3"
+    sync "$3" "${3%/*}/"
+else
+    rm -f "$3"
+    if [ -d "${3%/*}" ]; then rmdir --ignore-fail-on-non-empty "${3%/*}"; fi
+fi
+systemctl daemon-reload
+systemctl "$1" --quiet "$2"
+"""
 
 
 @dataclass(frozen=True)
@@ -130,7 +149,7 @@ class _Autostart(Step[AutostartReading, AutostartWork]):
         for member, policy in work.policies:
             node.engine.set_restart_policy(member, policy)
         if work.unit:
-            node.ssh.run(["systemctl", work.unit, "--quiet", ETCD_UNIT], sudo=True)
+            node.ssh.script(_SET_UNIT, work.unit, ETCD_UNIT, DROP_IN, sudo=True)
         if work.restoration is not None:
             restore(node, work.restoration)
 
@@ -166,7 +185,7 @@ class EtcdAutostart(_Autostart):
                 for member in reading.containers
                 if (member.restart_policy in _RESTARTING) == by_script
             ),
-            unit="enable" if any(not unit.enabled for unit in reading.units) else "",
+            unit="enable" if any(not (unit.enabled and unit.after_engine) for unit in reading.units) else "",
         )
         if work == AutostartWork():
             return satisfied(_describe(reading), self.detail(reading))
@@ -191,15 +210,15 @@ class EtcdAutostart(_Autostart):
 
 
 class RemoveAutostart(_Autostart):
-    """Takes the autostart back, as the article found it: no block, restart policy ``no``, a unit that is not enabled."""
+    """Takes the autostart back, as the article found it: no block, restart policy ``no``, a unit that is disabled."""
 
     name = "remove etcd autostart"
 
     def judge(self, reading: AutostartReading) -> Finding[AutostartWork]:
         """Pending while any mechanism is active."""
         policies = tuple((item.name, "no") for item in reading.containers if item.restart_policy in _RESTARTING)
-        unit: Literal["", "disable"] = "disable" if any(item.enabled for item in reading.units) else ""
-        work = AutostartWork(restoration=_without_block(reading), policies=policies, unit=unit)
+        state: Literal["", "disable"] = "disable" if any(unit.enabled or unit.drop_in for unit in reading.units) else ""
+        work = AutostartWork(restoration=_without_block(reading), policies=policies, unit=state)
         if work == AutostartWork():
             return satisfied(_describe(reading), self.detail(reading))
         return pending(_describe(reading), "no autostart", work, self.detail(reading))
@@ -225,12 +244,28 @@ class StartMembers(Step[tuple[ContainerFacts, ...], tuple[ContainerFacts, ...]])
         return {name: self._finding(members) for name, members in readings.items()}
 
     def apply(self, cluster: Cluster, node: Node, work: tuple[ContainerFacts, ...], say: Say) -> None:
-        """Start them. A unit tells systemd that it is up only once it has a quorum, which is not waited for here."""
+        """Start them. A unit tells systemd that it is up only once it has a quorum, which is not waited for here.
+
+        A unit comes after the containers: where it listens alone already, an engine starts its container only after
+        half a minute.
+        """
         for member in work:
             if isinstance(member, UnitMember):
+                self._wait_for_containers(cluster, node)
                 node.ssh.run(["systemctl", "start", "--no-block", ETCD_UNIT], sudo=True)
             else:
                 node.engine.start(member.name)
+
+    def _wait_for_containers(self, cluster: Cluster, node: Node) -> None:
+        """Wait, bounded, until the members in containers of the other nodes run; one that does not answer counts not."""
+        others = [other for other in cluster if other is not node]
+        started = monotonic()
+        while monotonic() - started < _CONTAINERS_FIRST_SECONDS:
+            found = cluster.each(lambda other: read_own_members(other, self._etcd.members), nodes=others)
+            members = [member for outcome in found if outcome.value for member in outcome.value]
+            if all(member.running for member in members if not isinstance(member, UnitMember)):
+                return
+            sleep(_PAUSE_SECONDS)
 
     def _finding(self, members: tuple[ContainerFacts, ...]) -> Finding[tuple[ContainerFacts, ...]]:
         if not members:

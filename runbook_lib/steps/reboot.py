@@ -110,8 +110,8 @@ def wait_until_back(node: Node, before: Boot, timeouts: Timeouts, say: Say) -> N
                 raise DeadlineError(
                     f"not back {timeouts.reboot:.0f} s after the reboot: still missing: {what}{why}",
                     place=node.name,
-                    remedy="look at its console and its log (boot2docker's is /var/lib/boot2docker/log, a systemd host's"
-                    " journalctl -b), or raise timeouts.reboot",
+                    remedy="look at its console and its log (/var/lib/boot2docker/log, or journalctl -b), or raise"
+                    " timeouts.reboot",
                 )
             sleep(_PAUSE_SECONDS)
     finally:

@@ -92,12 +92,6 @@ def test_what_needs_two_containers_says_so(open_session, count: int) -> None:
             call()
 
 
-def test_the_boot_block_is_the_first_node_s_unless_one_is_named(open_session) -> None:
-    steps = open_session().steps
-    assert "192.168.99.101" in steps.boot_block()
-    assert "192.168.99.102" in steps.boot_block("node2")
-
-
 def test_finish_sums_up_and_publishes_the_verdict(open_session, displayed) -> None:
     run = open_session()
     run.expect("two nodes", found=len(run.nodes), expected=2)
