@@ -257,7 +257,7 @@ class StartMembers(Step[tuple[ContainerFacts, ...], tuple[ContainerFacts, ...]])
                 node.engine.start(member.name)
 
     def _wait_for_containers(self, cluster: Cluster, node: Node) -> None:
-        """Wait, bounded, until the members in containers of the other nodes run; one that does not answer counts not."""
+        """Wait, bounded, until the members in containers of the other nodes run; a silent node counts not."""
         others = [other for other in cluster if other is not node]
         started = monotonic()
         while monotonic() - started < _CONTAINERS_FIRST_SECONDS:

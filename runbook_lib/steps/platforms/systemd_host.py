@@ -38,7 +38,7 @@ class SystemdPlatform(Platform):
     def apply(self, cluster: Cluster, node: Node, change: Change, seconds: float, say: Say) -> None:
         """Change the files under a guard, and confirm once the node is reached anew and has what is wanted."""
         network = cluster.inventory.network
-        gateway = (network.gateway or change.wanted.gateway) if change.wanted else ""
+        gateway = (change.wanted.gateway or network.gateway) if change.wanted else ""
 
         def trouble(fresh: Node) -> str:
             current = read_cluster_address(fresh, network)
