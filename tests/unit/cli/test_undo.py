@@ -18,10 +18,11 @@ from runbook_lib import cli
 def test_only_what_01_and_02_changed_is_taken_back_and_only_when_named(
     capsys: pytest.CaptureFixture[str], tmp_path, arguments: list[str], says: str
 ) -> None:
+    (tmp_path / "known_hosts").write_text("")
     nowhere = tmp_path / "nodes.yaml"
     nowhere.write_text(
         "version: 1\nnetwork: {subnet: 192.0.2.0/24}\nnodes:\n  - name: node1\n    cluster_address: 192.0.2.1\n"
-        "    ssh: {host: 192.0.2.1, key_file: /nowhere/key, known_hosts: /nowhere/known_hosts}\n"
+        "    ssh: {host: 192.0.2.1, agent: true, known_hosts: known_hosts}\n"
     )
     parameters = tmp_path / "parameters.yaml"
     parameters.write_text(f"inventory: {nowhere}\ncontainers: []\n")

@@ -92,6 +92,12 @@ def test_what_needs_two_containers_says_so(open_session, count: int) -> None:
             call()
 
 
+def test_planned_files_of_a_node_that_is_none_name_those_there_are(open_session) -> None:
+    with pytest.raises(InputError, match="node9") as told:
+        open_session().planned_files("node9")
+    assert told.value.remedy == "the nodes are node1, node2"
+
+
 def test_finish_sums_up_and_publishes_the_verdict(open_session, displayed) -> None:
     run = open_session()
     run.expect("two nodes", found=len(run.nodes), expected=2)
