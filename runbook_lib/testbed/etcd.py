@@ -1,7 +1,9 @@
 """The article's etcd: containers etcd1 to etcd3 on the first nodes, created but not started.
 
 Of Debian nodes' members the last is no container but Debian's service, so that both ways of autostart have
-something to prove on one cluster.
+something to prove on one cluster. Alone it has no leader, and an engine that finds such a member waits for it before
+it starts its own container: all of them took 96 s to come back from a reboot (measured) with the unit enabled as the
+package has it.
 """
 
 from __future__ import annotations
