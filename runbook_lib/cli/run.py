@@ -22,6 +22,8 @@ from runbook_lib.cli.arguments import (
 from runbook_lib.cli.privileges import become_root
 from runbook_lib.cli.project import project_folder
 from runbook_lib.cli.system_packages import install_missing_packages
+from runbook_lib.cli.undo import require_notebooks
+from runbook_lib.cli.undo import undo as take_back
 from runbook_lib.errors import ExitCode
 from runbook_lib.execute.cluster_run import ClusterRequest, ClusterResult, left_over, prepare_cluster, run_cluster
 from runbook_lib.execute.declared import NO_CLUSTER, check_declared, declared_parameters, works_on_a_cluster
@@ -52,6 +54,13 @@ def run(
         typer.Option(*PARAMETER, metavar="KEY VALUE", help="Replace a parameter, such as: -p overlay.name ovr1."),
     ] = None,
     plan: PlanMode = False,
+    undo: Annotated[
+        bool,
+        typer.Option(
+            "--undo",
+            help="Take back what notebook 01 or 02 changed on the hosts, every file as it was; execute none.",
+        ),
+    ] = False,
     resume: Annotated[
         str | None,
         typer.Option(metavar="RUN", help="Go on with an earlier run: its ID, that of one of its records, or 'last'."),
@@ -76,6 +85,12 @@ def run(
     project = project_folder()
     location = records or records_location()
     overrides = parse_overrides(pairs(parameter), plan=plan)
+    if undo:
+        require_notebooks(notebooks or ())
+        chosen = choose_notebooks(notebooks or (), project / "notebooks")
+        return take_back(
+            chosen, Request(file or project / "params" / "testbed.yaml", overrides), reporter_for(sys.stdout)
+        )
     earlier = earlier_run(open_archive(location), resume) if resume else None
     if earlier is not None and earlier.cluster == NO_CLUSTER:
         overrides = {**earlier.parameters, **overrides}

@@ -38,7 +38,8 @@ class ClusterAddress:
     ``address`` is the interface's first one, as docker-machine takes it, ``others`` those that follow.
     ``assigned_by`` is ``dhcp`` while a DHCP client serves the interface or the address has a lease that ends,
     ``static`` for an address without either, ``none`` without an address. ``dhcp_client`` names every DHCP
-    client process of the interface (``udhcpc pid 123``), or is empty.
+    client process of the interface (``udhcpc pid 123``), and the manager that holds a lease for it itself
+    (``systemd-networkd``, ``NetworkManager``), or is empty.
     """
 
     node: str
@@ -72,8 +73,15 @@ clients() {
         echo
     done
 }
+# Two managers ask DHCP themselves, without any client process: what they note of a lease tells.
+leases() {
+    index=$(cat "/sys/class/net/$1/ifindex") || return
+    if [ -e "/run/systemd/netif/leases/$index" ]; then echo systemd-networkd; fi
+    if grep -qs '^[[]dhcp4[]]' "/run/NetworkManager/devices/$index"; then echo NetworkManager; fi
+}
 section interfaces ip addr show
 section clients clients
+section leases leases "$1"
 """
 
 
@@ -84,13 +92,14 @@ def read_cluster_address(node: Node, network: ClusterNetwork) -> ClusterAddress:
         UnreachableError: the node cannot be reached.
         NodeError: it has no such interface, or its tools answer something unreadable.
     """
-    sections = read_sections(node, _ADDRESS_SCRIPT, sudo=node.ssh.sudo_takes_the_password)
+    sections = read_sections(node, _ADDRESS_SCRIPT, network.interface, sudo=node.ssh.sudo_takes_the_password)
     with reading(node.name, "addresses"):
         interfaces = parse_ip_addr(_text(node.name, "ip addr show", sections["interfaces"]))
         clients = parse_dhcp_clients(sections["clients"].text)
+        leases = sections["leases"].text.split() if sections["leases"].exit_status == 0 else []
     for interface in interfaces:
         if interface.name == network.interface:
-            return cluster_address(node.name, interface, clients, node.spec.cluster_address)
+            return cluster_address(node.name, interface, clients, node.spec.cluster_address, leases)
     names = ", ".join(interface.name for interface in interfaces)
     raise NodeError(
         node.name,
@@ -99,13 +108,15 @@ def read_cluster_address(node: Node, network: ClusterNetwork) -> ClusterAddress:
     )
 
 
-def cluster_address(node: str, interface: Interface, clients: Sequence[DhcpClient], expected: str) -> ClusterAddress:
-    """Judge how an interface came by its address."""
+def cluster_address(
+    node: str, interface: Interface, clients: Sequence[DhcpClient], expected: str, leases: Sequence[str] = ()
+) -> ClusterAddress:
+    """Judge how an interface came by its address; ``leases`` names the managers that hold a lease for it themselves."""
     own = [client for client in clients if client.interface == interface.name]
     first: InetAddress | None = interface.addresses[0] if interface.addresses else None
     assigned: AssignedBy = "none"
     if first is not None:
-        assigned = "dhcp" if own or first.lifetime is not None else "static"
+        assigned = "dhcp" if own or leases or first.lifetime is not None else "static"
     return ClusterAddress(
         node=node,
         interface=interface.name,
@@ -114,7 +125,7 @@ def cluster_address(node: str, interface: Interface, clients: Sequence[DhcpClien
         mac=interface.mac,
         expected=expected,
         assigned_by=assigned,
-        dhcp_client=", ".join(str(client) for client in own),
+        dhcp_client=", ".join([*(str(client) for client in own), *leases]),
         others=tuple(item.address for item in interface.addresses[1:]),
     )
 

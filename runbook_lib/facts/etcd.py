@@ -8,8 +8,9 @@ from typing import Any
 
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import NodeError
-from runbook_lib.facts.containers import ContainerFacts, read_container
+from runbook_lib.facts.containers import ContainerFacts
 from runbook_lib.facts.control_plane import Health, Member
+from runbook_lib.facts.etcd_unit import UnitMember, read_own_members
 from runbook_lib.facts.fetch import SPEAKS_TLS, fetch_trouble, has_client, http_status, parse_json
 from runbook_lib.facts.reading import Section, read_sections, reading
 from runbook_lib.facts.store_access import (
@@ -63,13 +64,11 @@ def read_members(cluster: Cluster, etcd: Etcd) -> tuple[Member, ...]:
 
 
 def _members_of(node: Node, etcd: Etcd) -> tuple[Member, ...]:
-    containers = [read_container(node, name) for name in etcd.members]
-    access = read_access(node) if any(containers) else PLAIN
+    containers = read_own_members(node, etcd.members)
+    access = read_access(node) if containers else PLAIN
     url = f"{access.scheme}://{node.spec.cluster_address}:{etcd.client_port}"
     members = []
     for container in containers:
-        if container is None:
-            continue
         if not container.running:
             members.append(_stopped(container, url))
             continue
@@ -88,7 +87,7 @@ def _stopped(container: ContainerFacts, url: str) -> Member:
         health="down",
         leader=False,
         client_url=url,
-        detail=f"container {container.status}",
+        detail=container.status if isinstance(container, UnitMember) else f"container {container.status}",
     )
 
 
@@ -99,7 +98,7 @@ def _missing(name: str, outcomes: Sequence[Outcome[tuple[Member, ...]]]) -> Memb
             f"{outcome.node} did not answer: {outcome.error.message}" for outcome in silent if outcome.error
         )
     else:
-        detail = "no node has this container"
+        detail = "no node has this container, or a unit for it"
     state = "unknown" if silent else "absent"
     return Member(name, "", state, "", "down", False, "", detail=detail)
 

@@ -30,6 +30,10 @@ class Addresses(Model):
     allow_in_dhcp_pool: bool = Field(
         False, description="accept fixed addresses inside the DHCP pool (a warning says what can happen)"
     )
+    guard_seconds: Seconds = Field(
+        60.0,
+        description="how long a systemd host waits to be reached at its new configuration before it takes the old back",
+    )
 
 
 class Etcd(Model):

@@ -12,7 +12,6 @@ from runbook_lib.model.external import WAYS, Way, external
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.parameters import Overlay, Parameters
 from runbook_lib.steps.base import Step
-from runbook_lib.steps.boot_scripts import static_address
 from runbook_lib.steps.clean_up import clean_up_steps
 from runbook_lib.steps.connections import Connect, Disconnect
 from runbook_lib.steps.containers import RemoveContainers, RunContainers
@@ -34,18 +33,12 @@ class StepCatalog:
         self._control_plane = control_plane_of(parameters)
 
     def static_addresses(self) -> StaticAddresses:
-        """Fix every node's address on the cluster's network through bootsync.sh."""
-        return StaticAddresses(self._inventory, self._parameters.addresses)
-
-    def boot_block(self, node: str = "") -> str:
-        """The text that ``static_addresses`` puts into one node's bootsync.sh (the first node's, unless named)."""
-        network = self._inventory.network
-        node = node or self._inventory.names[0]
-        return static_address(network.interface, self._inventory.node(node).cluster_address, network.prefix)
+        """Fix every node's address on the cluster's network as its platform does."""
+        return StaticAddresses(self._inventory, self._parameters.addresses, self._parameters.platform)
 
     def release_addresses(self) -> RemoveStaticAddresses:
-        """Take the fixed addresses back; DHCP returns with the next restart."""
-        return RemoveStaticAddresses()
+        """Take the fixed addresses back: every file as it was. On boot2docker DHCP returns with the next restart."""
+        return RemoveStaticAddresses(self._inventory, self._parameters.addresses)
 
     def start_members(self) -> Step[Any, Any]:
         """Start the control plane's members now."""
@@ -97,7 +90,7 @@ class StepCatalog:
 
         With ``boot_scripts`` fixed addresses and etcd's autostart are among it.
         """
-        return clean_up_steps(self._parameters, boot_scripts=boot_scripts)
+        return clean_up_steps(self._parameters, boot_scripts_of=self._inventory if boot_scripts else None)
 
     def external_address(self, way: Way) -> PublishPort | ExternalAddress:
         """Make a container reachable from outside the overlay: ``published``, ``macvlan`` or ``ipvlan``.
@@ -124,6 +117,24 @@ class StepCatalog:
             "08_fixed_external_address": tuple(partial(self.external_address, way) for way in WAYS),
         }
         return tuple(make() for make in made.get(notebook, ()))
+
+    def undoing(self, notebook: str) -> tuple[Step[Any, Any], ...]:
+        """The steps that take back what a notebook (its name) has changed on the hosts.
+
+        Raises:
+            InputError: a notebook whose changes the notebook 09_clean_up takes back, or that makes none.
+        """
+        made: dict[str, Callable[[], Step[Any, Any]]] = {
+            "01_fix_node_ips": self.release_addresses,
+            "02_autostart_etcd": self.no_autostart,
+        }
+        if notebook not in made:
+            raise InputError(
+                f"{notebook} changes nothing on the hosts themselves",
+                place="--undo",
+                remedy=f"{', '.join(made)} do; containers and networks are removed by 09_clean_up",
+            )
+        return (made[notebook](),)
 
 
 def wanted_container(parameters: Parameters, place: int) -> str:

@@ -9,22 +9,25 @@ from typing import Literal
 import pandas as pd
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.facts.addresses import BOOTLOCAL, BOOTSYNC, read_bootlocal, read_bootsync
+from runbook_lib.facts.addresses import BOOTLOCAL, BOOTSYNC, read_bootlocal
 from runbook_lib.facts.containers import read_containers
 from runbook_lib.facts.control_plane import Member
 from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.networks import read_networks
+from runbook_lib.facts.platform import read_platform
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.session.answers import answers
-from runbook_lib.steps import OWNER_LABEL, has_address_block, has_autostart_block
+from runbook_lib.steps import OWNER_LABEL, has_autostart_block
+from runbook_lib.steps.platforms import changes, platform_of
 from runbook_lib.tables.frame import FLAG, TEXT, frame
 
-Kind = Literal["container", "network", "block in bootlocal.sh", "block in bootsync.sh"]
+Kind = Literal["container", "network", "block in bootlocal.sh", "block in bootsync.sh", "fixed address"]
 
 _CONTAINERS: tuple[Kind, ...] = ("container", "network")
 _BOOT_SCRIPTS: tuple[Kind, ...] = ("block in bootlocal.sh", "block in bootsync.sh")
-_KINDS = _CONTAINERS + _BOOT_SCRIPTS
+_ON_SYSTEMD: tuple[Kind, ...] = ("fixed address",)
+_KINDS = _CONTAINERS + _BOOT_SCRIPTS + _ON_SYSTEMD
 _BUILT_IN = ("bridge", "host", "none")
 
 
@@ -40,12 +43,19 @@ class Belonging:
 
 
 def read_belongings(cluster: Cluster, parameters: Parameters) -> tuple[Belonging, ...]:
-    """Every container, network (Docker's three built-in ones apart) and block of ours in a boot script, node by node.
+    """Every container, network (Docker's three built-in ones apart) and what of ours acts at boot, node by node.
+
+    That is a block in a boot script, or on a systemd host what fixes its address.
 
     Raises:
         UnreachableError, NodeError: naming every node that gave no answer.
     """
-    return tuple(item for items in answers(cluster.each(lambda node: tuple(_on(node, parameters)))) for item in items)
+    interface = cluster.inventory.network.interface
+
+    def ask(node: Node) -> tuple[Belonging, ...]:
+        return tuple(_on(node, parameters, interface))
+
+    return tuple(item for items in answers(cluster.each(ask)) for item in items)
 
 
 def table(belongings: Sequence[Belonging]) -> pd.DataFrame:
@@ -86,8 +96,10 @@ def judge(
         members: the store's members.
         boot_scripts: whether the blocks in boot scripts were to go too.
     """
-    kinds = _KINDS if boot_scripts else _CONTAINERS
     ours = [item for item in belongings if item.ours]
+    kinds = _CONTAINERS
+    if boot_scripts:
+        kinds += _BOOT_SCRIPTS + tuple(kind for kind in _ON_SYSTEMD if any(item.kind == kind for item in ours))
     checks = [
         _nothing_left(kind, node, [item.name for item in ours if (item.kind, item.node) == (kind, node)])
         for kind in kinds
@@ -96,7 +108,7 @@ def judge(
     return (*checks, _store_was_asked(members))
 
 
-def _on(node: Node, parameters: Parameters) -> Iterator[Belonging]:
+def _on(node: Node, parameters: Parameters, interface: str) -> Iterator[Belonging]:
     owner = parameters.name
     for container in read_containers(node):
         ours = container.labels.get(OWNER_LABEL) == owner
@@ -107,8 +119,14 @@ def _on(node: Node, parameters: Parameters) -> Iterator[Belonging]:
             yield Belonging(node.name, "network", network.name, ours, f"{network.driver}, {network.scope}")
     if has_autostart_block(read_bootlocal(node)):
         yield Belonging(node.name, "block in bootlocal.sh", BOOTLOCAL, True, "starts etcd at boot")
-    if has_address_block(read_bootsync(node)):
+    host = read_platform(node, interface)
+    if host.platform is None or not platform_of(host).is_ours(host):
+        return
+    if host.platform == "boot2docker":
         yield Belonging(node.name, "block in bootsync.sh", BOOTSYNC, True, "sets the fixed address at boot")
+    else:
+        for file in changes(host, platform_of(host).original(host)):
+            yield Belonging(node.name, "fixed address", file.path, True, f"for {host.platform}")
 
 
 def _nothing_left(kind: Kind, node: str, names: Sequence[str]) -> Check:

@@ -15,6 +15,7 @@ from runbook_lib.facts.containers import ContainerFacts, find_container, read_co
 from runbook_lib.facts.control_plane import Member
 from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.engine import read_engine
+from runbook_lib.facts.etcd_unit import starts_at_boot
 from runbook_lib.facts.gossip import strangers
 from runbook_lib.facts.interfaces import ContainerInterface, read_interfaces
 from runbook_lib.facts.networks import NetworkFacts, join_endpoints, read_network, read_networks
@@ -109,7 +110,7 @@ class Readings:
     def autostart(self) -> pd.DataFrame:
         """What would start each member at its node's next boot.
 
-        Columns: member, node, restart policy, in bootlocal.sh, starts at boot.
+        Columns: member, node, restart policy (or whether its unit is enabled), in bootlocal.sh, starts at boot.
         """
         scripts = zip(self._cluster, self._all(read_bootlocal), strict=True)
         blocks = {node.name: has_autostart_block(script) for node, script in scripts}
@@ -118,8 +119,7 @@ class Readings:
         rows = []
         for member in self.member_facts():
             block = blocks.get(member.node, False)
-            policy = member.restart_policy in ("always", "unless-stopped")
-            starts = block or policy or bool(own.get(member.node))
+            starts = block or starts_at_boot(member.restart_policy) or bool(own.get(member.node))
             rows.append((member.name, member.node, member.restart_policy, block, starts))
         columns = {
             "member": TEXT,
@@ -141,7 +141,7 @@ class Readings:
     @kept
     def targets(self) -> Checked:
         """Whether each node can have the fixed address that the inventory gives it."""
-        return Checked(check_targets(self._cluster, self._parameters.addresses))
+        return Checked(check_targets(self._cluster, self._parameters.addresses, self._parameters.platform))
 
     @kept
     def address_proof(self) -> Checked:

@@ -28,6 +28,7 @@ from runbook_lib.session.keeping import Kept, measured
 from runbook_lib.session.look import Look
 from runbook_lib.session.pictures import picture
 from runbook_lib.session.pings import Pings, Ways, ping
+from runbook_lib.session.planned_files import planned_files
 from runbook_lib.session.progress import LiveLines
 from runbook_lib.session.readings import Readings
 from runbook_lib.session.store import Outage, StoreState, after_power_cycle, wait_for_store
@@ -103,6 +104,18 @@ class Session:
         """
         table = tables.steps([row for step in steps for row in self._run(step, plan=True)])
         return table[["step"] * (len(steps) > 1) + ["node", "status", "before", "after", "detail"]]
+
+    def planned_files(self, *nodes: str) -> str:
+        """The files that ``steps.static_addresses`` writes on the named nodes, or the first of each platform.
+
+        Returns:
+            A unified diff from how each file is without the runbook, whether it is written yet or not.
+
+        Raises:
+            InputError: there is no such node.
+            UnreachableError: a node that must be asked does not answer.
+        """
+        return planned_files(self.cluster, self.steps.static_addresses(), nodes)
 
     def apply(self, *steps: Step[Any, Any]) -> pd.DataFrame:
         """Do the steps in their order on every node and verify each by a fresh reading; in plan mode only plan them.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runbook_lib.facts.control_planes import control_plane_of
+from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.steps.base import Step
 from runbook_lib.steps.containers import RemoveContainers
@@ -13,16 +14,17 @@ from runbook_lib.steps.networks import RemoveNetworks
 from runbook_lib.steps.static_addresses import RemoveStaticAddresses
 
 
-def clean_up_steps(parameters: Parameters, *, boot_scripts: bool = False) -> tuple[Step[Any, Any], ...]:
+def clean_up_steps(parameters: Parameters, *, boot_scripts_of: Inventory | None = None) -> tuple[Step[Any, Any], ...]:
     """The steps that clean up, in their order: containers on all nodes, then networks.
 
-    Only objects that carry this cluster's owner label are removed. With ``boot_scripts`` the blocks in ``bootsync.sh``
-    and ``bootlocal.sh`` go as well: from their next boot on, nodes get their addresses by DHCP and etcd stays down.
+    Only objects that carry this cluster's owner label are removed. With ``boot_scripts_of`` the fixed addresses and
+    etcd's autostart of this inventory's nodes go as well: they get their addresses as before (boot2docker's from their
+    next boot on), and etcd stays down.
     """
     steps: tuple[Step[Any, Any], ...] = (
         RemoveContainers(parameters.name),
         RemoveNetworks(parameters.name, control_plane_of(parameters)),
     )
-    if boot_scripts:
-        steps += (RemoveAutostart(parameters.etcd), RemoveStaticAddresses())
+    if boot_scripts_of is not None:
+        steps += (RemoveAutostart(parameters.etcd), RemoveStaticAddresses(boot_scripts_of, parameters.addresses))
     return steps

@@ -1,6 +1,6 @@
 """Starts etcd's members at boot, starts them now, and takes the autostart back.
 
-Two mechanisms, of which exactly one is active afterwards:
+Three mechanisms, of which exactly one is active afterwards; ``auto`` takes what fits a node:
 
 ``bootlocal``
     A marked block in ``/var/lib/boot2docker/bootlocal.sh`` (the article's way): after the boot it waits, bounded, until
@@ -14,6 +14,11 @@ Two mechanisms, of which exactly one is active afterwards:
     at the next start of dockerd (``unless-stopped`` would not, but a member that never ran counts as stopped).
     Nothing is logged but in dockerd's log. And when all nodes start at once, the first member is alone for a while:
     without a quorum it answers nothing, and engines that start meanwhile wait half a minute for their store.
+``systemd-unit``
+    ``systemctl enable etcd.service``, where the member is no container but a unit of the host. systemd starts it once
+    a boot, and again after a crash as its unit says. A drop-in of ours lets it start after the engine: else it is
+    there alone before the members in containers can be, and every engine of the cluster waits for it (measured: a
+    power-cycle of four nodes then takes 84 s, and 14 to 27 s with the drop-in).
 """
 
 from __future__ import annotations
@@ -21,27 +26,47 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from time import monotonic, sleep
+from typing import Literal
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.addresses import BOOTLOCAL, read_bootlocal
-from runbook_lib.facts.containers import ContainerFacts, read_container
+from runbook_lib.facts.containers import ContainerFacts
 from runbook_lib.facts.engine import EngineFacts, read_engine
+from runbook_lib.facts.etcd_unit import DROP_IN, ETCD_UNIT, UnitMember, read_own_members
 from runbook_lib.facts.store_access import PLAIN, StoreAccess, read_access
 from runbook_lib.model.parameters import Etcd
-from runbook_lib.steps.base import Finding, Say, Step, pending, satisfied
+from runbook_lib.steps.base import Finding, Say, Step, pending, refused, satisfied
 from runbook_lib.steps.blocks import find_block, put_block, remove_block
 from runbook_lib.steps.boot_files import Restoration, check_markers, restore, write_boot_script
 from runbook_lib.steps.boot_scripts import ETCD_AUTOSTART, etcd_autostart, start_lines
 
 _RESTARTING = ("always", "unless-stopped")
+_CONTAINERS_FIRST_SECONDS = 10.0
+_PAUSE_SECONDS = 0.2
+
+_SET_UNIT = """\
+set -e
+if [ "$1" = enable ]; then
+    mkdir -p "${3%/*}"
+    printf '# overlay-runbook: a member alone keeps every engine waiting.\\n[Unit]\\nAfter=docker.service\\n' >"$3"
+    sync "$3" "${3%/*}/"
+else
+    rm -f "$3"
+    if [ -d "${3%/*}" ]; then rmdir --ignore-fail-on-non-empty "${3%/*}"; fi
+fi
+systemctl daemon-reload
+systemctl "$1" --quiet "$2"
+"""
 
 
 @dataclass(frozen=True)
 class AutostartReading:
-    """The members whose containers a node has, and the text of its ``bootlocal.sh`` (``None`` without the file).
+    """The members that a node has, and the text of its ``bootlocal.sh`` (``None`` without the file).
 
-    ``peers`` are the engines (``address:port``) of the nodes that hold the store's other members, ``client`` is where
-    the engines reach this node's member, ``access`` how.
+    ``systemd`` is true where that is process 1, and so nothing runs a ``bootlocal.sh``. ``peers`` are the engines
+    (``address:port``) of the nodes that hold the store's other members, ``client`` is where the engines reach this
+    node's member, ``access`` how.
     """
 
     members: tuple[ContainerFacts, ...]
@@ -49,6 +74,7 @@ class AutostartReading:
     peers: tuple[str, ...] = ()
     client: str = ""
     access: StoreAccess = PLAIN
+    systemd: bool = False
 
     @property
     def block(self) -> str:
@@ -60,14 +86,25 @@ class AutostartReading:
         """The members' names, in their configured order."""
         return tuple(member.name for member in self.members)
 
+    @property
+    def containers(self) -> tuple[ContainerFacts, ...]:
+        """The members that are containers."""
+        return tuple(member for member in self.members if not isinstance(member, UnitMember))
+
+    @property
+    def units(self) -> tuple[UnitMember, ...]:
+        """The member that is a unit of systemd, if one is."""
+        return tuple(member for member in self.members if isinstance(member, UnitMember))
+
 
 @dataclass(frozen=True)
 class AutostartWork:
-    """What a node needs: the file written or restored, and restart policies set by container name."""
+    """What a node needs: the file written or restored, restart policies set by container name, the unit's state."""
 
     write: str | None = None
     restoration: Restoration | None = None
     policies: tuple[tuple[str, str], ...] = ()
+    unit: Literal["", "enable", "disable"] = ""
 
 
 def read_autostart(node: Node, etcd: Etcd) -> AutostartReading:
@@ -77,8 +114,10 @@ def read_autostart(node: Node, etcd: Etcd) -> AutostartReading:
     engine = read_engine(node)
     host = engine.cluster_advertise.rpartition(":")[0]
     client = f"{host}:{etcd.client_port}" if host else ""
-    members = read_own_members(node, etcd)
-    return AutostartReading(members, bootlocal, peer_engines(engine), client, read_access(node) if members else PLAIN)
+    members = read_own_members(node, etcd.members)
+    access = read_access(node) if members else PLAIN
+    systemd = node.ssh.run(["test", "-d", "/run/systemd/system"], check=False).exit_status == 0
+    return AutostartReading(members, bootlocal, peer_engines(engine), client, access, systemd)
 
 
 def peer_engines(engine: EngineFacts) -> tuple[str, ...]:
@@ -87,12 +126,6 @@ def peer_engines(engine: EngineFacts) -> tuple[str, ...]:
     members = engine.cluster_store.removeprefix("etcd://").partition("/")[0].split(",")
     hosts = (member.rpartition(":")[0] for member in members)
     return tuple(f"{host}:{port}" for host in hosts if host and port and host != own)
-
-
-def read_own_members(node: Node, etcd: Etcd) -> tuple[ContainerFacts, ...]:
-    """The etcd containers that a node has. Raises ``UnreachableError`` or ``EngineError``."""
-    found = (read_container(node, name) for name in etcd.members)
-    return tuple(container for container in found if container is not None)
 
 
 def has_autostart_block(bootlocal: str | None) -> bool:
@@ -124,6 +157,8 @@ class _Autostart(Step[AutostartReading, AutostartWork]):
             write_boot_script(node, BOOTLOCAL, work.write)
         for member, policy in work.policies:
             node.engine.set_restart_policy(member, policy)
+        if work.unit:
+            node.ssh.script(_SET_UNIT, work.unit, ETCD_UNIT, DROP_IN, sudo=True)
         if work.restoration is not None:
             restore(node, work.restoration)
 
@@ -138,44 +173,67 @@ class _Autostart(Step[AutostartReading, AutostartWork]):
 class EtcdAutostart(_Autostart):
     """Makes every node start its own etcd members at boot, by the mechanism that ``etcd.autostart`` names.
 
-    A node without a member gets no block (a block that is there from earlier days is taken out).
+    ``auto`` is ``bootlocal`` on boot2docker, elsewhere ``restart-policy`` for a container; a unit is always enabled. A
+    mechanism that a node's member cannot be started by is refused there. A node without a member gets none (a block
+    that is there from earlier days is taken out).
     """
 
     name = "etcd autostart"
 
     def judge(self, reading: AutostartReading) -> Finding[AutostartWork]:
         """Pending unless exactly the wanted mechanism is active."""
-        by_script = self._etcd.autostart == "bootlocal" and bool(reading.members)
+        unfit = self._unfit(reading)
+        if unfit:
+            return refused(_describe(reading), unfit, remedy="write etcd.autostart: auto, which takes what fits a node")
+        by_script = self._mechanism(reading) == "bootlocal" and bool(reading.containers)
         work = AutostartWork(
             write=_with_block(reading) if by_script else None,
             restoration=None if by_script else _without_block(reading),
             policies=tuple(
                 (member.name, "no" if by_script else "always")
-                for member in reading.members
+                for member in reading.containers
                 if (member.restart_policy in _RESTARTING) == by_script
             ),
+            unit="enable" if any(not (unit.enabled and unit.after_engine) for unit in reading.units) else "",
         )
         if work == AutostartWork():
             return satisfied(_describe(reading), self.detail(reading))
-        wanted = f"bootlocal.sh starts {', '.join(reading.names)}" if by_script else _by_policy(reading)
+        wanted = f"bootlocal.sh starts {', '.join(reading.names)}" if by_script else _by_host(reading)
         return pending(_describe(reading), wanted, work, self.detail(reading))
+
+    def _mechanism(self, reading: AutostartReading) -> str:
+        if self._etcd.autostart != "auto":
+            return self._etcd.autostart
+        return "systemd-unit" if reading.units else "restart-policy" if reading.systemd else "bootlocal"
+
+    def _unfit(self, reading: AutostartReading) -> str:
+        """Why the wanted mechanism cannot start this node's members; empty when it can, or there are none."""
+        mechanism, names = self._mechanism(reading), ", ".join(reading.names)
+        if mechanism == "systemd-unit" and reading.containers:
+            return f"systemd-unit is wanted, and {names} is a container, which has no unit"
+        if mechanism != "systemd-unit" and reading.units:
+            return f"{mechanism} is wanted, and {names} is no container but the unit {ETCD_UNIT}"
+        if mechanism == "bootlocal" and reading.containers and reading.systemd:
+            return "bootlocal is wanted, and this host is no boot2docker: nothing runs a bootlocal.sh here"
+        return ""
 
 
 class RemoveAutostart(_Autostart):
-    """Takes the autostart back: no block in ``bootlocal.sh``, and restart policy ``no``, as the article found it."""
+    """Takes the autostart back, as the article found it: no block, restart policy ``no``, a unit that is disabled."""
 
     name = "remove etcd autostart"
 
     def judge(self, reading: AutostartReading) -> Finding[AutostartWork]:
-        """Pending while either mechanism is active."""
-        policies = tuple((item.name, "no") for item in reading.members if item.restart_policy in _RESTARTING)
-        work = AutostartWork(restoration=_without_block(reading), policies=policies)
+        """Pending while any mechanism is active."""
+        policies = tuple((item.name, "no") for item in reading.containers if item.restart_policy in _RESTARTING)
+        state: Literal["", "disable"] = "disable" if any(unit.enabled or unit.drop_in for unit in reading.units) else ""
+        work = AutostartWork(restoration=_without_block(reading), policies=policies, unit=state)
         if work == AutostartWork():
             return satisfied(_describe(reading), self.detail(reading))
         return pending(_describe(reading), "no autostart", work, self.detail(reading))
 
 
-class StartMembers(Step[tuple[ContainerFacts, ...], tuple[str, ...]]):
+class StartMembers(Step[tuple[ContainerFacts, ...], tuple[ContainerFacts, ...]]):
     """Starts the etcd members that every node has, now. A running member is left alone."""
 
     name = "start etcd members"
@@ -186,23 +244,42 @@ class StartMembers(Step[tuple[ContainerFacts, ...], tuple[str, ...]]):
 
     def read(self, node: Node) -> tuple[ContainerFacts, ...]:
         """The node's members."""
-        return read_own_members(node, self._etcd)
+        return read_own_members(node, self._etcd.members)
 
     def assess(
         self, readings: Mapping[str, tuple[ContainerFacts, ...]], missing: frozenset[str]
-    ) -> Mapping[str, Finding[tuple[str, ...]]]:
+    ) -> Mapping[str, Finding[tuple[ContainerFacts, ...]]]:
         """Pending where a member does not run."""
         return {name: self._finding(members) for name, members in readings.items()}
 
-    def apply(self, cluster: Cluster, node: Node, work: tuple[str, ...], say: Say) -> None:
-        """Start them."""
-        for member in work:
-            node.engine.start(member)
+    def apply(self, cluster: Cluster, node: Node, work: tuple[ContainerFacts, ...], say: Say) -> None:
+        """Start them. A unit tells systemd that it is up only once it has a quorum, which is not waited for here.
 
-    def _finding(self, members: tuple[ContainerFacts, ...]) -> Finding[tuple[str, ...]]:
+        A unit comes after the containers: where it listens alone already, an engine starts its container only after
+        half a minute.
+        """
+        for member in work:
+            if isinstance(member, UnitMember):
+                self._wait_for_containers(cluster, node)
+                node.ssh.run(["systemctl", "start", "--no-block", ETCD_UNIT], sudo=True)
+            else:
+                node.engine.start(member.name)
+
+    def _wait_for_containers(self, cluster: Cluster, node: Node) -> None:
+        """Wait, bounded, until the members in containers of the other nodes run; a silent node counts not."""
+        others = [other for other in cluster if other is not node]
+        started = monotonic()
+        while monotonic() - started < _CONTAINERS_FIRST_SECONDS:
+            found = cluster.each(lambda other: read_own_members(other, self._etcd.members), nodes=others)
+            members = [member for outcome in found if outcome.value for member in outcome.value]
+            if all(member.running for member in members if not isinstance(member, UnitMember)):
+                return
+            sleep(_PAUSE_SECONDS)
+
+    def _finding(self, members: tuple[ContainerFacts, ...]) -> Finding[tuple[ContainerFacts, ...]]:
         if not members:
             return satisfied("", "no etcd member here")
-        stopped = tuple(member.name for member in members if not member.running)
+        stopped = tuple(member for member in members if not member.running)
         before = ", ".join(f"{member.name} {member.state}" for member in members)
         if not stopped:
             return satisfied(before)
@@ -220,7 +297,9 @@ def _without_block(reading: AutostartReading) -> Restoration | None:
     return Restoration(BOOTLOCAL, remove_block(reading.bootlocal, ETCD_AUTOSTART))
 
 
-def _by_policy(reading: AutostartReading) -> str:
+def _by_host(reading: AutostartReading) -> str:
+    if reading.units:
+        return f"systemd starts {', '.join(reading.names)}"
     return f"Docker restarts {', '.join(reading.names)}" if reading.members else "no autostart"
 
 
@@ -232,7 +311,8 @@ def _describe(reading: AutostartReading) -> str:
         parts.append(f"bootlocal.sh starts {', '.join(reading.names)}" if current else "another block in bootlocal.sh")
     parts += [
         f"Docker restarts {item.name} ({item.restart_policy})"
-        for item in reading.members
+        for item in reading.containers
         if item.restart_policy in _RESTARTING
     ]
+    parts += [f"systemd starts {item.name} ({item.restart_policy})" for item in reading.units if item.enabled]
     return "; ".join(parts) or "no autostart"

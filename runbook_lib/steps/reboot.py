@@ -31,7 +31,8 @@ class Reboot(Step[Boot, Boot]):
         """Reboot the nodes named in ``order`` (all, in the inventory's order, when empty).
 
         The first goes down at once, each next one ``stagger_seconds`` later. Without ``graceful`` the kernel is told to
-        reboot on the spot (``reboot -f``), as a power-cycle does: dockerd gets no chance to leave its networks.
+        reboot on the spot (``reboot -f``), as a power-cycle does: dockerd gets no chance to leave its networks. On a
+        systemd host ``reboot`` is ``systemctl reboot``.
         """
         self._order = tuple(order)
         self._stagger = stagger_seconds
@@ -110,7 +111,8 @@ def wait_until_back(node: Node, before: Boot, timeouts: Timeouts, say: Say) -> N
                 raise DeadlineError(
                     f"not back {timeouts.reboot:.0f} s after the reboot: still missing: {what}{why}",
                     place=node.name,
-                    remedy="look at its console and /var/lib/boot2docker/log, or raise timeouts.reboot",
+                    remedy="look at its console and its log (/var/lib/boot2docker/log, or journalctl -b), or raise"
+                    " timeouts.reboot",
                 )
             sleep(_PAUSE_SECONDS)
     finally:

@@ -1,25 +1,25 @@
-"""Fixed addresses through boot2docker's ``bootsync.sh``, and the way back.
+"""Fixed addresses on hosts of every platform, and the way back.
 
-There is deliberately no "apply now". The engine advertises the address of its cluster interface, etcd's members listen
-on and are configured with those addresses: changing one under a running engine cuts it off from its store and its
-peers while everything still looks alive. A boot is the moment at which nothing depends on the address yet, so the block
-takes effect there, and a power-cycle proves it.
+How a platform is told its address, and whether the change takes effect at once or at the next boot, is the platform's
+own affair (:mod:`runbook_lib.steps.platforms`); either way a power-cycle proves it afterwards.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.facts.addresses import BOOTSYNC, read_bootsync
+from runbook_lib.facts.addresses import BOOTSYNC
+from runbook_lib.facts.arp import arp_owner
+from runbook_lib.facts.platform import HostNetwork, read_platform
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.parameters import Addresses
 from runbook_lib.model.results import Check
 from runbook_lib.steps.base import Finding, Say, Step, pending, refused, satisfied
-from runbook_lib.steps.blocks import find_block, put_block, remove_block
-from runbook_lib.steps.boot_files import Restoration, check_markers, restore, write_boot_script
-from runbook_lib.steps.boot_scripts import STATIC_ADDRESS, address_lines, static_address
+from runbook_lib.steps.blocks import find_block
+from runbook_lib.steps.boot_scripts import STATIC_ADDRESS, address_lines
+from runbook_lib.steps.platforms import Change, FileChange, Platform, PlatformRefusal, Wanted, changes, platform_of
 from runbook_lib.steps.targets import AddressReading, judge_readings, judge_targets, read_address, refusals
 
 
@@ -28,97 +28,163 @@ def has_address_block(bootsync: str | None) -> bool:
     return find_block(bootsync, STATIC_ADDRESS) is not None
 
 
-class StaticAddresses(Step[AddressReading, str]):
-    """Gives every node its ``cluster_address`` from the inventory, from its next boot on.
+@dataclass(frozen=True)
+class _Plan:
+    """What a platform makes of one reading."""
 
-    A marked block in ``/var/lib/boot2docker/bootsync.sh``; the rest of the file is kept, and its first state stands
-    beside it. A node whose target fails a check (:mod:`runbook_lib.steps.targets`) is refused and not touched.
+    platform: Platform
+    wanted: Wanted
+    change: Change
+    before: str
+
+    def is_done(self, reading: AddressReading) -> bool:
+        """Nothing is to be written, and where a change is live the address has taken effect."""
+        current = reading.current
+        in_effect = current.as_expected and current.assigned_by == "static"
+        return not self.change.files and (in_effect or not self.platform.live)
+
+
+class StaticAddresses(Step[AddressReading, Change]):
+    """Gives every node its ``cluster_address`` from the inventory, for good.
+
+    On boot2docker a marked block in ``bootsync.sh``, from the next boot on; on a systemd host a file of ours for its
+    network manager (or a marked block in ``/etc/network/interfaces``), at once and under a guard on the node. A node
+    whose target fails a check (:mod:`runbook_lib.steps.targets`), or whose platform is not the one that is named, is
+    refused and not touched.
     """
 
     name = "static addresses"
 
-    def __init__(self, inventory: Inventory, addresses: Addresses) -> None:
+    def __init__(self, inventory: Inventory, addresses: Addresses, platform: str = "auto") -> None:
+        """``platform`` is ``auto`` or the name of what all nodes run that the inventory names none for."""
         self._inventory = inventory
         self._addresses = addresses
+        self._platform = platform
 
     def read(self, node: Node) -> AddressReading:
-        """Address, ``bootsync.sh``, and, while the block is not there yet, who answers at the target."""
+        """Address, how it is set up, and, while there is something to be changed, who answers at the target."""
         reading = read_address(node, self._inventory.network, probe=False)
-        check_markers(node.name, BOOTSYNC, reading.bootsync, STATIC_ADDRESS)
-        if self._wanted_text(node.name, reading) == reading.bootsync:
+        try:
+            if self._plan(node.name, reading).is_done(reading):
+                return reading
+        except PlatformRefusal:
             return reading
-        return read_address(node, self._inventory.network)
+        answering = arp_owner(node, self._inventory.network.interface, node.spec.cluster_address)
+        return replace(reading, answering=answering, probed=True)
 
-    def assess(self, readings: Mapping[str, AddressReading], missing: frozenset[str]) -> Mapping[str, Finding[str]]:
-        """Refuse bad targets; elsewhere compare the file with what it should be."""
+    def assess(self, readings: Mapping[str, AddressReading], missing: frozenset[str]) -> Mapping[str, Finding[Change]]:
+        """Refuse bad targets; elsewhere compare what the host says with what it should."""
         checks = (*judge_targets(self._inventory, self._addresses), *judge_readings(self._inventory, readings))
         return {name: self._finding(name, reading, checks) for name, reading in readings.items()}
 
-    def apply(self, cluster: Cluster, node: Node, work: str, say: Say) -> None:
-        """Write the file."""
-        write_boot_script(node, BOOTSYNC, work)
+    def apply(self, cluster: Cluster, node: Node, work: Change, say: Say) -> None:
+        """Change the files as the platform does."""
+        self._platform_of(node.name, work.host).apply(cluster, node, work, self._addresses.guard_seconds, say)
 
-    def _finding(self, node: str, reading: AddressReading, checks: tuple[Check, ...]) -> Finding[str]:
-        target, before = self._inventory.node(node).cluster_address, self._at_boot(reading)
+    def planned_files(self, node: str, reading: AddressReading) -> tuple[Platform, tuple[FileChange, ...]]:
+        """A node's platform, and the files as they are without us beside what they become, whether written yet or not.
+
+        Raises ``PlatformRefusal``.
+        """
+        plan = self._plan(node, reading)
+        original = {file.path: file for file in plan.platform.original(reading.host)}
+        theirs = self._is_fixed_by_others(plan.platform, reading)
+        wanted = () if theirs else plan.platform.fixed(reading.host, plan.wanted)
+        return plan.platform, tuple(
+            FileChange(original.get(file.path, reading.host.file(file.path)), file) for file in wanted
+        )
+
+    def _finding(self, node: str, reading: AddressReading, checks: tuple[Check, ...]) -> Finding[Change]:
+        now = self._now(reading)
+        try:
+            plan = self._plan(node, reading)
+        except PlatformRefusal as refusal:
+            return refused(now, refusal.message, remedy=refusal.remedy)
         reasons = refusals(checks, node)
         if reasons:
-            return refused(before, "; ".join(reasons), remedy="notebook 01_fix_node_ips shows all checks")
-        wanted, detail = self._wanted_text(node, reading), self._detail(reading)
-        if wanted == reading.bootsync:
-            return satisfied(before, detail)
-        return pending(before, f"static {target} at boot", wanted, detail)
+            return refused(plan.before, "; ".join(reasons), remedy="notebook 01_fix_node_ips shows all checks")
+        if plan.is_done(reading):
+            return satisfied(plan.before, now)
+        target, ssh = plan.wanted.address, self._inventory.node(node).ssh
+        if plan.platform.live and ssh.host == reading.current.address != target:
+            return refused(
+                plan.before,
+                f"the inventory reaches this node at {ssh.host}, the address that would go",
+                remedy=f"let it keep that one (cluster_address: {ssh.host}), or reach it by another (ssh.host)",
+            )
+        if not plan.platform.live:
+            return pending(plan.before, f"static {target} at boot", plan.change, now)
+        written = ", ".join(file.path for file in plan.change.files) or "no file, only taken up"
+        return pending(plan.before, f"static {target} by {plan.platform.name}", plan.change, f"{now}; {written}")
 
-    def _wanted_text(self, node: str, reading: AddressReading) -> str:
-        target, network = self._inventory.node(node).cluster_address, self._inventory.network
-        return put_block(reading.bootsync, STATIC_ADDRESS, static_address(network.interface, target, network.prefix))
+    def _plan(self, node: str, reading: AddressReading) -> _Plan:
+        """Raises ``PlatformRefusal``, and ``RunbookError`` for unmatched markers."""
+        spec, network, host = self._inventory.node(node), self._inventory.network, reading.host
+        platform = self._platform_of(node, host)
+        # The default route is given a gateway only where it leads through this interface already.
+        gateway = (network.gateway or host.gateway) if host.gateway else ""
+        wanted = Wanted(network.interface, spec.cluster_address, network.prefix, gateway, host.name_servers)
+        theirs = self._is_fixed_by_others(platform, reading)
+        files = () if theirs else changes(host, platform.fixed(host, wanted))
+        return _Plan(platform, wanted, Change(host, files, wanted), platform.describe(host, network.prefix))
 
-    def _at_boot(self, reading: AddressReading) -> str:
-        body = find_block(reading.bootsync, STATIC_ADDRESS)
-        if body is None:
-            foreign = address_lines(reading.bootsync, self._inventory.network.interface)
-            return f"bootsync.sh {foreign[-1]}" if foreign else "DHCP at boot"
-        network = self._inventory.network
-        for node in self._inventory.nodes:
-            if body == static_address(network.interface, node.cluster_address, network.prefix):
-                return f"static {node.cluster_address} at boot"
-        return "another static-address block"
+    def _platform_of(self, node: str, host: HostNetwork) -> Platform:
+        return platform_of(host, self._inventory.node(node).platform or self._platform)
 
-    def _detail(self, reading: AddressReading) -> str:
+    @staticmethod
+    def _is_fixed_by_others(platform: Platform, reading: AddressReading) -> bool:
+        """Whether the host's own files give the address already, for good."""
+        current, host = reading.current, reading.host
+        return (
+            not platform.is_ours(host)
+            and host.method == "static"
+            and current.assigned_by == "static"
+            and current.as_expected
+        )
+
+    @staticmethod
+    def _now(reading: AddressReading) -> str:
         current = reading.current
         client = f", {current.dhcp_client}" if current.dhcp_client else ""
         now = f"now {current.address or 'no address'} ({current.assigned_by}{client})"
-        foreign = address_lines(reading.bootsync, self._inventory.network.interface)
+        foreign = address_lines(reading.host.file(BOOTSYNC).text, reading.host.interface)
         return f"{now}; bootsync.sh also has {'; '.join(foreign)}" if foreign else now
 
 
-@dataclass(frozen=True)
-class BootScript:
-    """The text of one boot script, ``None`` without the file."""
+class RemoveStaticAddresses(Step[HostNetwork, Change]):
+    """Takes back what ``StaticAddresses`` has written: every file is again as it was, byte for byte.
 
-    text: str | None
-
-
-class RemoveStaticAddresses(Step[BootScript, Restoration]):
-    """Takes the block out of ``bootsync.sh`` again: from its next boot on a node asks DHCP for its address."""
+    On boot2docker a node asks DHCP for its address from its next boot on; on a systemd host at once, under a guard.
+    """
 
     name = "remove static addresses"
 
-    def read(self, node: Node) -> BootScript:
-        """The text of ``bootsync.sh``."""
-        text = read_bootsync(node)
-        check_markers(node.name, BOOTSYNC, text, STATIC_ADDRESS)
-        return BootScript(text)
+    def __init__(self, inventory: Inventory, addresses: Addresses | None = None) -> None:
+        self._inventory = inventory
+        self._addresses = addresses or Addresses()
 
-    def assess(self, readings: Mapping[str, BootScript], missing: frozenset[str]) -> Mapping[str, Finding[Restoration]]:
-        """Pending wherever the block is."""
-        return {name: self._finding(reading.text) for name, reading in readings.items()}
+    def read(self, node: Node) -> HostNetwork:
+        """How the node sets its interface up."""
+        host = read_platform(node, self._inventory.network.interface)
+        if host.platform is not None:
+            platform_of(host).is_ours(host)
+        return host
 
-    def apply(self, cluster: Cluster, node: Node, work: Restoration, say: Say) -> None:
-        """Write what is left of the file, or remove it when it is there only because of the block."""
-        restore(node, work)
+    def assess(self, readings: Mapping[str, HostNetwork], missing: frozenset[str]) -> Mapping[str, Finding[Change]]:
+        """Pending wherever something of ours is."""
+        return {name: self._finding(host) for name, host in readings.items()}
 
-    def _finding(self, text: str | None) -> Finding[Restoration]:
-        if find_block(text, STATIC_ADDRESS) is None:
-            return satisfied("no block in bootsync.sh")
-        rest = remove_block(text, STATIC_ADDRESS)
-        return pending("block in bootsync.sh", "no block in bootsync.sh", Restoration(BOOTSYNC, rest))
+    def apply(self, cluster: Cluster, node: Node, work: Change, say: Say) -> None:
+        """Write what is left of the files, or remove those that are there only because of us."""
+        platform_of(work.host).apply(cluster, node, work, self._addresses.guard_seconds, say)
+
+    def _finding(self, host: HostNetwork) -> Finding[Change]:
+        try:
+            platform = platform_of(host)
+        except PlatformRefusal as refusal:
+            return refused("", refusal.message, remedy=refusal.remedy)
+        if not platform.is_ours(host):
+            return satisfied(f"no {platform.ours}")
+        files = changes(host, platform.original(host))
+        detail = ", ".join(file.path for file in files) if platform.live else ""
+        return pending(platform.ours, f"no {platform.ours}", Change(host, files, None), detail)

@@ -8,13 +8,15 @@ from ipaddress import IPv4Address
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import EngineError, RunbookError
-from runbook_lib.facts.addresses import ClusterAddress, read_bootsync, read_cluster_address
+from runbook_lib.facts.addresses import BOOTSYNC, ClusterAddress, read_cluster_address
 from runbook_lib.facts.arp import arp_owner
+from runbook_lib.facts.platform import HostNetwork, read_platform
 from runbook_lib.model.inventory import ClusterNetwork, Inventory
 from runbook_lib.model.parameters import Addresses
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.steps.base import in_one_line
 from runbook_lib.steps.boot_scripts import address_lines
+from runbook_lib.steps.platforms import PlatformRefusal, platform_of
 
 _POOL_REASON = (
     "the DHCP server may lease it to another machine, and then two have it"
@@ -27,35 +29,35 @@ class AddressReading:
     """What is known of a node's address on the cluster's network.
 
     ``answering`` is the MAC that answered an ARP probe for the node's target, ``None`` if nobody did or ``probed`` is
-    false; ``bootsync`` is the text of its ``bootsync.sh``, ``None`` without the file.
+    false; ``host`` is how the node sets its interface up.
     """
 
     current: ClusterAddress
-    bootsync: str | None
+    host: HostNetwork
     answering: str | None = None
     probed: bool = False
 
 
 def read_address(node: Node, network: ClusterNetwork, *, probe: bool = True) -> AddressReading:
-    """Read a node's address and ``bootsync.sh``, and probe its target. Raises ``RunbookError``."""
-    current, bootsync = read_cluster_address(node, network), read_bootsync(node)
+    """Read a node's address and how it is set up, and probe its target. Raises ``RunbookError``."""
+    current, host = read_cluster_address(node, network), read_platform(node, network.interface)
     if not probe:
-        return AddressReading(current, bootsync)
+        return AddressReading(current, host)
     answering = arp_owner(node, network.interface, node.spec.cluster_address)
-    return AddressReading(current, bootsync, answering, probed=True)
+    return AddressReading(current, host, answering, probed=True)
 
 
-def check_targets(cluster: Cluster, addresses: Addresses) -> tuple[Check, ...]:
+def check_targets(cluster: Cluster, addresses: Addresses, platform: str = "auto") -> tuple[Check, ...]:
     """Check every node's target address before it is given to it; changes nothing.
 
     Rows, in the nodes' order: unique, in the subnet, neither gateway nor broadcast, outside the DHCP pool, nobody else
     answering there, and lines of ``bootsync.sh`` that already set the address by other means. A node that does not
-    answer is a failed check of its own.
+    answer, and one whose platform is not the one that is named, is a failed check of its own.
     """
     network = cluster.inventory.network
     outcomes = cluster.each(lambda node: read_address(node, network))
     readings = {outcome.node: outcome.result for outcome in outcomes if outcome.error is None}
-    checks = [*judge_targets(cluster.inventory, addresses), *judge_readings(cluster.inventory, readings)]
+    checks = [*judge_targets(cluster.inventory, addresses), *judge_readings(cluster.inventory, readings, platform)]
     checks += [_unanswered("reachable", outcome.node, outcome.error) for outcome in outcomes if outcome.error]
     order = {name: index for index, name in enumerate(cluster.inventory.names)}
     return tuple(sorted(checks, key=lambda check: order[check.node]))
@@ -84,15 +86,25 @@ def judge_targets(inventory: Inventory, addresses: Addresses) -> tuple[Check, ..
     return tuple(checks)
 
 
-def judge_readings(inventory: Inventory, readings: Mapping[str, AddressReading]) -> tuple[Check, ...]:
-    """What the nodes that answered tell of their targets: who else is there, and what ``bootsync.sh`` already does."""
+def judge_readings(
+    inventory: Inventory, readings: Mapping[str, AddressReading], platform: str = "auto"
+) -> tuple[Check, ...]:
+    """What the nodes that answered tell of their targets: who else is there, and what ``bootsync.sh`` already does.
+
+    A node whose platform is not the one that is named for it (``platform`` for all, or its own) fails a check.
+    """
     checks = []
     macs = {reading.current.mac: name for name, reading in readings.items()}
     for name, reading in readings.items():
         target = inventory.node(name).cluster_address
         if reading.probed:
             checks.append(_answer_check(name, target, reading, macs, inventory))
-        lines = address_lines(reading.bootsync, inventory.network.interface)
+        named = inventory.node(name).platform or platform
+        try:
+            platform_of(reading.host, named)
+        except PlatformRefusal as refusal:
+            checks.append(Check("platform", name, Verdict.FAIL, named, refusal.message, refusal.remedy))
+        lines = address_lines(reading.host.file(BOOTSYNC).text, inventory.network.interface)
         if lines:
             checks.append(
                 Check(
@@ -135,10 +147,10 @@ def verify_addresses(cluster: Cluster) -> tuple[Check, ...]:
 
 
 def judge_address(reading: AddressReading) -> tuple[Check, ...]:
-    """Is the address as it must be once ``bootsync.sh`` has fixed it?"""
+    """Is the address as it must be once it is fixed?"""
     current = reading.current
     node, target, found = current.node, current.expected, current.address or "no address"
-    boot = "run notebook 01_fix_node_ips and reboot the node; its log is /var/lib/boot2docker/log/overlay-runbook.log"
+    boot = f"run notebook 01_fix_node_ips and reboot the node; {_log(reading.host)}"
     answering = reading.answering if reading.answering != current.mac else None
     return (
         _check("address", node, current.address == target, target, found, boot),
@@ -154,6 +166,12 @@ def judge_address(reading: AddressReading) -> tuple[Check, ...]:
             "find the machine with that MAC",
         ),
     )
+
+
+def _log(host: HostNetwork) -> str:
+    if host.platform == "boot2docker":
+        return "its log is /var/lib/boot2docker/log/overlay-runbook.log"
+    return "its log: journalctl -b -u systemd-networkd -u NetworkManager -u networking"
 
 
 def _engine_check(node: Node) -> Check:

@@ -154,6 +154,8 @@ def _check_moved(layout: Layout, expected: Mapping[str, str]) -> None:
     leases = dhcp.parse_leases(layout.dhcp_log.read_text(errors="replace"))
     for name, address in expected.items():
         given = leases.get(layout.node(name).cluster_mac)
+        if given is None and layout.kind.platform == "debian":
+            continue  # its address is fixed, so it asks nobody: boot2docker does all the same, before bootsync.sh
         if given != address:
             raise TestbedError(
                 f"DHCP was to give {address}, and gave {given}", place=name, remedy=f"see {layout.dhcp_log}"

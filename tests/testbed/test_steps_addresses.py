@@ -32,7 +32,7 @@ OWN_SCRIPT = "#!/bin/sh\necho theirs >>/tmp/own-script\nkill $(cat /var/run/udhc
 @pytest.fixture(scope="module", autouse=True)
 def own_script(run: Run) -> Iterator[None]:
     with Cluster(run.inventory) as cluster:
-        require_success(run_step(cluster, RemoveStaticAddresses()))
+        require_success(run_step(cluster, RemoveStaticAddresses(run.inventory)))
         cluster.node("node1").ssh.write_file(BOOTSYNC, OWN_SCRIPT.encode(), mode=0o644)
         yield
         cluster.node("node1").ssh.run(["rm", "-f", BOOTSYNC], sudo=True)
@@ -101,9 +101,9 @@ def test_the_persons_own_lines_still_run_and_stand_beside_in_a_backup(cluster: C
 
 
 def test_removal_restores_every_file_and_dhcp_is_back_after_a_boot(cluster: Cluster, run: Run) -> None:
-    assert statuses(run_step(cluster, RemoveStaticAddresses(), plan=True)) == {"planned"}
-    assert statuses(run_step(cluster, RemoveStaticAddresses())) == {"changed"}
-    assert statuses(run_step(cluster, RemoveStaticAddresses())) == {"ok"}
+    assert statuses(run_step(cluster, RemoveStaticAddresses(run.inventory), plan=True)) == {"planned"}
+    assert statuses(run_step(cluster, RemoveStaticAddresses(run.inventory))) == {"changed"}
+    assert statuses(run_step(cluster, RemoveStaticAddresses(run.inventory))) == {"ok"}
     assert read_bootsync(cluster.node("node1")) == OWN_SCRIPT
     assert read_bootsync(cluster.node("node2")) is None
     assert cluster.node("node1").ssh.read_file(f"{BOOTSYNC}.before-overlay-runbook") is None

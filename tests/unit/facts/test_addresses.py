@@ -42,6 +42,17 @@ def test_a_lease_that_ends_is_dhcp_even_without_a_client_process() -> None:
     assert address(text).assigned_by == "dhcp"
 
 
+@pytest.mark.parametrize("manager", ["systemd-networkd", "NetworkManager"])
+def test_a_manager_that_holds_a_lease_itself_is_the_client(captured_sections, manager: str) -> None:
+    [eth1] = [
+        item
+        for item in parse_ip_addr(captured_sections("addresses_dhcp.txt")["interfaces"].text)
+        if item.name == "eth1"
+    ]
+    facts = cluster_address("node1", eth1, (), "192.168.99.104", [manager])
+    assert (facts.assigned_by, facts.dhcp_client) == ("dhcp", manager)
+
+
 def test_an_interface_without_address_says_none_and_still_names_its_client() -> None:
     facts = address("3: eth1: <UP> mtu 1500\n    link/ether 02:00:00:00:01:01 brd ff:ff:ff:ff:ff:ff\n", UDHCPC)
     assert (facts.address, facts.assigned_by, facts.dhcp_client) == (None, "none", "udhcpc pid 36")

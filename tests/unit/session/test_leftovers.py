@@ -42,6 +42,15 @@ def test_boot_scripts_are_looked_at_only_if_they_were_to_go() -> None:
     assert [check.node for check in checks if check.verdict is Verdict.FAIL] == ["node1"]
 
 
+def test_a_fixed_address_on_a_systemd_host_is_looked_at_where_there_was_one() -> None:
+    file = [Belonging("node2", "fixed address", "/etc/netplan/99-overlay-runbook-eth1.yaml", True)]
+    checks = judge(file, NODES, [member(leader=True)], boot_scripts=True)
+    assert [(check.node, check.check) for check in checks if check.verdict is Verdict.FAIL] == [
+        ("node2", "no fixed address of ours is left")
+    ]
+    assert all("fixed address" not in check.check for check in judge((), NODES, [], boot_scripts=True))
+
+
 @pytest.mark.parametrize(
     ("found", "verdict"),
     [

@@ -92,10 +92,10 @@ def test_what_needs_two_containers_says_so(open_session, count: int) -> None:
             call()
 
 
-def test_the_boot_block_is_the_first_node_s_unless_one_is_named(open_session) -> None:
-    steps = open_session().steps
-    assert "192.168.99.101" in steps.boot_block()
-    assert "192.168.99.102" in steps.boot_block("node2")
+def test_planned_files_of_a_node_that_is_none_name_those_there_are(open_session) -> None:
+    with pytest.raises(InputError, match="node9") as told:
+        open_session().planned_files("node9")
+    assert told.value.remedy == "the nodes are node1, node2"
 
 
 def test_finish_sums_up_and_publishes_the_verdict(open_session, displayed) -> None:

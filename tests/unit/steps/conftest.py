@@ -2,6 +2,8 @@ from collections.abc import Callable
 
 import pytest
 
+from runbook_lib.facts.addresses import BOOTSYNC
+from runbook_lib.facts.platform import HostFile, HostNetwork
 from runbook_lib.model.inventory import Inventory
 
 
@@ -20,5 +22,17 @@ def make_inventory() -> Callable[..., Inventory]:
                 ],
             }
         )
+
+    return make
+
+
+@pytest.fixture
+def boot2docker() -> Callable[..., HostNetwork]:
+    """A boot2docker host whose bootsync.sh holds a text, or that has none."""
+
+    def make(bootsync: str | None, node: str = "node1") -> HostNetwork:
+        file = HostFile(BOOTSYNC).holding(bootsync)
+        files = () if file.content is None else (file,)
+        return HostNetwork(node, "eth1", "boot2docker", "/var/lib/boot2docker", BOOTSYNC, files=files)
 
     return make

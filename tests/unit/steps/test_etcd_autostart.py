@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from runbook_lib.facts.containers import ContainerFacts
 from runbook_lib.facts.engine import EngineFacts
+from runbook_lib.facts.etcd_unit import UnitMember
 from runbook_lib.model.parameters import Etcd
 from runbook_lib.steps.base import Verb
 from runbook_lib.steps.blocks import find_block
@@ -88,9 +91,62 @@ def test_only_members_that_do_not_run_are_started() -> None:
     findings = step.assess(
         {"node1": (member(),), "node2": (member("etcd2", state="running"),), "node3": ()}, frozenset()
     )
-    assert findings["node1"].work == ("etcd1",)
+    assert findings["node1"].work == (member(),)
     assert findings["node2"].verb is Verb.SATISFIED
     assert findings["node3"].detail == "no etcd member here"
+
+
+AUTO = Etcd(autostart="auto")
+
+
+def unit(enabled: bool = False) -> UnitMember:
+    policy = f"etcd.service {'enabled' if enabled else 'disabled'}"
+    facts = ("node3", "", "etcd3", "", "", "etcd.service", "running", "unit etcd.service active", policy)
+    return UnitMember(*facts, after_engine=enabled, drop_in=enabled)
+
+
+def test_auto_takes_what_fits_each_node() -> None:
+    step = EtcdAutostart(AUTO)
+    on_boot2docker = step.judge(AutostartReading((member(),), None)).work
+    on_systemd = step.judge(AutostartReading((member(),), None, systemd=True)).work
+    native = step.judge(AutostartReading((unit(),), None, systemd=True)).work
+    assert on_boot2docker is not None
+    assert on_systemd is not None
+    assert native is not None
+    assert (on_boot2docker.write is not None, on_boot2docker.policies, on_boot2docker.unit) == (True, (), "")
+    assert (on_systemd.write, on_systemd.policies, on_systemd.unit) == (None, (("etcd1", "always"),), "")
+    assert (native.write, native.policies, native.unit) == (None, (), "enable")
+
+
+def test_an_enabled_unit_satisfies_and_removal_disables_it() -> None:
+    reading = AutostartReading((unit(enabled=True),), None, systemd=True)
+    finding = EtcdAutostart(AUTO).judge(reading)
+    assert (finding.verb, finding.before) == (Verb.SATISFIED, "systemd starts etcd3 (etcd.service enabled)")
+    work = RemoveAutostart(AUTO).judge(reading).work
+    assert work is not None
+    assert work.unit == "disable"
+
+
+def test_an_enabled_unit_that_starts_before_the_engine_is_not_enough() -> None:
+    reading = AutostartReading((replace(unit(enabled=True), after_engine=False),), None, systemd=True)
+    assert EtcdAutostart(AUTO).judge(reading).verb is Verb.PENDING
+
+
+@pytest.mark.parametrize(
+    ("autostart", "reading", "why"),
+    [
+        ("systemd-unit", AutostartReading((member(),), None, systemd=True), "etcd1 is a container"),
+        ("restart-policy", AutostartReading((unit(),), None, systemd=True), "etcd3 is no container"),
+        ("bootlocal", AutostartReading((member(),), None, systemd=True), "nothing runs a bootlocal.sh here"),
+    ],
+)
+def test_a_mechanism_that_cannot_start_the_node_s_member_is_refused(
+    autostart: str, reading: AutostartReading, why: str
+) -> None:
+    finding = EtcdAutostart(Etcd.model_validate({"autostart": autostart})).judge(reading)
+    assert finding.verb is Verb.REFUSED
+    assert why in finding.detail
+    assert "etcd.autostart: auto" in finding.detail
 
 
 @pytest.mark.parametrize(

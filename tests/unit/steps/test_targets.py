@@ -3,7 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from runbook_lib.facts.addresses import ClusterAddress
+from runbook_lib.facts.addresses import BOOTSYNC, ClusterAddress
+from runbook_lib.facts.platform import HostFile, HostNetwork
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.parameters import Addresses
 from runbook_lib.model.results import Check, Verdict
@@ -19,6 +20,10 @@ def retarget(inventory: Inventory, node: str, address: str) -> Inventory:
     return inventory.model_copy(update={"nodes": tuple(nodes)})
 
 
+def boot2docker(bootsync: str) -> HostNetwork:
+    return HostNetwork("node1", "eth1", "boot2docker", "", BOOTSYNC, files=(HostFile(BOOTSYNC, bootsync.encode()),))
+
+
 def reading(inventory: Inventory, node: str, address: str, **changes: object) -> AddressReading:
     current = ClusterAddress(
         node=node,
@@ -30,7 +35,7 @@ def reading(inventory: Inventory, node: str, address: str, **changes: object) ->
         assigned_by="dhcp",
         dhcp_client="udhcpc pid 45",
     )
-    return replace(AddressReading(current, "", None, probed=True), **changes)
+    return replace(AddressReading(current, boot2docker(""), None, probed=True), **changes)
 
 
 def one(checks: tuple[Check, ...], name: str, node: str = "node1") -> Check:
@@ -99,7 +104,8 @@ def test_a_silent_target_passes(make_inventory: MakeInventory) -> None:
 
 def test_the_articles_lines_in_bootsync_are_reported(make_inventory: MakeInventory) -> None:
     inventory = make_inventory()
-    readings = {"node1": reading(inventory, "node1", "192.168.99.104", bootsync="kill 3\nifconfig eth1 10.0.0.1 up\n")}
+    host = boot2docker("kill 3\nifconfig eth1 10.0.0.1 up\n")
+    readings = {"node1": reading(inventory, "node1", "192.168.99.104", host=host)}
     check = one(judge_readings(inventory, readings), "bootsync.sh")
     assert (check.verdict, check.found) == (Verdict.WARN, "line 2: ifconfig eth1 10.0.0.1 up")
 
@@ -119,3 +125,23 @@ def test_every_way_in_which_an_address_is_not_fixed_is_told(make_inventory: Make
     assert {check.verdict for check in checks} == {Verdict.FAIL}
     assert one(checks, "no DHCP client").found == "udhcpc pid 45"
     assert one(checks, "only address").found == "192.168.99.104"
+
+
+def test_a_node_that_does_not_run_the_platform_that_is_named_fails_and_says_what_it_runs(
+    make_inventory: MakeInventory,
+) -> None:
+    inventory = make_inventory()
+    readings = {"node1": reading(inventory, "node1", "192.168.99.104")}
+    check = one(judge_readings(inventory, readings, "netplan"), "platform")
+    assert (check.verdict, check.expected) == (Verdict.FAIL, "netplan")
+    assert "the node runs boot2docker instead" in check.found
+    assert all(item.check != "platform" for item in judge_readings(inventory, readings, "boot2docker"))
+
+
+def test_a_node_s_own_platform_comes_before_that_of_all(make_inventory: MakeInventory) -> None:
+    inventory = make_inventory()
+    spec = inventory.node("node1").model_copy(update={"platform": "boot2docker"})
+    inventory = inventory.model_copy(update={"nodes": (spec, *inventory.nodes[1:])})
+    readings = {name: reading(inventory, name, f"192.168.99.10{3 + int(name[-1])}") for name in ("node1", "node2")}
+    failed = [check for check in judge_readings(inventory, readings, "ifupdown") if check.check == "platform"]
+    assert [check.node for check in failed] == ["node2"]

@@ -1,0 +1,386 @@
+"""What a node's host is, which manager really controls the cluster interface, and the files that this is set up in."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import yaml
+
+from runbook_lib.cluster import Node
+from runbook_lib.facts.addresses import BOOTSYNC
+from runbook_lib.facts.reading import Section, read_sections, reading
+from runbook_lib.model.platforms import PlatformName
+
+INTERFACES = "/etc/network/interfaces"
+OURS = "overlay-runbook-"
+"""What the names of our own files begin with, after a number where their order matters."""
+
+Method = Literal["dhcp", "static", "other"]
+
+
+@dataclass(frozen=True)
+class HostFile:
+    """One file of a host; ``content`` is ``None`` where there is none."""
+
+    path: str
+    content: bytes | None = None
+    mode: int = 0o644
+
+    @property
+    def text(self) -> str | None:
+        """The content as text; bytes that are no UTF-8 survive (surrogateescape)."""
+        return None if self.content is None else self.content.decode(errors="surrogateescape")
+
+    def holding(self, text: str | None, mode: int | None = None) -> HostFile:
+        """The same file with another text; it keeps its mode where it is there already."""
+        content = None if text is None else text.encode(errors="surrogateescape")
+        return HostFile(self.path, content, self.mode if self.content is not None or mode is None else mode)
+
+
+@dataclass(frozen=True)
+class HostNetwork:
+    """How a host sets up one interface.
+
+    ``platform`` is the manager that controls the interface, ``None`` when nothing known here does or several would;
+    ``evidence`` says by what that was told. ``source`` is the file (of ifupdown and NetworkManager, the stanza or
+    profile) that is in effect, ``method`` and ``addresses`` (CIDR) what it says. ``connection`` is the id of
+    NetworkManager's active profile and ``profile`` its settings, ``definition`` netplan's (``ethernets.eth1``), which
+    the ``renderer`` (``networkd`` or ``NetworkManager``) carries out. ``gateway`` is that of the default route through
+    the interface, ``name_servers`` those that came with the lease. ``files`` are those that a change may concern and
+    that are there.
+    """
+
+    node: str
+    interface: str
+    platform: PlatformName | None
+    evidence: str
+    source: str = ""
+    method: Method = "other"
+    addresses: tuple[str, ...] = ()
+    connection: str = ""
+    definition: str = ""
+    renderer: str = ""
+    profile: tuple[tuple[str, str], ...] = ()
+    gateway: str = ""
+    name_servers: tuple[str, ...] = ()
+    files: tuple[HostFile, ...] = ()
+
+    def file(self, path: str) -> HostFile:
+        """The file of that path, without content where there is none."""
+        return next((file for file in self.files if file.path == path), HostFile(path))
+
+
+# `show FILE…` prints each file that is there: its name and mode, then its content in base64.
+_PLATFORM_SCRIPT = """\
+interface=$1
+show() {
+    for file in "$@"; do
+        if [ -f "$file" ]; then
+            printf 'file %s %s\\n' "$(stat -c %a "$file")" "$file"
+            base64 "$file"
+        fi
+    done
+}
+section init cat /proc/1/comm
+section boot2docker test -d /var/lib/boot2docker
+if ! section systemd test -d /run/systemd/system; then
+    section files show /var/lib/boot2docker/bootsync.sh
+    exit 0
+fi
+index=$(cat "/sys/class/net/$interface/ifindex")
+section networkd systemctl is-active systemd-networkd
+section link cat "/run/systemd/netif/links/$index"
+section lease cat "/run/systemd/netif/leases/$index"
+section route ip -4 route show default dev "$interface"
+section ifstate cat /run/network/ifstate
+if section nm systemctl is-active NetworkManager; then
+    section device nmcli -t -f GENERAL.STATE,GENERAL.CON-UUID,IP4.DNS device show "$interface"
+    section profiles nmcli -t -f UUID,FILENAME connection show
+    profile=$(nmcli -g GENERAL.CON-UUID device show "$interface")
+    section profile nmcli -t -f connection.id,connection.type,ipv4.method,ipv4.addresses,ipv6.method \\
+        connection show "${profile:-none}"
+fi
+if command -v netplan >/dev/null; then section netplan netplan get; fi
+unit=$(sed -n 's/^NETWORK_FILE=//p' "/run/systemd/netif/links/$index" 2>/dev/null)
+section files show "$unit" /etc/systemd/network/*overlay-runbook* \\
+    /etc/netplan/*.yaml /etc/network/interfaces /etc/network/interfaces.d/* \\
+    /etc/NetworkManager/system-connections/*overlay-runbook*
+"""
+
+
+def read_platform(node: Node, interface: str) -> HostNetwork:
+    """Read, in one round trip and as root, how a node sets up an interface.
+
+    Raises ``UnreachableError`` or ``NodeError``.
+    """
+    sections = read_sections(node, _PLATFORM_SCRIPT, interface, sudo=True)
+    with reading(node.name, "network configuration"):
+        return parse_platform(node.name, interface, sections)
+
+
+def parse_platform(node: str, interface: str, sections: Mapping[str, Section]) -> HostNetwork:
+    """A host's set-up of an interface from the sections of the reading script. Raises ``ValueError``."""
+    files = parse_files(sections["files"].text)
+    if sections["systemd"].exit_status != 0:
+        init = sections["init"].text.strip()
+        if sections["boot2docker"].exit_status == 0:
+            return HostNetwork(
+                node, interface, "boot2docker", f"/var/lib/boot2docker, and process 1 is {init}", BOOTSYNC, files=files
+            )
+        return HostNetwork(node, interface, None, f"process 1 is {init}, and there is no /var/lib/boot2docker")
+    found = [host for host in _managers(node, interface, sections, files) if host is not None]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        both = " and ".join(f"{host.platform} ({host.evidence})" for host in found)
+        return HostNetwork(node, interface, None, f"several managers control {interface}: {both}")
+    return HostNetwork(
+        node,
+        interface,
+        None,
+        f"systemd, and neither systemd-networkd, netplan, NetworkManager nor ifupdown controls {interface}",
+    )
+
+
+def parse_files(text: str) -> tuple[HostFile, ...]:
+    """The files that the script's ``show`` printed. Raises ``ValueError``."""
+    files: list[HostFile] = []
+    for line in text.splitlines():
+        if line.startswith("file "):
+            _, mode, path = line.split(" ", 2)
+            files.append(HostFile(path, b"", int(mode, 8)))
+        elif not files:
+            raise ValueError(f"not a file: {line!r}")
+        else:
+            last = files[-1]
+            files[-1] = HostFile(last.path, (last.content or b"") + base64.b64decode(line), last.mode)
+    return tuple(files)
+
+
+def _managers(
+    node: str, interface: str, sections: Mapping[str, Section], files: tuple[HostFile, ...]
+) -> tuple[HostNetwork | None, ...]:
+    route = re.search(r"^default via (\S+)", _good(sections, "route"), re.MULTILINE)
+    base = HostNetwork(node, interface, None, "", gateway=route[1] if route else "", files=files)
+    return _networkd(base, sections), _network_manager(base, sections), _ifupdown(base, sections)
+
+
+def _networkd(base: HostNetwork, sections: Mapping[str, Section]) -> HostNetwork | None:
+    link = _assignments(_good(sections, "link"))
+    source = link.get("NETWORK_FILE", "")
+    if sections["networkd"].exit_status != 0 or not source or link.get("ADMIN_STATE") == "unmanaged":
+        return None
+    servers = tuple(_assignments(_good(sections, "lease")).get("DNS", "").split())
+    evidence = f"systemd-networkd has {base.interface} by {source}"
+    rendered = re.fullmatch(r"/run/systemd/network/10-netplan-(.+)\.network", source)
+    if rendered:
+        return _netplan(base, sections, rendered[1], "networkd", evidence, servers)
+    settings = parse_network_unit(base_text(base.files, source))
+    method, addresses = _network_unit_method(settings)
+    return _with(base, "systemd-networkd", evidence, source, method, addresses, name_servers=servers)
+
+
+def _network_manager(base: HostNetwork, sections: Mapping[str, Section]) -> HostNetwork | None:
+    device = parse_nmcli(_good(sections, "device"))
+    profile = device.get("GENERAL.CON-UUID", "")
+    if not profile or device.get("GENERAL.STATE", "").startswith(("10 ", "20 ", "0 ")):
+        return None
+    names = dict(line.split(":", 1) for line in _good(sections, "profiles").splitlines() if ":" in line)
+    source = names.get(profile, "").replace("\\:", ":")
+    settings = parse_nmcli(_good(sections, "profile"))
+    evidence = f"NetworkManager has {base.interface} by the profile {settings.get('connection.id', profile)}"
+    servers = tuple(value for key, value in device.items() if key.startswith("IP4.DNS"))
+    rendered = re.fullmatch(r"/run/NetworkManager/system-connections/netplan-(.+)\.nmconnection", source)
+    if rendered:
+        host = _netplan(base, sections, rendered[1], "NetworkManager", evidence, servers)
+        return _with(host, "netplan", evidence, host.source, host.method, host.addresses, connection=profile)
+    method: Method = {"auto": "dhcp", "manual": "static"}.get(settings.get("ipv4.method", ""), "other")  # type: ignore[assignment]
+    addresses = tuple(settings.get("ipv4.addresses", "").replace(",", " ").split())
+    return _with(
+        base,
+        "NetworkManager",
+        evidence,
+        source,
+        method,
+        addresses,
+        connection=profile,
+        profile=tuple(settings.items()),
+        name_servers=servers,
+    )
+
+
+def _netplan(
+    base: HostNetwork,
+    sections: Mapping[str, Section],
+    name: str,
+    renderer: str,
+    evidence: str,
+    servers: tuple[str, ...],
+) -> HostNetwork:
+    found = netplan_definition(_good(sections, "netplan"), name)
+    if found is None:
+        raise ValueError(f"netplan has no definition {name} although {evidence}")
+    kind, settings = found
+    addresses = tuple(str(item) if not isinstance(item, dict) else next(iter(item)) for item in _list(settings))
+    dhcp = settings.get("dhcp4") in (True, "yes", "true")
+    method: Method = "dhcp" if dhcp else "static" if addresses else "other"
+    return _with(
+        base,
+        "netplan",
+        evidence,
+        f"/etc/netplan ({kind}.{name})",
+        method,
+        addresses,
+        definition=f"{kind}.{name}",
+        renderer=renderer,
+        name_servers=servers,
+    )
+
+
+def _ifupdown(base: HostNetwork, sections: Mapping[str, Section]) -> HostNetwork | None:
+    if base.interface not in (line.partition("=")[0] for line in _good(sections, "ifstate").splitlines()):
+        return None
+    for file in base.files:
+        if not file.path.startswith(INTERFACES):
+            continue
+        stanza = find_stanza(file.text or "", base.interface)
+        if stanza is not None:
+            evidence = f"ifupdown brought {base.interface} up by {file.path}"
+            method: Method = {"dhcp": "dhcp", "static": "static"}.get(stanza.method, "other")  # type: ignore[assignment]
+            return _with(base, "ifupdown", evidence, file.path, method, stanza.addresses)
+    return None
+
+
+@dataclass(frozen=True)
+class Stanza:
+    """The ``iface … inet`` stanza of one interface: its lines' indexes (last one included), method and options."""
+
+    first: int
+    last: int
+    method: str
+    options: tuple[tuple[str, str], ...]
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The address as CIDR, where the stanza names one."""
+        options = dict(self.options)
+        address, mask = options.get("address", ""), options.get("netmask", "")
+        if not address:
+            return ()
+        return (address if "/" in address or not mask else f"{address}/{_prefix_length(mask)}",)
+
+
+_STANZA_WORDS = ("iface", "auto", "mapping", "source", "source-directory", "rename", "no-auto-down", "no-scripts")
+
+
+def find_stanza(text: str, interface: str) -> Stanza | None:
+    """The first inet stanza of an interface in the text of an ``interfaces`` file (interfaces(5)), or ``None``.
+
+    Raises:
+        ValueError: there are several, which ifupdown adds up.
+    """
+    lines = text.split("\n")
+    found: list[Stanza] = []
+    begin, last, method, options = -1, -1, "", list[tuple[str, str]]()
+    for index, line in enumerate([*lines, "auto end"]):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        if words[0] in _STANZA_WORDS or words[0].startswith("allow-"):
+            if begin >= 0:
+                found.append(Stanza(begin, last, method, tuple(options)))
+            begin, options = -1, []
+            if words[:1] == ["iface"] and words[1:3] == [interface, "inet"]:
+                begin, last, method = index, index, (words[3:] or [""])[0]
+        elif begin >= 0:
+            last = index
+            options.append((words[0], " ".join(words[1:])))
+    if len(found) > 1:
+        raise ValueError(f"{interface} has {len(found)} inet stanzas, of which each adds an address")
+    return found[0] if found else None
+
+
+def parse_network_unit(text: str) -> tuple[tuple[str, str, str], ...]:
+    """Section, key and value of every assignment in a ``.network`` file, in order."""
+    section, found = "", list[tuple[str, str, str]]()
+    for raw in text.splitlines():
+        line = raw.strip()
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif "=" in line and not line.startswith(("#", ";")):
+            key, _, value = line.partition("=")
+            found.append((section, key.strip(), value.strip()))
+    return tuple(found)
+
+
+def parse_nmcli(text: str) -> dict[str, str]:
+    """Fields of ``nmcli -t``'s ``name:value`` lines. A colon in a value is written ``\\:``."""
+    pairs = (line.partition(":") for line in text.splitlines() if ":" in line)
+    return {name: value.replace("\\:", ":") for name, _, value in pairs}
+
+
+def netplan_definition(text: str, name: str) -> tuple[str, dict[str, Any]] | None:
+    """The kind (``ethernets``) and settings of one definition in the output of ``netplan get``, all files merged.
+
+    Raises:
+        ValueError: it is no YAML.
+    """
+    try:
+        network = (yaml.safe_load(text) or {}).get("network") or {}
+    except (yaml.YAMLError, AttributeError) as error:
+        raise ValueError(f"'netplan get' answered no YAML: {text.strip()[:200]!r}") from error
+    for kind, definitions in network.items():
+        if isinstance(definitions, dict) and isinstance(definitions.get(name), dict):
+            return kind, definitions[name]
+    return None
+
+
+def base_text(files: tuple[HostFile, ...], path: str) -> str:
+    """The text of one of the files; empty when it is not among them."""
+    return next((file.text or "" for file in files if file.path == path), "")
+
+
+def _network_unit_method(settings: tuple[tuple[str, str, str], ...]) -> tuple[Method, tuple[str, ...]]:
+    addresses = tuple(
+        value for section, key, value in settings if section in ("Network", "Address") and key == "Address"
+    )
+    dhcp = [value for section, key, value in settings if (section, key) == ("Network", "DHCP")]
+    if dhcp and dhcp[-1].lower() in ("yes", "true", "on", "1", "ipv4", "both", "v4"):
+        return "dhcp", addresses
+    return ("static" if addresses else "other"), addresses
+
+
+def _with(
+    base: HostNetwork,
+    platform: PlatformName,
+    evidence: str,
+    source: str,
+    method: Method,
+    addresses: tuple[str, ...],
+    **more: Any,
+) -> HostNetwork:
+    values = {**vars(base), "platform": platform, "evidence": evidence, "source": source, **more}
+    return HostNetwork(**{**values, "method": method, "addresses": addresses})
+
+
+def _list(settings: Mapping[str, Any]) -> list[Any]:
+    found = settings.get("addresses")
+    return found if isinstance(found, list) else []
+
+
+def _good(sections: Mapping[str, Section], name: str) -> str:
+    section = sections.get(name)
+    return section.text if section is not None and section.exit_status == 0 else ""
+
+
+def _assignments(text: str) -> dict[str, str]:
+    pairs = (line.partition("=") for line in text.splitlines() if "=" in line and not line.startswith("#"))
+    return {key: value for key, _, value in pairs}
+
+
+def _prefix_length(netmask: str) -> int:
+    return (netmask.isdigit() and int(netmask)) or sum(bin(int(part)).count("1") for part in netmask.split("."))

@@ -1,0 +1,52 @@
+"""The files that fixing the addresses writes, as a person would compare them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from runbook_lib.cluster import Cluster
+from runbook_lib.session.answers import answers
+from runbook_lib.steps.platforms import FileChange, Platform, PlatformRefusal
+from runbook_lib.steps.static_addresses import StaticAddresses
+from runbook_lib.steps.targets import AddressReading, read_address
+
+
+def planned_files(cluster: Cluster, step: StaticAddresses, nodes: Sequence[str] = ()) -> str:
+    """Unified diffs of each file from how it is without the runbook to how the step wants it, node by node.
+
+    Args:
+        cluster: the nodes, each of which is asked.
+        step: the step whose files these are; that some are written already makes no difference.
+        nodes: whose files; without names, of the first node of each platform.
+
+    Raises:
+        InputError: there is no such node.
+        UnreachableError, NodeError: naming every node that gave no answer.
+    """
+    chosen = [cluster.node(name) for name in nodes] or list(cluster.nodes)
+    network = cluster.inventory.network
+    readings = answers(cluster.each(lambda node: read_address(node, network, probe=False), nodes=chosen))
+    shown = set[str]()
+    parts = []
+    for node, reading in zip(chosen, readings, strict=True):
+        platform = reading.host.platform or ""
+        if nodes or platform not in shown:
+            parts.append("".join(_of_node(node.name, reading, step)))
+        shown.add(platform)
+    return "\n".join(parts)
+
+
+def _of_node(node: str, reading: AddressReading, step: StaticAddresses) -> Iterator[str]:
+    try:
+        platform, files = step.planned_files(node, reading)
+    except PlatformRefusal as refusal:
+        yield f"{node}: {refusal.message}\n"
+        return
+    yield f"{node}: {_when(platform, files)}\n"
+    yield from (file.diff for file in files)
+
+
+def _when(platform: Platform, files: Sequence[FileChange]) -> str:
+    if not files:
+        return f"{platform.name}, whose own files give the address already"
+    return f"{platform.name}, {'at once' if platform.live else 'from the next boot on'}"

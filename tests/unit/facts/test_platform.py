@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from runbook_lib.facts.platform import (
+    HostFile,
+    find_stanza,
+    netplan_definition,
+    parse_files,
+    parse_network_unit,
+    parse_platform,
+)
+from runbook_lib.facts.reading import Section
+
+
+@pytest.mark.parametrize(
+    ("file", "platform", "source"),
+    [
+        ("platform_networkd.txt", "systemd-networkd", "/etc/systemd/network/50-eth1.network"),
+        ("platform_netplan.txt", "netplan", "/etc/netplan (ethernets.cluster)"),
+        (
+            "platform_network_manager.txt",
+            "NetworkManager",
+            "/run/NetworkManager/system-connections/Wired connection 1.nmconnection",
+        ),
+        ("platform_ifupdown.txt", "ifupdown", "/etc/network/interfaces"),
+    ],
+)
+def test_who_really_controls_the_interface_is_told_from_what_the_host_says(
+    captured_sections, file: str, platform: str, source: str
+) -> None:
+    host = parse_platform("node1", "eth1", captured_sections(file))
+    assert (host.platform, host.source, host.method) == (platform, source, "dhcp")
+    assert host.gateway == "192.168.99.1"
+    assert "eth1" in host.evidence
+
+
+def test_netplan_is_told_by_what_it_rendered_and_its_definition_may_have_another_name(captured_sections) -> None:
+    host = parse_platform("node1", "eth1", captured_sections("platform_netplan.txt"))
+    assert (host.definition, host.renderer, host.name_servers) == ("ethernets.cluster", "networkd", ("192.168.99.1",))
+    assert host.file("/etc/netplan/50-cloud.yaml").mode == 0o600
+
+
+def test_the_profile_of_network_manager_is_named(captured_sections) -> None:
+    host = parse_platform("node1", "eth1", captured_sections("platform_network_manager.txt"))
+    assert host.connection == "69433363-9c77-33a5-ada0-0565fae92e22"
+    assert host.name_servers == ("192.168.99.1",)
+
+
+def test_an_interface_that_no_manager_has_is_nobody_s(captured_sections) -> None:
+    host = parse_platform("node1", "eth7", captured_sections("platform_ifupdown.txt"))
+    assert host.platform is None
+    assert "neither systemd-networkd, netplan, NetworkManager nor ifupdown controls eth7" in host.evidence
+
+
+def test_two_managers_of_one_interface_are_both_named_and_neither_is_chosen(captured_sections) -> None:
+    networkd, ifupdown = captured_sections("platform_networkd.txt"), captured_sections("platform_ifupdown.txt")
+    files = Section(networkd["files"].text + ifupdown["files"].text, 0)
+    host = parse_platform("node1", "eth1", networkd | {"ifstate": ifupdown["ifstate"], "files": files})
+    assert host.platform is None
+    assert "systemd-networkd (" in host.evidence
+    assert "ifupdown (" in host.evidence
+
+
+def test_a_host_without_systemd_is_boot2docker_where_its_folder_is() -> None:
+    good, bad = Section("", 0), Section("", 1)
+    sections = {"init": Section("init\n", 0), "boot2docker": good, "systemd": bad, "files": good}
+    assert parse_platform("node1", "eth1", sections).platform == "boot2docker"
+    assert parse_platform("node1", "eth1", sections | {"boot2docker": bad}).platform is None
+
+
+def test_a_file_is_read_with_its_mode_and_every_byte() -> None:
+    files = parse_files("file 600 /etc/a b\nAAEC\nAwQ=\nfile 644 /etc/empty\n")
+    assert files == (HostFile("/etc/a b", b"\0\1\2\3\4", 0o600), HostFile("/etc/empty", b"", 0o644))
+    with pytest.raises(ValueError, match="not a file"):
+        parse_files("cat: no such file\n")
+
+
+def test_a_file_keeps_its_mode_when_its_text_changes_and_a_new_one_gets_the_wanted() -> None:
+    assert HostFile("/etc/a", b"x", 0o640).holding("y", mode=0o600).mode == 0o640
+    assert HostFile("/etc/a").holding("y", mode=0o600).mode == 0o600
+
+
+STANZAS = """\
+auto lo eth1
+iface lo inet loopback
+
+iface eth1 inet6 auto
+allow-hotplug eth1
+iface eth1 inet static
+    address 10.1.1.7
+    # a comment
+    netmask 255.255.255.0
+    up ip route add 10.9.0.0/16 via 10.1.1.1
+
+# the next one
+iface eth2 inet dhcp
+"""
+
+
+def test_a_stanza_ends_with_its_last_option() -> None:
+    stanza = find_stanza(STANZAS, "eth1")
+    assert stanza is not None
+    assert (stanza.first, stanza.last, stanza.method, stanza.addresses) == (5, 9, "static", ("10.1.1.7/24",))
+    assert stanza.options[-1] == ("up", "ip route add 10.9.0.0/16 via 10.1.1.1")
+    assert find_stanza(STANZAS, "eth3") is None
+
+
+def test_several_stanzas_of_one_interface_are_refused() -> None:
+    with pytest.raises(ValueError, match="eth1 has 2 inet stanzas"):
+        find_stanza(STANZAS + "iface eth1 inet dhcp\n", "eth1")
+
+
+def test_assignments_of_a_network_unit_keep_their_section_and_order() -> None:
+    text = "[Match]\nName=eth1\n# no\n[Network]\nAddress = 10.1.1.7/24\nDNS=a\nDNS=b\n"
+    assert parse_network_unit(text) == (
+        ("Match", "Name", "eth1"),
+        ("Network", "Address", "10.1.1.7/24"),
+        ("Network", "DNS", "a"),
+        ("Network", "DNS", "b"),
+    )
+
+
+@pytest.mark.parametrize("text", ["a: [", "just words", "- a list"])
+def test_what_is_no_yaml_of_netplan_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="answered no YAML"):
+        netplan_definition(text, "eth1")
+
+
+def test_a_definition_is_found_whatever_its_kind() -> None:
+    text = "network:\n  version: 2\n  bonds:\n    bond0: {dhcp4: true}\n"
+    assert netplan_definition(text, "bond0") == ("bonds", {"dhcp4": True})
+    assert netplan_definition(text, "eth1") is None
+
+
+def test_a_static_address_of_the_host_s_own_is_seen(captured_sections) -> None:
+    sections = captured_sections("platform_netplan.txt")
+    text = "network:\n  ethernets:\n    cluster: {addresses: [10.1.1.7/24]}\n"
+    host = parse_platform("node1", "eth1", sections | {"netplan": replace(sections["netplan"], text=text)})
+    assert (host.method, host.addresses) == ("static", ("10.1.1.7/24",))
