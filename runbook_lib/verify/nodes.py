@@ -6,13 +6,14 @@ import ipaddress
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar, get_args
+from typing import Generic, TypeVar
 
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import HostKeyError, NodeError, RunbookError
 from runbook_lib.facts.addresses import ClusterAddress, read_cluster_address
 from runbook_lib.facts.engine import EngineFacts, parse_version, read_engine
 from runbook_lib.facts.host import HostFacts, read_host
+from runbook_lib.facts.platform import HostNetwork, read_platform
 from runbook_lib.model.inventory import ClusterNetwork, NodeSpec
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.platforms import ControlPlaneName, PlatformName
@@ -43,14 +44,6 @@ class _Answer(Generic[T]):
 
 
 @dataclass(frozen=True)
-class PlatformFacts:
-    """What assigns a node's address, ``None`` for nothing that is known here, and by what that was told."""
-
-    platform: PlatformName | None
-    evidence: str
-
-
-@dataclass(frozen=True)
 class _Seen:
     """Everything that was tried on one node; ``ssh`` alone is filled in where SSH does not come through."""
 
@@ -59,7 +52,7 @@ class _Seen:
     sudo: _Answer[bool] = _Answer()
     address: _Answer[ClusterAddress] = _Answer()
     host: _Answer[HostFacts] = _Answer()
-    platform: _Answer[PlatformFacts] = _Answer()
+    platform: _Answer[HostNetwork] = _Answer()
 
 
 def check_nodes(
@@ -244,23 +237,3 @@ def judge_platform(node: str, platform: PlatformName | None, evidence: str, want
     verdict = Verdict.FAIL if remedy else Verdict.PASS
     found = f"{platform}, told by {evidence}" if platform else evidence
     return Check(PLATFORM, node, verdict, expected, found, remedy)
-
-
-_PLATFORM_SCRIPT = """\
-runs() { grep -qsx "$1" /proc/[0-9]*/comm; }
-if [ -d /var/lib/boot2docker ]; then echo boot2docker
-elif ls /etc/netplan/*.yaml; then echo netplan
-elif runs NetworkManager; then echo NetworkManager
-elif runs systemd-network; then echo systemd-networkd
-elif [ -f /etc/network/interfaces ]; then echo ifupdown
-fi
-"""
-
-
-def read_platform(node: Node, interface: str) -> PlatformFacts:
-    """The platform by the files and processes that only it has. Raises ``NodeError``."""
-    words = node.ssh.script(_PLATFORM_SCRIPT).stdout.split()
-    known = [name for name in get_args(PlatformName) if name in words]
-    if not known:
-        return PlatformFacts(None, f"nothing that is known here sets up {interface}")
-    return PlatformFacts(known[0], "its files")
