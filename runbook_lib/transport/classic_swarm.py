@@ -38,7 +38,6 @@ from runbook_lib.transport.ssh import SshConnection
 PLACE = "inventory: swarm_manager"
 # api/handlers.go: why a call about a container is refused while its node does not answer the manager.
 _UNHEALTHY = "on unhealthy node"
-# docker-py 7 speaks no older one.
 _FULL_ID = re.compile(r"[0-9a-f]{64}")
 # What Python's ssl says when the server ends a TLS handshake: a fatal alert, or only the end of the connection.
 _ALERT = re.compile(r"alert [a-z ]*[a-z]|EOF occurred in violation of protocol")
@@ -122,7 +121,7 @@ class SwarmEngine(Engine):
         """``GET /networks`` of the node's own engine.
 
         The manager cannot tell who sees a global network: it lists it once, and enters a new one for every node by
-        itself (cluster/swarm/cluster.go, CreateNetwork). Of docker_gwbridge, which no event tells, it hears late.
+        itself (cluster/swarm/cluster.go, CreateNetwork). Of docker_gwbridge it may hear late.
         """
         self.managed()
         return self._own.networks(names=names, driver=driver)
@@ -239,7 +238,8 @@ class SwarmEngine(Engine):
             with self._mapped("exec inspect"):
                 return super()._exit_status(api, exec_id, deadline)
         except EngineNotFound:
-            # api/utils.go, getContainerFromVars: a refresh of the container makes the manager forget its ended execs
+            # api/utils.go, getContainerFromVars: looked for among the containers' ExecIDs, from which ended ones are gone
+            # once the manager has refreshed its containers
             return self._own._call("exec inspect", lambda own: self._own._exit_status(own, exec_id, deadline))
 
     def _chosen_version(self, version: Json) -> str:
@@ -275,7 +275,7 @@ class SwarmEngine(Engine):
         return UnreachableError(
             self._name,
             f"the Swarm manager does not reach this node{where} ({why})",
-            remedy="is dockerd running there and can the manager reach it? The manager tries again every half minute",
+            remedy="is dockerd running there and can the manager reach it? The manager tries again within a minute",
         )
 
     def _network_id(self, name: str) -> str:
