@@ -238,8 +238,8 @@ class SwarmEngine(Engine):
             with self._mapped("exec inspect"):
                 return super()._exit_status(api, exec_id, deadline)
         except EngineNotFound:
-            # api/utils.go, getContainerFromVars: looked for among the containers' ExecIDs, from which ended ones are gone
-            # once the manager has refreshed its containers
+            # api/utils.go, getContainerFromVars looks for it among the containers' ExecIDs, which an ended one leaves
+            # when the manager refreshes its containers
             return self._own._call("exec inspect", lambda own: self._own._exit_status(own, exec_id, deadline))
 
     def _chosen_version(self, version: Json) -> str:
