@@ -14,6 +14,7 @@
     ├── NodeError                     exit 3   node
     │   ├── UnreachableError                   no SSH or Docker connection to the node
     │   ├── CommandError                       argv, exit status, output tails, a line to paste into a shell
+    │   │   ├── SudoError                      sudo did not run it: no right, no password or a wrong one
     │   │   └── CommandTimeout        exit 5   it did not end in time, and may go on running on the node
     │   └── EngineError                        the Docker Engine API refused a call: status, explanation
     │       ├── EngineNotFound                 404
@@ -59,6 +60,7 @@ __all__ = [
     "RunbookError",
     "StepFailed",
     "StoreUnavailable",
+    "SudoError",
     "TestbedError",
     "UnreachableError",
 ]
@@ -136,7 +138,15 @@ class HostKeyError(InputError):
     """A host key that the inventory's known_hosts does not vouch for."""
 
     def __init__(
-        self, node: str, *, offered: str, expected: str | None, known_hosts: str, host: str, revoked: bool = False
+        self,
+        node: str,
+        *,
+        offered: str,
+        expected: str | None,
+        known_hosts: str,
+        host: str,
+        revoked: bool = False,
+        hint: str = "",
     ) -> None:
         self.node = node
         self.offered = offered
@@ -147,7 +157,7 @@ class HostKeyError(InputError):
         super().__init__(
             f"host key of {host} refused: the host offers {offered}, {known}",
             place=node,
-            remedy=f"find out why; only if the new key is right, put it into {known_hosts}",
+            remedy=f"find out why; only if the new key is right, put it into {known_hosts}{hint}",
         )
 
 
@@ -208,16 +218,22 @@ def _tail(text: str, lines: int = 12) -> str:
 _LONGEST_PASTE = 2000
 
 
-def _paste_line(destination: str, argv: Sequence[str], stdin: bytes) -> str:
-    """The call as one line for a POSIX shell, its standard input included where that is text."""
+def _paste_line(destination: str, argv: Sequence[str], stdin: bytes, password: str) -> str:
+    """The call as one line for a POSIX shell, its standard input included where that is text.
+
+    ``password`` is how a shell finds sudo's password, which is the first line of the input then.
+    """
     line = f"ssh {destination} -- {shlex.quote(shlex.join(argv))}"
+    first = [f"printf '%s\\n' {password}"] if password else []
     if not stdin:
-        return line
+        return " | ".join([*first, line])
     try:
         text = stdin.decode()
     except UnicodeDecodeError:
-        return f"{line} < INPUT  # INPUT: a file with the {len(stdin)} bytes that it was given"
-    return f"printf %s {shlex.quote(text)} | {line}"
+        note = f"  # INPUT: a file with the {len(stdin)} bytes that it was given"
+        return (f"{{ {first[0]}; cat INPUT; }} | {line}" if first else f"{line} < INPUT") + note
+    given = f"printf %s {shlex.quote(text)}"
+    return f"{{ {first[0]}; {given}; }} | {line}" if first else f"{given} | {line}"
 
 
 class CommandError(NodeError):
@@ -237,13 +253,14 @@ class CommandError(NodeError):
         stdin: bytes = b"",
         reason: str = "",
         destination: str = "",
+        password: str = "",
         remedy: str = "",
     ) -> None:
         self.argv = tuple(argv)
         self.exit_status = exit_status
         self.stdout_tail = _tail(stdout)
         self.stderr_tail = _tail(stderr)
-        self.paste = _paste_line(destination or node, self.argv, stdin)
+        self.paste = _paste_line(destination or node, self.argv, stdin, password)
         what = reason or f"exit status {exit_status}"
         output = self.stderr_tail or self.stdout_tail
         message = f"command failed ({what}): {shlex.join(self.argv)}"
@@ -260,7 +277,14 @@ class CommandTimeout(CommandError):
     exit_code = ExitCode.TIMEOUT
 
     def __init__(
-        self, node: str, argv: Sequence[str], *, limit: float, stdin: bytes = b"", destination: str = ""
+        self,
+        node: str,
+        argv: Sequence[str],
+        *,
+        limit: float,
+        stdin: bytes = b"",
+        destination: str = "",
+        password: str = "",
     ) -> None:
         self.limit = limit
         super().__init__(
@@ -270,7 +294,19 @@ class CommandTimeout(CommandError):
             stdin=stdin,
             reason=f"no end after {limit:g} s, it may still be running there",
             destination=destination,
+            password=password,
         )
+
+
+class SudoError(CommandError):
+    """sudo did not let the node's user run a command, which has not begun; ``why`` says it in one sentence."""
+
+    def __init__(
+        self, node: str, argv: Sequence[str], *, why: str, remedy: str, exit_status: int | None, stderr: str
+    ) -> None:
+        super().__init__(node, argv, exit_status=exit_status, stderr=stderr, remedy=remedy)
+        self.message = why
+        self.args = (why,)
 
 
 class EngineError(NodeError):

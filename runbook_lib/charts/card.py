@@ -20,9 +20,9 @@ from runbook_lib.charts.palette import (
 )
 from runbook_lib.charts.svg import Canvas
 from runbook_lib.charts.view import GATEWAY_BRIDGE, ClusterView
-from runbook_lib.charts.words import NODE, Thing, container_words, gossip_words, member_words, store_words
+from runbook_lib.charts.words import NODE, Thing, container_words, gossip_words, member_name, member_words, store_words
 from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.facts.etcd import EtcdMember
+from runbook_lib.facts.control_plane import Member
 
 SHOWN_CONTAINERS = 12
 _PAD = 12
@@ -263,7 +263,7 @@ class Card:
             self._canvas.cross(self._trunk, level + 31)
         self._canvas.text(self._end, level + 35, words, size=11.5, fill=BAD if lost else GOOD, anchor="end", bold=lost)
 
-    def _member(self, member: EtcdMember, level: float) -> None:
+    def _member(self, member: Member, level: float) -> None:
         down = member.health != "healthy"
         self._canvas.box(
             self._inner,
@@ -279,7 +279,7 @@ class Card:
         )
         if down:
             self._canvas.cross(self._inner + 15, level + 12, 4)
-        name = f"{'★ ' if member.leader else ''}{member.name}"
+        name = f"{'★ ' if member.leader else ''}{member_name(member)}"
         self._canvas.text(self._inner + (26 if down else 12), level + 16, name, size=11.5, bold=True)
         fill = BAD if down else GOOD
         self._canvas.text(self._end - 12, level + 16, member_words(member), size=11.5, anchor="end", fill=fill)

@@ -52,7 +52,7 @@ def cluster_picture(view: ClusterView) -> str:
     canvas.text(_MARGIN, 32, title, size=20, bold=True)
     canvas.text(_MARGIN, 53, _subtitle(view), size=12.5, fill=MUTED, width=WIDTH - 2 * _MARGIN)
     bottom = _cluster(canvas, view, Frame(_MARGIN, WIDTH - 2 * _MARGIN, COLUMNS), 72)
-    legend = "dashed: missing or stopped   ·   ×: broken   ·   ▲: not as it should be   ·   ★: leads the store"
+    legend = f"dashed: missing or stopped   ·   ×: broken   ·   ▲: not as it should be   ·   ★: {view.terms.leads}"
     canvas.text(_MARGIN, bottom + 28, legend, size=11.5, fill=MUTED)
     return canvas.document(WIDTH, bottom + 46, title, describe(view))
 
@@ -95,10 +95,10 @@ def _subtitle(view: ClusterView) -> str:
     parts = [f"{answering} of {len(view.nodes)} nodes answer"]
     if view.members:
         healthy = sum(member.health == "healthy" for member in view.members)
-        parts.append(f"{healthy} of {len(view.members)} etcd members healthy")
+        parts.append(f"{healthy} of {len(view.members)} {view.terms.members} healthy")
     if view.registrations:
         connected = sum(item.connected for item in view.registrations)
-        parts.append(f"{connected} of {len(view.registrations)} engines connected to the store")
+        parts.append(f"{connected} of {len(view.registrations)} engines {view.terms.linked}")
     on_overlay = sum(view.overlay in item.addresses for item in view.containers)
     parts.append(f"{on_overlay} container{'s' if on_overlay != 1 else ''} on {view.overlay}")
     return "  ·  ".join(parts)
@@ -196,5 +196,5 @@ def _network(canvas: Canvas, view: ClusterView, frame: Frame, cards: int, top: f
         end = frame.left + span - 34
         canvas.text(end, y, "gossip is split: packets will vanish", size=12, fill=BAD, anchor="end", bold=True)
     elif frame.columns == COLUMNS:
-        words += " carries the overlay's tunnels (VXLAN, UDP port 4789), gossip, and the store"
+        words += f" carries the overlay's tunnels (VXLAN, UDP port 4789), gossip, and {view.terms.kept}"
     canvas.text(x, y, words, size=12.5, width=span - 28)

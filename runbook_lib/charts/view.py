@@ -7,14 +7,38 @@ from dataclasses import dataclass, field
 
 from runbook_lib.facts.addresses import ClusterAddress
 from runbook_lib.facts.containers import ContainerFacts
+from runbook_lib.facts.control_plane import Member, Registration
 from runbook_lib.facts.engine import EngineFacts
-from runbook_lib.facts.etcd import EtcdMember
 from runbook_lib.facts.gossip import Gossip, strangers
 from runbook_lib.facts.networks import NetworkFacts
-from runbook_lib.facts.registrations import StoreRegistration
 from runbook_lib.model.inventory import ClusterNetwork
 
 GATEWAY_BRIDGE = "docker_gwbridge"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a picture calls the control plane's parts: its members, and an engine that is connected, not, or nowhere."""
+
+    members: str = "etcd members"
+    connected: str = "store connected"
+    lost: str = "store lost"
+    nowhere: str = "no store"
+    leads: str = "leads the store"
+    linked: str = "connected to the store"
+    kept: str = "the store"
+
+
+STORE_TERMS = Terms()
+SWARM_TERMS = Terms(
+    members="managers",
+    connected="in the swarm",
+    lost="not in the swarm",
+    nowhere="in no swarm",
+    leads="leads the swarm",
+    linked="ready in the swarm",
+    kept="what the managers agree on",
+)
 
 
 @dataclass(frozen=True)
@@ -24,7 +48,7 @@ class ClusterView:
     ``nodes`` gives the order, ``silent`` the reason for each node that did not answer, ``engineless`` for each whose
     engine did not although the node did; ``overlay`` is the network's name, ``vnis`` its number by network ID (an
     engine that tells it itself needs none). ``networks`` are all nodes' networks (``read_networks``).
-    ``wanted`` names the containers that belong on the overlay; ``None``: all do.
+    ``wanted`` names the containers that belong on the overlay; ``None``: all do. ``terms`` names the control plane.
     """
 
     nodes: Sequence[str]
@@ -32,8 +56,8 @@ class ClusterView:
     overlay: str
     addresses: Sequence[ClusterAddress] = ()
     engines: Sequence[EngineFacts] = ()
-    members: Sequence[EtcdMember] = ()
-    registrations: Sequence[StoreRegistration] = ()
+    members: Sequence[Member] = ()
+    registrations: Sequence[Registration] = ()
     gossip: Sequence[Gossip] = ()
     networks: Sequence[NetworkFacts] = ()
     containers: Sequence[ContainerFacts] = ()
@@ -41,6 +65,7 @@ class ClusterView:
     silent: Mapping[str, str] = field(default_factory=dict)
     engineless: Mapping[str, str] = field(default_factory=dict)
     wanted: Collection[str] | None = None
+    terms: Terms = STORE_TERMS
 
     def address(self, node: str) -> ClusterAddress | None:
         """The node's address on the cluster's network."""
@@ -50,22 +75,22 @@ class ClusterView:
         """The node's engine."""
         return next((item for item in self.engines if item.node == node), None)
 
-    def registration(self, node: str) -> StoreRegistration | None:
+    def registration(self, node: str) -> Registration | None:
         """The engine's link to its store."""
         return next((item for item in self.registrations if item.node == node), None)
 
-    def members_on(self, node: str) -> list[EtcdMember]:
+    def members_on(self, node: str) -> list[Member]:
         """Members of the store whose container is on the node."""
         return [item for item in self.members if item.node == node]
 
     @property
-    def members_nowhere(self) -> list[EtcdMember]:
+    def members_nowhere(self) -> list[Member]:
         """Members of the store whose container is on no node that answered."""
         return [item for item in self.members if item.node not in self.nodes]
 
     def containers_on(self, node: str) -> list[ContainerFacts]:
         """The node's containers but the store's."""
-        members = {item.name for item in self.members}
+        members = {item.name for item in self.members if item.name != item.node}
         return [item for item in self.containers if item.node == node and item.name not in members]
 
     def gateway_bridge(self, node: str) -> NetworkFacts | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runbook_lib.charts.view import GATEWAY_BRIDGE, ClusterView
 from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.facts.etcd import EtcdMember
+from runbook_lib.facts.control_plane import Member
 
 #: A thing in the picture: the node that it is on (empty for the overlay) and its name.
 Thing = tuple[str, str]
@@ -83,7 +83,12 @@ def container_words(view: ClusterView, container: ContainerFacts) -> tuple[str, 
     return ", ".join(elsewhere) or container.network_mode or "no network", False
 
 
-def member_words(member: EtcdMember) -> str:
+def member_name(member: Member) -> str:
+    """What a member is called where its node is told anyway: a manager of a swarm has no other name than its node's."""
+    return "manager" if member.name == member.node else member.name
+
+
+def member_words(member: Member) -> str:
     """How a member of the store is: healthy, who leads, or what its container is where that is why it is not."""
     state = member.health
     if not member.node:
@@ -97,10 +102,10 @@ def store_words(view: ClusterView, node: str) -> tuple[str, bool]:
     """The engine's link to its store in a few words (empty when nobody asked), and whether that is broken."""
     engine, registration = view.engine(node), view.registration(node)
     if engine is not None and engine.mode == "none":
-        return "no store", True
+        return view.terms.nowhere, True
     if registration is None:
         return "", False
-    return ("store connected", False) if registration.connected else ("store lost", True)
+    return (view.terms.connected, False) if registration.connected else (view.terms.lost, True)
 
 
 def gossip_words(view: ClusterView, node: str) -> tuple[str, bool]:
@@ -122,7 +127,7 @@ def _on_node(view: ClusterView, node: str) -> dict[str, str]:
         if words:
             found[thing] = words
     for member in view.members_on(node):
-        found[member.name] = f"{member.name} {member_words(member)}"
+        found[member.name] = f"{member_name(member)} {member_words(member)}"
     for container in view.containers_on(node):
         found[container.name] = f"container {container.name} {container_words(view, container)[0]}"
     bridge = view.gateway_bridge(node)

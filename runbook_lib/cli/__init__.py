@@ -30,6 +30,7 @@ COMMANDS = {
     "batch": "Notebooks on many clusters side by side, one summary.",
     "test": "Run all tests.",
     "testbed": "A real Docker cluster on this machine: up, status, ssh, env, reboot, down.",
+    "inventory": "A cluster of your own: import, trust, check.",
     "records": "What was executed: list, show, diff, trend, export, verify, prune.",
     "notebook": "JupyterLab on the notebooks.",
 }

@@ -93,7 +93,9 @@ def status(
 def _table(found: TestbedStatus) -> Table:
     title = f"testbed {found.name}: {found.kind}, cluster network {found.cluster_subnet}"
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
-    for heading in ("node", "platform", "state", "management", "cluster (eth1)", "engine"):
+    in_swarm = any(node.swarm for node in found.nodes)
+    headings = ("node", "platform", "state", "management", "cluster (eth1)", "engine")
+    for heading in (*headings, *(["swarm"] if in_swarm else [])):
         table.add_column(heading, no_wrap=True)
     for node in found.nodes:
         here = node.cluster_address or "-"
@@ -106,6 +108,7 @@ def _table(found: TestbedStatus) -> Table:
             node.management_address,
             here,
             node.engine_version or "-",
+            *([node.swarm or "-"] if in_swarm else []),
         )
     return table
 

@@ -11,8 +11,9 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from runbook_lib.errors import DeadlineError, InputError, RunbookError
-from runbook_lib.model.inventory import Inventory, NodeSpec
+from runbook_lib.model.inventory import Inventory, NodeSpec, SwarmManager
 from runbook_lib.model.parameters import Timeouts
+from runbook_lib.transport.classic_swarm import SwarmEngine
 from runbook_lib.transport.engine import Engine
 from runbook_lib.transport.ssh import SshConnection
 
@@ -20,13 +21,19 @@ T = TypeVar("T")
 
 
 class Node:
-    """One node: what the inventory says of it, its SSH connection and its engine."""
+    """One node: what the inventory says of it, its SSH connection and its engine.
 
-    def __init__(self, spec: NodeSpec, timeouts: Timeouts) -> None:
+    The engine is reached through ``manager`` where a classic Swarm manager serves all nodes.
+    """
+
+    def __init__(self, spec: NodeSpec, timeouts: Timeouts, manager: SwarmManager | None = None) -> None:
         self.spec = spec
         self.name = spec.name
+        self.manager = manager
         self.ssh = SshConnection(spec, timeouts)
-        self.engine = Engine(spec, self.ssh, timeouts)
+        self.engine = (
+            Engine(spec, self.ssh, timeouts) if manager is None else SwarmEngine(spec, manager, self.ssh, timeouts)
+        )
 
     def close(self) -> None:
         """Close both connections; the next use opens them again."""
@@ -60,7 +67,7 @@ class Cluster:
     def __init__(self, inventory: Inventory, timeouts: Timeouts | None = None) -> None:
         self.inventory = inventory
         self.timeouts = timeouts or Timeouts()
-        self.nodes = tuple(Node(spec, self.timeouts) for spec in inventory.nodes)
+        self.nodes = tuple(Node(spec, self.timeouts, inventory.swarm_manager) for spec in inventory.nodes)
 
     def __enter__(self) -> Self:
         return self

@@ -59,7 +59,8 @@ class ClusterAddress:
 
 
 # The cluster interface's clients only: a container's udhcpc shows in the node's /proc as well, but it lives in
-# another network namespace. Reading another user's namespace link needs root.
+# another network namespace. Reading another user's namespace link needs root; where the user cannot become that, such a
+# client is taken for one of the node's own. A sudo that wants a password runs all of it.
 _ADDRESS_SCRIPT = """\
 clients() {
     own=$(readlink /proc/self/ns/net)
@@ -91,7 +92,7 @@ def read_cluster_address(node: Node, network: ClusterNetwork) -> ClusterAddress:
         UnreachableError: the node cannot be reached.
         NodeError: it has no such interface, or its tools answer something unreadable.
     """
-    sections = read_sections(node, _ADDRESS_SCRIPT, network.interface)
+    sections = read_sections(node, _ADDRESS_SCRIPT, network.interface, sudo=node.ssh.sudo_takes_the_password)
     with reading(node.name, "addresses"):
         interfaces = parse_ip_addr(_text(node.name, "ip addr show", sections["interfaces"]))
         clients = parse_dhcp_clients(sections["clients"].text)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from runbook_lib.cluster import Node
 from runbook_lib.facts.reading import reading
+from runbook_lib.facts.swarm import NO_SWARM, SwarmState, parse_swarm
 
 Mode = Literal["etcd", "swarm", "other", "none"]
 
@@ -31,6 +33,7 @@ class EngineFacts:
     kernel: str
     operating_system: str
     containers_running: int
+    swarm: SwarmState = NO_SWARM
 
 
 def read_engine(node: Node) -> EngineFacts:
@@ -46,24 +49,31 @@ def parse_engine(node: str, info: Mapping[str, Any], version: Mapping[str, Any])
     if missing or "ApiVersion" not in version:
         raise ValueError(f"no {', '.join(missing) or 'ApiVersion'} in the answer")
     store = str(info.get("ClusterStore") or "")
-    swarm = (info.get("Swarm") or {}).get("LocalNodeState", "inactive")
+    swarm = parse_swarm(info.get("Swarm") or {})
     return EngineFacts(
         node=node,
         version=str(info["ServerVersion"]),
         api_version=str(version["ApiVersion"]),
         engine_id=str(info["ID"]),
-        mode=_mode(store, swarm),
+        mode=_mode(store, swarm.state),
         cluster_store=store,
-        cluster_advertise=str(info.get("ClusterAdvertise") or ""),
+        cluster_advertise=str(info.get("ClusterAdvertise") or swarm.address),
         storage_driver=str(info["Driver"]),
         kernel=str(info.get("KernelVersion") or ""),
         operating_system=str(info.get("OperatingSystem") or ""),
         containers_running=int(info.get("ContainersRunning") or 0),
+        swarm=swarm,
     )
 
 
+def parse_version(version: str) -> tuple[int, ...]:
+    """``20.10.24+dfsg1`` as ``(20, 10, 24)``."""
+    match = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(part) for part in match[0].split(".")) if match else ()
+
+
 def _mode(store: str, swarm: str) -> Mode:
-    if swarm not in ("inactive", ""):
+    if swarm != "inactive":
         return "swarm"
     if not store:
         return "none"

@@ -3,62 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import NodeError
 from runbook_lib.facts.containers import ContainerFacts
+from runbook_lib.facts.control_plane import Health, Member
 from runbook_lib.facts.etcd_unit import UnitMember, read_own_members
-from runbook_lib.facts.fetch import FETCH, fetch_trouble, has_client, http_status, parse_json
+from runbook_lib.facts.fetch import SPEAKS_TLS, fetch_trouble, has_client, http_status, parse_json
 from runbook_lib.facts.reading import Section, read_sections, reading
+from runbook_lib.facts.store_access import (
+    PLAIN,
+    StoreAccess,
+    StoreTrouble,
+    access_trouble,
+    no_answer,
+    read_access,
+    v2_trouble,
+    without_tls,
+)
 from runbook_lib.model.parameters import Etcd
 
-Health = Literal["healthy", "unhealthy", "down"]
-
-
-@dataclass(frozen=True)
-class EtcdMember:
-    """One member of the store.
-
-    ``node`` is where its container is; empty when no node that answered has it. ``container_state`` is Docker's word,
-    ``absent`` (every node answered and none has it) or ``unknown`` (it may be on a node that did not answer).
-    ``health`` is ``healthy`` (its ``/health`` says so, which needs a leader), ``unhealthy`` (it answers and says no) or
-    ``down`` (nothing answers at ``client_url``, or nobody could ask: see ``detail``). ``term`` and ``index`` are
-    raft's; members that agree on the term follow the same leader.
-    """
-
-    name: str
-    node: str
-    container_state: str
-    restart_policy: str
-    health: Health
-    leader: bool
-    client_url: str
-    member_id: str = ""
-    term: int | None = None
-    index: int | None = None
-    version: str = ""
-    detail: str = ""
-
-
+# After what defines `fetch`.
 _MEMBER_SCRIPT = (
-    FETCH
+    SPEAKS_TLS
     + """\
 raft() {
     fetch "$1/debug/vars" | grep '"raft.status"'
 }
 section health fetch "$1/health"
+asked=$?
+# to a plain request over a TLS port etcd answers nothing
+case $asked/$1 in 0/*|6/*|8/*|22/*|*/https:*) ;; *) section tls speaks_tls "https${1#http}/health" ;; esac
 # a member that keeps silent is not worth three more timeouts
-case $? in 124|143) exit 0 ;; esac
+case $asked in 124|143) exit 0 ;; esac
 section self fetch "$1/v2/stats/self"
 section version fetch "$1/version"
 section raft raft "$1"
+section keys fetch "$1/v2/keys"
 """
 )
 
 
-def read_members(cluster: Cluster, etcd: Etcd) -> tuple[EtcdMember, ...]:
+def read_members(cluster: Cluster, etcd: Etcd) -> tuple[Member, ...]:
     """Every member of ``etcd.members``, in that order, all nodes asked at once.
 
     Each member is asked from its own node at that node's cluster address, which is where the engines look for it;
@@ -75,22 +63,23 @@ def read_members(cluster: Cluster, etcd: Etcd) -> tuple[EtcdMember, ...]:
     return tuple(found.get(name) or _missing(name, outcomes) for name in etcd.members)
 
 
-def _members_of(node: Node, etcd: Etcd) -> tuple[EtcdMember, ...]:
+def _members_of(node: Node, etcd: Etcd) -> tuple[Member, ...]:
     containers = read_own_members(node, etcd.members)
-    url = f"http://{node.spec.cluster_address}:{etcd.client_port}"
+    access = read_access(node) if containers else PLAIN
+    url = f"{access.scheme}://{node.spec.cluster_address}:{etcd.client_port}"
     members = []
     for container in containers:
         if not container.running:
             members.append(_stopped(container, url))
             continue
-        sections = read_sections(node, _MEMBER_SCRIPT, url)
+        sections = read_sections(node, access.fetch + _MEMBER_SCRIPT, url, sudo=access.secure)
         with reading(node.name, f"answers of etcd member {container.name}"):
-            members.append(parse_member(container, url, sections))
+            members.append(parse_member(container, url, sections, access))
     return tuple(members)
 
 
-def _stopped(container: ContainerFacts, url: str) -> EtcdMember:
-    return EtcdMember(
+def _stopped(container: ContainerFacts, url: str) -> Member:
+    return Member(
         name=container.name,
         node=container.node,
         container_state=container.state,
@@ -102,7 +91,7 @@ def _stopped(container: ContainerFacts, url: str) -> EtcdMember:
     )
 
 
-def _missing(name: str, outcomes: Sequence[Outcome[tuple[EtcdMember, ...]]]) -> EtcdMember:
+def _missing(name: str, outcomes: Sequence[Outcome[tuple[Member, ...]]]) -> Member:
     silent = [outcome for outcome in outcomes if outcome.error is not None]
     if silent:
         detail = "; ".join(
@@ -111,11 +100,13 @@ def _missing(name: str, outcomes: Sequence[Outcome[tuple[EtcdMember, ...]]]) -> 
     else:
         detail = "no node has this container, or a unit for it"
     state = "unknown" if silent else "absent"
-    return EtcdMember(name, "", state, "", "down", False, "", detail=detail)
+    return Member(name, "", state, "", "down", False, "", detail=detail)
 
 
-def parse_member(container: ContainerFacts, url: str, sections: Mapping[str, Section]) -> EtcdMember:
-    """A running member from the fetched sections health, self, version and raft.
+def parse_member(
+    container: ContainerFacts, url: str, sections: Mapping[str, Section], access: StoreAccess = PLAIN
+) -> Member:
+    """A running member from the fetched sections health, self, version, raft and keys.
 
     Raises:
         ValueError: an answer that is not etcd's.
@@ -124,12 +115,16 @@ def parse_member(container: ContainerFacts, url: str, sections: Mapping[str, Sec
     if not has_client(asked):
         raise ValueError(asked.text.strip())
     member = replace(_stopped(container, url), detail="")
-    if http_status(asked) is None:
-        return replace(member, detail=fetch_trouble(asked))
+    if http_status(asked) is None or access_trouble(asked, access):
+        tls = sections.get("tls")
+        spoken = tls is not None and tls.exit_status == 0
+        return _troubled(member, without_tls(access) if spoken else no_answer(asked, access))
     health, trouble = parse_health(asked)
     state, raft = _json(sections["self"]), _raft(sections["raft"])
-    if not trouble and http_status(sections["self"]) == 404:
-        trouble = "its v2 API is off, so engines cannot use it (etcd needs --enable-v2=true)"
+    version = str(_json(sections["version"]).get("etcdserver") or "")
+    barred = v2_trouble(version) if http_status(sections["self"]) == 404 else _barred(sections, access)
+    if barred and not trouble:
+        member, trouble = _troubled(member, barred), str(barred)
     named = str(state.get("name") or container.name)
     if named != container.name:
         trouble = f"the member at {url} calls itself {named}"
@@ -142,9 +137,17 @@ def parse_member(container: ContainerFacts, url: str, sections: Mapping[str, Sec
         member_id=str(state.get("id") or raft.get("id") or ""),
         term=_whole(raft.get("term")),
         index=_whole(raft.get("applied", raft.get("commit"))),
-        version=str(_json(sections["version"]).get("etcdserver") or ""),
+        version=version,
         detail=trouble,
     )
+
+
+def _troubled(member: Member, trouble: StoreTrouble) -> Member:
+    return replace(member, detail=str(trouble), remedy=trouble.remedy)
+
+
+def _barred(sections: Mapping[str, Section], access: StoreAccess) -> StoreTrouble | None:
+    return access_trouble(sections["keys"], access) if "keys" in sections else None
 
 
 def parse_health(section: Section) -> tuple[Health, str]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 
 from runbook_lib.cluster import Node
 from runbook_lib.errors import NodeError
@@ -27,7 +27,8 @@ from runbook_lib.facts.reading import read_sections, reading
 GOSSIP_PORT = 7946
 
 _LISTEN = "0A"
-_SOCKETS = "section tcp cat /proc/net/tcp\n"
+_SOCKETS = "section tcp cat /proc/net/tcp\nsection tcp6 cat /proc/net/tcp6\n"
+_ANYWHERE = frozenset({"0.0.0.0", "::"})
 # Standard input goes to the engine, its answer comes back in hexadecimal.
 _EXCHANGE = """\
 if command -v busybox >/dev/null; then timeout 5 busybox nc "$1" "$2"
@@ -40,18 +41,27 @@ fi | od -An -v -tx1
 class Gossip:
     """Whom one engine knows: the addresses of the engines that it takes to be alive, its own (``address``) included.
 
-    Both are empty when it does not gossip.
+    Both are empty when it does not gossip. ``topics`` are what engines must have in common to hear of each other;
+    ``None`` where all of them do.
     """
 
     node: str
     address: str = ""
     members: frozenset[str] = frozenset()
+    topics: frozenset[str] | None = None
+
+    def hears_of(self, other: Gossip) -> bool:
+        """Whether it ought to know the other engine."""
+        return self.topics is None or other.topics is None or bool(self.topics & other.topics)
 
 
 def strangers(rows: Iterable[Gossip]) -> dict[str, tuple[str, ...]]:
     """For every engine that gossips, the nodes of other such engines that it does not know; empty tuples are good."""
     gossiping = [row for row in rows if row.address]
-    return {row.node: tuple(other.node for other in gossiping if other.address not in row.members) for row in gossiping}
+    return {
+        row.node: tuple(other.node for other in gossiping if other.address not in row.members and row.hears_of(other))
+        for row in gossiping
+    }
 
 
 def read_gossip(node: Node) -> Gossip:
@@ -71,14 +81,29 @@ def read_gossip(node: Node) -> Gossip:
 
 def read_gossip_address(node: Node) -> str:
     """Where the node's engine gossips; empty when it does not. Raises as ``read_gossip``."""
+    # it listens at the address that it advertises, never everywhere
+    addresses = sorted(read_gossip_listeners(node) - _ANYWHERE)
+    return addresses[0] if addresses else ""
+
+
+def gossips_at(node: Node, address: str) -> bool:
+    """Whether something listens at the gossip port of an address of the node. Raises as ``read_gossip``."""
+    return bool(read_gossip_listeners(node) & {address, *_ANYWHERE})
+
+
+def read_gossip_listeners(node: Node) -> frozenset[str]:
+    """The addresses at which something listens on the gossip port, ``0.0.0.0`` or ``::`` for all of the node's.
+
+    Raises as ``read_gossip``.
+    """
     sections = read_sections(node, _SOCKETS)
     if sections["tcp"].exit_status != 0:
         raise NodeError(node.name, f"cannot list sockets: {sections['tcp'].text.strip()}")
+    # a kernel without IPv6 has no such list
+    texts = [section.text for section in sections.values() if section.exit_status == 0]
     with reading(node.name, "list of sockets"):
-        listeners = parse_listeners(sections["tcp"].text)
-    # it listens at the address that it advertises, never everywhere
-    addresses = sorted(address for address, port in listeners if port == GOSSIP_PORT)
-    return addresses[0] if addresses else ""
+        listeners = frozenset[tuple[str, int]]().union(*(parse_listeners(text) for text in texts))
+    return frozenset(address for address, port in listeners if port == GOSSIP_PORT)
 
 
 def exchange(node: Node, address: str, message: bytes) -> bytes:
@@ -95,7 +120,7 @@ def exchange(node: Node, address: str, message: bytes) -> bytes:
 
 
 def parse_listeners(text: str) -> frozenset[tuple[str, int]]:
-    """Address and port of listening sockets in the text of ``/proc/net/tcp``. Raises ``ValueError``."""
+    """Address and port of listening sockets in the text of ``/proc/net/tcp`` or ``tcp6``. Raises ``ValueError``."""
     found = set()
     for line in text.splitlines()[1:]:
         fields = line.split()
@@ -108,5 +133,8 @@ def parse_listeners(text: str) -> frozenset[tuple[str, int]]:
 
 
 def _dotted(hexadecimal: str) -> str:
-    """``6853A8C0`` as 192.168.83.104: the kernel writes an address as a number of the machine's byte order."""
-    return str(IPv4Address(int.from_bytes(bytes.fromhex(hexadecimal), sys.byteorder)))
+    """``6853A8C0`` as 192.168.83.104: the kernel writes an address as numbers of the machine's byte order."""
+    packed = bytes.fromhex(hexadecimal)
+    words = [packed[place : place + 4] for place in range(0, len(packed), 4)]
+    ordered = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
+    return str(ip_address(ordered))

@@ -39,6 +39,9 @@ class NetworkFacts:
     """One network as one node's engine lists it; ``vni`` where the engine tells it (Swarm mode).
 
     Of its subnet the engine gives out ``ip_range`` (all of it when empty), but none of the addresses ``reserved``.
+    In Swarm mode ``balancers`` are the ends of a node's load balancers on it, ``peers`` the addresses of the nodes that
+    this one takes to be on it too, itself among them, and ``ingress`` tells the swarm's own network. One that a manager
+    is still making has no ``driver`` yet.
     """
 
     node: str
@@ -56,6 +59,9 @@ class NetworkFacts:
     endpoints: tuple[Endpoint, ...] = ()
     ip_range: str = ""
     reserved: frozenset[str] = frozenset()
+    balancers: tuple[Endpoint, ...] = ()
+    peers: frozenset[str] = frozenset()
+    ingress: bool = False
 
 
 def read_networks(node: Node) -> tuple[NetworkFacts, ...]:
@@ -92,7 +98,7 @@ def parse_network(node: str, data: Mapping[str, Any]) -> NetworkFacts:
     pool: Mapping[str, Any] = next(iter((data.get("IPAM") or {}).get("Config") or []), {})
     options = {str(key): str(value) for key, value in (data.get("Options") or {}).items()}
     vni = options.get("com.docker.network.driver.overlay.vxlanid_list", "").split(",")[0]
-    endpoints = (data.get("Containers") or {}).items()
+    endpoints = [(key, _endpoint(key, item)) for key, item in (data.get("Containers") or {}).items()]
     return NetworkFacts(
         node=node,
         id=data["Id"],
@@ -106,10 +112,22 @@ def parse_network(node: str, data: Mapping[str, Any]) -> NetworkFacts:
         internal=bool(data.get("Internal")),
         attachable=bool(data.get("Attachable")),
         labels={str(key): str(value) for key, value in (data.get("Labels") or {}).items()},
-        endpoints=tuple(sorted((_endpoint(key, item) for key, item in endpoints), key=lambda item: item.address)),
+        endpoints=_by_text(item for key, item in endpoints if not _is_balancer(key)),
         ip_range=str(pool.get("IPRange") or ""),
         reserved=frozenset((pool.get("AuxiliaryAddresses") or {}).values()),
+        balancers=_by_text(item for key, item in endpoints if _is_balancer(key)),
+        peers=frozenset(str(item["IP"]) for item in data.get("Peers") or ()),
+        ingress=bool(data.get("Ingress")),
     )
+
+
+def _is_balancer(key: str) -> bool:
+    """Swarm mode's load balancers stand among the containers: ``lb-NETWORK``, and ``ingress-sbox``."""
+    return key.startswith("lb-") or key == "ingress-sbox"
+
+
+def _by_text(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
+    return tuple(sorted(endpoints, key=lambda item: item.address))
 
 
 def _endpoint(key: str, data: Mapping[str, Any]) -> Endpoint:

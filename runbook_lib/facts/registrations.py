@@ -2,11 +2,11 @@
 
 An engine up to 20.10 with ``--cluster-advertise`` writes itself into the store under
 ``/docker/nodes/<advertised address>`` every heartbeat (20 s) with a time to live of three heartbeats (60 s), unless
-``--cluster-store-opt discovery.heartbeat/discovery.ttl`` say else; right after its start it tries twice a second
-(moby, ``daemon/discovery.go``). The key alone proves nothing after a power-cycle: it outlives the engine that wrote it.
-So the age of the last heartbeat (time to live minus what is left of it, both by the store's own clock) is compared
-with the age of dockerd's process: a heartbeat older than the process was another process's. The key is read with
-``quorum=true``: a store that lost its majority still shows old keys otherwise.
+``--cluster-store-opt kv.path``, ``discovery.heartbeat`` and ``discovery.ttl`` say else; right after its start it tries
+twice a second (moby, ``daemon/discovery.go``). The key alone proves nothing after a power-cycle: it outlives the engine
+that wrote it. So the age of the last heartbeat (time to live minus what is left of it, both by the store's own clock)
+is compared with the age of dockerd's process: a heartbeat older than the process was another process's. The key is
+read with ``quorum=true``: a store that lost its majority still shows old keys otherwise.
 """
 
 from __future__ import annotations
@@ -15,33 +15,25 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.facts.fetch import FETCH_FIRST, fetch_trouble, has_client, http_status, parse_json
+from runbook_lib.facts.control_plane import Registration
+from runbook_lib.facts.fetch import FETCH_FIRST, has_client, http_status, parse_json
 from runbook_lib.facts.reading import Section, read_sections, reading
+from runbook_lib.facts.store_access import (
+    PLAIN,
+    StoreAccess,
+    no_answer,
+    parse_store_options,
+    read_access,
+    v2_trouble,
+)
 from runbook_lib.model.parameters import Etcd
 
 DEFAULT_HEARTBEAT_SECONDS = 20
 DEFAULT_TTL_SECONDS = 60
 # the store counts whole seconds, and a heartbeat takes its time on a busy machine
 GRACE_SECONDS = 3
-
-
-@dataclass(frozen=True)
-class StoreRegistration:
-    """One engine's link to its store.
-
-    ``address`` is what the engine advertises. ``connected`` is true only if this very process wrote a heartbeat that is
-    not overdue; ``detail`` says why it is not. ``heartbeat_age_s`` is the whole seconds since the last heartbeat,
-    ``None`` without one.
-    """
-
-    node: str
-    address: str
-    connected: bool
-    heartbeat_age_s: float | None = None
-    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,11 +58,18 @@ section stat cat "/proc/$engine/stat"
 section command command_line "$engine"
 section settings cat /etc/docker/daemon.json
 section key fetch_first "$@"
+# a refused key may be one that is not there, or one of a member that has no v2 API at all
+case $status/$answer in
+6/*|8/*|22/*|*/*'HTTP/1.'*)
+    section root fetch "${url%%/v2/*}/v2/keys"
+    section version fetch "${url%%/v2/*}/version"
+    ;;
+esac
 """
 )
 
 
-def read_registrations(cluster: Cluster, etcd: Etcd) -> tuple[StoreRegistration, ...]:
+def read_registrations(cluster: Cluster, etcd: Etcd) -> tuple[Registration, ...]:
     """Every engine's link to its store, asked from its own node; one row a node, in the inventory's order.
 
     A node or engine that does not answer is a row that is not connected, with the reason as its detail.
@@ -78,13 +77,13 @@ def read_registrations(cluster: Cluster, etcd: Etcd) -> tuple[StoreRegistration,
     rows = []
     for outcome in cluster.each(lambda node: read_registration(node, etcd)):
         if outcome.error is not None:
-            rows.append(StoreRegistration(outcome.node, "", False, detail=outcome.error.message))
+            rows.append(Registration(outcome.node, "", False, detail=outcome.error.message))
         else:
             rows.append(outcome.result)
     return tuple(rows)
 
 
-def read_registration(node: Node, etcd: Etcd) -> StoreRegistration:
+def read_registration(node: Node, etcd: Etcd) -> Registration:
     """One engine's link to its store.
 
     Raises:
@@ -93,24 +92,25 @@ def read_registration(node: Node, etcd: Etcd) -> StoreRegistration:
     """
     info = node.engine.info()
     store, address = str(info.get("ClusterStore") or ""), str(info.get("ClusterAdvertise") or "")
-    row = StoreRegistration(node.name, address, False)
+    row = Registration(node.name, address, False)
     if not store:
         return replace(row, detail="the engine has no cluster store (--cluster-store)")
     if not address:
         return replace(row, detail="the engine does not advertise itself (--cluster-advertise)")
     with reading(node.name, f"cluster store {store}"):
-        urls = key_urls(store, address)
-    sections = read_sections(node, _REGISTRATION_SCRIPT, *urls)
+        access = read_access(node)
+        urls = key_urls(store, address, access)
+    sections = read_sections(node, access.fetch + _REGISTRATION_SCRIPT, *urls, sudo=access.secure)
     with reading(node.name, "registration in the cluster store"):
-        return parse_registration(row, sections)
+        return parse_registration(row, sections, access)
 
 
-def key_urls(store: str, address: str) -> tuple[str, ...]:
+def key_urls(store: str, address: str, access: StoreAccess = PLAIN) -> tuple[str, ...]:
     """Where an engine's registration stands at each member of the store; raises as ``store_urls`` does."""
-    return tuple(f"{url}?quorum=true" for url in store_urls(store, f"docker/nodes/{address}"))
+    return tuple(f"{url}?quorum=true" for url in store_urls(store, f"{access.path}/{address}", access.scheme))
 
 
-def store_urls(store: str, key: str) -> tuple[str, ...]:
+def store_urls(store: str, key: str, scheme: str = "http") -> tuple[str, ...]:
     """Where a key stands, at each member of ``etcd://host:port,host:port/prefix``.
 
     Raises:
@@ -121,11 +121,22 @@ def store_urls(store: str, key: str) -> tuple[str, ...]:
         raise ValueError(f"{store!r} is no etcd store")
     prefix = (match[2] or "").strip("/")
     path = f"{prefix}/{key}" if prefix else key
-    return tuple(f"http://{member}/v2/keys/{path}" for member in match[1].split(","))
+    return tuple(f"{scheme}://{member}/v2/keys/{path}" for member in match[1].split(","))
 
 
-def parse_registration(row: StoreRegistration, sections: Mapping[str, Section]) -> StoreRegistration:
-    """Judge a registration by the sections uptime, ticks, stat, command, settings and key.
+def parse_store(store: str) -> tuple[tuple[str, int], ...]:
+    """Addresses and ports of an engine's ``--cluster-store``, such as ``etcd://10.1.1.1:2379,10.1.1.2:2379``."""
+    _, _, rest = store.partition("://")
+    pairs = []
+    for part in rest.split("/")[0].split(","):
+        host, _, port = part.rpartition(":")
+        if host and port.isdigit():
+            pairs.append((host, int(port)))
+    return tuple(pairs)
+
+
+def parse_registration(row: Registration, sections: Mapping[str, Section], access: StoreAccess = PLAIN) -> Registration:
+    """Judge a registration by the sections uptime, ticks, stat, command, settings and key; root and version, if read.
 
     Raises:
         ValueError: an unreadable section.
@@ -137,9 +148,9 @@ def parse_registration(row: StoreRegistration, sections: Mapping[str, Section]) 
     if process.exit_status != 0:
         return replace(row, detail="no dockerd runs under the pid in /var/run/docker.pid")
     if http_status(asked) == 404:
-        return replace(row, detail="the store has no registration of this engine (or its v2 API is off)")
+        return replace(row, detail=_without_key(sections))
     if asked.exit_status != 0:
-        return replace(row, detail=f"no member of the store answers this node: {fetch_trouble(asked)}")
+        return replace(row, detail=f"no member of the store answers this node: {no_answer(asked, access)}")
     left = time_to_live(asked.text)
     if left is None:
         return replace(row, detail="the registration never ends: it is not an engine's")
@@ -154,6 +165,19 @@ def parse_registration(row: StoreRegistration, sections: Mapping[str, Section]) 
     if age > discovery.heartbeat + GRACE_SECONDS:
         return replace(row, detail=f"no heartbeat for {age} s; one is due every {discovery.heartbeat} s")
     return replace(row, connected=True)
+
+
+def _without_key(sections: Mapping[str, Section]) -> str:
+    if "root" not in sections:
+        return "the store has no registration of this engine (or its v2 API is off)"
+    if http_status(sections["root"]) == 404:
+        return f"the store is of no use to engines: {v2_trouble(etcd_version(sections['version']))}"
+    return "the store has no registration of this engine"
+
+
+def etcd_version(section: Section) -> str:
+    """The version in etcd's ``/version``; empty without an answer. Raises ``ValueError`` for another answer."""
+    return str(parse_json(section.text).get("etcdserver") or "") if section.exit_status == 0 else ""
 
 
 def time_to_live(text: str) -> int | None:
@@ -184,18 +208,7 @@ def parse_discovery(command_line: str, settings: Section) -> Discovery:
 
     A heartbeat alone makes the time to live three of it, as dockerd does. Raises ``ValueError``.
     """
-    options: dict[str, str] = {}
-    if settings.exit_status == 0 and settings.text.strip():
-        written: Any = parse_json(settings.text).get("cluster-store-opts") or {}
-        options.update({str(key): str(value) for key, value in written.items()})
-    words = command_line.rstrip("\t\n").split("\t")
-    for place, word in enumerate(words):
-        if word == "--cluster-store-opt" and place + 1 < len(words):
-            key, _, value = words[place + 1].partition("=")
-            options[key] = value
-        elif word.startswith("--cluster-store-opt="):
-            key, _, value = word.removeprefix("--cluster-store-opt=").partition("=")
-            options[key] = value
+    options = parse_store_options(command_line, settings)
     heartbeat = int(options.get("discovery.heartbeat") or 0)
     ttl = int(options.get("discovery.ttl") or 0)
     if heartbeat and not ttl:

@@ -15,33 +15,14 @@ from typing import Any
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import NodeError
-from runbook_lib.facts.fetch import FETCH_FIRST, fetch_trouble, http_status, parse_json
+from runbook_lib.facts.fetch import FETCH_FIRST, http_status, parse_json
 from runbook_lib.facts.reading import read_sections, reading
 from runbook_lib.facts.registrations import store_urls
+from runbook_lib.facts.store_access import no_answer, read_access
+from runbook_lib.facts.stored import StoredEndpoint, StoreKey
 
 _SCRIPT = FETCH_FIRST + 'section keys fetch_first "$@"\n'
 _NETWORK = "/docker/network/v1.0/"
-
-
-@dataclass(frozen=True)
-class StoreKey:
-    """One key with a value, by its path from ``/docker`` on; ``ttl`` is the seconds it has left, ``None`` for ever."""
-
-    key: str
-    value: str
-    ttl: int | None = None
-
-
-@dataclass(frozen=True)
-class StoredEndpoint:
-    """An endpoint of a network as the store has it; ``locator`` is the address of the node that it is on."""
-
-    network_id: str
-    endpoint_id: str
-    name: str
-    address: str
-    mac: str
-    locator: str
 
 
 @dataclass(frozen=True)
@@ -70,12 +51,14 @@ def read_store_keys(cluster: Cluster) -> tuple[StoreKey, ...]:
 def _read(node: Node) -> tuple[StoreKey, ...]:
     store = str(node.engine.info().get("ClusterStore") or "")
     with reading(node.name, f"cluster store {store}"):
-        urls = [f"{url}?recursive=true&sorted=true&quorum=true" for url in store_urls(store, "docker")]
-    section = read_sections(node, _SCRIPT, *urls)["keys"]
+        access = read_access(node)
+        urls = [f"{url}?recursive=true&sorted=true&quorum=true" for url in store_urls(store, "docker", access.scheme)]
+    section = read_sections(node, access.fetch + _SCRIPT, *urls, sudo=access.secure)["keys"]
     if http_status(section) == 404:
         return ()
     if section.exit_status != 0:
-        raise NodeError(node.name, f"no member of the store answers: {fetch_trouble(section)}")
+        trouble = no_answer(section, access)
+        raise NodeError(node.name, f"no member of the store answers: {trouble.found}", remedy=trouble.remedy)
     with reading(node.name, "keys of the cluster store"):
         return parse_store_keys(section.text)
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import shlex
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from runbook_lib.errors import KeyFileError
 from runbook_lib.model.documents import Source
-from runbook_lib.model.inventory import DockerAccess, Inventory, SwarmManager
+from runbook_lib.model.inventory import DockerAccess, Inventory, NodeSpec, SshHop, SwarmManager
+
+Place = tuple[str | int, ...]
+
+_PRIVATE_KEY = "private key"
+_KNOWN_HOSTS = "known_hosts file"
 
 
 def check_key_file(path: str, place: str) -> None:
@@ -66,33 +71,50 @@ def _key_fault(path: str) -> tuple[str, str] | None:
     return None
 
 
-def check_files(inventory: Inventory, source: Source) -> None:
+def check_files(inventory: Inventory, source: Source, *, known_hosts: bool = True) -> None:
     """Make sure that every file an inventory names is there, and that only their owner may read private keys.
+
+    Without ``known_hosts``, the files of that kind may be missing still.
 
     Raises:
         KeyFileError: as ``check_key_files`` does, then the first other file that is missing.
     """
     keys, others = list[tuple[str, str]](), dict[tuple[str, str], str]()
-
-    def certificates(access: DockerAccess | SwarmManager, *place: str | int) -> None:
-        if access.key is not None:
-            keys.append((access.key, source.place(*place, "key")))
-        for name, path, what in (
-            ("ca", access.ca, "certificate authority"),
-            ("cert", access.cert, "client certificate"),
-        ):
-            if path is not None:
-                others.setdefault((path, what), source.place(*place, name))
-
-    for index, node in enumerate(inventory.nodes):
-        for number, hop in enumerate((node.ssh, *node.ssh.jump)):
-            where = ("nodes", index, "ssh", *(("jump", number - 1) if number else ()))
-            if hop.key_file is not None:
-                keys.append((hop.key_file, source.place(*where, "key_file")))
-            others.setdefault((hop.known_hosts, "known_hosts file"), source.place(*where, "known_hosts"))
-        certificates(node.docker, "nodes", index, "docker")
-    if inventory.swarm_manager is not None:
-        certificates(inventory.swarm_manager, "swarm_manager")
+    for path, what, place in _files(inventory):
+        if what == _PRIVATE_KEY:
+            keys.append((path, source.place(*place)))
+        elif known_hosts or what != _KNOWN_HOSTS:
+            others.setdefault((path, what), source.place(*place))
     check_key_files(keys)
-    for (path, what), place in others.items():
-        check_file(path, what, place)
+    for (path, what), told in others.items():
+        check_file(path, what, told)
+
+
+def _files(inventory: Inventory) -> Iterator[tuple[str, str, Place]]:
+    """Every file that an inventory names: path, what it is and its place."""
+    for index, node in enumerate(inventory.nodes):
+        for hop, where in _hops(node, index):
+            if hop.key_file is not None:
+                yield hop.key_file, _PRIVATE_KEY, (*where, "key_file")
+            yield hop.known_hosts, _KNOWN_HOSTS, (*where, "known_hosts")
+        yield from _certificates(node.docker, ("nodes", index, "docker"))
+    if inventory.swarm_manager is not None:
+        yield from _certificates(inventory.swarm_manager, ("swarm_manager",))
+
+
+def _certificates(access: DockerAccess | SwarmManager, where: Place) -> Iterator[tuple[str, str, Place]]:
+    for name, path, what in (
+        ("key", access.key, _PRIVATE_KEY),
+        ("ca", access.ca, "certificate authority"),
+        ("cert", access.cert, "client certificate"),
+    ):
+        if path is not None:
+            yield path, what, (*where, name)
+
+
+def _hops(node: NodeSpec, index: int) -> Iterator[tuple[SshHop, Place]]:
+    """The logins on a node and its jump hosts, each with its place in the inventory."""
+    where = ("nodes", index, "ssh")
+    yield node.ssh, where
+    for number, hop in enumerate(node.ssh.jump):
+        yield hop, (*where, "jump", number)

@@ -75,12 +75,15 @@ def load_parameters(source: Path | Mapping[str, Any], overrides: Mapping[str, An
     return parameters
 
 
-def load_run(source: Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Run:
+def load_run(
+    source: Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None, *, known_hosts: bool = True
+) -> Run:
     """Validate a parameter file (or a mapping) and the inventory that it leads to.
 
     Args:
         source: the file, or the parameters themselves. Relative paths in a file are relative to its folder.
         overrides: values that replace those of the file, by dotted key (``overlay.name``, ``containers.0.node``).
+        known_hosts: whether the known_hosts files have to exist.
 
     Raises:
         ParameterError: with every fault of parameters and inventory, each with its place.
@@ -100,7 +103,7 @@ def load_run(source: Path | Mapping[str, Any], overrides: Mapping[str, Any] | No
     found.raise_all(document.source, redactor_of(document.data))
     assert parameters is not None  # else there would be a fault
     assert inventory is not None
-    check_files(inventory, origin)
+    check_files(inventory, origin, known_hosts=known_hosts)
     return Run(parameters, inventory)
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from runbook_lib.errors import InputError
+from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.model.external import WAYS, Way, external
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.parameters import Overlay, Parameters
@@ -14,10 +15,10 @@ from runbook_lib.steps.base import Step
 from runbook_lib.steps.clean_up import clean_up_steps
 from runbook_lib.steps.connections import Connect, Disconnect
 from runbook_lib.steps.containers import RemoveContainers, RunContainers
-from runbook_lib.steps.etcd_autostart import EtcdAutostart, RemoveAutostart, StartMembers
 from runbook_lib.steps.external_address import ExternalAddress
 from runbook_lib.steps.external_removal import RemoveExternals
 from runbook_lib.steps.gossip import JoinGossip
+from runbook_lib.steps.members import member_steps
 from runbook_lib.steps.networks import CreateNetwork, RemoveNetworks
 from runbook_lib.steps.published_port import PublishPort
 from runbook_lib.steps.static_addresses import RemoveStaticAddresses, StaticAddresses
@@ -29,6 +30,7 @@ class StepCatalog:
     def __init__(self, inventory: Inventory, parameters: Parameters) -> None:
         self._inventory = inventory
         self._parameters = parameters
+        self._control_plane = control_plane_of(parameters)
 
     def static_addresses(self) -> StaticAddresses:
         """Fix every node's address on the cluster's network as its platform does."""
@@ -38,36 +40,36 @@ class StepCatalog:
         """Take the fixed addresses back: every file as it was. On boot2docker DHCP returns with the next restart."""
         return RemoveStaticAddresses(self._inventory, self._parameters.addresses)
 
-    def start_members(self) -> StartMembers:
-        """Start the etcd members now."""
-        return StartMembers(self._parameters.etcd)
+    def start_members(self) -> Step[Any, Any]:
+        """Start the control plane's members now."""
+        return member_steps(self._parameters).start
 
-    def etcd_autostart(self) -> EtcdAutostart:
-        """Make the etcd members start at boot."""
-        return EtcdAutostart(self._parameters.etcd)
+    def etcd_autostart(self) -> Step[Any, Any]:
+        """Make them start at boot."""
+        return member_steps(self._parameters).autostart
 
-    def no_autostart(self) -> RemoveAutostart:
+    def no_autostart(self) -> Step[Any, Any]:
         """Take that back."""
-        return RemoveAutostart(self._parameters.etcd)
+        return member_steps(self._parameters).no_autostart
 
     def join_gossip(self) -> JoinGossip:
         """Bring together engines that do not know each other."""
-        return JoinGossip()
+        return JoinGossip(self._control_plane)
 
     def create_network(self, *, subnet: str = "") -> CreateNetwork:
         """Create the overlay, with the subnet of the parameters unless another is named."""
         overlay = self._parameters.overlay
         wanted = Overlay.model_validate(overlay.model_dump() | {"subnet": subnet}) if subnet else overlay
-        return CreateNetwork(wanted, self._parameters.etcd, self._parameters.name)
+        return CreateNetwork(wanted, self._control_plane, self._parameters.name)
 
     def remove_network(self) -> RemoveNetworks:
         """Remove the networks that this cluster's runs made."""
-        return RemoveNetworks(self._parameters.name)
+        return RemoveNetworks(self._parameters.name, self._control_plane)
 
     def run_containers(self) -> RunContainers:
         """Run the wanted containers on the overlay."""
         parameters = self._parameters
-        return RunContainers(parameters.containers, parameters.overlay, parameters.etcd, parameters.name)
+        return RunContainers(parameters.containers, parameters.overlay, self._control_plane, parameters.name)
 
     def remove_containers(self) -> RemoveContainers:
         """Remove the containers that this cluster's runs made."""
@@ -76,12 +78,12 @@ class StepCatalog:
     def disconnect(self) -> Disconnect:
         """Disconnect the first wanted container from the overlay."""
         parameters = self._parameters
-        return Disconnect(wanted_container(parameters, 0), parameters.overlay.name, parameters.etcd)
+        return Disconnect(wanted_container(parameters, 0), parameters.overlay.name, self._control_plane)
 
     def connect(self) -> Connect:
         """Connect the first wanted container to the overlay."""
         parameters = self._parameters
-        return Connect(wanted_container(parameters, 0), parameters.overlay.name, parameters.etcd)
+        return Connect(wanted_container(parameters, 0), parameters.overlay.name, self._control_plane)
 
     def clean_up(self, *, boot_scripts: bool) -> tuple[Step[Any, Any], ...]:
         """The steps that take back what this cluster's runs made, in their order.

@@ -11,7 +11,8 @@ import pandas as pd
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.addresses import BOOTLOCAL, BOOTSYNC, read_bootlocal
 from runbook_lib.facts.containers import read_containers
-from runbook_lib.facts.etcd import EtcdMember, read_members
+from runbook_lib.facts.control_plane import Member
+from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.networks import read_networks
 from runbook_lib.facts.platform import read_platform
 from runbook_lib.model.parameters import Parameters
@@ -72,14 +73,15 @@ def leftovers(cluster: Cluster, parameters: Parameters, *, boot_scripts: bool) -
     Raises:
         UnreachableError, NodeError: naming every node that gave no answer.
     """
-    belongings, members = read_belongings(cluster, parameters), read_members(cluster, parameters.etcd)
+    belongings = read_belongings(cluster, parameters)
+    members = control_plane_of(parameters).read_members(cluster)
     return judge(belongings, cluster.inventory.names, members, boot_scripts=boot_scripts)
 
 
 def judge(
     belongings: Sequence[Belonging],
     nodes: Sequence[str],
-    members: Sequence[EtcdMember],
+    members: Sequence[Member],
     *,
     boot_scripts: bool = False,
 ) -> tuple[Check, ...]:
@@ -133,7 +135,7 @@ def _nothing_left(kind: Kind, node: str, names: Sequence[str]) -> Check:
     return Check(f"no {kind} of ours is left", node, verdict, "none of ours", found, "run this notebook again")
 
 
-def _store_was_asked(members: Sequence[EtcdMember]) -> Check:
+def _store_was_asked(members: Sequence[Member]) -> Check:
     claim, expected = "the cluster store was asked for networks", "a leader, or members that never ran"
     if any(member.leader for member in members):
         return Check(claim, "", Verdict.PASS, expected, "a leader")

@@ -11,12 +11,13 @@ import pandas as pd
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import NodeError, PreconditionError, UnreachableError
 from runbook_lib.facts.containers import ContainerFacts, find_container, read_containers
+from runbook_lib.facts.control_plane import Stored
+from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.hidden_namespace import HiddenNamespace, read_hidden_namespace
 from runbook_lib.facts.interfaces import HostInterface, Inside, read_host_network, read_inside
 from runbook_lib.facts.name_service import read_name_service
 from runbook_lib.facts.nat import read_nat_rules
-from runbook_lib.facts.networks import NetworkFacts, read_network
-from runbook_lib.facts.store_keys import StoreKey, read_store_keys, stored_endpoints
+from runbook_lib.facts.networks import Endpoint, NetworkFacts, read_network
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Check
 from runbook_lib.session.answers import answers
@@ -79,6 +80,7 @@ class _Seen:
     containers: tuple[ContainerFacts, ...]
     insides: tuple[Inside, ...]
     host: tuple[HostInterface, ...]
+    balancers: tuple[Endpoint, ...] = ()
 
 
 class Look:
@@ -92,6 +94,7 @@ class Look:
         self.kept = kept
         self._cluster = cluster
         self._parameters = parameters
+        self._control_plane = control_plane_of(parameters)
         self._overlay = parameters.overlay.name
 
     @kept
@@ -118,7 +121,8 @@ class Look:
         seen = self._seen()
         hidden = [item.hidden for item in seen.values() if item.hidden is not None]
         joined = [container for item in seen.values() for container in item.containers]
-        return TableAudit(audit(hidden, joined, self._overlay, self._vteps))
+        balancers = [endpoint for item in seen.values() for endpoint in item.balancers]
+        return TableAudit(audit(hidden, joined, self._overlay, self._vteps, balancers))
 
     @kept
     def container(self, name: str) -> pd.DataFrame:
@@ -156,20 +160,23 @@ class Look:
 
     @kept
     def store(self) -> pd.DataFrame:
-        """What the engines keep in etcd, a row a kind of key. Columns: under /docker, keys, what it is, says."""
-        keys = self._keys()
+        """What the control plane keeps, a row a kind of key. Columns: keys under, keys, what it is, says.
+
+        With etcd the keys are those under ``/docker``; in Swarm mode they are named here by kind and object.
+        """
+        keys = self._stored().keys
         self.kept.keep("store keys", frame([(k.key, k.value, k.ttl) for k in keys], _ALL_KEYS))
         return look_tables.store_keys(keys)
 
     @kept
     def stored_endpoints(self) -> pd.DataFrame:
-        """The overlay's endpoints as etcd has them.
+        """The overlay's endpoints as etcd has them, or in Swarm mode as an engine has heard of them.
 
         Columns: endpoint, container, address, MAC, locator, node, as Docker says (its own engine says the same).
         """
         joined = [container for item in self._seen().values() for container in item.containers]
         ids = {facts.id for facts in self._networks() if facts is not None}
-        rows = [row for row in stored_endpoints(self._keys()) if row.network_id in ids]
+        rows = [row for row in self._stored().endpoints if row.network_id in ids]
         return look_tables.stored_endpoint_rows(rows, joined, self._overlay, self._vteps)
 
     @kept
@@ -229,12 +236,12 @@ class Look:
     def _networks(self) -> Sequence[NetworkFacts | None]:
         return self._all(lambda node: read_network(node, self._overlay))
 
-    def _keys(self) -> tuple[StoreKey, ...]:
+    def _stored(self) -> Stored:
         try:
-            return read_store_keys(self._cluster)
+            return self._control_plane.read_stored(self._cluster)
         except NodeError as error:
             if self._parameters.plan and not isinstance(error, UnreachableError):
-                return ()  # notebook 02 has not started the store
+                return Stored()  # notebook 02 has not started the store
             raise
 
     def _seen(self) -> Mapping[str, _Seen]:
@@ -246,7 +253,7 @@ class Look:
             return _Seen(None, (), (), ())
         joined = [item for item in read_containers(node) if item.running and self._overlay in item.addresses]
         hidden = read_hidden_namespace(node, network.id)
-        return _Seen(hidden, tuple(joined), read_inside(node, joined), read_host_network(node)[0])
+        return _Seen(hidden, tuple(joined), read_inside(node, joined), read_host_network(node)[0], network.balancers)
 
     def _all(self, ask: Callable[[Node], T]) -> list[T]:
         return answers(self._cluster.each(ask))

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from runbook_lib.charts import ClusterView, before_and_after, before_and_after_text, cluster_picture, describe
+from runbook_lib.charts.view import STORE_TERMS, SWARM_TERMS
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import RunbookError
 from runbook_lib.facts.addresses import ClusterAddress, read_cluster_address
 from runbook_lib.facts.containers import ContainerFacts, read_containers
+from runbook_lib.facts.control_plane import ControlPlane, Member
+from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.engine import EngineFacts, read_engine
-from runbook_lib.facts.etcd import EtcdMember, read_members
-from runbook_lib.facts.gossip import read_gossip
 from runbook_lib.facts.networks import NetworkFacts, read_networks
-from runbook_lib.facts.registrations import read_registrations
-from runbook_lib.facts.store_keys import read_store_keys, stored_vnis
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.session.display import Picture
 
@@ -41,7 +40,7 @@ class ClusterPicture(Picture):
 
 def view(cluster: Cluster, parameters: Parameters) -> ClusterView:
     """Gather what the picture shows. A node that does not answer is part of it, not an error."""
-    network = cluster.inventory.network
+    network, control_plane = cluster.inventory.network, control_plane_of(parameters)
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="picture") as pool:
         # The engines are asked beside the rest. What goes over SSH goes one after the other: sshd drops a connection
         # now and then when several commands begin on it at the same moment.
@@ -49,11 +48,11 @@ def view(cluster: Cluster, parameters: Parameters) -> ClusterView:
         addresses = cluster.each(lambda node: read_cluster_address(node, network))
         # A node that is gone is waited for once, not by every reading.
         there = cluster.part({outcome.node for outcome in addresses if outcome.error is None})
-        gossip = there.each(read_gossip)
-        members = _members(there, parameters)
-        registrations = read_registrations(there, parameters.etcd)
+        gossip = there.each(control_plane.read_gossip)
+        members = _members(there, control_plane)
+        registrations = control_plane.read_registrations(there)
         # A store that no engine reaches would only be waited for.
-        vnis = _vnis(there) if any(row.connected for row in registrations) else {}
+        vnis = _vnis(there, control_plane) if any(row.connected for row in registrations) else {}
         engines = asked.result()
     on_engines = [outcome.value for outcome in engines if outcome.value is not None]
     silent, engineless = _silent(addresses, engines)
@@ -72,6 +71,7 @@ def view(cluster: Cluster, parameters: Parameters) -> ClusterView:
         silent=silent,
         engineless=engineless,
         wanted={container.name for container in parameters.containers},
+        terms=SWARM_TERMS if control_plane.mode == "swarm" else STORE_TERMS,
     )
 
 
@@ -100,12 +100,12 @@ def _silent(
     return silent, engineless
 
 
-def _members(cluster: Cluster, parameters: Parameters) -> tuple[EtcdMember, ...]:
+def _members(cluster: Cluster, control_plane: ControlPlane) -> tuple[Member, ...]:
     """The members that the nodes which are there have or, where some are not there, may not have."""
     if not cluster.nodes:
         return ()
     try:
-        found = read_members(cluster, parameters.etcd)
+        found = control_plane.read_members(cluster)
     except RunbookError:  # no engine answers, and each of them is drawn so
         return ()
     if len(cluster.nodes) == len(cluster.inventory.names):
@@ -113,8 +113,8 @@ def _members(cluster: Cluster, parameters: Parameters) -> tuple[EtcdMember, ...]
     return tuple(member if member.node else replace(member, container_state="unknown") for member in found)
 
 
-def _vnis(cluster: Cluster) -> dict[str, int]:
+def _vnis(cluster: Cluster, control_plane: ControlPlane) -> Mapping[str, int]:
     try:
-        return {network: next(iter(vnis.values())) for network, vnis in stored_vnis(read_store_keys(cluster)).items()}
+        return control_plane.read_vnis(cluster)
     except RunbookError:  # the store does not answer, which its members and the engines show
         return {}

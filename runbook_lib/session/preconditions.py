@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from runbook_lib.cluster import Cluster
+from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import InputError, PreconditionError
 from runbook_lib.facts.addresses import read_cluster_address
 from runbook_lib.facts.containers import read_containers
-from runbook_lib.facts.gossip import read_gossip, strangers
+from runbook_lib.facts.control_plane import ControlPlane
+from runbook_lib.facts.control_planes import control_plane_of
+from runbook_lib.facts.gossip import strangers
 from runbook_lib.facts.networks import read_network
-from runbook_lib.facts.registrations import read_registrations
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.session.answers import answers
 from runbook_lib.tables.frame import FLAG, TEXT, frame
@@ -114,8 +115,9 @@ def _cluster_store(cluster: Cluster, parameters: Parameters) -> Precondition:
 def _cluster_store_now(cluster: Cluster, parameters: Parameters) -> tuple[Precondition, bool]:
     """The store at this moment, and whether all that is wrong may pass by itself."""
     # asked first: a node that is down is an error of its own, which no other notebook mends
-    gossip = answers(cluster.each(read_gossip))
-    rows = read_registrations(cluster, parameters.etcd)
+    control_plane = control_plane_of(parameters)
+    gossip = answers(cluster.each(control_plane.read_gossip))
+    rows = control_plane.read_registrations(cluster)
     faults = [f"{row.node}: {row.detail}" for row in rows if not row.connected]
     passing = not faults
     quiet = {row.node for row in gossip if not row.address}
@@ -123,7 +125,7 @@ def _cluster_store_now(cluster: Cluster, parameters: Parameters) -> tuple[Precon
     faults += [
         f"{node}: its engine does not know {', '.join(others)}" for node, others in strangers(gossip).items() if others
     ]
-    needed = "a cluster store that connects every engine with every other"
+    needed = "a control plane that connects every engine with every other"
     return Precondition(needed, tuple(faults), f"{len(rows)} engines connected", "02_autostart_etcd"), passing
 
 
@@ -131,10 +133,24 @@ def _overlay(cluster: Cluster, parameters: Parameters) -> Precondition:
     name = parameters.overlay.name
     seen = answers(cluster.each(lambda node: read_network(node, name)))
     found = [network for network in seen if network is not None]
-    blind = sorted({node.name for node in cluster} - {network.node for network in found})
+    names = [node.name for node in cluster]
+    blind = sorted(blind_nodes(cluster, control_plane_of(parameters), name)) if found else names
     faults = (f"no network {name} on {', '.join(blind)}",) if blind else ()
     good = f"{found[0].driver} {found[0].id[:12]}, {found[0].subnet}" if found else ""
     return Precondition(f"the network {name} on every node", faults, good, "03_create_overlay")
+
+
+def blind_nodes(cluster: Cluster, control_plane: ControlPlane, network: str) -> set[str]:
+    """The nodes whose engine should list a network of the whole cluster and does not.
+
+    Raises:
+        UnreachableError, NodeError: naming every node that gave no answer.
+    """
+
+    def is_blind(node: Node) -> bool:
+        return read_network(node, network) is None and control_plane.read_manages(node)
+
+    return {node.name for node, blind in zip(cluster, answers(cluster.each(is_blind)), strict=True) if blind}
 
 
 def _containers(cluster: Cluster, parameters: Parameters) -> Precondition:

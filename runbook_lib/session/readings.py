@@ -12,16 +12,16 @@ from runbook_lib import tables
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.addresses import ClusterAddress, read_bootlocal, read_cluster_address
 from runbook_lib.facts.containers import ContainerFacts, find_container, read_containers
+from runbook_lib.facts.control_plane import Member
+from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.engine import read_engine
-from runbook_lib.facts.etcd import EtcdMember, read_members
 from runbook_lib.facts.etcd_unit import starts_at_boot
-from runbook_lib.facts.gossip import read_gossip, strangers
+from runbook_lib.facts.gossip import strangers
 from runbook_lib.facts.interfaces import ContainerInterface, read_interfaces
 from runbook_lib.facts.networks import NetworkFacts, join_endpoints, read_network, read_networks
-from runbook_lib.facts.registrations import read_registrations
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Check, Verdict
-from runbook_lib.session import leftovers
+from runbook_lib.session import leftovers, preconditions
 from runbook_lib.session.answers import answers
 from runbook_lib.session.keeping import Kept, kept
 from runbook_lib.steps import has_autostart_block, verify_addresses
@@ -60,6 +60,7 @@ class Readings:
         self.kept = kept or Kept()
         self._cluster = cluster
         self._parameters = parameters
+        self._control_plane = control_plane_of(parameters)
 
     @kept
     def addresses(self) -> pd.DataFrame:
@@ -84,19 +85,19 @@ class Readings:
         """Columns: member, node, container, restart policy, health, leader, client URL, detail."""
         return tables.members(self.member_facts())
 
-    def member_facts(self) -> tuple[EtcdMember, ...]:
-        """The members of etcd as facts."""
-        return read_members(self._cluster, self._parameters.etcd)
+    def member_facts(self) -> tuple[Member, ...]:
+        """The members of the control plane as facts."""
+        return self._control_plane.read_members(self._cluster)
 
     @kept
     def registrations(self) -> pd.DataFrame:
         """Columns: node, advertises, connected, last heartbeat (s ago), detail."""
-        return tables.registrations(read_registrations(self._cluster, self._parameters.etcd))
+        return tables.registrations(self._control_plane.read_registrations(self._cluster))
 
     @kept
     def gossip(self) -> pd.DataFrame:
         """Which engines know each other. Columns: node, gossips at, knows (other engines), does not know."""
-        rows = self._all(read_gossip)
+        rows = self._all(self._control_plane.read_gossip)
         unknown = strangers(rows)
         columns = {"node": TEXT, "gossips at": TEXT, "knows": WHOLE, "does not know": TEXT}
         table = [
@@ -113,10 +114,12 @@ class Readings:
         """
         scripts = zip(self._cluster, self._all(read_bootlocal), strict=True)
         blocks = {node.name: has_autostart_block(script) for node, script in scripts}
+        engines = zip(self._cluster, self._all(self._control_plane.read_own_start), strict=True)
+        own = {node.name: start for node, start in engines}
         rows = []
         for member in self.member_facts():
             block = blocks.get(member.node, False)
-            starts = block or starts_at_boot(member.restart_policy)
+            starts = block or starts_at_boot(member.restart_policy) or bool(own.get(member.node))
             rows.append((member.name, member.node, member.restart_policy, block, starts))
         columns = {
             "member": TEXT,
@@ -132,7 +135,8 @@ class Readings:
         """Whether the cluster can carry an overlay, proved by real packets between the nodes."""
         parameters = self._parameters
         wanted = len(parameters.containers)
-        return Checked(preflight.preflight(self._cluster, parameters.etcd, parameters.overlay, containers=wanted))
+        checks = preflight.preflight(self._cluster, self._control_plane, parameters.overlay, containers=wanted)
+        return Checked(checks)
 
     @kept
     def targets(self) -> Checked:
@@ -206,6 +210,14 @@ class Readings:
     def nodes_with(self, network: str) -> set[str]:
         """The nodes whose engine lists a network of that name."""
         return {item.node for networks in self._all(read_networks) for item in networks if item.name == network}
+
+    def blind_nodes(self) -> set[str]:
+        """The nodes whose engine should list the overlay and does not: any but a worker of a swarm should."""
+        return preconditions.blind_nodes(self._cluster, self._control_plane, self._parameters.overlay.name)
+
+    def bridge_nodes(self) -> set[str]:
+        """The nodes that should have docker_gwbridge: with an etcd store those that run a container on an overlay."""
+        return {node.name for node in self._cluster} if self._control_plane.bridges_every_node else self.overlay_nodes()
 
     def overlay_nodes(self) -> set[str]:
         """The nodes that run a container on any overlay network."""

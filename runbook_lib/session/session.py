@@ -12,6 +12,7 @@ import pandas as pd
 from runbook_lib import tables
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import DeadlineError, InputError, PreconditionError
+from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.model.events import FinishEvent, StepEvent
 from runbook_lib.model.loading import Run
 from runbook_lib.model.results import Check, Status, StepResult
@@ -53,6 +54,7 @@ class Session:
         self.look = Look(cluster, run.parameters, self.kept)
         self.steps = StepCatalog(run.inventory, run.parameters)
         self.external = ExternalAddresses(cluster, run.parameters, self.kept)
+        self.control_plane = control_plane_of(run.parameters)
         self._started = started
         self._missing: tuple[preconditions.Precondition, ...] = ()
         self._restarted = False

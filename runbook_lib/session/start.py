@@ -6,6 +6,7 @@ import ast
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -44,7 +45,8 @@ def start(notebook: str, namespace: Mapping[str, Any]) -> Session:
 
     Raises:
         ParameterError: with every fault, unknown parameters among them; no node was contacted.
-        InputError: an inventory that cannot be found, a key that others may read, a refused host key.
+        InputError: an inventory that cannot be found, a key that others may read, a refused host key, engines that
+            have another control plane than the parameters name.
 
     A node that does not answer is no error yet: the table says so, and a reading that needs it fails.
     """
@@ -89,11 +91,15 @@ def _cluster_table(session: Session) -> pd.DataFrame:
     cluster = session.cluster
     network = cluster.inventory.network
     rows = []
+    infos: dict[str, Mapping[str, Any]] = {}
     for node, outcome in zip(cluster.nodes, cluster.each(lambda node: _look_at(node, network)), strict=True):
         if isinstance(outcome.error, InputError):
             raise outcome.error
         spec = node.spec
-        facts = outcome.value or NodeFacts(node.name, answers=False)
+        info = outcome.value.info if outcome.value else {}
+        facts = outcome.value.facts if outcome.value else NodeFacts(node.name, answers=False)
+        if info:
+            infos[node.name] = info
         session.kept.node(facts)
         rows.append(
             (
@@ -105,11 +111,20 @@ def _cluster_table(session: Session) -> pd.DataFrame:
                 "yes" if outcome.error is None else f"no: {outcome.error.message}",
             )
         )
+    refusal = session.control_plane.refusal(infos)
+    if refusal is not None:
+        raise refusal
     columns = ("node", "reached at", "fixed address", "interface", "engine", "answers")
     return frame(rows, dict.fromkeys(columns, TEXT))
 
 
-def _look_at(node: Node, network: ClusterNetwork) -> NodeFacts:
+@dataclass(frozen=True)
+class _Found:
+    facts: NodeFacts
+    info: Mapping[str, Any]
+
+
+def _look_at(node: Node, network: ClusterNetwork) -> _Found:
     """The node's engine, and for a record also its address on the cluster's network."""
     node.ssh.transport()
     info = node.engine.info()
@@ -118,4 +133,5 @@ def _look_at(node: Node, network: ClusterNetwork) -> NodeFacts:
         # A node that does not tell its address does not end the session: its record then lacks it.
         with suppress(NodeError):
             address = read_cluster_address(node, network).address
-    return NodeFacts(node.name, address or "", str(info["ServerVersion"]), str(info.get("ID") or ""))
+    facts = NodeFacts(node.name, address or "", str(info["ServerVersion"]), str(info.get("ID") or ""))
+    return _Found(facts, info)

@@ -10,10 +10,10 @@ import pandas as pd
 
 from runbook_lib import tables
 from runbook_lib.cluster import Cluster
-from runbook_lib.facts.etcd import EtcdMember, read_members
-from runbook_lib.facts.gossip import Gossip, read_gossip
+from runbook_lib.facts.control_plane import Member, Registration
+from runbook_lib.facts.control_planes import control_plane_of
+from runbook_lib.facts.gossip import Gossip
 from runbook_lib.facts.host import read_host
-from runbook_lib.facts.registrations import StoreRegistration, read_registrations
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.tables.frame import DECIMAL, FLAG, TEXT, frame
 
@@ -35,8 +35,8 @@ class Milestone:
 class StoreState:
     """The cluster store at one moment, and how long it took to get there."""
 
-    member_facts: tuple[EtcdMember, ...]
-    registration_facts: tuple[StoreRegistration, ...]
+    member_facts: tuple[Member, ...]
+    registration_facts: tuple[Registration, ...]
     gossip_facts: tuple[Gossip, ...]
     became_healthy: Milestone = Milestone()
     became_connected: Milestone = Milestone()
@@ -131,10 +131,11 @@ def wait_for_store(
 
 def read_store(cluster: Cluster, parameters: Parameters) -> StoreState:
     """Read the store once: members, registrations, and which engines gossip (none of a node that does not answer)."""
-    gossip = tuple(outcome.value for outcome in cluster.each(read_gossip) if outcome.value is not None)
-    members = read_members(cluster, parameters.etcd)
-    registrations = read_registrations(cluster, parameters.etcd)
-    return StoreState(members, registrations, gossip)
+    control_plane = control_plane_of(parameters)
+    outcomes = cluster.each(control_plane.read_gossip)
+    gossip = tuple(outcome.value for outcome in outcomes if outcome.value is not None)
+    members = control_plane.read_members(cluster)
+    return StoreState(members, control_plane.read_registrations(cluster), gossip)
 
 
 def _last_boot(cluster: Cluster) -> float | None:

@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 from IPython.core.interactiveshell import InteractiveShell
 
-# Longer words (MACs, identifiers, paths) may be broken where there is no room, or the table is wider than a sheet of
-# paper. By style, not by <wbr>: a secret in pieces would not be found when the output is redacted.
-_LONGEST_WORD = 16
+# A MAC's length. Longer words (identifiers, paths) may be broken where there is no room, or the table is wider than a
+# sheet of paper. By style, not by <wbr>: a secret in pieces would not be found when the output is redacted.
+_LONGEST_WORD = 17
 # Narrower than JupyterLab's own, for the same reason.
 _PADDING = "padding-left:.35em;padding-right:.35em"
 # Left of its page, as the output of a cell is, also inside a widget, where JupyterLab would centre it.

@@ -20,8 +20,6 @@ from runbook_lib.model.results import Status, StepResult
 OWNER_LABEL = "org.overlay-runbook.owner"
 """Label of every container and network that a step makes; its value is the cluster's name in the parameters."""
 
-NO_STORE_REMEDY = "the cluster store must run first: notebook 02_autostart_etcd brings it up"
-
 _SETTLE_PAUSE = 0.2
 
 R = TypeVar("R")

@@ -8,10 +8,12 @@ cannot end it, and notes its outcome in ``LOG``, which survives a reboot.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from ipaddress import IPv4Network
 from string import Template
 
+from runbook_lib.facts.store_access import PLAIN, StoreAccess
 from runbook_lib.steps.blocks import outside_blocks
 
 STATIC_ADDRESS = "static-address"
@@ -141,12 +143,12 @@ _ETCD_AUTOSTART = Template(
         iptables -w "$$1" INPUT ! -i lo -p tcp --dport "$${client##*:}" -j REJECT --reject-with tcp-reset 2>/dev/null
     }
     healthy() {
-        busybox wget -q -O - "http://$$client/health" 2>/dev/null </dev/null | grep -q true
+        $ask 2>/dev/null </dev/null | grep -q true
     }
     shut=
     trap 'if [ -n "$$shut" ]; then door -D; fi' EXIT
     trap 'exit 1' HUP INT TERM
-    if [ -n "$$peers" ] && [ -n "$$client" ] && door -I; then shut=yes; fi
+    if [ -n "$$peers" ] && [ -n "$$client" ]$able && door -I; then shut=yes; fi
     for member in $$members; do
         if error=$$(docker start "$$member" 2>&1 >/dev/null); then
             say "started $$member"
@@ -184,6 +186,7 @@ def etcd_autostart(
     members: Sequence[str],
     peers: Sequence[str] = (),
     client: str = "",
+    access: StoreAccess = PLAIN,
     *,
     patience_seconds: int = ENGINE_PATIENCE_SECONDS,
     peer_patience_seconds: int = PEER_PATIENCE_SECONDS,
@@ -191,17 +194,29 @@ def etcd_autostart(
     """The block for ``bootlocal.sh``: waits, bounded, for the engines, then starts these containers.
 
     ``peers`` are the engines (``address:port``) of the nodes that hold the other members, ``client`` is where this
-    node's member serves the engines (``address:port``): it refuses them until there is a leader.
+    node's member serves the engines (``address:port``): it refuses them until there is a leader. ``access`` is how
+    the engine speaks to it, and so how the block asks for its health.
     """
     return _ETCD_AUTOSTART.substitute(
         log=LOG,
         members=" ".join(members),
         peers=" ".join(peers),
         client=client,
+        ask=_ask(access),
+        # without curl nobody could tell when to open the door again
+        able=" && command -v curl >/dev/null" if access.secure else "",
         patience=patience_seconds,
         peer_patience=peer_patience_seconds,
         block=ETCD_AUTOSTART,
     )
+
+
+def _ask(access: StoreAccess) -> str:
+    if not access.secure:
+        return 'busybox wget -q -O - "http://$client/health"'
+    ca, certificate, key = (shlex.quote(path) for path in (access.authority, access.certificate, access.key))
+    files = f"--cacert {ca} --cert {certificate} --key {key}"
+    return f"curl -q -sf -m 3 --noproxy '*' {files} \"https://$client/health\""
 
 
 def address_lines(text: str | None, interface: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.steps.base import Step
@@ -20,7 +21,10 @@ def clean_up_steps(parameters: Parameters, *, boot_scripts_of: Inventory | None 
     etcd's autostart of this inventory's nodes go as well: they get their addresses as before (boot2docker's from their
     next boot on), and etcd stays down.
     """
-    steps: tuple[Step[Any, Any], ...] = (RemoveContainers(parameters.name), RemoveNetworks(parameters.name))
+    steps: tuple[Step[Any, Any], ...] = (
+        RemoveContainers(parameters.name),
+        RemoveNetworks(parameters.name, control_plane_of(parameters)),
+    )
     if boot_scripts_of is not None:
         steps += (RemoveAutostart(parameters.etcd), RemoveStaticAddresses(boot_scripts_of, parameters.addresses))
     return steps

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.containers import ContainerFacts, read_container
+from runbook_lib.facts.control_plane import ABLE, ControlPlane, Standing
 from runbook_lib.facts.interfaces import ContainerInterface, read_interfaces
 from runbook_lib.facts.networks import NetworkFacts, read_network
-from runbook_lib.model.parameters import Etcd
-from runbook_lib.steps.base import NO_STORE_REMEDY, Finding, Say, Step, blocked, pending, refused, satisfied, skipped
+from runbook_lib.steps.base import Finding, Say, Step, blocked, pending, refused, satisfied, skipped
 from runbook_lib.steps.gossip import wait_for_gossip
-from runbook_lib.steps.networks import store_trouble
 
-_DEFAULT_STORE = Etcd()
 _ATTEMPTS = 3
 
 
@@ -27,7 +25,7 @@ class AttachmentReading:
     container: ContainerFacts | None
     interfaces: tuple[ContainerInterface, ...] = ()
     network: NetworkFacts | None = None
-    store_trouble: str = ""
+    standing: Standing = ABLE
 
     def inside(self) -> tuple[str, ...]:
         """``eth0 10.0.0.2`` of every interface that has an address of the network."""
@@ -45,10 +43,10 @@ class _Attachment(Step[AttachmentReading, str]):
     settle_seconds = 5.0
     wanted: str
 
-    def __init__(self, container: str, network: str, etcd: Etcd) -> None:
+    def __init__(self, container: str, network: str, control_plane: ControlPlane) -> None:
         self._container = container
         self._network = network
-        self._etcd = etcd
+        self._control_plane = control_plane
 
     def read(self, node: Node) -> AttachmentReading:
         """What Docker says of the container, and what one sees from inside it."""
@@ -56,14 +54,27 @@ class _Attachment(Step[AttachmentReading, str]):
         if container is None:
             return AttachmentReading(None)
         network = read_network(node, self._network)
-        trouble = store_trouble(node, self._etcd) if network is None else ""
+        standing = self._control_plane.read_standing(node) if network is None else ABLE
         interfaces = read_interfaces(node, container) if container.running else ()
-        return AttachmentReading(container, interfaces, network, trouble)
+        return AttachmentReading(container, interfaces, network, standing)
 
     def assess(self, readings: Mapping[str, AttachmentReading], missing: frozenset[str]) -> Mapping[str, Finding[str]]:
         """Only the node that has the container matters; without one every node says so."""
         holders = [name for name, reading in readings.items() if reading.container is not None]
         return {name: self._finding(reading, holders, missing) for name, reading in readings.items()}
+
+    def confirm(
+        self,
+        before: Mapping[str, AttachmentReading],
+        fresh: Mapping[str, AttachmentReading],
+        missing: frozenset[str],
+    ) -> Mapping[str, Finding[str]]:
+        """A worker of a swarm forgets the network with its last container on it: then the subnet is that of before."""
+        known = {
+            name: replace(reading, network=reading.network or (before[name].network if name in before else None))
+            for name, reading in fresh.items()
+        }
+        return self.assess(known, missing)
 
     @abstractmethod
     def judge(self, attached: bool, inside: tuple[str, ...]) -> Finding[str]:
@@ -90,7 +101,7 @@ class _Attachment(Step[AttachmentReading, str]):
         if not container.running:
             why = f"{name} is {container.state}"
             return blocked(container.state, self.wanted, why, remedy="notebook 04_run_containers starts it")
-        if reading.network is None:
+        if reading.network is None and (reading.standing.manages or reading.standing.trouble):
             return self._no_network(reading, container)
         inside = reading.inside()
         if self._network in container.networks and inside and not container.addresses.get(self._network):
@@ -98,8 +109,8 @@ class _Attachment(Step[AttachmentReading, str]):
         return self.judge(self._network in container.networks, inside)
 
     def _no_network(self, reading: AttachmentReading, container: ContainerFacts) -> Finding[str]:
-        if reading.store_trouble:
-            return blocked(container.state, self.wanted, reading.store_trouble, remedy=NO_STORE_REMEDY)
+        if reading.standing.trouble:
+            return blocked(container.state, self.wanted, reading.standing.trouble, remedy=self._control_plane.remedy)
         why = f"there is no network {self._network}"
         return blocked(container.state, self.wanted, why, remedy="notebook 03_create_overlay makes it")
 
@@ -112,8 +123,8 @@ class Disconnect(_Attachment):
 
     wanted = "disconnected"
 
-    def __init__(self, container: str, network: str, etcd: Etcd = _DEFAULT_STORE) -> None:
-        super().__init__(container, network, etcd)
+    def __init__(self, container: str, network: str, control_plane: ControlPlane) -> None:
+        super().__init__(container, network, control_plane)
         self.name = f"disconnect {container} from {network}"
 
     def judge(self, attached: bool, inside: tuple[str, ...]) -> Finding[str]:
@@ -136,8 +147,8 @@ class Connect(_Attachment):
 
     wanted = "connected"
 
-    def __init__(self, container: str, network: str, etcd: Etcd = _DEFAULT_STORE) -> None:
-        super().__init__(container, network, etcd)
+    def __init__(self, container: str, network: str, control_plane: ControlPlane) -> None:
+        super().__init__(container, network, control_plane)
         self.name = f"connect {container} to {network}"
 
     def judge(self, attached: bool, inside: tuple[str, ...]) -> Finding[str]:
@@ -148,7 +159,7 @@ class Connect(_Attachment):
 
     def apply(self, cluster: Cluster, node: Node, work: str, say: Say) -> None:
         """Connect it."""
-        wait_for_gossip(node, say)
+        wait_for_gossip(node, self._control_plane, say)
         connect_whole(node, work, self._network)
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import EngineError, EngineNotFound
 from runbook_lib.facts.containers import ContainerFacts, read_containers
+from runbook_lib.facts.control_plane import ABLE, ControlPlane, Standing
 from runbook_lib.facts.networks import NetworkFacts, read_network
-from runbook_lib.model.parameters import ContainerSpec, Etcd, Overlay
+from runbook_lib.model.parameters import ContainerSpec, Overlay
 from runbook_lib.steps.base import (
-    NO_STORE_REMEDY,
     OWNER_LABEL,
     Finding,
     Say,
@@ -24,7 +24,7 @@ from runbook_lib.steps.base import (
 from runbook_lib.steps.connections import connect_whole
 from runbook_lib.steps.endpoints import force_disconnect, stale_endpoints
 from runbook_lib.steps.gossip import wait_for_gossip
-from runbook_lib.steps.networks import Difference, store_trouble
+from runbook_lib.steps.networks import Difference
 from runbook_lib.steps.placement import full_image_name, place
 
 COMMAND = ("/bin/sh",)
@@ -37,12 +37,12 @@ _LOCAL_STORE = "/var/lib/docker/network/files/local-kv.db"
 
 @dataclass(frozen=True)
 class ContainersReading:
-    """All containers of a node, the network as it sees it, the images it has, and why it has no store, if so."""
+    """All containers of a node, the network as it sees it, the images it has; without it, what the engine can do."""
 
     containers: tuple[ContainerFacts, ...]
     network: NetworkFacts | None
     images: frozenset[str]
-    store_trouble: str = ""
+    standing: Standing = ABLE
 
     @property
     def running(self) -> int:
@@ -69,6 +69,7 @@ class _Sight:
     places: Mapping[str, str]
     stale: frozenset[str]
     missing: frozenset[str]
+    network_exists: bool
 
 
 class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
@@ -82,19 +83,21 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
     name = "run containers"
     settle_seconds = 5.0
 
-    def __init__(self, containers: Sequence[ContainerSpec], overlay: Overlay, etcd: Etcd, owner: str) -> None:
+    def __init__(
+        self, containers: Sequence[ContainerSpec], overlay: Overlay, control_plane: ControlPlane, owner: str
+    ) -> None:
         self._containers = tuple(containers)
         self._network = overlay.name
-        self._etcd = etcd
+        self._control_plane = control_plane
         self._owner = owner
 
     def read(self, node: Node) -> ContainersReading:
         """Containers, network and images of one node."""
         network = read_network(node, self._network)
-        trouble = store_trouble(node, self._etcd) if network is None else ""
+        standing = self._control_plane.read_standing(node) if network is None else ABLE
         wanted = {full_image_name(item.image) for item in self._containers}
         images = frozenset(name for name in wanted if _has_image(node, name))
-        return ContainersReading(read_containers(node), network, images, trouble)
+        return ContainersReading(read_containers(node), network, images, standing)
 
     def assess(
         self, readings: Mapping[str, ContainersReading], missing: frozenset[str]
@@ -105,7 +108,7 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
 
     def apply(self, cluster: Cluster, node: Node, work: tuple[Job, ...], say: Say) -> None:
         """Do the jobs of one node, one after the other."""
-        wait_for_gossip(node, say)
+        wait_for_gossip(node, self._control_plane, say)
         for job in work:
             name = job.spec.name
             say(f"running {name}")
@@ -130,8 +133,14 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
     def _look(self, readings: Mapping[str, ContainersReading], missing: frozenset[str]) -> _Sight:
         everything = [item for reading in readings.values() for item in reading.containers]
         holders = {spec.name: tuple(item for item in everything if item.name == spec.name) for spec in self._containers}
-        loads = {name: reading.running for name, reading in readings.items() if reading.network is not None}
         networks = [reading.network for reading in readings.values() if reading.network is not None]
+        # a worker of a swarm is told of the network with its first container
+        loads = {
+            name: reading.running
+            for name, reading in readings.items()
+            if reading.network is not None or (networks and not reading.standing.manages)
+        }
+        stale = [endpoint for network in networks for endpoint in stale_endpoints(network, everything)]
         return _Sight(
             holders,
             place(
@@ -139,8 +148,9 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
             )
             if readings
             else {},
-            frozenset(stale_endpoints(networks[0], everything)) if networks else frozenset(),
+            frozenset(stale),
             missing,
+            bool(networks),
         )
 
     def _finding(self, node: str, reading: ContainersReading, sight: _Sight) -> Finding[tuple[Job, ...]]:
@@ -149,9 +159,9 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
             return satisfied("", "nothing is placed here")
         before = ", ".join(_describe(spec.name, node, sight, self._network) for spec in own)
         after = ", ".join(f"{spec.name} running on {self._network}" for spec in own)
-        if reading.network is None:
-            if reading.store_trouble:
-                return blocked(before, after, reading.store_trouble, remedy=NO_STORE_REMEDY)
+        if reading.standing.trouble:
+            return blocked(before, after, reading.standing.trouble, remedy=self._control_plane.remedy)
+        if reading.network is None and (reading.standing.manages or not sight.network_exists):
             no_network, remedy = f"there is no network {self._network}", "notebook 03_create_overlay makes it"
             return blocked(before, after, no_network, remedy=remedy)
         jobs, details = [], []

@@ -34,6 +34,7 @@ from runbook_lib.facts.addresses import BOOTLOCAL, read_bootlocal
 from runbook_lib.facts.containers import ContainerFacts
 from runbook_lib.facts.engine import EngineFacts, read_engine
 from runbook_lib.facts.etcd_unit import DROP_IN, ETCD_UNIT, UnitMember, read_own_members
+from runbook_lib.facts.store_access import PLAIN, StoreAccess, read_access
 from runbook_lib.model.parameters import Etcd
 from runbook_lib.steps.base import Finding, Say, Step, pending, refused, satisfied
 from runbook_lib.steps.blocks import find_block, put_block, remove_block
@@ -65,14 +66,20 @@ class AutostartReading:
 
     ``systemd`` is true where that is process 1, and so nothing runs a ``bootlocal.sh``. ``peers`` are the engines
     (``address:port``) of the nodes that hold the store's other members, ``client`` is where the engines reach this
-    node's member.
+    node's member, ``access`` how.
     """
 
     members: tuple[ContainerFacts, ...]
     bootlocal: str | None
     peers: tuple[str, ...] = ()
     client: str = ""
+    access: StoreAccess = PLAIN
     systemd: bool = False
+
+    @property
+    def block(self) -> str:
+        """What ``bootlocal.sh`` needs to start them."""
+        return etcd_autostart(self.names, self.peers, self.client, self.access)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -108,7 +115,9 @@ def read_autostart(node: Node, etcd: Etcd) -> AutostartReading:
     host = engine.cluster_advertise.rpartition(":")[0]
     client = f"{host}:{etcd.client_port}" if host else ""
     systemd = node.ssh.run(["test", "-d", "/run/systemd/system"], check=False).exit_status == 0
-    return AutostartReading(read_own_members(node, etcd.members), bootlocal, peer_engines(engine), client, systemd)
+    members = read_own_members(node, etcd.members)
+    access = read_access(node) if members else PLAIN
+    return AutostartReading(members, bootlocal, peer_engines(engine), client, access, systemd)
 
 
 def peer_engines(engine: EngineFacts) -> tuple[str, ...]:
@@ -278,7 +287,7 @@ class StartMembers(Step[tuple[ContainerFacts, ...], tuple[ContainerFacts, ...]])
 
 
 def _with_block(reading: AutostartReading) -> str | None:
-    wanted = put_block(reading.bootlocal, ETCD_AUTOSTART, etcd_autostart(reading.names, reading.peers, reading.client))
+    wanted = put_block(reading.bootlocal, ETCD_AUTOSTART, reading.block)
     return None if wanted == reading.bootlocal else wanted
 
 
@@ -298,7 +307,7 @@ def _describe(reading: AutostartReading) -> str:
     body = find_block(reading.bootlocal, ETCD_AUTOSTART)
     parts = []
     if body is not None:
-        current = body == etcd_autostart(reading.names, reading.peers, reading.client)
+        current = body == reading.block
         parts.append(f"bootlocal.sh starts {', '.join(reading.names)}" if current else "another block in bootlocal.sh")
     parts += [
         f"Docker restarts {item.name} ({item.restart_policy})"

@@ -8,16 +8,19 @@ from dataclasses import dataclass
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import DeadlineError
-from runbook_lib.facts.gossip import GOSSIP_PORT, Gossip, exchange, read_gossip, read_gossip_address, strangers
+from runbook_lib.facts.control_plane import ControlPlane
+from runbook_lib.facts.gossip import GOSSIP_PORT, Gossip, exchange, strangers
 from runbook_lib.facts.memberlist import REQUEST
-from runbook_lib.steps.base import NO_STORE_REMEDY, Finding, Say, Step, blocked, pending, satisfied
+from runbook_lib.steps.base import Finding, Say, Step, blocked, pending, satisfied
 
 # two looks at the store, at an engine's default heartbeat of 20 s
 PATIENCE_SECONDS = 45.0
 _PAUSE = 0.25
+# Engines of a swarm try lost peers again every 60 s (moby, libnetwork/networkdb: rejoinClusterInterval).
+REUNION_SECONDS = 75.0
 
 
-def wait_for_gossip(node: Node, say: Say, patience: float = PATIENCE_SECONDS) -> None:
+def wait_for_gossip(node: Node, control_plane: ControlPlane, say: Say, patience: float = PATIENCE_SECONDS) -> None:
     """Wait, bounded, until the node's engine gossips.
 
     An overlay namespace made earlier would never learn where its peers are (see ``facts.gossip``).
@@ -28,13 +31,13 @@ def wait_for_gossip(node: Node, say: Say, patience: float = PATIENCE_SECONDS) ->
     """
     deadline = time.monotonic() + patience
     told = False
-    while not read_gossip_address(node):
+    while not control_plane.read_gossip_address(node):
         if time.monotonic() > deadline:
             raise DeadlineError(
                 f"the engine has not joined the other engines' gossip (TCP {GOSSIP_PORT}) within {patience:.0f} s, "
                 "and a container started now would never find its peers",
                 place=node.name,
-                remedy="it joins once its cluster store answers: see notebook 02_autostart_etcd",
+                remedy=f"it joins once {control_plane.members_title} answers: see notebook 02_autostart_etcd",
             )
         if not told:
             say("waiting until the engine gossips")
@@ -61,9 +64,14 @@ class JoinGossip(Step[Gossip, Introduction]):
     name = "join gossip"
     settle_seconds = 10.0
 
+    def __init__(self, control_plane: ControlPlane) -> None:
+        self._control_plane = control_plane
+        if control_plane.finds_peers_again:
+            self.settle_seconds = REUNION_SECONDS
+
     def read(self, node: Node) -> Gossip:
         """Whom the node's engine knows."""
-        return read_gossip(node)
+        return self._control_plane.read_gossip(node)
 
     def assess(self, readings: Mapping[str, Gossip], missing: frozenset[str]) -> Mapping[str, Finding[Introduction]]:
         """Pending where an engine does not know another one that gossips too."""
@@ -80,8 +88,12 @@ class JoinGossip(Step[Gossip, Introduction]):
         others = sum(bool(other.address) for other in readings.values()) - 1
         wanted = f"knows {others} other engines"
         if not row.address:
-            return blocked("does not gossip", "knows the other engines", "it has no store", remedy=NO_STORE_REMEDY)
+            why, remedy = f"{self._control_plane.members_title} does not answer it", self._control_plane.remedy
+            return blocked("does not gossip", "knows the other engines", why, remedy=remedy)
         if not unknown:
             return satisfied(wanted)
+        if self._control_plane.finds_peers_again:
+            detail = "engines of a swarm meet again by themselves"
+            return pending(f"does not know {', '.join(unknown)}", wanted, None, detail)
         introduction = Introduction(row.address, tuple((name, readings[name].address) for name in unknown))
         return pending(f"does not know {', '.join(unknown)}", wanted, introduction)

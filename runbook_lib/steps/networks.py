@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.containers import ContainerFacts, read_containers
+from runbook_lib.facts.control_plane import ABLE, ControlPlane, Standing
+from runbook_lib.facts.encryption import REMEDY, read_encryption
 from runbook_lib.facts.networks import NetworkFacts, read_network, read_networks
-from runbook_lib.facts.registrations import read_registration
-from runbook_lib.model.parameters import Etcd, Overlay
+from runbook_lib.model.parameters import Overlay
 from runbook_lib.steps.base import (
-    NO_STORE_REMEDY,
     OWNER_LABEL,
     Finding,
     Say,
@@ -26,6 +26,7 @@ from runbook_lib.steps.endpoints import force_disconnect, stale_endpoints
 OVERLAY_DRIVER = "overlay"
 # Set by Docker itself in Swarm mode.
 _DOCKERS_OWN_OPTIONS = ("com.docker.network.driver.overlay.vxlanid_list",)
+_ENCRYPTED = "encrypted"
 
 
 @dataclass(frozen=True)
@@ -42,59 +43,76 @@ class Difference:
 
 @dataclass(frozen=True)
 class NetworkReading:
-    """The networks of one name that a node's engine lists, and why it has no store (empty when it has one)."""
+    """The networks of one name that a node's engine lists, and where it lists none, what it can do with networks.
+
+    ``cannot_encrypt`` is why the node's kernel does not, where that was asked for.
+    """
 
     networks: tuple[NetworkFacts, ...]
-    store_trouble: str = ""
+    standing: Standing = ABLE
+    cannot_encrypt: str = ""
 
 
-def store_trouble(node: Node, etcd: Etcd) -> str:
-    """Why an engine is not connected to its cluster store now; empty when it is. Raises ``RunbookError``."""
-    registration = read_registration(node, etcd)
-    return "" if registration.connected else f"the engine has no cluster store: {registration.detail}"
-
-
-def differences(overlay: Overlay, network: NetworkFacts) -> tuple[Difference, ...]:
+def differences(overlay: Overlay, network: NetworkFacts, control_plane: ControlPlane) -> tuple[Difference, ...]:
     """The settings in which an existing network is not the wanted overlay. An unset subnet takes any."""
     options = {key: value for key, value in network.options.items() if key not in _DOCKERS_OWN_OPTIONS}
-    pairs = [("driver", OVERLAY_DRIVER, network.driver), ("scope", "global", network.scope)]
+    pairs = [("driver", OVERLAY_DRIVER, network.driver), ("scope", control_plane.scope, network.scope)]
     if overlay.subnet is not None:
         pairs.append(("subnet", overlay.subnet, network.subnet))
-    pairs += [
-        (f"option {key}", overlay.options.get(key, ""), options.get(key, ""))
-        for key in sorted({*overlay.options, *options})
-    ]
+    wanted = driver_options(overlay)
+    pairs += [(f"option {key}", _shown(wanted, key), _shown(options, key)) for key in sorted({*wanted, *options})]
     pairs.append(("internal", "no", "yes" if network.internal else "no"))
+    if control_plane.attachable and not network.attachable:
+        pairs.append(("attachable", "yes", f"no (network {network.name} not manually attachable)"))
     return tuple(Difference(*pair) for pair in pairs if pair[1] != pair[2])
+
+
+def driver_options(overlay: Overlay) -> dict[str, str]:
+    """The overlay's driver options, ``encrypted`` among them where it is asked for."""
+    return {**overlay.options, **({_ENCRYPTED: ""} if overlay.encrypted else {})}
+
+
+def _shown(options: Mapping[str, str], key: str) -> str:
+    """An option's value, or that it is set where it has none."""
+    return options[key] or "set" if key in options else ""
 
 
 class CreateNetwork(Step[NetworkReading, str]):
     """Makes sure that every node sees one and the same overlay network with the wanted settings.
 
-    It is created once, on the first node that can; the others see it through the cluster store, which a fresh reading
-    from each of them proves. An existing network with other settings is never changed: its differences are listed.
+    It is created once, on the first node that can; the others see it through the control plane, which a fresh reading
+    from each of them proves. A worker of a swarm is told of it with its first container. An existing network with
+    other settings is never changed: its differences are listed.
     """
 
     settle_seconds = 5.0
 
-    def __init__(self, overlay: Overlay, etcd: Etcd, owner: str) -> None:
+    def __init__(self, overlay: Overlay, control_plane: ControlPlane, owner: str) -> None:
         self.name = f"create network {overlay.name}"
         self._overlay = overlay
-        self._etcd = etcd
+        self._control_plane = control_plane
         self._owner = owner
 
     def read(self, node: Node) -> NetworkReading:
-        """The networks of that name, and where there is none, whether the engine has a store to keep one in."""
+        """The networks of that name, and where there is none, whether the engine can keep one."""
         found = tuple(item for item in read_networks(node) if item.name == self._overlay.name)
-        return NetworkReading(found, "" if found else store_trouble(node, self._etcd))
+        if found:
+            return NetworkReading(found)
+        cannot_encrypt = read_encryption(node) if self._overlay.encrypted else ""
+        return NetworkReading((), self._control_plane.read_standing(node), cannot_encrypt)
 
     def assess(self, readings: Mapping[str, NetworkReading], missing: frozenset[str]) -> Mapping[str, Finding[str]]:
         """One ID, the wanted settings, on every node."""
         ids = sorted({network.id for reading in readings.values() for network in reading.networks})
         if len(ids) > 1:
             return {name: self._ambiguous(reading, ids) for name, reading in readings.items()}
-        able = [name for name, reading in readings.items() if not reading.store_trouble]
+        plain = {name: reading.cannot_encrypt for name, reading in readings.items() if reading.cannot_encrypt}
+        if plain:
+            return {name: self._unencrypted(plain.get(name, ""), plain) for name in readings}
+        able = [name for name, reading in readings.items() if reading.standing == ABLE]
         creator = able[0] if able and not ids else ""
+        if not ids and not able and not missing:
+            return {name: self._nobody_makes_it(reading) for name, reading in readings.items()}
         return {name: self._finding(name, reading, creator, missing) for name, reading in readings.items()}
 
     def apply(self, cluster: Cluster, node: Node, work: str, say: Say) -> None:
@@ -103,21 +121,26 @@ class CreateNetwork(Step[NetworkReading, str]):
             self._overlay.name,
             driver=OVERLAY_DRIVER,
             subnet=self._overlay.subnet,
-            options=self._overlay.options,
+            options=driver_options(self._overlay),
             labels={OWNER_LABEL: self._owner},
+            attachable=self._control_plane.attachable or None,
         )
 
     def _finding(self, node: str, reading: NetworkReading, creator: str, missing: frozenset[str]) -> Finding[str]:
-        wanted = f"{OVERLAY_DRIVER} {self._overlay.subnet or '(subnet by Docker)'}"
-        if reading.store_trouble:
-            return blocked("no such network", wanted, reading.store_trouble, remedy=NO_STORE_REMEDY)
+        wanted = self._wanted
+        if reading.standing.trouble:
+            return blocked("no such network", wanted, reading.standing.trouble, remedy=self._control_plane.remedy)
+        if not reading.networks and not reading.standing.manages:
+            return satisfied("not seen yet", "a worker is told of it with its first container on it")
         if not reading.networks:
             if not creator:
                 return pending("no such network", wanted, None, "another node has it, this one does not see it")
             detail = "created here" if node == creator else f"created on {creator}, seen from here"
             return pending("no such network", wanted, self._overlay.name if node == creator else None, detail)
         network = reading.networks[0]
-        different = differences(self._overlay, network)
+        if not network.driver:
+            return pending("being made", wanted, None, "a manager is still making it")
+        different = differences(self._overlay, network, self._control_plane)
         if different:
             return refused(
                 _describe(network),
@@ -125,6 +148,22 @@ class CreateNetwork(Step[NetworkReading, str]):
                 remedy=f"name another overlay, or remove it once it is empty: docker network rm {self._overlay.name}",
             )
         return satisfied(_describe(network), self._owner_detail(network))
+
+    @property
+    def _wanted(self) -> str:
+        return f"{OVERLAY_DRIVER} {self._overlay.subnet or '(subnet by Docker)'}"
+
+    def _nobody_makes_it(self, reading: NetworkReading) -> Finding[str]:
+        standing = reading.standing
+        if standing.trouble:
+            return blocked("no such network", self._wanted, standing.trouble, remedy=self._control_plane.remedy)
+        why, remedy = "only a manager makes networks, this is a worker", "put a manager into the inventory as well"
+        return blocked("no such network", self._wanted, why, remedy=remedy)
+
+    def _unencrypted(self, why: str, plain: Mapping[str, str]) -> Finding[str]:
+        """All nodes or none: packets between one that encrypts and one that does not are lost."""
+        why = why or f"not by {', '.join(plain)}, and then not by this node either"
+        return refused("no such network", f"it cannot be encrypted: {why}", remedy=REMEDY)
 
     def _ambiguous(self, reading: NetworkReading, ids: list[str]) -> Finding[str]:
         seen = ", ".join(network.id[:12] for network in reading.networks) or "no such network"
@@ -143,10 +182,14 @@ class CreateNetwork(Step[NetworkReading, str]):
 
 @dataclass(frozen=True)
 class OwnedNetworks:
-    """The networks of one owner that a node lists, with their endpoints, and all containers of the node."""
+    """The networks of one owner that a node lists, with their endpoints, and all containers of the node.
+
+    ``manages`` tells whether its engine may remove those of the whole cluster.
+    """
 
     networks: tuple[NetworkFacts, ...]
     containers: tuple[ContainerFacts, ...]
+    manages: bool = True
 
 
 @dataclass(frozen=True)
@@ -160,30 +203,34 @@ class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
     """Removes the networks that carry our owner label, and no others.
 
     A network with containers of others on it is refused, naming them. Endpoints that no container has (left over
-    from a crash) are taken off it first. A global network is removed once, from the first node that answers.
+    from a crash) are taken off it first. A network of the whole cluster is removed once, from the first node that may.
     """
 
     name = "remove networks"
     settle_seconds = 5.0
 
-    def __init__(self, owner: str) -> None:
+    def __init__(self, owner: str, control_plane: ControlPlane) -> None:
         self._owner = owner
+        self._control_plane = control_plane
 
     def read(self, node: Node) -> OwnedNetworks:
         """Our networks with their endpoints, and every container that may be on them."""
         own = [item for item in read_networks(node) if item.labels.get(OWNER_LABEL) == self._owner]
         detailed = (read_network(node, item.id) for item in own)
-        return OwnedNetworks(tuple(item for item in detailed if item is not None), read_containers(node))
+        networks = tuple(item for item in detailed if item is not None)
+        manages = not networks or self._control_plane.read_manages(node)
+        return OwnedNetworks(networks, read_containers(node), manages)
 
     def assess(
         self, readings: Mapping[str, OwnedNetworks], missing: frozenset[str]
     ) -> Mapping[str, Finding[NetworkRemoval]]:
-        """Pending on every node that lists one; the first such node removes a global one."""
+        """Pending on every node that lists one; the first that may removes one of the whole cluster."""
         containers = [item for reading in readings.values() for item in reading.containers]
         removers: dict[str, str] = {}
         for name, reading in readings.items():
             for network in reading.networks:
-                removers.setdefault(network.id, name)
+                if reading.manages or network.scope == "local":
+                    removers.setdefault(network.id, name)
         return {name: self._finding(name, reading, containers, removers, missing) for name, reading in readings.items()}
 
     def apply(self, cluster: Cluster, node: Node, work: NetworkRemoval, say: Say) -> None:
@@ -209,7 +256,7 @@ class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
             for item in containers
             if item.labels.get(OWNER_LABEL) != self._owner
             and any(
-                network.name in item.networks and (network.scope == "global" or item.node == node)
+                network.name in item.networks and (network.scope != "local" or item.node == node)
                 for network in reading.networks
             )
         ]
@@ -218,7 +265,7 @@ class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
         work: list[tuple[str, tuple[str, ...]]] = []
         stale_names: list[str] = []
         for network in reading.networks:
-            if removers[network.id] != node:
+            if removers.get(network.id) != node:
                 continue
             stale = stale_endpoints(network, containers)
             if stale and missing:

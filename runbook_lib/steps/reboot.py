@@ -98,7 +98,8 @@ def wait_until_back(node: Node, before: Boot, timeouts: Timeouts, say: Say) -> N
         RunbookError: the node is back but not to be trusted (a changed host key, for one).
     """
     # Short timeouts: an attempt that began while the node was down must not outlast its boot.
-    probe = Node(node.spec, timeouts.model_copy(update={"connect": _CONNECT_SECONDS, "command": _COMMAND_SECONDS}))
+    short = timeouts.model_copy(update={"connect": _CONNECT_SECONDS, "command": _COMMAND_SECONDS})
+    probe = Node(node.spec, short, node.manager)
     started, said = monotonic(), ""
     try:
         while missing := _still_missing(probe, before):

@@ -7,10 +7,9 @@ from collections.abc import Iterable
 import pandas as pd
 
 from runbook_lib.facts.addresses import ClusterAddress
+from runbook_lib.facts.control_plane import Member, Registration
 from runbook_lib.facts.engine import EngineFacts
-from runbook_lib.facts.etcd import EtcdMember
 from runbook_lib.facts.host import HostFacts
-from runbook_lib.facts.registrations import StoreRegistration
 from runbook_lib.tables.frame import DECIMAL, FLAG, TEXT, WHOLE, frame
 
 ADDRESS_COLUMNS = {
@@ -123,7 +122,7 @@ MEMBER_COLUMNS = {
 }
 
 
-def members(rows: Iterable[EtcdMember]) -> pd.DataFrame:
+def members(rows: Iterable[Member]) -> pd.DataFrame:
     """One row a member of the store; ``container`` is its container's state."""
     return frame(
         (
@@ -152,7 +151,7 @@ REGISTRATION_COLUMNS = {
 }
 
 
-def registrations(rows: Iterable[StoreRegistration]) -> pd.DataFrame:
+def registrations(rows: Iterable[Registration]) -> pd.DataFrame:
     """One row an engine: is it connected to its store now, and if not, why."""
     return frame(
         ((row.node, row.address, row.connected, row.heartbeat_age_s, row.detail) for row in rows),

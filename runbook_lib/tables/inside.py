@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
@@ -12,14 +13,13 @@ from runbook_lib.facts.interfaces import HostInterface, Inside
 from runbook_lib.facts.name_service import NameService
 from runbook_lib.facts.nat import NatRule
 from runbook_lib.facts.store_keys import (
-    StoredEndpoint,
-    StoreKey,
     stored_endpoints,
     stored_networks,
     stored_pools,
     stored_sets,
     stored_vnis,
 )
+from runbook_lib.facts.stored import StoredEndpoint, StoreKey
 from runbook_lib.tables.frame import FLAG, TEXT, WHOLE, frame
 from runbook_lib.tables.overlay import SHORT_ID
 
@@ -176,10 +176,13 @@ def masquerades(rules: Mapping[str, Sequence[NatRule]]) -> pd.DataFrame:
     )
 
 
-KEY_COLUMNS = {"under /docker": TEXT, "keys": WHOLE, "what it is": TEXT, "says": TEXT}
+KEY_COLUMNS = {"keys under": TEXT, "keys": WHOLE, "what it is": TEXT, "says": TEXT}
 
 # (the beginning of a key, what is kept there), in the order in which they are told
 _KINDS = (
+    ("node/", "members of the swarm: role, state and address (raft, kept by the managers)"),
+    ("swarm-network/", "networks of scope swarm, each with its VNI (raft, kept by the managers)"),
+    ("heard/", "endpoints: who, with which address, on which node (gossip, on nodes with a container there)"),
     ("nodes/", "engines: each writes its address again every 20 s"),
     ("network/v1.0/network/", "networks of scope global"),
     ("network/v1.0/overlay/network/", "the overlay driver: VNI of each subnet"),
@@ -192,7 +195,7 @@ _KINDS = (
 
 
 def store_keys(keys: Sequence[StoreKey]) -> pd.DataFrame:
-    """One row a kind of key under ``/docker``: how many there are, what they are for, and what they say in short."""
+    """One row a kind of key (in etcd under ``/docker``): how many there are, what they are for, and what they say."""
     rows, left = [], list(keys)
     for prefix, meaning in _KINDS:
         own = [item for item in left if item.key.removeprefix("/docker/").startswith(prefix)]
@@ -206,6 +209,8 @@ def store_keys(keys: Sequence[StoreKey]) -> pd.DataFrame:
 
 def _says(prefix: str, own: Sequence[StoreKey], keys: Sequence[StoreKey]) -> str:
     match prefix.removeprefix("network/v1.0/").split("/")[0]:
+        case "node" | "swarm-network" | "heard":
+            return ", ".join(_member_says(item) for item in own)
         case "nodes":
             left = [item.ttl for item in own if item.ttl is not None]
             return f"the next one ends in {min(left)} s unless renewed" if left else ""
@@ -220,6 +225,14 @@ def _says(prefix: str, own: Sequence[StoreKey], keys: Sequence[StoreKey]) -> str
             return ", ".join(f"{item.name} {item.address}" for item in stored_endpoints(own))
     free = ", ".join(f"{item.name}: {item.free} of {item.size} free" for item in stored_sets(own))
     return free or ", ".join(stored_pools(own))
+
+
+def _member_says(item: StoreKey) -> str:
+    """One object of a swarm in a few words."""
+    name, value = item.key.partition("/")[2], json.loads(item.value)
+    vni = (value.get("Options") or {}).get("com.docker.network.driver.overlay.vxlanid_list", "")
+    words = value.get("role") or value.get("address") or (f"is VNI {vni}" if vni else "")
+    return f"{name} {words}".strip()
 
 
 STORED_ENDPOINT_COLUMNS = {
@@ -245,11 +258,13 @@ def stored_endpoint_rows(
     table = []
     for row in rows:
         item, node = truth.get(row.endpoint_id), owners.get(row.locator, "")
-        agrees = item is not None and (item.name, item.addresses.get(network), item.macs.get(network), item.node) == (
-            row.name,
-            row.address.partition("/")[0],
-            row.mac,
-            node,
+        said = (row.name, row.address.partition("/")[0], row.mac or None, node)
+        agrees = item is not None and said == (
+            item.name,
+            item.addresses.get(network),
+            # engines of a swarm do not tell the MAC of an endpoint that they heard of
+            item.macs.get(network) if row.mac else None,
+            item.node,
         )
         table.append((row.endpoint_id[:SHORT_ID], row.name, row.address, row.mac, row.locator, node, agrees))
     return frame(table, STORED_ENDPOINT_COLUMNS)

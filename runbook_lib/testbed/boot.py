@@ -109,10 +109,16 @@ def furnish(layout: Layout, node: NodeLayout, archive: Archive, content: Callabl
             with step(report, "images", node.name) as now:
                 engine.load_image(content())
                 now.detail = ", ".join(archive.identifiers)
-        containers = [member for member in layout.etcd_nodes if not etcd.is_native(layout, member)]
-        if node in containers and etcd.ensure_container(engine, layout, node):
+        if _has_etcd_container(layout, node) and etcd.ensure_container(engine, layout, node):
             with step(report, "etcd container", node.name) as now:
                 now.detail = f"{etcd.member_name(node)} created, not started"
+
+
+def _has_etcd_container(layout: Layout, node: NodeLayout) -> bool:
+    """Whether the node's member of etcd, if it has one, is a container."""
+    if layout.kind.control_plane != "etcd" or node not in layout.etcd_nodes:
+        return False
+    return not etcd.is_native(layout, node)
 
 
 def _has_images(engine: Engine, archive: Archive) -> bool:

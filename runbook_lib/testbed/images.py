@@ -22,6 +22,7 @@ ETCD_LABEL = "org.overlay-runbook.source"
 # Raise it when the way of building changes.
 _BUILDER_VERSION = 1
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_ETCD_PROGRAM = "usr/bin/etcd"
 _EPOCH = "1970-01-01T00:00:00Z"
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -59,7 +60,10 @@ class _Image:
 
 
 def ensure(rootfs: Path) -> Archive:
-    """The archive with both images made from this root filesystem, built first when it is not cached."""
+    """The archive with the images that can be made from this root filesystem, built first when it is not cached.
+
+    That is the stand-in for alpine, and etcd where the tree has it.
+    """
     key = hashlib.sha256(f"{_BUILDER_VERSION} {rootfs.name}".encode()).hexdigest()[:16]
     archive = cache_root() / f"images-{key}.tar"
     index = archive.with_suffix(".json")
@@ -71,7 +75,9 @@ def ensure(rootfs: Path) -> Archive:
 
 
 def _build(rootfs: Path, archive: Path, index: Path) -> None:
-    images = [_etcd(rootfs), _alpine(rootfs)]
+    images = [_alpine(rootfs)]
+    if (rootfs / _ETCD_PROGRAM).exists():
+        images.insert(0, _etcd(rootfs))
     manifest, identifiers = [], {}
     temporary = archive.with_suffix(".building")
     with tarfile.open(temporary, "w", format=tarfile.GNU_FORMAT) as tar:
@@ -92,7 +98,7 @@ def _build(rootfs: Path, archive: Path, index: Path) -> None:
 
 
 def _etcd(rootfs: Path) -> _Image:
-    programs = ["/usr/bin/etcd", "/usr/bin/etcdctl", "/bin/busybox"]
+    programs = [f"/{_ETCD_PROGRAM}", "/usr/bin/etcdctl", "/bin/busybox"]
     layer = _Layer(rootfs)
     for program in programs:
         layer.copy(program)

@@ -64,4 +64,10 @@ def choose_kind(platform: str | None = None, engine: str | None = None, control_
             place="--engine",
             remedy="choose --control-plane swarm-mode, or --engine 20.10",
         )
+    if kind.platform == "debian" and kind != Kind(platform="debian"):
+        raise InputError(
+            "nodes that boot systemd come with Docker 20.10 and etcd alone",
+            place="--platform",
+            remedy="choose --platform boot2docker for a swarm, or leave --engine and --control-plane out",
+        )
     return kind

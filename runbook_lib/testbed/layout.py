@@ -23,6 +23,7 @@ DEFAULT_SUBNET = Network("192.168.99.0/24")
 ENGINE_PORT = 2376
 ETCD_CLIENT_PORT = 2379
 ETCD_MEMBERS = 3
+SWARM_MANAGERS = 3
 # VirtualBox's pool begins at .100; the article's first node got .104.
 _POOL_START = 104
 _MANAGEMENT_START = 11
@@ -209,6 +210,11 @@ class Layout:
     def etcd_nodes(self) -> tuple[NodeLayout, ...]:
         """The nodes with an etcd member: three, or one where three would not be a majority apart."""
         return self.nodes[: ETCD_MEMBERS if self.node_count >= ETCD_MEMBERS else 1]
+
+    @property
+    def swarm_managers(self) -> tuple[NodeLayout, ...]:
+        """The nodes that are managers in Swarm mode: three, or one where three would not be a majority apart."""
+        return self.nodes[: SWARM_MANAGERS if self.node_count >= SWARM_MANAGERS else 1]
 
     def node(self, name: str) -> NodeLayout:
         """The node of that name. Raises ``KeyError``."""

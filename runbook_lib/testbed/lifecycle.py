@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from runbook_lib.errors import InputError, RunbookError, TestbedError
-from runbook_lib.testbed import boot, client, dhcp, images, network, power, removal, requirements, rootfs, state
+from runbook_lib.testbed import boot, client, dhcp, images, network, power, removal, requirements, rootfs, state, swarm
 from runbook_lib.testbed import node as nodes
 from runbook_lib.testbed.kind import Kind
 from runbook_lib.testbed.layout import Layout, NodeLayout
@@ -72,6 +72,8 @@ def _build(current: State, report: Report) -> None:
         current = _ensure_switch(current)
     content = functools.cache(archive.path.read_bytes)
     boot.boot(current, layout.nodes, report, lambda node: boot.furnish(layout, node, archive, content, report))
+    if layout.kind.control_plane == "swarm-mode":
+        swarm.ensure(layout, report)
     client.write_inventory(layout)
     client.hand_over(layout)
     state.write(replace(current, complete=True))

@@ -35,19 +35,11 @@ def prepare(layout: Layout, node: NodeLayout, authority: Authority, authorized_k
 
 
 def profile(layout: Layout) -> str:
-    """The boot2docker profile: TLS, and the article's cluster store and advertised interface.
-
-    An engine that finds no store looks again after a heartbeat; 2 s instead of 20 s makes a start without etcd short.
-    At its end it waits for a store that goes down with the other nodes, as long as it may: 5 s instead of 15 s.
-    """
-    store = ",".join(f"{node.cluster_address}:{ETCD_CLIENT_PORT}" for node in layout.etcd_nodes)
+    """The boot2docker profile: TLS, and with etcd the article's cluster store and advertised interface."""
+    options = "\n".join(_engine_options(layout))
     return f"""\
 EXTRA_ARGS='
---cluster-store=etcd://{store}
---cluster-advertise=eth1:{ENGINE_PORT}
---cluster-store-opt=discovery.heartbeat=2
---cluster-store-opt=discovery.ttl=20
---shutdown-timeout=5
+{options}
 '
 CACERT=/var/lib/boot2docker/ca.pem
 DOCKER_HOST='-H tcp://0.0.0.0:{ENGINE_PORT}'
@@ -56,6 +48,25 @@ DOCKER_TLS=auto
 SERVERKEY=/var/lib/boot2docker/server-key.pem
 SERVERCERT=/var/lib/boot2docker/server.pem
 """
+
+
+def _engine_options(layout: Layout) -> list[str]:
+    """What dockerd is told beside its sockets. A member of a swarm keeps its addresses itself.
+
+    An engine that finds no store looks again after a heartbeat; 2 s instead of 20 s makes a start without etcd short.
+    At its end it waits for a store that goes down with the other nodes, as long as it may: 5 s instead of 15 s.
+    """
+    patience = "--shutdown-timeout=5"
+    if layout.kind.control_plane == "swarm-mode":
+        return [patience]
+    store = ",".join(f"{node.cluster_address}:{ETCD_CLIENT_PORT}" for node in layout.etcd_nodes)
+    return [
+        f"--cluster-store=etcd://{store}",
+        f"--cluster-advertise=eth1:{ENGINE_PORT}",
+        "--cluster-store-opt=discovery.heartbeat=2",
+        "--cluster-store-opt=discovery.ttl=20",
+        patience,
+    ]
 
 
 def supervisor(node: NodeLayout) -> Process | None:

@@ -18,10 +18,9 @@ from runbook_lib.testbed.kind import Kind
 
 _PACKAGES = (
     "busybox-static",
+    "curl",
     "dnsmasq-base",
     "docker.io",
-    "etcd-client",
-    "etcd-server",
     "iproute2",
     "iptables",
     "iputils-arping",
@@ -70,12 +69,15 @@ class Tree:
         return FILES / ("debian" if self.base else "node")
 
 
-_BOOKWORM = Tree("bookworm", _PACKAGES)
+# Debian 12 has the last engine with a cluster store, 20.10, and an etcd that still speaks its language.
+_BOOKWORM = Tree("bookworm", tuple(sorted((*_PACKAGES, "etcd-client", "etcd-server"))))
+# Debian 13 has 26.1, and the docker command in a package of its own. Swarm mode keeps its state itself.
+_TRIXIE = Tree("trixie", tuple(sorted((*_PACKAGES, "docker-cli"))))
 
 
 def tree_of(kind: Kind) -> Tree:
     """The root filesystem that the nodes of a testbed have."""
-    base = _BOOKWORM
+    base = _TRIXIE if kind.engine == "26.1" else _BOOKWORM
     return Tree(base.suite, _SYSTEMD_PACKAGES, base) if kind.platform == "debian" else base
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from runbook_lib.errors import InputError, RunbookError
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.model.platforms import PlatformName
-from runbook_lib.testbed import client, readiness
+from runbook_lib.testbed import client, readiness, swarm
 from runbook_lib.testbed import node as nodes
 from runbook_lib.testbed.layout import Layout, NodeLayout
 from runbook_lib.transport.engine import Engine
@@ -24,6 +24,7 @@ _TIMEOUTS = Timeouts(connect=3, command=5)
 class NodeStatus:
     """One node: ``cluster_address`` is the one it has now, ``inventory_address`` the one it should have.
 
+    ``swarm`` is what it is in the swarm of a testbed in Swarm mode: leader, manager, worker, with what is wrong.
     ``platform`` is boot2docker, or the network manager that a Debian node is under.
     """
 
@@ -35,6 +36,7 @@ class NodeStatus:
     inventory_address: str
     engine_version: str | None
     pid: int | None
+    swarm: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def read(layout: Layout) -> TestbedStatus:
 
 def _node(layout: Layout, node: NodeLayout) -> NodeStatus:
     process = nodes.init(node)
-    version = _engine_version(layout, node) if process is not None else None
+    version, standing = _engine(layout, node) if process is not None else (None, None)
     addresses = nodes.cluster_addresses(layout, node)
     return NodeStatus(
         name=node.name,
@@ -100,6 +102,7 @@ def _node(layout: Layout, node: NodeLayout) -> NodeStatus:
         inventory_address=node.cluster_address,
         engine_version=version,
         pid=process.pid if process is not None else None,
+        swarm=standing,
     )
 
 
@@ -111,11 +114,14 @@ def _state(node: NodeLayout, *, alive: bool, engine: bool) -> NodeState:
     return "running" if engine else "no engine"
 
 
-def _engine_version(layout: Layout, node: NodeLayout) -> str | None:
-    """What the node's engine says it is, or None when it says nothing."""
+def _engine(layout: Layout, node: NodeLayout) -> tuple[str | None, str | None]:
+    """The version that the node's engine says it has, and what it is in its swarm; None where it says nothing."""
     spec = client.node_spec(layout, node)
+    version = None
     with SshConnection(spec, _TIMEOUTS) as ssh, Engine(spec, ssh, _TIMEOUTS) as engine:
         try:
-            return str(engine.version()["Version"])
+            version = str(engine.version()["Version"])
+            in_swarm = layout.kind.control_plane == "swarm-mode"
+            return version, swarm.standing(layout, node, engine) if in_swarm else None
         except RunbookError:
-            return None
+            return version, None

@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 import docker
-import docker.constants
 import docker.errors
 import docker.tls
 import requests
@@ -32,8 +31,10 @@ from runbook_lib.errors import (
 from runbook_lib.model.inventory import NodeSpec
 from runbook_lib.model.keyfiles import check_file, check_key_file
 from runbook_lib.model.parameters import Timeouts
+from runbook_lib.transport import api_versions
 from runbook_lib.transport.http import EndableAdapter, SshAdapter, TlsAdapter, innermost, read_frames
 from runbook_lib.transport.ssh import SshConnection
+from runbook_lib.transport.swarm import SwarmCalls
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -55,7 +56,7 @@ _STORE_TROUBLE = (
 )
 
 
-class Engine:
+class Engine(SwarmCalls):
     """One node's Docker engine: connected at first use, over TLS or over the node's SSH connection."""
 
     def __init__(self, node: NodeSpec, ssh: SshConnection, timeouts: Timeouts | None = None) -> None:
@@ -106,8 +107,13 @@ class Engine:
         return [item for item in found if not names or item["Name"] in names]
 
     def network(self, name: str, *, verbose: bool = False) -> Json:
-        """``GET /networks/{name}``. Raises ``EngineNotFound``."""
-        return self._call(f"network inspect {name}", lambda api: api.inspect_network(name, verbose=verbose or None))
+        """``GET /networks/{name}``; ``verbose`` where the engine has it. Raises ``EngineNotFound``."""
+
+        def inspect(api: docker.APIClient) -> Json:
+            known = api_versions.has(api.api_version, api_versions.VERBOSE_NETWORK_SINCE)
+            return cast(Json, api.inspect_network(name, verbose=(verbose and known) or None))
+
+        return self._call(f"network inspect {name}", inspect)
 
     def create_network(
         self,
@@ -131,20 +137,24 @@ class Engine:
         if subnet is not None:
             pool = docker.types.IPAMPool(subnet, ip_range, gateway, dict(reserved or {}) or None)
             ipam = docker.types.IPAMConfig(pool_configs=[pool])
-        created: Json = self._call(
-            f"network create {name}",
-            lambda api: api.create_network(
-                name,
-                driver=driver,
-                options=dict(options or {}),
-                ipam=ipam,
-                check_duplicate=True,
-                labels=dict(labels or {}),
-                attachable=attachable,
-                internal=internal,
-            ),
-        )
-        return str(created["Id"])
+
+        def create(api: docker.APIClient) -> Json:
+            checked = api_versions.has(api.api_version, api_versions.NAMES_ALWAYS_CHECKED_SINCE)
+            return cast(
+                Json,
+                api.create_network(
+                    name,
+                    driver=driver,
+                    options=dict(options or {}),
+                    ipam=ipam,
+                    check_duplicate=None if checked else True,
+                    labels=dict(labels or {}),
+                    attachable=attachable,
+                    internal=internal,
+                ),
+            )
+
+        return str(self._call(f"network create {name}", create)["Id"])
 
     def remove_network(self, name: str) -> None:
         """Remove a network. Raises ``EngineNotFound``, or ``EngineError`` while it has endpoints."""
@@ -193,10 +203,12 @@ class Engine:
         """Create a container and return its ID. Raises ``EngineConflict`` when the name is taken.
 
         ``address`` is its own on ``network``; ``ports`` publishes its TCP ports (container to host) on every address
-        of the node; ``stop_timeout`` is the seconds between SIGTERM and SIGKILL.
+        of the node; ``stop_timeout`` is the seconds between SIGTERM and SIGKILL (Docker 1.12 knows
+        but its own 10).
         """
 
         def create(api: docker.APIClient) -> Json:
+            stoppable = api_versions.has(api.api_version, api_versions.STOP_TIMEOUT_SINCE)
             endpoint = {network: api.create_endpoint_config(ipv4_address=address)} if network and address else None
             host_config = api.create_host_config(
                 network_mode=network,
@@ -215,7 +227,7 @@ class Engine:
                     stdin_open=tty,
                     labels=dict(labels or {}),
                     environment=dict(environment or {}),
-                    stop_timeout=stop_timeout,
+                    stop_timeout=stop_timeout if stoppable else None,
                     host_config=host_config,
                     ports=list(ports or ()) or None,
                     networking_config=cast(Any, endpoint) and api.create_networking_config(cast(Any, endpoint)),
@@ -256,7 +268,7 @@ class Engine:
             deadline = time.monotonic() + self._timeouts.command
             created = api.exec_create(container, list(argv), privileged=privileged)
             output = _exec_output(api, str(created["Id"]), deadline)
-            return _exec_status(api, str(created["Id"]), deadline), output.decode(errors="replace")
+            return self._exit_status(api, str(created["Id"]), deadline), output.decode(errors="replace")
 
         return self._call(f"exec {container} {shlex.join(argv)}", run)
 
@@ -282,20 +294,28 @@ class Engine:
         """The end of a container's log."""
         return self._call(f"logs {container}", lambda api: api.logs(container, tail=tail).decode(errors="replace"))
 
+    def _exit_status(self, api: docker.APIClient, exec_id: str, deadline: float) -> int:
+        """The exit status of an exec whose output has ended; the engine needs a moment to know it."""
+        while (status := api.exec_inspect(exec_id)["ExitCode"]) is None:
+            if time.monotonic() >= deadline:
+                raise TimeoutError
+            time.sleep(0.01)
+        return int(status)
+
     def _call(self, what: str, call: Callable[[docker.APIClient], T]) -> T:
         with self._mapped(what):
             return call(self._connected())
 
     def _connected(self) -> docker.APIClient:
-        """A client that speaks the engine's own API version, asked of the engine first."""
+        """A client that speaks a version of the API that the engine speaks as well; the engine is asked first."""
         with self._opening:
             with self._state:
                 if self._api is not None:
                     return self._api
                 adapter = self._adapter = self._new_adapter()
-            first = self._client(adapter, docker.constants.DEFAULT_DOCKER_API_VERSION)
+            first = self._client(adapter, api_versions.LOWEST)
             try:
-                api = self._client(adapter, str(first.version(api_version=False)["ApiVersion"]))
+                api = self._client(adapter, api_versions.negotiate(self._node.name, first.version(api_version=False)))
             except BaseException:
                 adapter.end()
                 raise
@@ -332,7 +352,7 @@ class Engine:
         try:
             yield
         except docker.errors.APIError as error:
-            explanation = _explain(error)
+            explanation = str(error.explanation or error).strip()
             status = error.status_code
             if any(phrase in explanation for phrase in _STORE_TROUBLE):
                 raise StoreUnavailable(
@@ -363,13 +383,12 @@ class Engine:
         remedy = "is dockerd running there? its log is /var/lib/boot2docker/log/docker.log"
         if isinstance(error, requests.exceptions.SSLError):
             remedy = "make its certificate valid for this address and the authority the right one"
+        elif access.via == "ssh" and "permission denied" in innermost(error).lower():
+            user = self._node.ssh.user
+            remedy = f"let {user} use it: usermod -aG docker {user} on the node, or give {user} sudo there"
         return UnreachableError(
             self._node.name, f"the Docker engine does not answer at {where} ({innermost(error)})", remedy=remedy
         )
-
-
-def _explain(error: docker.errors.APIError) -> str:
-    return str(error.explanation or error).strip()
 
 
 def _exec_output(api: docker.APIClient, exec_id: str, deadline: float) -> bytes:
@@ -381,12 +400,3 @@ def _exec_output(api: docker.APIClient, exec_id: str, deadline: float) -> bytes:
         except requests.exceptions.HTTPError as error:
             docker.errors.create_api_error_from_http_exception(error)
         return read_frames(response.raw, deadline)
-
-
-def _exec_status(api: docker.APIClient, exec_id: str, deadline: float) -> int:
-    """The exit status of an exec whose output has ended; the engine needs a moment to know it."""
-    while (status := api.exec_inspect(exec_id)["ExitCode"]) is None:
-        if time.monotonic() >= deadline:
-            raise TimeoutError
-        time.sleep(0.01)
-    return int(status)

@@ -24,12 +24,18 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ProtocolError
 
 from runbook_lib import journal
+from runbook_lib.errors import SudoError
+from runbook_lib.redact import Redactor
 from runbook_lib.transport.ssh import SOCKET_OPTIONS, ChannelSocket, SshConnection
 
 # A kept connection this old is not used for a call that must not be repeated: the node may have rebooted.
 _FRESH_SECONDS = 1.0
 _DIAL_ENGINE = ("docker", "system", "dial-stdio")
+# What the client on a node says when its user may not use the engine's socket.
+_MAY_NOT = "permission denied"
 _FRAME_HEADER = 8
+# Knows no values, only the shapes that are nothing but secrets.
+_SHAPES = Redactor()
 
 
 class Readable(Protocol):
@@ -154,6 +160,7 @@ class SshAdapter(EndableAdapter):
 
     def __init__(self, node: str, ssh: SshConnection, connect_seconds: float) -> None:
         self._ssh = ssh
+        self._as_root = False
         super().__init__(node, connect_seconds)
         self._pool = self._new_pool()
 
@@ -171,28 +178,57 @@ class SshAdapter(EndableAdapter):
         self._pool.close()
         super().close()
 
+    def _send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send a request; where the node's user may not use the engine's socket, root does from then on.
+
+        The request never reached the engine then, so that even one that changes something can be sent again.
+        """
+        try:
+            return super()._send(request, *args, **kwargs)
+        except requests.ConnectionError as error:
+            if self._as_root or _MAY_NOT not in innermost(error).lower():
+                raise
+            answer = self._send_as_root(request, *args, **kwargs)
+            if answer is None:
+                raise  # what is to be mended is the right to use the socket; sudo is only a way round
+            return answer
+
+    def _send_as_root(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response | None:
+        """The answer through sudo, which is kept to from then on; nothing when sudo does not help."""
+        self._as_root = True
+        self.forget()
+        try:
+            return super()._send(request, *args, **kwargs)
+        except (requests.ConnectionError, SudoError):
+            self._as_root = False
+            self.forget()
+            return None
+
     def _new_pool(self) -> HTTPConnectionPool:
         class Pool(HTTPConnectionPool):
             ConnectionCls = staticmethod(  # type: ignore[assignment]
-                functools.partial(_SshHttpConnection, ssh=self._ssh, register=self.register)
+                functools.partial(_SshHttpConnection, dial=self._dial, register=self.register)
             )
 
         return Pool("localhost", maxsize=2)
+
+    def _dial(self) -> ChannelSocket:
+        return ChannelSocket(self._ssh.stream(_DIAL_ENGINE, sudo=self._as_root))
 
 
 class _SshHttpConnection(HTTPConnection):
     """HTTP over an SSH channel, which stands for the socket."""
 
     def __init__(
-        self, *args: Any, ssh: SshConnection, register: Callable[[HTTPConnection], None], **kwargs: Any
+        self, *args: Any, dial: Callable[[], ChannelSocket], register: Callable[[HTTPConnection], None], **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._ssh = ssh
+        self._dial = dial
         self._register = register
 
     def connect(self) -> None:
         self._register(self)
-        self._stream = ChannelSocket(self._ssh.stream(_DIAL_ENGINE))
+        self._stream = self._dial()
         self._stream.settimeout(self.timeout)
         self.sock = cast(socket.socket, self._stream)
 
@@ -209,12 +245,15 @@ class _SshHttpConnection(HTTPConnection):
 
 
 def _words(request: requests.PreparedRequest) -> list[str]:
-    """Method, path and, where it is text, the body: what was asked for, as a command's words are."""
+    """Method, path and, where it is text, the body: what was asked for, as a command's words are.
+
+    A swarm's join token in it is masked here, before the journal cuts or writes anything.
+    """
     words = [str(request.method), request.path_url]
     body = request.body
     if isinstance(body, bytes) and request.headers.get("Content-Type") == "application/json":
         body = body.decode(errors="replace")
-    return [*words, body] if isinstance(body, str) and body else words
+    return [*words, _SHAPES(body)] if isinstance(body, str) and body else words
 
 
 def _shut(sock: socket.socket | ChannelSocket | None) -> None:

@@ -25,7 +25,7 @@ from runbook_lib.verify.two_nodes import on_two_nodes
 SECONDS = 15.0
 _LIMIT = 200
 _VXLAN_OVERHEAD = 50
-_NEEDS = "capturing needs root over SSH (sudo without a password), nsenter, and perl with Socket and Time::HiRes"
+_NEEDS = "capturing needs root over SSH (sudo), nsenter, and perl with Socket and POSIX"
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class _Tap:
 
     def __init__(self, node: Node, interface: str, port: int, stack: ExitStack) -> None:
         argv = ("perl", "-e", program("capture.pl"), interface, str(port), f"{SECONDS:g}", str(_LIMIT))
-        self._channel = node.ssh.stream(("sudo", "-n", "--", *argv))
+        self._channel = node.ssh.stream(argv, sudo=True)
         stack.callback(self._channel.close)
         # perl ends by itself; this bounds a node that hangs
         self._channel.settimeout(SECONDS + 10)

@@ -73,10 +73,10 @@ class Watch:
             )
         if not self._address and self._target in found:
             self._address = found[self._target].addresses.get(self._network, "")
-        argv = ("sudo", "-n", "--", "nsenter", f"--net=/proc/{source.pid}/ns/net", "sh", "-c", program("watch.sh"))
+        argv = ("nsenter", f"--net=/proc/{source.pid}/ns/net", "sh", "-c", program("watch.sh"))
         samples = max(1, round(self._seconds / self._interval))
         channel = self._cluster.node(source.node).ssh.stream(
-            [*argv, "sh", self._target, self._address, f"{self._interval:g}", str(samples)]
+            [*argv, "sh", self._target, self._address, f"{self._interval:g}", str(samples)], sudo=True
         )
         self._stack.callback(channel.close)
         output = channel.makefile("r")
@@ -89,7 +89,7 @@ class Watch:
                 raise NodeError(
                     source.node,
                     f"the sampler in {self._source} did not start",
-                    remedy="it needs nsenter and sudo without a password on the node",
+                    remedy="it needs nsenter and sudo on the node",
                 )
         return self
 

@@ -90,7 +90,7 @@ def gateway_bridge_experiment(
                 exit_status=result.exit_status,
                 stderr=result.stderr,
                 destination=node.ssh.destination,
-                remedy="the experiment needs root over SSH (sudo without a password) and nsenter on the node",
+                remedy="the experiment needs root over SSH (sudo) and nsenter on the node",
             )
         return evaluate(frames, source, network, cluster.inventory.network.interface, address, outside, packets)
 

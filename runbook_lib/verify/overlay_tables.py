@@ -8,6 +8,7 @@ from typing import Literal
 
 from runbook_lib.facts.containers import ContainerFacts
 from runbook_lib.facts.hidden_namespace import HiddenNamespace
+from runbook_lib.facts.networks import Endpoint
 from runbook_lib.model.results import Check, Verdict
 
 Table = Literal["forwarding", "neighbour"]
@@ -43,18 +44,21 @@ def audit(
     containers: Sequence[ContainerFacts],
     network: str,
     vteps: Mapping[str, str],
+    balancers: Sequence[Endpoint] = (),
 ) -> tuple[Entry, ...]:
     """What each hidden namespace says of every container on another node, and rows that lead to none.
 
-    ``vteps`` maps the nodes to their addresses on the cluster's network.
+    ``vteps`` maps the nodes to their addresses on the cluster's network. Rows that lead to ``balancers`` (Swarm mode
+    has one a node) are left out.
     """
+    known = {word for endpoint in balancers for word in (endpoint.address, endpoint.mac)}
     joined = [item for item in containers if item.running and network in item.addresses]
     entries = []
     for hidden in namespaces:
         away = [item for item in joined if item.node != hidden.node]
         entries += _of_neighbours(hidden, away, network)
         entries += _of_forwarding(hidden, away, network, vteps)
-    return tuple(entries)
+    return tuple(entry for entry in entries if entry.container or entry.key not in known)
 
 
 def _of_neighbours(hidden: HiddenNamespace, away: Sequence[ContainerFacts], network: str) -> list[Entry]:

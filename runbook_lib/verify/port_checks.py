@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from runbook_lib.cluster import Cluster
 from runbook_lib.facts.addresses import read_cluster_address
+from runbook_lib.facts.control_plane import ControlPlane, Ports
 from runbook_lib.facts.engine import EngineFacts
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.verify.ports import PROBES, PortReading, try_ports
@@ -19,7 +20,7 @@ _WHY = {
 }
 
 
-def check_ports(cluster: Cluster, engines: Mapping[str, EngineFacts], store_port: int = 2379) -> tuple[Check, ...]:
+def check_ports(cluster: Cluster, engines: Mapping[str, EngineFacts], control_plane: ControlPlane) -> tuple[Check, ...]:
     """Cluster store, engine, gossip and vxlan ports, along all ordered pairs of nodes; one row a port and receiver."""
     names = [node.name for node in cluster]
     network = cluster.inventory.network
@@ -27,55 +28,45 @@ def check_ports(cluster: Cluster, engines: Mapping[str, EngineFacts], store_port
     for outcome in cluster.each(lambda node: read_cluster_address(node, network)):
         if outcome.value is not None and outcome.value.address:
             addresses[outcome.node] = outcome.value.address
-    stores = {name: parse_store(facts.cluster_store) for name, facts in engines.items()}
+    needed = control_plane.ports(engines)
     engine_port = [ENGINE_PORT] if any(node.spec.docker.via == "tls" for node in cluster) else []
-    tcp = {name: [*stores.get(name, ()), *_others(addresses, name, [GOSSIP_PORT, *engine_port])] for name in addresses}
-    reading = try_ports(cluster, addresses, tcp, (GOSSIP_PORT, VXLAN_PORT))
-    return tuple(judge_ports(names, addresses, stores, engine_port, reading, store_port))
+    tcp = {
+        name: [*needed.members.get(name, ()), *_others(addresses, name, [GOSSIP_PORT, *engine_port])]
+        for name in addresses
+    }
+    reading = try_ports(cluster, addresses, tcp, (GOSSIP_PORT, needed.data_path))
+    return tuple(judge_ports(names, addresses, needed, engine_port, reading))
 
 
 def _others(addresses: Mapping[str, str], name: str, ports: Sequence[int]) -> list[tuple[str, int]]:
     return [(address, port) for other, address in addresses.items() if other != name for port in ports]
 
 
-def parse_store(store: str) -> tuple[tuple[str, int], ...]:
-    """Addresses and ports of an engine's ``--cluster-store``, such as ``etcd://10.1.1.1:2379,10.1.1.2:2379``."""
-    _, _, rest = store.partition("://")
-    pairs = []
-    for part in rest.split("/")[0].split(","):
-        host, _, port = part.rpartition(":")
-        if host and port.isdigit():
-            pairs.append((host, int(port)))
-    return tuple(pairs)
-
-
 def judge_ports(
     names: Sequence[str],
     addresses: Mapping[str, str],
-    stores: Mapping[str, Sequence[tuple[str, int]]],
+    needed: Ports,
     engine_port: Sequence[int],
     reading: PortReading,
-    store_port: int = 2379,
 ) -> Iterator[Check]:
     """Rows from what the trials gave."""
     for name in names:
-        yield _store_row(name, stores.get(name, ()), reading, store_port)
+        yield _store_row(name, needed, reading)
     for port in (*engine_port, GOSSIP_PORT):
         for name in names:
             yield _tcp_row(name, port, addresses, reading)
-    for port in (GOSSIP_PORT, VXLAN_PORT):
+    for port in (GOSSIP_PORT, needed.data_path):
         for name in names:
             yield _udp_row(name, port, addresses, reading)
 
 
-def _store_row(name: str, store: Sequence[tuple[str, int]], reading: PortReading, port: int) -> Check:
-    port = store[0][1] if store else port
-    check, expected = f"tcp {port} to the cluster store", "every member of the store can be reached"
+def _store_row(name: str, needed: Ports, reading: PortReading) -> Check:
+    store, port = needed.members.get(name, ()), needed.port
+    check, expected = f"tcp {port} to {needed.members_title}", "every one of them can be reached"
     if name in reading.errors:
         return Check(check, name, Verdict.FAIL, expected, reading.errors[name])
     if not store:
-        remedy = "start dockerd with --cluster-store=etcd://…"
-        return Check(check, name, Verdict.FAIL, expected, "the engine has no cluster store", remedy)
+        return Check(check, name, Verdict.FAIL, expected, "the engine knows none", needed.remedy)
     results = {host: reading.tcp.get((name, ("tcp", host, port)), "not tried") for host, port in store}
     closed = [f"{host} {result}" for host, result in results.items() if result != "connected"]
     if not closed:
@@ -83,7 +74,7 @@ def _store_row(name: str, store: Sequence[tuple[str, int]], reading: PortReading
     # a refusal travelled both ways, so the path is open: a member that does not run is for notebook 02
     lost = [result for result in results.values() if result not in ("connected", "refused")]
     verdict = Verdict.FAIL if lost else Verdict.WARN
-    remedy = "refused: etcd is not running there (notebook 02_autostart_etcd); timeout: open the port"
+    remedy = "refused: nothing serves there (notebook 02_autostart_etcd); timeout: open the port"
     return Check(check, name, verdict, expected, ", ".join(closed), remedy)
 
 
@@ -103,7 +94,7 @@ def _tcp_row(name: str, port: int, addresses: Mapping[str, str], reading: PortRe
     # a refusal travelled both ways, so the path is open: the engine just does not listen (yet)
     refused = all(result == "refused" for result in results.values())
     verdict = Verdict.WARN if refused and port == GOSSIP_PORT else Verdict.FAIL
-    remedy = "the engine listens once it has its cluster store" if refused else f"open tcp {port} on {name}"
+    remedy = "the engine listens once it has its control plane" if refused else f"open tcp {port} on {name}"
     return Check(check, name, verdict, expected, ", ".join(closed), remedy)
 
 
@@ -132,7 +123,7 @@ def _udp_row(name: str, port: int, addresses: Mapping[str, str], reading: PortRe
             lost.append(f"from {other}: {packets} of {PROBES}")
     if not lost:
         return Check(check, name, Verdict.PASS, expected, f"{PROBES} each from {', '.join(arrived)}, {how}")
-    remedy = f"open udp {port} (not tcp) on {name} and on the way to it: {_WHY[port]}"
+    remedy = f"open udp {port} (not tcp) on {name} and on the way to it: {_WHY.get(port, _WHY[VXLAN_PORT])}"
     return Check(check, name, Verdict.FAIL, expected, f"{', '.join(lost)}, {how}", remedy)
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import TypeVar
 
 from runbook_lib.cluster import Cluster, Node, Outcome
+from runbook_lib.facts.control_plane import ControlPlane
+from runbook_lib.facts.encryption import REMEDY, read_encryption
 from runbook_lib.facts.engine import EngineFacts, read_engine
 from runbook_lib.facts.host import HostFacts, read_host
 from runbook_lib.facts.interfaces import Route, read_host_network
 from runbook_lib.facts.networks import NetworkFacts, read_network, read_networks
-from runbook_lib.model.parameters import Etcd, Overlay
+from runbook_lib.model.parameters import Overlay
 from runbook_lib.model.results import Check, Verdict
+from runbook_lib.verify.member_checks import check_members
 from runbook_lib.verify.port_checks import check_ports
 
 T = TypeVar("T")
@@ -27,7 +29,9 @@ ALL = "all"
 _VXLAN_PROBE = "exec unshare --net ip link add probe0 type vxlan id 1 dstport 4789"
 
 
-def preflight(cluster: Cluster, etcd: Etcd, overlay: Overlay, *, containers: int = 2) -> tuple[Check, ...]:
+def preflight(
+    cluster: Cluster, control_plane: ControlPlane, overlay: Overlay, *, containers: int = 2
+) -> tuple[Check, ...]:
     """All checks, in a fixed order; a node that does not answer fails each of its checks.
 
     ``containers`` is how many addresses the overlay must have free where the network is still to be made.
@@ -36,13 +40,15 @@ def preflight(cluster: Cluster, etcd: Etcd, overlay: Overlay, *, containers: int
     engines = cluster.each(read_engine)
     known = {outcome.node: outcome.value for outcome in engines if outcome.value is not None}
     return (
-        *judge_engines(engines),
+        *judge_engines(engines, control_plane),
         *judge_engine_ids(known),
-        *check_ports(cluster, known, etcd.client_port),
+        *check_members(cluster, control_plane),
+        *check_ports(cluster, known, control_plane),
         *judge_clocks(cluster.each(read_host)),
         *check_subnets(cluster, overlay),
         *check_pool(cluster, overlay, containers),
         *check_vxlan(cluster),
+        *(check_encryption(cluster) if overlay.encrypted else ()),
     )
 
 
@@ -53,30 +59,18 @@ def _silent(check: str, expected: str, outcomes: Sequence[Outcome[T]]) -> Iterat
             yield Check(check, outcome.node, Verdict.FAIL, expected, error.message.splitlines()[0], error.remedy)
 
 
-def judge_engines(outcomes: Sequence[Outcome[EngineFacts]]) -> Iterator[Check]:
-    """Whether each engine can, and does, keep an overlay's state in a cluster store."""
-    check, expected = "engine", "1.9 to 20.10, with an etcd cluster store"
+def judge_engines(outcomes: Sequence[Outcome[EngineFacts]], control_plane: ControlPlane) -> Iterator[Check]:
+    """Whether each engine can, and does, keep an overlay's state in the control plane."""
+    check, expected = "engine", control_plane.engines
     yield from _silent(check, expected, outcomes)
     for outcome in outcomes:
         facts = outcome.value
         if facts is None:
             continue
-        verdict, remedy = Verdict.PASS, ""
-        version = parse_version(facts.version)
-        if version >= (23,):
-            verdict, remedy = Verdict.FAIL, "20.10 is the last series with --cluster-store; from 23 on use Swarm mode"
-        elif version < (1, 9):
-            verdict, remedy = Verdict.FAIL, "multi-host networks came with Docker 1.9"
-        elif facts.mode != "etcd":
-            verdict, remedy = Verdict.FAIL, "start dockerd with --cluster-store=etcd://… and --cluster-advertise=…"
+        remedy = control_plane.objection(facts)
+        verdict = Verdict.FAIL if remedy else Verdict.PASS
         where = facts.cluster_store if facts.mode == "etcd" else f"mode {facts.mode}"
         yield Check(check, facts.node, verdict, expected, f"{facts.version}, {where}", remedy)
-
-
-def parse_version(version: str) -> tuple[int, ...]:
-    """``20.10.24+dfsg1`` as ``(20, 10, 24)``."""
-    match = re.match(r"\d+(\.\d+)*", version)
-    return tuple(int(part) for part in match[0].split(".")) if match else ()
 
 
 def judge_engine_ids(engines: Mapping[str, EngineFacts]) -> Iterator[Check]:
@@ -155,7 +149,8 @@ def check_pool(cluster: Cluster, overlay: Overlay, containers: int) -> Iterator[
     if not subnet:
         yield Check(check, ALL, Verdict.SKIP, "", "Docker chooses the overlay's subnet")
         return
-    used = {endpoint.address for network in networks for endpoint in network.endpoints if endpoint.address}
+    ends = [endpoint for network in networks for endpoint in (*network.endpoints, *network.balancers)]
+    used = {endpoint.address for endpoint in ends if endpoint.address}
     yield judge_pool(overlay.name, subnet, len(used), containers if not networks else 1, exists=bool(networks))
 
 
@@ -172,6 +167,18 @@ def judge_pool(name: str, subnet: str, used: int, needed: int, *, exists: bool) 
         f"{free} free, {state}",
         "" if enough else "a larger subnet; look for leaked endpoints with 'docker network inspect'",
     )
+
+
+def check_encryption(cluster: Cluster) -> Iterator[Check]:
+    """Whether each kernel can encrypt an overlay (tried in a namespace that is gone afterwards)."""
+    check, expected = "kernel encryption", "ESP with AES-GCM, and iptables' match bpf or u32"
+    outcomes = cluster.each(read_encryption)
+    yield from _silent(check, expected, outcomes)
+    for outcome in outcomes:
+        if outcome.value is not None:
+            verdict = Verdict.FAIL if outcome.value else Verdict.PASS
+            found = outcome.value or "made and removed again"
+            yield Check(check, outcome.node, verdict, expected, found, REMEDY if outcome.value else "")
 
 
 def check_vxlan(cluster: Cluster) -> Iterator[Check]:

@@ -101,12 +101,12 @@ class ClusterChooser(Panel):
 
 def what(parameters: Parameters) -> pd.DataFrame:
     """What the runbook would make there. Columns: what, value."""
-    overlay = parameters.overlay
+    overlay, stored = parameters.overlay, parameters.control_plane != "swarm-mode"
     containers = ", ".join(f"{item.name} on {item.node or 'any node'}" for item in parameters.containers)
     facts: Mapping[str, str] = {
         "cluster": parameters.name,
         "platform": f"{parameters.platform}, {parameters.control_plane}",
-        "etcd": ", ".join(parameters.etcd.members),
+        "members": ", ".join(parameters.etcd.members) if stored else "the swarm's managers",
         "overlay": f"{overlay.name}, {overlay.subnet or 'a subnet of Docker’s choice'}",
         "containers": containers,
     }

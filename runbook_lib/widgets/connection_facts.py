@@ -9,6 +9,7 @@ import pandas as pd
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.containers import ContainerFacts, read_containers
+from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.networks import NetworkFacts, read_networks
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.session.answers import answers
@@ -97,7 +98,7 @@ def join(
 ) -> tuple[Connection, ...]:
     """A row for each container of the runbook and each overlay, and for each other network that a container is on."""
     drivers = {(item.node, item.name): item.driver for item in networks}
-    overlays = list(dict.fromkeys(item.name for item in networks if item.driver == "overlay"))
+    overlays = list(dict.fromkeys(item.name for item in networks if item.driver == "overlay" and not item.ingress))
     return tuple(
         Connection(
             container.name,
@@ -117,6 +118,6 @@ def join(
 def _belongs(container: ContainerFacts, parameters: Parameters, overlays: Collection[str]) -> bool:
     wanted = {item.name for item in parameters.containers}
     ours = container.labels.get(OWNER_LABEL) == parameters.name
-    return container.name not in parameters.etcd.members and (
+    return container.name not in control_plane_of(parameters).member_containers and (
         container.name in wanted or ours or any(name in overlays for name in container.networks)
     )

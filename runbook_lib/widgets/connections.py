@@ -9,6 +9,7 @@ from weakref import WeakSet
 
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import InputError, PreconditionError, RunbookError, StepFailed
+from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.model.parameters import Probes
 from runbook_lib.session import Session
 from runbook_lib.session.display import Picture, step_line
@@ -127,7 +128,7 @@ class ConnectionPanel(Panel):
     def _switch(self, container: str, network: str, connected: bool, asked: float) -> None:
         """Runs in the container's own thread."""
         parameters = self.run.parameters
-        step = (Connect if connected else Disconnect)(container, network, parameters.etcd)
+        step = (Connect if connected else Disconnect)(container, network, control_plane_of(parameters))
         if asked >= self._stopped_at:
             rows = run_step(self._nodes, step, plan=parameters.plan)
             self.run.include(rows)

@@ -10,6 +10,7 @@ import pytest
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.containers import read_containers
+from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.networks import read_networks
 from runbook_lib.facts.registrations import read_registrations
 from runbook_lib.model.loading import Run, load_run
@@ -59,9 +60,11 @@ def start_store(cluster: Cluster, run: Run) -> Callable[[], None]:
             time.sleep(0.5)
             rows = read_registrations(cluster, run.parameters.etcd)
         if any(row.status is Status.CHANGED for row in started):
-            for outcome in cluster.each(lambda node: wait_for_gossip(node, lambda state: None)):
+            for outcome in cluster.each(
+                lambda node: wait_for_gossip(node, control_plane_of(run.parameters), lambda state: None)
+            ):
                 assert outcome.error is None, outcome.error
-            require_success(run_step(cluster, JoinGossip()))
+            require_success(run_step(cluster, JoinGossip(control_plane_of(run.parameters))))
 
     return start
 

@@ -10,6 +10,7 @@ import pytest
 from runbook_lib.cluster import Cluster
 from runbook_lib.facts.addresses import BOOTLOCAL, read_bootlocal
 from runbook_lib.facts.containers import find_container
+from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.model.loading import Run
 from runbook_lib.model.parameters import Etcd
 from runbook_lib.model.results import StepResult
@@ -59,7 +60,7 @@ def wait_until_members_run(cluster: Cluster) -> None:
 
 def test_without_autostart_a_power_cycle_leaves_no_store_and_says_what_to_do(cluster: Cluster, run: Run) -> None:
     require_success(run_step(cluster, Reboot()))
-    step = CreateNetwork(run.parameters.overlay, run.parameters.etcd, run.parameters.name)
+    step = CreateNetwork(run.parameters.overlay, control_plane_of(run.parameters), run.parameters.name)
     rows = run_step(cluster, step)
     assert statuses(rows) == ["failed"] * 4
     assert all("the engine has no cluster store" in row.detail for row in rows)

@@ -10,6 +10,7 @@ import pytest
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.addresses import BOOTSYNC
 from runbook_lib.facts.containers import find_container, read_containers
+from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.networks import read_network
 from runbook_lib.model.loading import Run
 from runbook_lib.model.parameters import ContainerSpec, Overlay, Timeouts
@@ -47,12 +48,14 @@ def statuses(rows: tuple[StepResult, ...]) -> list[str]:
 
 
 def create(run: Run, overlay: Overlay | None = None) -> CreateNetwork:
-    return CreateNetwork(overlay or run.parameters.overlay, run.parameters.etcd, run.parameters.name)
+    return CreateNetwork(overlay or run.parameters.overlay, control_plane_of(run.parameters), run.parameters.name)
 
 
 def containers(run: Run, *specs: ContainerSpec) -> RunContainers:
     parameters = run.parameters
-    return RunContainers(specs or parameters.containers, parameters.overlay, parameters.etcd, parameters.name)
+    return RunContainers(
+        specs or parameters.containers, parameters.overlay, control_plane_of(parameters), parameters.name
+    )
 
 
 def test_a_plan_touches_nothing(cluster: Cluster, run: Run, footprint: Footprint) -> None:
@@ -102,7 +105,8 @@ def test_a_stopped_container_is_started_again(cluster: Cluster, run: Run) -> Non
 def test_disconnect_and_connect_are_seen_from_inside_and_change_nothing_twice(
     cluster: Cluster, run: Run, footprint: Footprint
 ) -> None:
-    off, on = Disconnect("alpine1", "ovr0"), Connect("alpine1", "ovr0")
+    control_plane = control_plane_of(run.parameters)
+    off, on = Disconnect("alpine1", "ovr0", control_plane), Connect("alpine1", "ovr0", control_plane)
     before = footprint()
     assert statuses(run_step(cluster, off, plan=True)) == ["skipped", "skipped", "planned", "skipped"]
     assert footprint() == before
@@ -143,7 +147,7 @@ def test_a_node_that_dies_in_the_middle_fails_alone_and_a_second_run_finishes_it
     parameters = run.parameters
     try:
         with Cluster(run.inventory, QUICK) as cluster:
-            step = Dying(specs, parameters.overlay, parameters.etcd, parameters.name)
+            step = Dying(specs, parameters.overlay, control_plane_of(parameters), parameters.name)
             rows = run_step(cluster, step)
             assert rows[0].status.value == "changed", rows[0]
             assert not rows[1].status.succeeded

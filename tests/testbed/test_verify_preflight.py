@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from runbook_lib.cluster import Cluster
+from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.model.loading import Run
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.model.results import Check, Verdict
@@ -29,7 +30,7 @@ def store(run: Run) -> Iterator[None]:
 
 
 def checks(cluster: Cluster, run: Run) -> tuple[Check, ...]:
-    return preflight(cluster, run.parameters.etcd, run.parameters.overlay)
+    return preflight(cluster, control_plane_of(run.parameters), run.parameters.overlay)
 
 
 def bad(rows: tuple[Check, ...]) -> list[tuple[str, str]]:

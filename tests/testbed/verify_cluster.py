@@ -7,9 +7,12 @@ import time
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import EngineConflict, EngineError, EngineNotFound
 from runbook_lib.facts.containers import read_containers
+from runbook_lib.facts.control_planes.etcd import EtcdStore
+from runbook_lib.model.parameters import Etcd
 from runbook_lib.steps import require_success, run_step
 from runbook_lib.steps.gossip import JoinGossip, wait_for_gossip
 
+STORE = EtcdStore(Etcd())
 NETWORK = "verify0"
 FIRST, SECOND = "verify1", "verify2"
 PLACES = {FIRST: "node3", SECOND: "node4"}
@@ -27,9 +30,9 @@ def start_store(cluster: Cluster) -> None:
     while not _has_network(cluster):
         assert time.monotonic() < deadline, "the store does not take a network"
         time.sleep(0.3)
-    for outcome in cluster.each(lambda node: wait_for_gossip(node, lambda state: None)):
+    for outcome in cluster.each(lambda node: wait_for_gossip(node, STORE, lambda state: None)):
         assert outcome.error is None, outcome.error
-    require_success(run_step(cluster, JoinGossip()))
+    require_success(run_step(cluster, JoinGossip(STORE)))
 
 
 def _has_network(cluster: Cluster) -> bool:

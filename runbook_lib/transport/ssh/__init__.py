@@ -4,5 +4,16 @@ from runbook_lib.transport.ssh.connection import CommandResult, SshConnection
 from runbook_lib.transport.ssh.known_hosts import fingerprint
 from runbook_lib.transport.ssh.login import SOCKET_OPTIONS
 from runbook_lib.transport.ssh.stream import ChannelSocket
+from runbook_lib.transport.ssh.trust import OfferedKey, Standing, ask_for_key, machines_by_depth
 
-__all__ = ["SOCKET_OPTIONS", "ChannelSocket", "CommandResult", "SshConnection", "fingerprint"]
+__all__ = [
+    "SOCKET_OPTIONS",
+    "ChannelSocket",
+    "CommandResult",
+    "OfferedKey",
+    "SshConnection",
+    "Standing",
+    "ask_for_key",
+    "fingerprint",
+    "machines_by_depth",
+]

@@ -9,7 +9,7 @@ import shlex
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from types import TracebackType
 from typing import NoReturn, Self
@@ -18,15 +18,26 @@ from uuid import uuid4
 import paramiko
 
 from runbook_lib import journal
-from runbook_lib.errors import CommandError, CommandTimeout, NodeError, RunbookError
+from runbook_lib.errors import CommandError, CommandTimeout, NodeError, SudoError
 from runbook_lib.model.inventory import NodeSpec
 from runbook_lib.model.parameters import Timeouts
+from runbook_lib.transport.ssh.destination import destination
 from runbook_lib.transport.ssh.exchange import FAULTS, close, closed_at, closing, exchange
-from runbook_lib.transport.ssh.login import open_transport, unreachable
+from runbook_lib.transport.ssh.link import Link, transport_of
+from runbook_lib.transport.ssh.machine import machine_of_node
+from runbook_lib.transport.ssh.sudo import (
+    WITH_PASSWORD,
+    refusal,
+    sudo_password,
+    sudo_words,
+    typed_password,
+    with_password,
+)
 
 # sshd takes 10 sessions a connection unless told otherwise (MaxSessions); two are left to the Docker API.
 _SESSIONS_AT_ONCE = 8
-_SESSION_RETRY_SECONDS = 0.05
+
+Words = tuple[str, ...]
 
 # The whole script is read before it begins, so that no command in it can swallow the rest of it as its input.
 _SCRIPT_RUNNER = 'script=$(cat) && eval "$script" </dev/null'
@@ -52,14 +63,12 @@ class SshConnection:
 
     def __init__(self, node: NodeSpec, timeouts: Timeouts | None = None) -> None:
         self._node = node
+        self._machine = machine_of_node(node)
         self._timeouts = timeouts or Timeouts()
-        self._opening = threading.Lock()  # held while connecting, so that threads share one attempt
-        self._state = threading.Lock()  # held for moments only, so that close() never waits for a connect
-        self._transport: paramiko.Transport | None = None
-        self._closings = 0
-        self._attempts = 0
-        self._last_error: RunbookError | None = None
+        self._link = Link(node, self._timeouts.connect)
         self._sessions = threading.BoundedSemaphore(_SESSIONS_AT_ONCE)
+        self._trying_password = threading.Lock()  # held while sudo's password is tried, which is done once
+        self._tried_password: CommandResult | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -71,20 +80,13 @@ class SshConnection:
 
     @property
     def destination(self) -> str:
-        """What a person would type after ``ssh``: the same key, the same known hosts."""
-        access = self._node.ssh
-        known_hosts = shlex.quote(f'UserKnownHostsFile="{access.known_hosts}"')
-        options = ["-i", shlex.quote(str(access.key_file)), "-o IdentitiesOnly=yes -o", known_hosts]
-        options += ["-p", str(access.port)] if access.port != 22 else []
-        return " ".join([*options, f"{access.user}@{access.host}"])
+        """What a person would type after ``ssh``: the same key, known hosts and jump hosts."""
+        return destination(self._node.ssh)
 
     def close(self) -> None:
         """Close the connection, ending whatever runs over it; the next call opens a new one."""
-        with self._state:
-            transport, self._transport = self._transport, None
-            self._closings += 1
-        if transport is not None:
-            transport.close()
+        self._tried_password = None
+        self._link.close()
 
     def run(
         self,
@@ -104,50 +106,12 @@ class SshConnection:
             UnreachableError: the node cannot be reached, or goes away in the middle.
             HostKeyError: the host key is unknown or changed.
             CommandError: it exits non-zero (unless ``check`` is false), or a signal ends it.
+            SudoError: sudo does not let the user run it (unless ``check`` is false: sudo's own exit status then is 1).
             CommandTimeout: it does not end in time.
         """
         if not argv:
             raise ValueError("not a command: it has no words")
-        words = ("sudo", "-n", "--", *argv) if sudo else tuple(argv)
-        with journal.call(self._node.name, "ssh", words) as answer:
-            return self._run(words, answer, stdin=stdin, timeout=timeout, check=check)
-
-    def _run(
-        self, words: tuple[str, ...], answer: journal.Answer, *, stdin: bytes, timeout: float | None, check: bool
-    ) -> CommandResult:
-        if any("\0" in word for word in words):
-            raise ValueError(f"not a command: {words!r}")
-        started = time.monotonic()
-        limit = timeout or self._timeouts.command
-        output = b"", b""
-        try:
-            with self._sessions, closing(self._session(started + limit)) as channel:
-                with self._node_may_vanish(channel), closed_at(channel, started + limit):
-                    channel.exec_command(_command_line(words))
-                with self._node_may_vanish(channel):
-                    output = exchange(channel, stdin, started + limit)
-                status = channel.recv_exit_status()
-                answer.status = status if status != -1 else None
-                alive = _transport_of(channel).is_active()
-        except TimeoutError as error:
-            raise CommandTimeout(
-                self._node.name, words, limit=limit, stdin=stdin, destination=self.destination
-            ) from error
-        stdout, stderr = (part.decode(errors="replace") for part in output)
-        if status == -1 and not alive:
-            raise unreachable(self._node, f"the connection closed before '{words[0]}' ended")
-        if status == -1 or (check and status != 0):
-            raise CommandError(
-                self._node.name,
-                words,
-                exit_status=None if status == -1 else status,
-                reason="ended by a signal" if status == -1 else "",
-                stdout=stdout,
-                stderr=stderr,
-                stdin=stdin,
-                destination=self.destination,
-            )
-        return CommandResult(self._node.name, words, status, stdout, stderr, time.monotonic() - started)
+        return self._call(tuple(argv), tuple(argv), stdin=stdin, sudo=sudo, timeout=timeout, check=check)
 
     def script(
         self, text: str, *arguments: str, sudo: bool = False, timeout: float | None = None, check: bool = True
@@ -156,11 +120,107 @@ class SshConnection:
 
         Its commands find their own standard input empty. Raises what ``run`` raises.
         """
-        prefix = ("sudo", "-n", "--") if sudo else ()
-        words = (*prefix, "sh", "-c", _SCRIPT_RUNNER, "sh", *arguments)
+        words = ("sh", "-c", _SCRIPT_RUNNER, "sh", *arguments)
         # What is told is the script, not how it gets there.
-        with journal.call(self._node.name, "ssh", (*prefix, "sh", "-c", text, "sh", *arguments)) as answer:
-            return self._run(words, answer, stdin=text.encode(), timeout=timeout, check=check)
+        told = ("sh", "-c", text, "sh", *arguments)
+        return self._call(words, told, stdin=text.encode(), sudo=sudo, timeout=timeout, check=check)
+
+    @property
+    def sudo_takes_the_password(self) -> bool:
+        """Whether the inventory refers to a password of sudo, and sudo takes it (tried now if need be)."""
+        return sudo_words(self._node.ssh) == WITH_PASSWORD and self._password_tried().exit_status == 0
+
+    def _call(
+        self, words: Words, told: Words, *, stdin: bytes, sudo: bool, timeout: float | None, check: bool
+    ) -> CommandResult:
+        if any("\0" in word for word in words):
+            raise ValueError(f"not a command: {words!r}")
+        prefix = sudo_words(self._node.ssh) if sudo else ()
+        if prefix == WITH_PASSWORD:
+            tried = self._password_tried()
+            if tried.exit_status != 0:
+                return self._judged(replace(tried, argv=(*prefix, *words)), stdin, sudo, check)
+        with journal.call(self._node.name, "ssh", (*prefix, *told)) as answer:
+            result = self._run(prefix, words, answer, stdin, timeout or self._timeouts.command)
+            return self._judged(result, stdin, sudo, check)
+
+    def _password_tried(self) -> CommandResult:
+        """What sudo says to the password, with no other input that it could take for further passwords.
+
+        It is asked once a connection: a wrong one must not be tried again and again, which may lock the user out.
+        """
+        with self._trying_password:
+            tried = self._tried_password
+            if tried is None:
+                password = sudo_password(self._node.ssh, self._node.name) + b"\n"
+                with journal.call(self._node.name, "ssh", (*WITH_PASSWORD, "true")) as answer:
+                    tried = self._run((), (*WITH_PASSWORD, "true"), answer, password, self._timeouts.command)
+                self._tried_password = tried
+            return tried
+
+    def _run(self, prefix: Words, words: Words, answer: journal.Answer, stdin: bytes, limit: float) -> CommandResult:
+        """Run words, as root where a prefix stands before them; the result's status is -1 when a signal ended it."""
+        started = time.monotonic()
+        sent, head = (*prefix, *words), b""
+        if prefix == WITH_PASSWORD:
+            sent, head = with_password(words, sudo_password(self._node.ssh, self._node.name))
+        output = b"", b""
+        try:
+            with self._sessions, closing(self._link.session(started + limit)) as channel:
+                with self._link.may_vanish(channel), closed_at(channel, started + limit):
+                    channel.exec_command(_command_line(sent))
+                with self._link.may_vanish(channel):
+                    output = exchange(channel, head + stdin, started + limit)
+                status = channel.recv_exit_status()
+                answer.status = status if status != -1 else None
+                alive = transport_of(channel).is_active()
+        except TimeoutError as error:
+            raise CommandTimeout(
+                self._node.name,
+                (*prefix, *words),
+                limit=limit,
+                stdin=b"" if words[: len(WITH_PASSWORD)] == WITH_PASSWORD else stdin,  # a password on trial
+                destination=self.destination,
+                password=typed_password(self._node.ssh) if head else "",
+            ) from error
+        if status == -1 and not alive:
+            raise self._machine.unreachable(f"the connection closed before '{words[0]}' ended")
+        stdout, stderr = (part.decode(errors="replace") for part in output)
+        return CommandResult(self._node.name, (*prefix, *words), status, stdout, stderr, time.monotonic() - started)
+
+    def _judged(self, result: CommandResult, stdin: bytes, sudo: bool, check: bool) -> CommandResult:
+        """The result, unless it is an error."""
+        signalled = result.exit_status == -1
+        if not signalled and (not check or result.exit_status == 0):
+            return result
+        if sudo:
+            self._raise_refusal(result)
+        with_sudo_password = result.argv[: len(WITH_PASSWORD)] == WITH_PASSWORD
+        raise CommandError(
+            self._node.name,
+            result.argv,
+            exit_status=None if signalled else result.exit_status,
+            reason="ended by a signal" if signalled else "",
+            stdout=result.stdout,
+            stderr=result.stderr,
+            stdin=stdin,
+            destination=self.destination,
+            password=typed_password(self._node.ssh) if with_sudo_password else "",
+        )
+
+    def _raise_refusal(self, result: CommandResult) -> None:
+        """Raise ``SudoError`` when it was sudo that did not run the command."""
+        found = refusal(result.stderr, self._node.ssh)
+        if found is not None:
+            why, remedy = found
+            raise SudoError(
+                self._node.name,
+                result.argv,
+                why=why,
+                remedy=remedy,
+                exit_status=result.exit_status,
+                stderr=result.stderr,
+            )
 
     def read_file(self, path: str, *, sudo: bool = False) -> bytes | None:
         """The content of a file on the node, or ``None`` when there is none.
@@ -175,6 +235,7 @@ class SshConnection:
             if found.exit_status == 66:
                 return None
             if found.exit_status != 0:
+                self._raise_refusal(found)
                 raise NodeError(self._node.name, f"cannot read {path}: {found.stderr.strip()}")
             return base64.b64decode(found.stdout)
         with self._sftp(f"read {path}") as (sftp, answer):
@@ -210,115 +271,43 @@ class SshConnection:
 
     def transport(self) -> paramiko.Transport:
         """The open transport, for channels (opened now if need be)."""
-        return self._connected()[0]
+        return self._link.connected()[0]
 
-    def stream(self, argv: Sequence[str]) -> paramiko.Channel:
+    def stream(self, argv: Sequence[str], *, sudo: bool = False) -> paramiko.Channel:
         """Start a command and hand over its channel: its standard input and outputs. The caller closes it.
 
         Raises:
             UnreachableError, HostKeyError: as ``run``.
+            SudoError: sudo does not take the password. Where it wants one and none is named, it says so in the channel.
             CommandTimeout: the node does not start it in time.
         """
+        words, head = tuple(argv), b""
+        prefix = sudo_words(self._node.ssh) if sudo else ()
+        if prefix == WITH_PASSWORD:
+            self._judged(replace(self._password_tried(), argv=(*prefix, *words)), b"", sudo=True, check=True)
+            sent, head = with_password(words, sudo_password(self._node.ssh, self._node.name))
+        else:
+            sent = (*prefix, *words)
         deadline = time.monotonic() + self._timeouts.connect
-        with journal.call(self._node.name, "ssh", argv):
+        with journal.call(self._node.name, "ssh", (*prefix, *words)):
             try:
-                return self._started(argv, deadline)
+                return self._started(sent, head, deadline)
             except TimeoutError as error:
                 raise CommandTimeout(
-                    self._node.name, argv, limit=self._timeouts.connect, destination=self.destination
+                    self._node.name, (*prefix, *words), limit=self._timeouts.connect, destination=self.destination
                 ) from error
 
-    def _started(self, argv: Sequence[str], deadline: float) -> paramiko.Channel:
-        channel = self._session(deadline)
+    def _started(self, words: Words, head: bytes, deadline: float) -> paramiko.Channel:
+        channel = self._link.session(deadline)
         try:
-            with self._node_may_vanish(channel), closed_at(channel, deadline):
-                channel.exec_command(_command_line(tuple(argv)))
+            with self._link.may_vanish(channel), closed_at(channel, deadline):
+                channel.exec_command(_command_line(words))
+                if head:
+                    channel.sendall(head)
         except BaseException:
             close(channel)
             raise
         return channel
-
-    def _connected(self) -> tuple[paramiko.Transport, bool]:
-        """The open transport, and whether it was opened just now."""
-        with self._state:
-            seen = self._attempts
-        with self._opening:
-            with self._state:
-                transport, closings = self._transport, self._closings
-            if transport is not None and transport.is_active():
-                return transport, False
-            if self._attempts != seen and self._last_error is not None:
-                raise self._last_error  # another thread tried while this one waited
-            try:
-                opened = open_transport(self._node, self._timeouts.connect)
-                self._last_error = None
-            except RunbookError as error:
-                self._last_error = error
-                raise
-            finally:
-                self._attempts += 1
-            with self._state:
-                if closings == self._closings:
-                    self._transport = opened
-                    return opened, True
-        opened.close()
-        raise unreachable(self._node, "it was closed while it was opening")
-
-    def _session(self, deadline: float) -> paramiko.Channel:
-        """A new channel; a kept connection that turns out dead is opened again, for nothing ran on it yet."""
-        transport, fresh = self._connected()
-        try:
-            return self._open_session(transport, deadline)
-        except FAULTS as error:
-            self._discard(transport)
-            if fresh or time.monotonic() >= deadline:
-                raise unreachable(self._node, str(error) or type(error).__name__) from error
-        transport, _ = self._connected()
-        try:
-            return self._open_session(transport, deadline)
-        except FAULTS as error:
-            self._discard(transport)
-            raise unreachable(self._node, str(error) or type(error).__name__) from error
-
-    def _open_session(self, transport: paramiko.Transport, deadline: float) -> paramiko.Channel:
-        """A channel of a transport. While the node has too many sessions open already, wait for one to end."""
-        give_up = min(deadline, time.monotonic() + self._timeouts.connect)
-        while True:
-            try:
-                return transport.open_session(timeout=max(0.1, give_up - time.monotonic()))
-            except paramiko.SSHException as error:
-                # paramiko keeps one exception for all threads: a refusal is not always a ChannelException here.
-                if transport.is_active() and time.monotonic() < give_up:
-                    time.sleep(_SESSION_RETRY_SECONDS)
-                elif isinstance(error, paramiko.ChannelException):
-                    raise NodeError(
-                        self._node.name,
-                        f"sshd opens no further session on this connection ({error.text})",
-                        remedy="raise MaxSessions in its sshd_config, or ask less at once",
-                    ) from error
-                else:
-                    raise
-
-    def _discard(self, transport: paramiko.Transport) -> None:
-        """Close a dead transport, but not the one that another thread may have opened since."""
-        with self._state:
-            if self._transport is transport:
-                self._transport = None
-        transport.close()
-
-    @contextlib.contextmanager
-    def _node_may_vanish(self, channel: paramiko.Channel) -> Iterator[None]:
-        """Turn the faults of a connection that dies in the middle into ``UnreachableError``."""
-        try:
-            yield
-        except TimeoutError:
-            raise
-        except FAULTS as error:
-            transport = _transport_of(channel)
-            if transport.is_active():
-                raise NodeError(self._node.name, f"sshd refuses to run a command ({error})") from error
-            self._discard(transport)
-            raise unreachable(self._node, str(error) or "the connection was closed") from error
 
     @contextlib.contextmanager
     def _sftp(self, what: str) -> Iterator[tuple[paramiko.SFTPClient, journal.Answer]]:
@@ -327,7 +316,7 @@ class SshConnection:
         with (
             journal.call(self._node.name, "ssh", ("sftp", *what.split(maxsplit=1))) as answer,
             self._sessions,
-            closing(self._session(deadline)) as channel,
+            closing(self._link.session(deadline)) as channel,
         ):
             try:
                 with closed_at(channel, deadline):
@@ -342,16 +331,12 @@ class SshConnection:
                 self._sftp_failed(what, channel, error)
 
     def _sftp_failed(self, what: str, channel: paramiko.Channel, error: Exception) -> NoReturn:
-        transport = _transport_of(channel)
+        transport = transport_of(channel)
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if not transport.is_active():
-            self._discard(transport)
-            raise unreachable(self._node, why) from error
+            self._link.discard(transport)
+            raise self._machine.unreachable(why) from error
         raise NodeError(self._node.name, f"cannot {what} over SFTP: {why}") from error
-
-
-def _transport_of(channel: paramiko.Channel) -> paramiko.Transport:
-    return channel.get_transport()
 
 
 def _command_line(words: Sequence[str]) -> str:

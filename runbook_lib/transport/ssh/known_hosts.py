@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
+import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -58,7 +61,7 @@ def read_known_keys(path: str, host: str, port: int) -> KnownKeys:
             f"known_hosts {path} cannot be read ({error.strerror})",
             remedy="name a file that holds the host keys of your nodes",
         ) from error
-    name = host if port == 22 else f"[{host}]:{port}"
+    name = known_hosts_name(host, port)
     keys: dict[str, list[paramiko.PKey]] = {"": [], "@revoked": []}
     for number, line in enumerate(lines, 1):
         fields = line.split()
@@ -70,6 +73,49 @@ def read_known_keys(path: str, host: str, port: int) -> KnownKeys:
             if key is not None:
                 keys[marker].append(key)
     return KnownKeys(tuple(keys[""]), tuple(keys["@revoked"]))
+
+
+def known_hosts_name(host: str, port: int) -> str:
+    """A machine's name in known_hosts: its port belongs to it, unless that is 22."""
+    return host if port == 22 else f"[{host}]:{port}"
+
+
+def record_key(path: str, host: str, port: int, key: paramiko.PKey) -> None:
+    """Add a host's key to a known_hosts file, which is made (for its owner only) where there is none.
+
+    The file is replaced in one step: whoever reads it meanwhile finds all of it, before or after.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    file = Path(path).resolve()  # a link stays one
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        old = file.read_bytes() if file.exists() else b""
+        mode = file.stat().st_mode & 0o777 if file.exists() else 0o600
+        line_end = b"" if not old or old.endswith(b"\n") else b"\n"
+        line = f"{known_hosts_name(host, port)} {key.get_name()} {key.get_base64()}\n".encode()
+        _replace(file, old + line_end + line, mode)
+    except OSError as error:
+        raise InputError(
+            f"the host key cannot be written into {path} ({error.strerror})",
+            remedy="name a known_hosts file that you may write",
+        ) from error
+
+
+def _replace(file: Path, content: bytes, mode: int) -> None:
+    handle, temporary = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    try:
+        with os.fdopen(handle, "wb") as new:
+            new.write(content)
+            new.flush()
+            os.fchmod(new.fileno(), mode)
+            os.fsync(new.fileno())
+        Path(temporary).replace(file)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            Path(temporary).unlink()
+        raise
 
 
 def _names(patterns: str, host: str) -> bool:

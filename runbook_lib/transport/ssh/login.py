@@ -1,24 +1,20 @@
-"""Opens an SSH transport whose host key known_hosts vouches for, within one budget of time."""
+"""Opens an SSH transport whose host key known_hosts vouches for, through jump hosts if need be, in a budget of time."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import shlex
 import socket
-import threading
-import time
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import paramiko
-from paramiko.pkey import UnknownKeyType
 
-from runbook_lib.errors import HostKeyError, KeyFileError, UnreachableError
-from runbook_lib.model.inventory import NodeSpec, SshAccess
-from runbook_lib.model.keyfiles import check_key_file
-from runbook_lib.model.secrets import SecretReference
+from runbook_lib.errors import HostKeyError
+from runbook_lib.transport.ssh.authentication import authenticate, ways_in
 from runbook_lib.transport.ssh.known_hosts import KnownKeys, fingerprint, read_known_keys
+from runbook_lib.transport.ssh.machine import Budget, Machine
+from runbook_lib.transport.ssh.pulse import Pulse
 
 # After this silence the kernel drops the connection of a node that went away without a word.
 DEAD_PEER_SECONDS = 15
@@ -33,164 +29,145 @@ SOCKET_OPTIONS = (
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_SECONDS * 1000),
 )
 
-# Held while a key is opened, so that threads that want the same one open it once.
-_UNLOCKING = threading.Lock()
+# OpenSSH's reasons for not opening a channel (RFC 4254, 5.1).
+_PROHIBITED = 1
 
 # Without a handler Python prints paramiko's own tracebacks to stderr; every fault is raised as an error here.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
-def open_transport(node: NodeSpec, seconds: float) -> paramiko.Transport:
-    """An authenticated transport to a node; all of it takes at most ``seconds``.
+class Transport(paramiko.Transport):
+    """A transport that gives back what it runs over when it is closed: its share of a jump host's connection."""
+
+    def __init__(self, sock: socket.socket | paramiko.Channel, release: Callable[[], None]) -> None:
+        super().__init__(cast(Any, sock))
+        self._release = release
+        self._pulse = Pulse(self) if isinstance(sock, paramiko.Channel) else None
+
+    def keep_watch(self) -> None:
+        """Notice a silent end from now on, where the kernel does not."""
+        if self._pulse is not None:
+            self._pulse.start()
+
+    def close(self) -> None:
+        """Close it, and what it runs over if nothing else does."""
+        if self._pulse is not None:
+            self._pulse.end()
+        super().close()
+        self._release()
+
+
+def log_in(machine: Machine, over: paramiko.Transport | None, release: Callable[[], None], budget: Budget) -> Transport:
+    """A transport to a machine that is logged in on.
+
+    Args:
+        machine: where to.
+        over: the open transport to the jump host before it, if there is one.
+        release: called when the transport is closed. Not called when this raises.
+        budget: the time for it.
 
     Raises:
-        KeyFileError: the private key is missing, readable by others, no key, or encrypted and the passphrase is wrong
-            or not referred to.
-        InputError: known_hosts cannot be read, or the passphrase cannot be found.
+        KeyFileError: a private key that cannot be used.
+        InputError: known_hosts cannot be read, a secret cannot be found, or the agent has no keys.
         HostKeyError: the host key is unknown, changed or revoked.
-        UnreachableError: no answer, or the node refuses user and key.
+        UnreachableError: no answer, or the machine refuses every way to log in.
     """
-    deadline = time.monotonic() + seconds
-    access = node.ssh
-    key = _private_key(access, node.name)
-    known = read_known_keys(access.known_hosts, access.host, access.port)
-    try:
-        sock = socket.create_connection((access.host, access.port), timeout=seconds)
-    except TimeoutError as error:
-        raise unreachable(node, f"no answer within {seconds:g} s") from error
-    except OSError as error:
-        raise unreachable(node, error.strerror or str(error)) from error
+    hop = machine.hop
+    with ways_in(machine, budget) as ways:
+        known = read_known_keys(hop.known_hosts, hop.host, hop.port)
+        with greeted(machine, over, known, release, budget) as transport:
+            _verify(transport.get_remote_server_key(), machine, known)
+            authenticate(transport, machine, ways, budget)
+            transport.keep_watch()
+            return transport
+
+
+@contextlib.contextmanager
+def greeted(
+    machine: Machine,
+    over: paramiko.Transport | None,
+    known: KnownKeys,
+    release: Callable[[], None],
+    budget: Budget,
+) -> Iterator[Transport]:
+    """A transport that has agreed on keys with the machine, whose host key is not judged yet.
+
+    It stays open at the end of the block, and is closed when that raises, without a call of ``release``.
+    """
+    sock = _socket(machine, budget) if over is None else _channel(machine, over, budget)
     transport = None
+    kept = False
     try:
-        for level, option, value in SOCKET_OPTIONS:
-            sock.setsockopt(level, option, value)
-        transport = paramiko.Transport(sock)
-        _greet(transport, node, known, deadline, seconds)
-        _verify(transport.get_remote_server_key(), node, known)
-        _authenticate(transport, node, key, deadline)
-    except BaseException:
-        if transport is not None:
-            transport.close()
-        sock.close()
-        raise
-    return transport
+        transport = Transport(sock, lambda: release() if kept else None)
+        _greet(transport, machine, known, budget)
+        yield transport
+        kept = True
+    finally:
+        if not kept:
+            if transport is not None:
+                transport.close()
+            sock.close()
 
 
-def unreachable(node: NodeSpec, why: str) -> UnreachableError:
-    """The error for a node that SSH does not reach."""
-    access = node.ssh
-    return UnreachableError(
-        node.name,
-        f"no SSH connection to {access.user}@{access.host}:{access.port} ({why})",
-        remedy="is the node on, and does its address still hold? './runbook testbed status' tells for a testbed",
-    )
-
-
-def _private_key(access: SshAccess, node: str) -> paramiko.PKey:
-    path, reference = str(access.key_file), access.passphrase
-    check_key_file(path, node)
+def _socket(machine: Machine, budget: Budget) -> socket.socket:
+    hop = machine.hop
     try:
-        try:
-            return _load(path, None)
-        except (paramiko.PasswordRequiredException, TypeError) as error:
-            # cryptography says TypeError when a passphrase is needed and none was given
-            if reference is None:
-                raise _needs_passphrase(path, node) from error
-        return _unlocked(path, reference, node)
-    except (ValueError, TypeError, paramiko.SSHException, UnknownKeyType) as error:
-        raise KeyFileError(
-            f"{path} holds no private key that SSH could use ({error})",
-            place=node,
-            remedy="name the private half of an ed25519, ECDSA or RSA key",
-        ) from error
+        sock = socket.create_connection((hop.host, hop.port), timeout=budget.left)
+    except TimeoutError as error:
+        raise machine.unreachable(f"no answer within {budget.seconds:g} s") from error
     except OSError as error:
-        raise KeyFileError(
-            f"the private key {path} cannot be read ({error.strerror})",
-            place=node,
-            remedy="name a key file that you may read",
-        ) from error
+        raise machine.unreachable(error.strerror or str(error)) from error
+    for level, option, value in SOCKET_OPTIONS:
+        sock.setsockopt(level, option, value)
+    return sock
 
 
-def _load(path: str, passphrase: bytes | None) -> paramiko.PKey:
-    # paramiko says str, and cryptography, which it hands it to, takes bytes only.
-    key: paramiko.PKey = paramiko.PKey.from_path(path, password=cast(Any, passphrase))
-    return key
-
-
-@lru_cache(maxsize=16)
-def _load_once(path: str, _state: tuple[int, int], passphrase: bytes) -> paramiko.PKey:
-    """The key in its present state. To open one takes a quarter of a second on purpose, and nodes often share it."""
-    return _load(path, passphrase)
-
-
-def _unlocked(path: str, reference: SecretReference, node: str) -> paramiko.PKey:
-    passphrase = reference.resolve(f"{node}: ssh.passphrase")
-    found = Path(path).stat()
+def _channel(machine: Machine, over: paramiko.Transport, budget: Budget) -> paramiko.Channel:
+    """A connection that the jump host makes to the machine, as ``ssh -W`` asks for."""
+    hop, before = machine.hop, machine.before
+    assert before is not None
     try:
-        with _UNLOCKING:
-            return _load_once(path, (found.st_mtime_ns, found.st_size), passphrase.encode(errors="surrogateescape"))
-    except ValueError as error:
-        raise KeyFileError(
-            f"the passphrase in {reference} does not open the private key {path}",
-            place=node,
-            remedy=f"put the right one there (ssh-keygen -y -f {shlex.quote(path)} asks for it and tells)",
-        ) from error
+        return over.open_channel("direct-tcpip", (hop.host, hop.port), ("127.0.0.1", 0), timeout=budget.left)
+    except paramiko.ChannelException as error:
+        if error.code == _PROHIBITED:
+            raise machine.unreachable(
+                f"the jump host {before.address} refuses to forward the connection: {error.text}",
+                f"set AllowTcpForwarding yes (and PermitOpen, if it is set) in the sshd_config of {before.hop.host}",
+            ) from error
+        raise machine.unreachable(f"the jump host {before.address} does not reach it: {error.text}") from error
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        if over.is_active():
+            raise machine.unreachable(
+                f"no answer within {budget.seconds:g} s to the jump host {before.address}"
+            ) from error
+        raise machine.unreachable(f"the connection to the jump host {before.address} was lost") from error
 
 
-def _needs_passphrase(path: str, node: str) -> KeyFileError:
-    return KeyFileError(
-        f"the private key {path} is protected by a passphrase, and nobody is there to type it",
-        place=node,
-        remedy="say where the passphrase is found, ssh: {passphrase: {env: VARIABLE}} or {file: PATH}, "
-        f"or use a key without one (ssh-keygen -p -f {shlex.quote(path)} removes it from this one)",
-    )
-
-
-def _greet(transport: paramiko.Transport, node: NodeSpec, known: KnownKeys, deadline: float, seconds: float) -> None:
+def _greet(transport: paramiko.Transport, machine: Machine, known: KnownKeys, budget: Budget) -> None:
     """Agree on keys with the server; it is asked first for a type of host key that known_hosts has."""
     options = transport.get_security_options()
     options.key_types = sorted(options.key_types, key=lambda name: name not in known.algorithms)
-    left = max(0.1, deadline - time.monotonic())
-    transport.banner_timeout = transport.handshake_timeout = left
+    transport.banner_timeout = transport.handshake_timeout = budget.left
     try:
-        transport.start_client(timeout=left)
+        transport.start_client(timeout=budget.left)
         transport.get_remote_server_key()
     except (paramiko.SSHException, OSError, EOFError) as error:
-        if time.monotonic() >= deadline:
-            raise unreachable(node, f"something listens there, but no SSH greeting within {seconds:g} s") from error
-        raise unreachable(node, str(error) or "the connection was closed during the greeting") from error
+        if budget.spent:
+            why = f"something listens there, but no SSH greeting within {budget.seconds:g} s"
+            raise machine.unreachable(why) from error
+        raise machine.unreachable(str(error) or "the connection was closed during the greeting") from error
 
 
-def _verify(offered: paramiko.PKey, node: NodeSpec, known: KnownKeys) -> None:
-    access = node.ssh
+def _verify(offered: paramiko.PKey, machine: Machine, known: KnownKeys) -> None:
     if known.trusts(offered):
         return
-    expected = ", ".join(fingerprint(key) for key in known.trusted) or None
+    hop = machine.hop
     raise HostKeyError(
-        node.name,
+        machine.name,
         offered=fingerprint(offered),
-        expected=expected,
-        known_hosts=access.known_hosts,
-        host=f"{access.host}:{access.port}",
+        expected=", ".join(fingerprint(key) for key in known.trusted) or None,
+        known_hosts=hop.known_hosts,
+        host=f"{hop.host}:{hop.port}",
         revoked=known.revokes(offered),
+        hint="" if known.trusted or known.revokes(offered) else " (./runbook inventory trust -f FILE does it for you)",
     )
-
-
-def _authenticate(transport: paramiko.Transport, node: NodeSpec, key: paramiko.PKey, deadline: float) -> None:
-    access = node.ssh
-    transport.auth_timeout = max(0.1, deadline - time.monotonic())
-    refused = UnreachableError(
-        node.name,
-        f"{access.user}@{access.host}:{access.port} refuses the key {access.key_file}",
-        remedy="check user and key, and that the public half is in the node's authorized_keys",
-    )
-    try:
-        still_wanted = transport.auth_publickey(access.user, key)
-    except (paramiko.SSHException, OSError, EOFError) as error:
-        if time.monotonic() >= deadline:
-            raise unreachable(node, "the server does not answer the login in time") from error
-        if isinstance(error, paramiko.AuthenticationException) and transport.is_active():
-            raise refused from error
-        raise unreachable(node, "the connection was closed during the login") from error
-    if still_wanted:  # a key alone is not enough there
-        raise refused

@@ -7,11 +7,10 @@ import pytest
 from runbook_lib.charts import ClusterView
 from runbook_lib.facts.addresses import ClusterAddress
 from runbook_lib.facts.containers import ContainerFacts
+from runbook_lib.facts.control_plane import Member, Registration
 from runbook_lib.facts.engine import EngineFacts
-from runbook_lib.facts.etcd import EtcdMember
 from runbook_lib.facts.gossip import Gossip
 from runbook_lib.facts.networks import NetworkFacts
-from runbook_lib.facts.registrations import StoreRegistration
 from runbook_lib.model.inventory import ClusterNetwork
 
 NETWORK = ClusterNetwork(interface="eth1", subnet="192.168.99.0/24")
@@ -45,9 +44,9 @@ def view_of(nodes: int, containers: int) -> ClusterView:
             EngineFacts(name, "20.10.24", "1.41", name, "etcd", "etcd://", "", "overlay2", "6.1", "Debian", 1)
             for name in names
         ],
-        registrations=[StoreRegistration(name, "a", True) for name in names],
+        registrations=[Registration(name, "a", True) for name in names],
         members=[
-            EtcdMember(f"etcd{place + 1}", name, "running", "no", "healthy", place == 0, "")
+            Member(f"etcd{place + 1}", name, "running", "no", "healthy", place == 0, "")
             for place, name in enumerate(names[:3])
         ],
         networks=[*networks, *bridges],

@@ -10,15 +10,15 @@ from xml.etree import ElementTree
 import pytest
 
 from runbook_lib.charts import ClusterView, before_and_after, before_and_after_text, cluster_picture, describe, palette
-from runbook_lib.facts.etcd import EtcdMember
-from runbook_lib.facts.registrations import StoreRegistration
+from runbook_lib.charts.view import SWARM_TERMS
+from runbook_lib.facts.control_plane import Member, Registration
 from tests.unit.charts.conftest import address, container, gossip_of, view_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 SPLIT = gossip_of(["node1", "node2", "node3", "node4"], [["node1", "node2"], ["node3", "node4"]])
-LOST = EtcdMember("etcd1", "", "unknown", "", "down", False, "")
+LOST = Member("etcd1", "", "unknown", "", "down", False, "")
 
 
 def words(svg: str) -> list[str]:
@@ -65,7 +65,7 @@ def test_a_silent_node_is_dashed_crossed_and_named(view: ClusterView) -> None:
     [
         pytest.param({"containers": [container("node3", "alpine1")]}, "not on ovr0", id="disconnected"),
         pytest.param({"containers": [container("node3", "alpine1", state="exited")]}, "exited", id="stopped"),
-        pytest.param({"registrations": [StoreRegistration("node1", "a", False)]}, "store lost", id="no store"),
+        pytest.param({"registrations": [Registration("node1", "a", False)]}, "store lost", id="no store"),
         pytest.param({"engineless": {"node1": "refused"}, "engines": ()}, "engine does not answer", id="no engine"),
         pytest.param({"gossip": SPLIT}, "does not know node3, node4", id="gossip islands"),
         pytest.param({"members": [LOST]}, "etcd1 is on no node that answers", id="a member nowhere"),
@@ -153,3 +153,17 @@ def test_sixteen_nodes_with_sixty_four_containers_are_drawn_at_once() -> None:
     svg = cluster_picture(view)
     assert time.perf_counter() - started < 0.5
     assert "alpine64" in words(svg)
+
+
+def test_managers_of_a_swarm_are_drawn_where_the_members_of_etcd_are(view: ClusterView) -> None:
+    managers = [
+        Member(name, name, "running", "", "healthy", name == "node2", "") for name in ("node1", "node2", "node3")
+    ]
+    swarm = replace(view, members=managers, terms=SWARM_TERMS)
+    svg = " | ".join(words(cluster_picture(swarm)))
+    assert svg.count("★ manager") == 1
+    assert "3 of 3 managers healthy" in svg
+    assert "in the swarm" in svg
+    assert "etcd" not in svg
+    assert "node2: 192.168.99.26 (static); Docker 20.10.24; in the swarm" in describe(swarm)
+    assert "manager healthy, leader" in describe(swarm)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.facts.fetch import FETCH, fetch_trouble, has_client, http_status, parse_json
+from runbook_lib.facts.fetch import FETCH, fetch_over_tls, fetch_trouble, has_client, http_status, parse_json
 from runbook_lib.facts.reading import Section, parse_sections, reading_script
+from runbook_lib.testbed.certificates import Authority
 
 TOOLS = ("timeout", "true")
 
@@ -21,9 +23,11 @@ TOOLS = ("timeout", "true")
 class Answers(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         status = {"/good": 200, "/missing": 404, "/sick": 503}[self.path]
+        body = b'{"health":"true"}'
         self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(b'{"health":"true"}')
+        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -48,10 +52,10 @@ def tools(folder: Path, *clients: str) -> str:
     return str(folder)
 
 
-def fetch(url: str, path: str) -> Section:
+def fetch(url: str, path: str, program: str = FETCH) -> Section:
     result = subprocess.run(
         ["/bin/sh", "-s", "--", url],
-        input=reading_script(FETCH + 'section it fetch "$1"\n'),
+        input=reading_script(program + 'section it fetch "$1"\n'),
         capture_output=True,
         text=True,
         check=True,
@@ -99,6 +103,53 @@ def test_a_machine_without_any_client_says_so(tmp_path: Path, server: str) -> No
     section = fetch(f"{server}/good", tools(tmp_path))
     assert not has_client(section)
     assert "neither wget nor busybox nor curl" in section.text
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A server that wants a client certificate, and the folder with one."""
+    folder = tmp_path_factory.mktemp("tls")
+    authority = Authority.create("store")
+    for name, addresses in (("server", ("127.0.0.1",)), ("client", ())):
+        certificate, key = authority.issue(name, addresses=addresses)
+        (folder / f"{name}.pem").write_text(certificate)
+        (folder / f"{name}-key.pem").write_text(key)
+    (folder / "ca.pem").write_text(authority.pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem", folder / "server-key.pem")
+    context.load_verify_locations(folder / "ca.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as running:
+        running.socket = context.wrap_socket(running.socket, server_side=True)
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"https://127.0.0.1:{running.server_port}", folder
+        running.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("name", ["curl", "wget"])
+@pytest.mark.parametrize(("page", "status"), [("good", 200), ("missing", 404), ("sick", 503)])
+def test_a_server_that_wants_a_client_certificate_gets_it(
+    secure: tuple[str, Path], tmp_path: Path, name: str, page: str, status: int
+) -> None:
+    url, folder = secure
+    program = fetch_over_tls(*(str(folder / file) for file in ("ca.pem", "client.pem", "client-key.pem")))
+    section = fetch(f"{url}/{page}", tools(tmp_path, name, "grep"), program)
+    assert http_status(section) == status
+    if status == 200:
+        assert section.text == '{"health":"true"}'
+
+
+@pytest.mark.parametrize("clients", [(), ("busybox",)])
+def test_a_machine_that_cannot_ask_over_tls_says_what_to_install(
+    secure: tuple[str, Path], tmp_path: Path, clients: tuple[str, ...]
+) -> None:
+    url, folder = secure
+    program = fetch_over_tls(*[str(folder / "ca.pem")] * 3)
+    section = fetch(f"{url}/good", tools(tmp_path, *clients), program)
+    assert not has_client(section)
+    assert "install curl" in section.text
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "[1]", '"text"', "{"])

@@ -40,3 +40,15 @@ def test_islands_are_seen_from_both_sides() -> None:
 
 def test_an_engine_that_does_not_gossip_is_nobody_s_stranger() -> None:
     assert strangers([gossip(1), Gossip("node2")]) == {"node1": ()}
+
+
+def test_an_engine_that_listens_everywhere_is_listed_with_the_address_of_all(captured: Callable[[str], str]) -> None:
+    assert ("::", GOSSIP_PORT) in parse_listeners(captured("tcp6_swarm.txt"))
+
+
+def test_engines_that_share_no_network_need_not_know_each_other() -> None:
+    one = Gossip("node1", "10.1.0.1", frozenset({"10.1.0.1"}), frozenset({"a"}))
+    two = Gossip("node2", "10.1.0.2", frozenset({"10.1.0.2"}), frozenset({"b"}))
+    both = Gossip("node3", "10.1.0.3", frozenset({"10.1.0.3", "10.1.0.1"}), frozenset({"a", "b"}))
+    assert strangers([one, two]) == {"node1": (), "node2": ()}
+    assert strangers([one, two, both]) == {"node1": ("node3",), "node2": ("node3",), "node3": ("node2",)}

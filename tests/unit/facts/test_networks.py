@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from runbook_lib.facts.containers import parse_container
@@ -96,3 +99,13 @@ def test_a_macvlan_network_tells_its_parent_its_range_and_what_it_never_gives_ou
     assert network.reserved == frozenset()
     data["IPAM"]["Config"][0]["AuxiliaryAddresses"] = {"taken-192-168-96-100": "192.168.96.100"}
     assert parse_network("node1", data).reserved == {"192.168.96.100"}
+
+
+def test_a_swarms_load_balancers_are_no_containers_and_its_peers_are_told(captured_json: Callable[[str], Any]) -> None:
+    network = parse_network("node3", captured_json("swarm_network.json"))
+    assert [endpoint.name for endpoint in network.endpoints] == ["alpine1"]
+    assert [endpoint.name for endpoint in network.balancers] == ["ovr0-endpoint"]
+    assert network.peers == {"192.168.99.106", "192.168.99.107"}
+    assert (network.scope, network.attachable, network.ingress) == ("swarm", True, False)
+    assert network.vni is not None
+    assert network.vni >= 4096

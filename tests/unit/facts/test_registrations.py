@@ -4,17 +4,18 @@ import re
 
 import pytest
 
+from runbook_lib.facts.control_plane import Registration
 from runbook_lib.facts.reading import Section
 from runbook_lib.facts.registrations import (
     Discovery,
-    StoreRegistration,
     key_urls,
     parse_discovery,
     parse_registration,
+    parse_store,
     time_to_live,
 )
 
-ROW = StoreRegistration("node1", "192.168.99.104:2376", False)
+ROW = Registration("node1", "192.168.99.104:2376", False)
 NO_FILE = Section("cat: /etc/docker/daemon.json: No such file or directory\n", 1)
 
 
@@ -142,3 +143,15 @@ def test_a_registration_stands_under_the_store_s_prefix_at_every_member() -> Non
 def test_another_store_is_refused(store: str) -> None:
     with pytest.raises(ValueError, match="no etcd store"):
         key_urls(store, "10.0.0.9:2376")
+
+
+@pytest.mark.parametrize(
+    ("store", "expected"),
+    [
+        ("etcd://10.1.0.1:2379,10.1.0.2:2379", (("10.1.0.1", 2379), ("10.1.0.2", 2379))),
+        ("etcd://10.1.0.1:2379/prefix", (("10.1.0.1", 2379),)),
+        ("", ()),
+    ],
+)
+def test_a_store_is_taken_apart(store: str, expected: tuple[tuple[str, int], ...]) -> None:
+    assert parse_store(store) == expected

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from runbook_lib.facts.etcd import EtcdMember
+from runbook_lib.facts.control_plane import Member
 from runbook_lib.model.results import Verdict
 from runbook_lib.session.leftovers import Belonging, judge, table
 
@@ -15,10 +15,8 @@ BELONGINGS = (
 NODES = ("node1", "node2")
 
 
-def member(*, leader: bool = False, state: str = "running") -> EtcdMember:
-    return EtcdMember(
-        "etcd1", "node1", state, "no", "healthy" if leader else "down", leader, "http://192.168.99.104:2379"
-    )
+def member(*, leader: bool = False, state: str = "running") -> Member:
+    return Member("etcd1", "node1", state, "no", "healthy" if leader else "down", leader, "http://192.168.99.104:2379")
 
 
 def test_what_is_alike_on_several_nodes_is_one_row_and_ours_comes_first() -> None:
@@ -62,5 +60,5 @@ def test_a_fixed_address_on_a_systemd_host_is_looked_at_where_there_was_one() ->
         (member(state="running"), Verdict.WARN),
     ],
 )
-def test_a_store_that_does_not_decide_cannot_prove_that_no_network_is_left(found: EtcdMember, verdict: Verdict) -> None:
+def test_a_store_that_does_not_decide_cannot_prove_that_no_network_is_left(found: Member, verdict: Verdict) -> None:
     assert judge((), NODES, [found])[-1].verdict is verdict

@@ -5,28 +5,27 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.facts.etcd import EtcdMember
+from runbook_lib.facts.control_plane import Member, Registration
 from runbook_lib.facts.gossip import Gossip
-from runbook_lib.facts.registrations import StoreRegistration
 from runbook_lib.session.store import Milestone, Outage, StoreState
 
 NODES = ("node1", "node2", "node3")
 
 
-def member(number: int, health: Any = "healthy", state: str = "running", *, leader: bool = False) -> EtcdMember:
+def member(number: int, health: Any = "healthy", state: str = "running", *, leader: bool = False) -> Member:
     url = f"http://192.168.99.10{number}:2379"
-    return EtcdMember(f"etcd{number}", f"node{number}", state, "no", health, leader, url)
+    return Member(f"etcd{number}", f"node{number}", state, "no", health, leader, url)
 
 
 READY = StoreState(
     member_facts=(member(1, leader=True), member(2), member(3)),
-    registration_facts=tuple(StoreRegistration(node, f"{node}:2376", True, 3.0) for node in NODES),
+    registration_facts=tuple(Registration(node, f"{node}:2376", True, 3.0) for node in NODES),
     gossip_facts=tuple(Gossip(node, f"192.168.99.10{node[-1]}") for node in NODES),
 )
 DOWN = replace(
     READY,
     member_facts=tuple(member(number, "down", "exited") for number in (1, 2, 3)),
-    registration_facts=tuple(StoreRegistration(node, f"{node}:2376", False, detail="refused") for node in NODES),
+    registration_facts=tuple(Registration(node, f"{node}:2376", False, detail="refused") for node in NODES),
     gossip_facts=tuple(map(Gossip, NODES)),
 )
 
@@ -49,7 +48,7 @@ def test_a_store_is_ready_when_all_are_healthy_one_leads_and_every_engine_is_con
         pytest.param(
             replace(
                 READY,
-                registration_facts=(*READY.registration_facts[:2], StoreRegistration("node3", "", False)),
+                registration_facts=(*READY.registration_facts[:2], Registration("node3", "", False)),
             ),
             id="an engine is not connected",
         ),

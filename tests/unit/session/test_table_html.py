@@ -41,9 +41,11 @@ def test_text_is_text_whatever_is_in_it_and_is_never_cut() -> None:
 
 
 def test_a_word_that_is_wider_than_a_page_may_be_broken_and_an_address_may_not() -> None:
-    table = frame([("ZVBI:X7XP:VK4A:PYPM:NXSJ:IUGK:AAAA", 1, 1.0, True), ("192.168.99.104", 1, 1.0, True)], COLUMNS)
-    assert cells(table)["ZVBI:X7XP:VK4A:PYPM:NXSJ:IUGK:AAAA"] == "left;overflow-wrap:anywhere"
-    assert cells(table, 2)["192.168.99.104"] == "left"
+    words = ("ZVBI:X7XP:VK4A:PYPM:NXSJ:IUGK:AAAA", "192.168.99.104", "02:42:0a:00:00:02")
+    table = frame([(word, 1, 1.0, True) for word in words], COLUMNS)
+    assert cells(table)[words[0]] == "left;overflow-wrap:anywhere"
+    assert cells(table, 2)[words[1]] == "left"
+    assert cells(table, 3)[words[2]] == "left"
 
 
 def test_a_table_of_numbers_and_lists_that_is_not_ours_is_shown_as_well() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from runbook_lib.facts.store_access import StoreAccess
 from runbook_lib.steps.boot_scripts import address_lines, etcd_autostart, start_lines, static_address
 
 SHELLS = [[path] for name in ("dash", "sh") if (path := shutil.which(name))]
@@ -171,6 +172,31 @@ def test_a_members_port_refuses_other_nodes_until_there_is_a_leader(sandbox: San
     assert done[2:] == [f"iptables -w -I {rule}", "docker start etcd1", *asked, f"iptables -w -D {rule}"]
 
 
+TLS = StoreAccess("/tls/ca.pem", "/tls/my cert.pem", "/tls/key.pem")
+
+
+def test_a_member_over_tls_is_asked_over_tls(sandbox: Sandbox) -> None:
+    sandbox.stub("docker")
+    sandbox.stub("iptables")
+    sandbox.stub("busybox")
+    sandbox.stub("curl", 'echo \'{"health":"true"}\'')
+    (sandbox.folder / "proc" / "uptime").write_text("12.34 5.6\n")
+    done = sandbox.run(etcd_autostart(["etcd1"], ["10.1.1.2:2376"], "10.1.1.1:2379", TLS))
+    files = "--cacert /tls/ca.pem --cert /tls/my cert.pem --key /tls/key.pem"
+    assert done[-2] == f"curl -q -sf -m 3 --noproxy * {files} https://10.1.1.1:2379/health"
+    assert done[-1].startswith("iptables -w -D INPUT")
+
+
+def test_a_node_that_cannot_ask_over_tls_leaves_the_port_open(sandbox: Sandbox) -> None:
+    sandbox.stub("docker")
+    sandbox.stub("iptables")
+    sandbox.stub("busybox")
+    (sandbox.folder / "proc" / "uptime").write_text("12.34 5.6\n")
+    done = sandbox.run(etcd_autostart(["etcd1"], ["10.1.1.2:2376"], "10.1.1.1:2379", TLS))
+    assert done[-1] == "docker start etcd1"
+    assert not any(line.startswith("iptables") for line in done)
+
+
 def test_a_port_is_opened_again_even_if_no_leader_is_found(sandbox: Sandbox) -> None:
     sandbox.stub("docker")
     sandbox.stub("iptables")
@@ -219,7 +245,14 @@ def test_a_block_leaks_nothing_into_the_rest_of_the_file(sandbox: Sandbox, block
     assert "clean" in (sandbox.folder / "done").read_text()
 
 
-@pytest.mark.parametrize("block", [BLOCK, etcd_autostart(["etcd1", "etcd2"], ["10.1.1.2:2376"], "10.1.1.1:2379")])
+@pytest.mark.parametrize(
+    "block",
+    [
+        BLOCK,
+        etcd_autostart(["etcd1", "etcd2"], ["10.1.1.2:2376"], "10.1.1.1:2379"),
+        etcd_autostart(["etcd1"], ["10.1.1.2:2376"], "10.1.1.1:2379", TLS),
+    ],
+)
 def test_the_blocks_please_shellcheck(block: str) -> None:
     done = subprocess.run(
         ["shellcheck", "--shell=sh", "-"], input="#!/bin/sh\n" + block, text=True, capture_output=True

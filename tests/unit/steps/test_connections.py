@@ -1,8 +1,12 @@
 from dataclasses import replace
 
 from runbook_lib.facts.containers import ContainerFacts
+from runbook_lib.facts.control_plane import Standing
+from runbook_lib.facts.control_planes.etcd import EtcdStore
+from runbook_lib.facts.control_planes.swarm_mode import SwarmMode
 from runbook_lib.facts.interfaces import ContainerInterface
 from runbook_lib.facts.networks import NetworkFacts
+from runbook_lib.model.parameters import Etcd, Parameters
 from runbook_lib.steps.base import Verb
 from runbook_lib.steps.connections import AttachmentReading, Connect, Disconnect
 
@@ -18,7 +22,8 @@ GWBRIDGE = replace(ETH0, name="eth1", address="172.18.0.2")
 ON = AttachmentReading(ALPINE1, (ETH0, GWBRIDGE), OVR0)
 OFF = AttachmentReading(replace(ALPINE1, networks=(), addresses={}), (GWBRIDGE,), OVR0)
 NOT_HERE = AttachmentReading(None)
-CONNECT, DISCONNECT = Connect("alpine1", "ovr0"), Disconnect("alpine1", "ovr0")
+STORE = EtcdStore(Etcd())
+CONNECT, DISCONNECT = Connect("alpine1", "ovr0", STORE), Disconnect("alpine1", "ovr0", STORE)
 
 
 def verbs(step: Connect | Disconnect, reading: AttachmentReading) -> dict[str, Verb]:
@@ -65,3 +70,11 @@ def test_a_stopped_container_or_a_missing_network_is_a_failure() -> None:
 def test_one_name_on_two_nodes_is_a_failure() -> None:
     findings = CONNECT.assess({"node1": ON, "node3": ON}, frozenset())
     assert {finding.verb for finding in findings.values()} == {Verb.REFUSED}
+
+
+def test_a_worker_of_a_swarm_forgets_the_network_and_the_container_is_still_proved_from_inside() -> None:
+    step = Disconnect("alpine1", "ovr0", SwarmMode(Parameters(control_plane="swarm-mode")))
+    forgot = replace(OFF, network=None, standing=Standing(manages=False))
+    assert step.confirm({"node3": ON}, {"node3": forgot}, frozenset())["node3"].verb is Verb.SATISFIED
+    still_inside = replace(forgot, interfaces=(ETH0, GWBRIDGE))
+    assert step.confirm({"node3": ON}, {"node3": still_inside}, frozenset())["node3"].verb is Verb.PENDING

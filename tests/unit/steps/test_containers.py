@@ -1,6 +1,8 @@
 from dataclasses import replace
 
 from runbook_lib.facts.containers import ContainerFacts
+from runbook_lib.facts.control_plane import Standing
+from runbook_lib.facts.control_planes.etcd import EtcdStore
 from runbook_lib.facts.networks import Endpoint, NetworkFacts
 from runbook_lib.model.parameters import ContainerSpec, Etcd, Overlay
 from runbook_lib.steps.base import OWNER_LABEL, Finding, Verb
@@ -29,7 +31,7 @@ PINNED = ContainerSpec(name="alpine1", node="node2")
 def assess(
     spec: ContainerSpec, node2: ContainersReading, *missing: str, node1: ContainersReading = EMPTY
 ) -> dict[str, Finding[tuple[Job, ...]]]:
-    step = RunContainers([spec], Overlay(), Etcd(), "mine")
+    step = RunContainers([spec], Overlay(), EtcdStore(Etcd()), "mine")
     return dict(step.assess({"node1": node1, "node2": node2}, frozenset(missing)))
 
 
@@ -119,7 +121,7 @@ def test_a_spread_container_that_exists_stays_where_it_is() -> None:
 def test_a_missing_image_network_or_store_each_has_its_remedy() -> None:
     assert "docker pull alpine:latest" in assess(PINNED, replace(EMPTY, images=frozenset()))["node2"].detail
     assert "notebook 03_create_overlay" in assess(PINNED, replace(EMPTY, network=None))["node2"].detail
-    storeless = replace(EMPTY, network=None, store_trouble="the engine has no cluster store: none")
+    storeless = replace(EMPTY, network=None, standing=Standing("the engine has no cluster store: none"))
     assert "notebook 02_autostart_etcd" in assess(PINNED, storeless)["node2"].detail
 
 
@@ -137,3 +139,11 @@ def test_a_container_whose_address_docker_has_forgotten_is_connected_anew() -> N
     finding = assess(PINNED, with_container(addresses={}))["node2"]
     assert finding.verb is Verb.PENDING
     assert finding.work == (Job(PINNED, connect=True),)
+
+
+def test_a_worker_of_a_swarm_runs_a_container_on_a_network_that_it_has_not_seen_yet() -> None:
+    worker = replace(EMPTY, network=None, standing=Standing(manages=False))
+    assert assess(PINNED, worker)["node2"].work == (Job(PINNED, create=True, start=True),)
+    nowhere = assess(PINNED, worker, node1=replace(worker, network=None))["node2"]
+    assert nowhere.verb is Verb.BLOCKED
+    assert "03_create_overlay" in nowhere.detail

@@ -3,22 +3,38 @@ from dataclasses import replace
 import pytest
 
 from runbook_lib.facts.containers import ContainerFacts
+from runbook_lib.facts.control_plane import Standing
+from runbook_lib.facts.control_planes.etcd import EtcdStore
+from runbook_lib.facts.control_planes.swarm_mode import SwarmMode
 from runbook_lib.facts.networks import Endpoint, NetworkFacts
-from runbook_lib.model.parameters import Etcd, Overlay
+from runbook_lib.model.parameters import Etcd, Overlay, Parameters
 from runbook_lib.steps.base import OWNER_LABEL, Verb
-from runbook_lib.steps.networks import CreateNetwork, NetworkReading, OwnedNetworks, RemoveNetworks, differences
+from runbook_lib.steps.networks import (
+    CreateNetwork,
+    NetworkReading,
+    NetworkRemoval,
+    OwnedNetworks,
+    RemoveNetworks,
+    differences,
+)
 
+STORE = EtcdStore(Etcd())
 OVERLAY = Overlay(name="ovr0", subnet="10.0.0.0/24")
 OVR0 = NetworkFacts(
     "node1", "a" * 64, "ovr0", "overlay", "global", "10.0.0.0/24", "10.0.0.1", labels={OWNER_LABEL: "mine"}
 )
-CREATE = CreateNetwork(OVERLAY, Etcd(), "mine")
+CREATE = CreateNetwork(OVERLAY, STORE, "mine")
 NOTHING = NetworkReading(())
+STORELESS = NetworkReading((), Standing("the engine has no cluster store: none"))
 
 
 def test_it_is_created_once_on_the_first_node_that_can() -> None:
     findings = CREATE.assess(
-        {"node1": NetworkReading((), "the engine has no cluster store: none"), "node2": NOTHING, "node3": NOTHING},
+        {
+            "node1": NetworkReading((), Standing("the engine has no cluster store: none")),
+            "node2": NOTHING,
+            "node3": NOTHING,
+        },
         frozenset({"node4"}),
     )
     assert findings["node1"].verb is Verb.BLOCKED
@@ -51,7 +67,7 @@ def test_other_settings_are_a_failure_that_lists_the_differences() -> None:
 
 def test_a_local_bridge_of_that_name_is_another_network() -> None:
     bridge = replace(OVR0, id="b" * 64, driver="bridge", scope="local")
-    assert [item.setting for item in differences(OVERLAY, bridge)] == ["driver", "scope"]
+    assert [item.setting for item in differences(OVERLAY, bridge, STORE)] == ["driver", "scope"]
     findings = CREATE.assess({"node1": NetworkReading((OVR0,)), "node2": NetworkReading((bridge,))}, frozenset())
     assert {finding.verb for finding in findings.values()} == {Verb.REFUSED}
 
@@ -65,7 +81,7 @@ def test_two_networks_of_one_name_are_a_failure_that_names_both() -> None:
 
 def test_an_unset_subnet_takes_any_and_dockers_own_options_do_not_count() -> None:
     swarm = replace(OVR0, options={"com.docker.network.driver.overlay.vxlanid_list": "4097"})
-    assert differences(Overlay(subnet=None), replace(swarm, subnet="10.1.2.0/24")) == ()
+    assert differences(Overlay(subnet=None), replace(swarm, subnet="10.1.2.0/24"), STORE) == ()
 
 
 def test_a_network_of_somebody_else_is_used_but_said_to_be_left_alone() -> None:
@@ -93,7 +109,7 @@ def container(name: str, *, owner: str = "mine", endpoint: str = "e1") -> Contai
 
 def test_a_global_network_is_removed_by_one_node_and_gone_from_all() -> None:
     readings = {name: OwnedNetworks((replace(OVR0, node=name),), ()) for name in ("node1", "node2")}
-    findings = RemoveNetworks("mine").assess(readings, frozenset())
+    findings = RemoveNetworks("mine", STORE).assess(readings, frozenset())
     assert findings["node1"].work is not None
     assert findings["node1"].work.networks == ((OVR0.id, ()),)
     assert (findings["node2"].verb, findings["node2"].work) == (Verb.PENDING, None)
@@ -101,7 +117,7 @@ def test_a_global_network_is_removed_by_one_node_and_gone_from_all() -> None:
 
 def test_containers_of_others_keep_a_network() -> None:
     readings = {"node1": OwnedNetworks((OVR0,), (container("web", owner="other"),))}
-    finding = RemoveNetworks("mine").assess(readings, frozenset())["node1"]
+    finding = RemoveNetworks("mine", STORE).assess(readings, frozenset())["node1"]
     assert finding.verb is Verb.REFUSED
     assert "node1/web" in finding.detail
 
@@ -109,7 +125,65 @@ def test_containers_of_others_keep_a_network() -> None:
 @pytest.mark.parametrize(("missing", "verb"), [(frozenset(), Verb.PENDING), (frozenset({"node4"}), Verb.REFUSED)])
 def test_stale_endpoints_are_taken_off_only_if_every_node_answered(missing: frozenset[str], verb: Verb) -> None:
     network = replace(OVR0, endpoints=(Endpoint("lost", "e9", "", "10.0.0.9"), Endpoint("own", "e1", "", "10.0.0.2")))
-    finding = RemoveNetworks("mine").assess({"node1": OwnedNetworks((network,), (container("own"),))}, missing)["node1"]
+    readings = {"node1": OwnedNetworks((network,), (container("own"),))}
+    finding = RemoveNetworks("mine", STORE).assess(readings, missing)["node1"]
     assert finding.verb is verb
     assert "lost" in finding.detail
     assert "own" not in finding.detail
+
+
+SWARM = SwarmMode(Parameters(control_plane="swarm-mode"))
+SWARM_CREATE = CreateNetwork(Overlay(subnet="10.0.0.0/24"), SWARM, "mine")
+WORKER = NetworkReading((), Standing(manages=False))
+SWARM_OVR0 = replace(OVR0, scope="swarm", attachable=True)
+
+
+def test_a_worker_is_told_of_the_network_later_and_does_not_make_it() -> None:
+    findings = SWARM_CREATE.assess({"node4": WORKER, "node1": NOTHING}, frozenset())
+    assert (findings["node1"].work, findings["node4"].verb) == ("ovr0", Verb.SATISFIED)
+    made = SWARM_CREATE.assess({"node4": WORKER, "node1": NetworkReading((SWARM_OVR0,))}, frozenset())
+    assert {finding.verb for finding in made.values()} == {Verb.SATISFIED}
+
+
+def test_workers_alone_are_told_that_a_manager_is_needed() -> None:
+    finding = SWARM_CREATE.assess({"node4": WORKER}, frozenset())["node4"]
+    assert finding.verb is Verb.BLOCKED
+    assert "only a manager makes networks, this is a worker" in finding.detail
+
+
+def test_a_swarm_without_a_leader_blocks_with_its_own_sentence() -> None:
+    lost = NetworkReading((), Standing("The swarm does not have a leader."))
+    findings = SWARM_CREATE.assess({"node1": lost, "node4": WORKER}, frozenset())
+    assert findings["node1"].verb is Verb.BLOCKED
+    assert "The swarm does not have a leader." in findings["node1"].detail
+
+
+def test_a_network_that_is_not_attachable_is_a_listed_difference() -> None:
+    closed = NetworkReading((replace(SWARM_OVR0, attachable=False),))
+    finding = SWARM_CREATE.assess({"node1": closed}, frozenset())["node1"]
+    assert finding.verb is Verb.REFUSED
+    assert "attachable: expected yes, found no (network ovr0 not manually attachable)" in finding.detail
+
+
+def test_a_network_that_a_manager_still_makes_is_waited_for() -> None:
+    unmade = NetworkReading((replace(SWARM_OVR0, driver="", subnet=""),))
+    assert SWARM_CREATE.assess({"node1": unmade}, frozenset())["node1"].verb is Verb.PENDING
+
+
+def test_an_overlay_is_encrypted_by_all_nodes_or_not_made() -> None:
+    step = CreateNetwork(Overlay(subnet="10.0.0.0/24", encrypted=True), SWARM, "mine")
+    plain = replace(NOTHING, cannot_encrypt="the kernel has no ESP with AES-GCM (not found)")
+    findings = step.assess({"node1": NOTHING, "node2": plain}, frozenset())
+    assert {finding.verb for finding in findings.values()} == {Verb.REFUSED}
+    assert "no ESP with AES-GCM" in findings["node2"].detail
+    assert "not by node2" in findings["node1"].detail
+    encrypted = replace(SWARM_OVR0, options={"encrypted": ""})
+    assert step.assess({"node1": NetworkReading((encrypted,))}, frozenset())["node1"].verb is Verb.SATISFIED
+    assert differences(Overlay(), encrypted, SWARM)[0].setting == "option encrypted"
+
+
+def test_a_manager_removes_a_swarms_network_and_a_worker_waits_for_it() -> None:
+    worker, manager = OwnedNetworks((SWARM_OVR0,), (), manages=False), OwnedNetworks((SWARM_OVR0,), ())
+    findings = RemoveNetworks("mine", SWARM).assess({"node4": worker, "node1": manager}, frozenset())
+    assert findings["node4"].work is None
+    assert findings["node1"].work == NetworkRemoval(((SWARM_OVR0.id, ()),))

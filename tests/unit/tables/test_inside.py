@@ -13,7 +13,8 @@ from runbook_lib.facts.ip import parse_ip_addr
 from runbook_lib.facts.name_service import parse_name_service
 from runbook_lib.facts.nat import parse_nat_rules
 from runbook_lib.facts.reading import Section, parse_sections
-from runbook_lib.facts.store_keys import StoreKey, parse_store_keys, stored_endpoints
+from runbook_lib.facts.store_keys import parse_store_keys, stored_endpoints
+from runbook_lib.facts.stored import StoredEndpoint, StoreKey
 from runbook_lib.tables import inside as tables
 from tests.unit.facts.conftest import CAPTURED
 
@@ -95,7 +96,7 @@ def test_masquerading_is_told_by_what_it_does_not_leave_by() -> None:
 def test_every_key_of_the_store_is_counted_once(keys: tuple[StoreKey, ...]) -> None:
     table = tables.store_keys(keys)
     assert table["keys"].sum() == len(keys)
-    says = dict(zip(table["under /docker"], table["says"], strict=True))
+    says = dict(zip(table["keys under"], table["says"], strict=True))
     assert says["network/v1.0/overlay/network/"] == "10.0.0.0/24 is VNI 256"
     assert says["network/v1.0/ipam/default/data/"] == "10.0.0.0/24: 251 of 256 free"
     assert says["network/v1.0/endpoint_count/"] == "ovr0: 2"
@@ -111,3 +112,20 @@ def test_an_endpoint_in_the_store_agrees_with_its_engine_or_does_not(
     assert table["node"].tolist() == ["node3", "node4"]
     # alpine2 was not asked for, as if it were a stale endpoint
     assert table["as Docker says"].tolist() == [True, False]
+
+
+def test_what_a_swarm_keeps_is_told_by_kind() -> None:
+    network = {"Options": {"com.docker.network.driver.overlay.vxlanid_list": "4097"}}
+    found = [
+        StoreKey("node/node1", json.dumps({"role": "manager", "state": "ready", "address": "10.1.0.1"})),
+        StoreKey("swarm-network/ovr0", json.dumps(network)),
+        StoreKey("heard/alpine1", json.dumps({"address": "10.0.9.2", "node": "10.1.0.1"})),
+    ]
+    table = tables.store_keys(found)
+    assert list(table["says"]) == ["node1 manager", "ovr0 is VNI 4097", "alpine1 10.0.9.2"]
+
+
+def test_an_endpoint_that_engines_only_heard_of_agrees_without_its_mac(alpine1: ContainerFacts) -> None:
+    node = {"node3": "192.168.95.106"}
+    heard = StoredEndpoint("n", alpine1.endpoint_ids["ovr0"], "alpine1", alpine1.addresses["ovr0"], "", node["node3"])
+    assert list(tables.stored_endpoint_rows([heard], [alpine1], "ovr0", node)["as Docker says"]) == [True]

@@ -8,12 +8,11 @@ import pytest
 from runbook_lib import tables
 from runbook_lib.facts.addresses import ClusterAddress
 from runbook_lib.facts.containers import ContainerFacts
+from runbook_lib.facts.control_plane import Member, Registration
 from runbook_lib.facts.engine import EngineFacts
-from runbook_lib.facts.etcd import EtcdMember
 from runbook_lib.facts.host import HostFacts
 from runbook_lib.facts.interfaces import ContainerInterface, HostInterface, Route
 from runbook_lib.facts.networks import Endpoint, NetworkFacts
-from runbook_lib.facts.registrations import StoreRegistration
 from runbook_lib.model.results import Check, Status, StepResult, Verdict
 
 
@@ -61,8 +60,8 @@ ONE_ROW = {
         EngineFacts("node1", "20.10", "1.41", "ID", "etcd", "etcd://x", "y", "overlay2", "6", "Debian", 3),
     ),
     "hosts": (tables.hosts, HostFacts("node1", "boot", 1795458252.5, -1.5, 10.0, "6.1")),
-    "members": (tables.members, EtcdMember("etcd1", "node1", "running", "no", "healthy", True, "http://x:2379")),
-    "registrations": (tables.registrations, StoreRegistration("node1", "x:2376", True, 4.0)),
+    "members": (tables.members, Member("etcd1", "node1", "running", "no", "healthy", True, "http://x:2379")),
+    "registrations": (tables.registrations, Registration("node1", "x:2376", True, 4.0)),
     "networks": (tables.networks, network("node1")),
     "network_summary": (tables.network_summary, network("node1")),
     "endpoints": (

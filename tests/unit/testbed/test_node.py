@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from runbook_lib.model.locations import STATE_VARIABLE
 from runbook_lib.testbed import node as nodes
 from runbook_lib.testbed import power
 from runbook_lib.testbed.certificates import Authority
+from runbook_lib.testbed.kind import Kind
 from runbook_lib.testbed.layout import Layout
 
 CAPTURED = Path(__file__).with_name("captured")
@@ -32,6 +34,12 @@ def test_a_profile_points_the_engines_at_the_first_three_nodes(layout: Layout) -
     profile = nodes.profile(layout)
     assert "--cluster-store=etcd://192.168.99.104:2379,192.168.99.105:2379,192.168.99.106:2379\n" in profile
     assert "--cluster-advertise=eth1:2376\n" in profile
+
+
+def test_a_profile_in_swarm_mode_names_no_store_which_its_engines_would_refuse(layout: Layout) -> None:
+    profile = nodes.profile(replace(layout, kind=Kind(engine="26.1", control_plane="swarm-mode")))
+    assert "--cluster" not in profile
+    assert profile.splitlines()[:3] == ["EXTRA_ARGS='", "--shutdown-timeout=5", "'"]
 
 
 def test_a_prepared_disk_has_private_keys_and_a_host_name(layout: Layout) -> None:

@@ -23,8 +23,26 @@ from runbook_lib.model.parameters import Timeouts
 from runbook_lib.transport.ssh import SshConnection
 from runbook_lib.transport.ssh.exchange import FAULTS, close
 
-# Stands in for sudo, which asks an ordinary user for a password: drops '-n --' and runs the rest.
-SUDO = '#!/bin/sh\n[ "$1 $2" = "-n --" ] || exit 9\nshift 2\nRAN_AS_ROOT=yes exec "$@"\n'
+# Stands in for sudo as 1.9 behaves: with a file 'asks' beside it, that is the password it wants, three times at most.
+SUDO = """#!/bin/sh
+folder=${0%/*}
+case "$1 $2 $3 $4" in
+"-n -- "*) shift 2; [ ! -e "$folder/asks" ] || { echo "sudo: a password is required" >&2; exit 1; } ;;
+"-S -p  --") shift 4
+    attempts=0
+    while [ -e "$folder/asks" ]; do
+        IFS= read -r given || { echo "sudo: no password was provided" >&2; break; }
+        [ "$given" != "$(cat "$folder/asks")" ] || { attempts=0; break; }
+        attempts=$((attempts + 1))
+        echo "$given" >>"$folder/wrong"
+        [ "$attempts" -lt 3 ] || break
+        echo "Sorry, try again." >&2
+    done
+    [ "$attempts" -eq 0 ] || { echo "sudo: $attempts incorrect password attempt" >&2; exit 1; } ;;
+*) exit 9 ;;
+esac
+RAN_AS_ROOT=yes exec "$@"
+"""
 
 
 class Files(paramiko.SFTPServerInterface):
@@ -66,16 +84,73 @@ class Connection(paramiko.Transport):
 class Session(paramiko.ServerInterface):
     """One client: its key, its sessions, its commands."""
 
-    def __init__(self, server: SshServer) -> None:
+    def __init__(self, server: SshServer, transport: paramiko.Transport) -> None:
         self.server = server
+        self.transport = transport
         self.open_sessions = 0
+        self.passed: set[str] = set()
+        self.accepting = threading.Lock()
+        self.accepted: dict[int, paramiko.Channel] = {}
 
     def get_allowed_auths(self, username: str) -> str:
-        return "publickey"
+        return ",".join(self.server.logins)
+
+    def _judged(self, way: str, right: bool) -> int:
+        self.server.attempts.append(way)
+        if not right:
+            return paramiko.AUTH_FAILED
+        self.passed.add(way)
+        if self.server.wants_all and self.passed != set(self.server.logins):
+            return paramiko.AUTH_PARTIALLY_SUCCESSFUL
+        return paramiko.AUTH_SUCCESSFUL
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
-        known = username == "docker" and key == self.server.client_key
-        return paramiko.AUTH_SUCCESSFUL if known else paramiko.AUTH_FAILED
+        if "publickey" not in self.server.logins:
+            return paramiko.AUTH_FAILED
+        return self._judged("publickey", username == "docker" and key == self.server.client_key)
+
+    def check_auth_password(self, username: str, password: str) -> int:
+        if "password" not in self.server.logins:
+            return paramiko.AUTH_FAILED
+        return self._judged("password", username == "docker" and password == self.server.password)
+
+    def check_auth_interactive(self, username: str, submethods: str) -> Any:
+        return paramiko.InteractiveQuery("", "", ("Password: ", False))
+
+    def check_auth_interactive_response(self, responses: list[str]) -> int:
+        return self._judged("keyboard-interactive", responses == [self.server.password])
+
+    def check_channel_direct_tcpip_request(self, chanid: int, origin: Any, destination: Any) -> int:
+        if not self.server.forwards:
+            return paramiko.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+        try:
+            sock = socket.create_connection(destination, timeout=5)
+        except OSError:
+            return paramiko.OPEN_FAILED_CONNECT_FAILED
+        self.server.forwarded.append(destination)
+        threading.Thread(target=self._forward, args=(chanid, sock), daemon=True).start()
+        return paramiko.OPEN_SUCCEEDED
+
+    def _forward(self, chanid: int, sock: socket.socket) -> None:
+        with self.accepting:
+            while chanid not in self.accepted:
+                channel = self.transport.accept(5)
+                if channel is None:
+                    return
+                self.accepted[channel.get_id()] = channel  # a session among them ends when nobody holds it
+        channel = self.accepted[chanid]
+        sock.settimeout(None)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+        def back() -> None:
+            pump(sock.makefile("rb"), channel.sendall)
+            close(channel)
+
+        with sock, contextlib.suppress(*FAULTS):
+            threading.Thread(target=back, daemon=True).start()
+            while data := channel.recv(65536):
+                sock.sendall(data)
+            sock.shutdown(socket.SHUT_RDWR)
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
         if self.open_sessions >= self.server.max_sessions:
@@ -125,7 +200,8 @@ def pump(source: Any, sink: Callable[[bytes], None]) -> None:
 
 
 def feed(channel: paramiko.Channel, sink: Any) -> None:
-    with contextlib.suppress(*FAULTS), sink:
+    # ValueError: the command ended before it read all, and its pipes are closed
+    with contextlib.suppress(*FAULTS, ValueError), sink:
         while chunk := channel.recv(65536):
             sink.write(chunk)
             sink.flush()
@@ -141,6 +217,12 @@ class SshServer:
         self.max_sessions = 10
         self.refuse_commands = self.eof_before_status = False
         self.connections = self.sessions = 0
+        self.logins = ["publickey"]
+        self.wants_all = False
+        self.password = "open Sesame"
+        self.forwards = True
+        self.attempts: list[str] = []
+        self.forwarded: list[tuple[str, int]] = []
         self.commands: list[str] = []
         self.clients: list[paramiko.Transport] = []
         (folder / "bin").mkdir()
@@ -170,7 +252,7 @@ class SshServer:
                     transport.add_server_key(key)
                 transport.set_subsystem_handler("sftp", paramiko.SFTPServer, Files)
                 with contextlib.suppress(paramiko.SSHException, EOFError):
-                    transport.start_server(server=Session(self), event=threading.Event())
+                    transport.start_server(server=Session(self, transport), event=threading.Event())
                 self.clients.append(transport)
 
     def drop_clients(self) -> None:
@@ -192,15 +274,20 @@ class SshServer:
         self.socket = socket.create_server(("127.0.0.1", self.port))
         threading.Thread(target=self._serve, args=(self.socket,), daemon=True).start()
 
-    def node(self, **ssh: Any) -> NodeSpec:
-        """The server as a node of an inventory."""
+    def login(self, **ssh: Any) -> dict[str, Any]:
+        """How to log in on it, as an inventory says it; a ``None`` leaves out what is usually there."""
         access = {
             "host": "127.0.0.1",
             "port": self.port,
             "key_file": str(self.key_file),
             "known_hosts": str(self.known_hosts),
         }
-        return NodeSpec.model_validate({"name": "node1", "cluster_address": "10.0.0.1", "ssh": access | ssh})
+        return {name: value for name, value in (access | ssh).items() if value is not None}
+
+    def node(self, **ssh: Any) -> NodeSpec:
+        """The server as a node of an inventory."""
+        access = self.login(**ssh)
+        return NodeSpec.model_validate({"name": "node1", "cluster_address": "10.0.0.1", "ssh": access})
 
     def connection(self, *, connect: float = 5.0, command: float = 20.0, **ssh: Any) -> SshConnection:
         """A connection to it, not yet open. The caller closes it."""

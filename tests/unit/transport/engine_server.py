@@ -116,7 +116,7 @@ class EngineServer(ThreadingHTTPServer):
         self.server_close()
 
 
-def make_authority(folder: Path, *, address: str = "127.0.0.1") -> Path:
+def make_authority(folder: Path, *, address: str = "127.0.0.1", client_ended: bool = False) -> Path:
     """ca.pem, server.pem and client.pem with their keys (mode 0600), as docker-machine makes them."""
     folder.mkdir(exist_ok=True)
     ca_key = ec.generate_private_key(ec.SECP256R1())
@@ -124,7 +124,7 @@ def make_authority(folder: Path, *, address: str = "127.0.0.1") -> Path:
     (folder / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
     for name in ("server", "client"):
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _certificate(name, key, ca, ca_key, address)
+        certificate = _certificate(name, key, ca, ca_key, address, ended=client_ended and name == "client")
         (folder / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         path = folder / f"{name}-key.pem"
         path.touch(mode=0o600)
@@ -142,6 +142,8 @@ def _certificate(
     issuer: x509.Certificate | None,
     signer: ec.EllipticCurvePrivateKey,
     address: str = "",
+    *,
+    ended: bool = False,
 ) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
@@ -152,7 +154,7 @@ def _certificate(
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(minutes=-1 if ended else 24 * 60))
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
     )
     if address:

@@ -94,6 +94,24 @@ def test_what_the_node_says_instead_of_an_engine_is_shown(
         engine.ping()
 
 
+def test_an_engine_that_the_user_may_not_use_is_reached_as_root(
+    server: SshServer, over_ssh: tuple[EngineServer, Engine]
+) -> None:
+    _, engine = over_ssh
+    shim = server.folder / "bin/docker"
+    denied = 'echo "dial unix /var/run/docker.sock: connect: permission denied" >&2; exit 1'
+    shim.write_text(f'#!/bin/sh\n[ -n "$RAN_AS_ROOT" ] || {{ {denied}; }}\n' + shim.read_text())
+    engine.ping()
+    engine.ping()
+    assert server.commands[:2] == ["docker system dial-stdio", "sudo -n -- docker system dial-stdio"]
+    assert server.commands.count("docker system dial-stdio") == 1
+    (server.folder / "bin/asks").write_text("a password")
+    engine.close()
+    with pytest.raises(UnreachableError, match=r"reached over SSH \(dial unix .*permission denied\)") as caught:
+        engine.ping()
+    assert caught.value.remedy == "let docker use it: usermod -aG docker docker on the node, or give docker sudo there"
+
+
 def test_a_wrong_host_key_is_told_as_such_here_too(server: SshServer, over_ssh: tuple[EngineServer, Engine]) -> None:
     _, engine = over_ssh
     server.known_hosts.write_text("")

@@ -6,6 +6,7 @@ import pytest
 
 from runbook_lib.facts.containers import ContainerFacts
 from runbook_lib.facts.hidden_namespace import HiddenNamespace, parse_hidden_namespace
+from runbook_lib.facts.networks import Endpoint
 from runbook_lib.facts.reading import parse_sections
 from runbook_lib.model.results import Verdict
 from runbook_lib.verify.overlay_tables import audit, check_entries
@@ -60,3 +61,10 @@ def test_a_row_that_leads_to_no_container_warns_and_says_so(hidden: HiddenNamesp
     entries = audit([hidden], CONTAINERS[:1], "ovr0", VTEPS)
     assert {entry.verdict for entry in entries} == {Verdict.WARN}
     assert "no such row" in check_entries(entries)[0].expected
+
+
+def test_a_row_that_leads_to_a_load_balancer_of_a_swarm_is_not_counted(hidden: HiddenNamespace) -> None:
+    rows = audit([hidden], CONTAINERS[:1], "ovr0", VTEPS)
+    balancers = [Endpoint("ovr0-endpoint", "e", entry.key, entry.key) for entry in rows]
+    assert rows
+    assert audit([hidden], CONTAINERS[:1], "ovr0", VTEPS, balancers) == ()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-
+from runbook_lib.facts.control_plane import Ports
 from runbook_lib.model.results import Check, Verdict
-from runbook_lib.verify.port_checks import judge_ports, parse_store
+from runbook_lib.verify.port_checks import judge_ports
 from runbook_lib.verify.ports import PortReading, parse_chain, parse_results
 
 Captured = Callable[[str], str]
 ADDRESSES = {"node1": "10.1.0.1", "node2": "10.1.0.2"}
-STORE = dict.fromkeys(ADDRESSES, (("10.1.0.1", 2379),))
+STORE = Ports(dict.fromkeys(ADDRESSES, (("10.1.0.1", 2379),)), 2379)
 
 
 def reading(*, lost: str = "", tcp: str = "connected", **changes: object) -> PortReading:
@@ -51,18 +50,6 @@ def test_counters_are_read_by_source_and_port(captured: Captured) -> None:
         ("192.168.99.104", 7946): 3,
         ("192.168.99.105", 4789): 0,
     }
-
-
-@pytest.mark.parametrize(
-    ("store", "expected"),
-    [
-        ("etcd://10.1.0.1:2379,10.1.0.2:2379", (("10.1.0.1", 2379), ("10.1.0.2", 2379))),
-        ("etcd://10.1.0.1:2379/prefix", (("10.1.0.1", 2379),)),
-        ("", ()),
-    ],
-)
-def test_a_store_is_taken_apart(store: str, expected: tuple[tuple[str, int], ...]) -> None:
-    assert parse_store(store) == expected
 
 
 def test_open_ports_pass_for_every_node() -> None:

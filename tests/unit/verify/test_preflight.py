@@ -8,10 +8,12 @@ import pytest
 
 from runbook_lib.cluster import Outcome
 from runbook_lib.errors import UnreachableError
-from runbook_lib.facts.engine import EngineFacts, Mode
+from runbook_lib.facts.control_planes.etcd import EtcdStore
+from runbook_lib.facts.engine import EngineFacts, Mode, parse_version
 from runbook_lib.facts.host import HostFacts
 from runbook_lib.facts.interfaces import Route
 from runbook_lib.facts.networks import NetworkFacts
+from runbook_lib.model.parameters import Etcd
 from runbook_lib.model.results import Verdict
 from runbook_lib.verify.preflight import (
     judge_clocks,
@@ -19,12 +21,13 @@ from runbook_lib.verify.preflight import (
     judge_engines,
     judge_pool,
     judge_subnets,
-    parse_version,
 )
 
 ENGINE = EngineFacts(
     "node1", "20.10.24+dfsg1", "1.41", "AAAA", "etcd", "etcd://10.1.0.1:2379", "", "overlay2", "6.1", "Debian", 1
 )
+
+STORE = EtcdStore(Etcd())
 
 
 def engine(version: str = "20.10.24+dfsg1", mode: Mode = "etcd") -> Outcome[EngineFacts]:
@@ -46,14 +49,14 @@ def clock(node: str, offset: float, uncertainty: float = 5.0) -> Outcome[HostFac
     ],
 )
 def test_an_engine_must_be_able_to_use_a_store(outcome: Outcome[EngineFacts], verdict: Verdict, remedy: str) -> None:
-    (row,) = judge_engines([outcome])
+    (row,) = judge_engines([outcome], STORE)
     assert row.verdict is verdict
     assert remedy in row.remedy
 
 
 def test_a_silent_node_fails_and_the_others_still_answer() -> None:
     silent = Outcome[EngineFacts]("node2", None, UnreachableError("node2", "no answer"), 0.0)
-    found = {row.node: row for row in judge_engines([engine(), silent])}
+    found = {row.node: row for row in judge_engines([engine(), silent], STORE)}
     assert found["node1"].verdict is Verdict.PASS
     assert found["node2"].found == "no answer"
 

@@ -1,0 +1,180 @@
+"""Where a cluster's engines keep what an overlay is, and what any such control plane can tell.
+
+One implementation a control plane (``facts.control_planes``, chosen once from the parameters): whoever uses it never
+asks which one it is.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from runbook_lib.cluster import Cluster, Node
+from runbook_lib.errors import InputError
+from runbook_lib.facts.engine import EngineFacts, Mode
+from runbook_lib.facts.gossip import Gossip
+from runbook_lib.facts.stored import StoredEndpoint, StoreKey
+
+Health = Literal["healthy", "unhealthy", "down"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of those that decide together what the cluster's engines agree on.
+
+    ``node`` is where it is; empty when no node that answered has it. ``container_state`` is Docker's word for its
+    container, ``absent`` (every node answered and none has it) or ``unknown`` (it may be on a node that did not
+    answer); that of a swarm's manager, which is no container, is ``running`` when its engine answers. ``health`` is
+    ``healthy`` (it says so, which needs a leader), ``unhealthy`` (it answers and says no) or ``down`` (nothing answers
+    at ``client_url``, or nobody could ask: see ``detail``). ``term`` and ``index`` are raft's; members that agree on
+    the term follow the same leader. ``detail`` says what is wrong with it, and ends with the ``remedy`` where there is
+    one: such a member is of no use to engines, be it healthy or not.
+    """
+
+    name: str
+    node: str
+    container_state: str
+    restart_policy: str
+    health: Health
+    leader: bool
+    client_url: str
+    member_id: str = ""
+    term: int | None = None
+    index: int | None = None
+    version: str = ""
+    detail: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Registration:
+    """One engine's link to its control plane.
+
+    ``address`` is what the engine advertises. ``connected`` is true only if this very process is known there now;
+    ``detail`` says why it is not. ``heartbeat_age_s`` is the whole seconds since the last heartbeat, ``None`` without
+    one.
+    """
+
+    node: str
+    address: str
+    connected: bool
+    heartbeat_age_s: float | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What an engine can do with networks of the whole cluster now: nothing, if there is ``trouble``.
+
+    One that ``manages`` makes them, and lists each as soon as it is made, whoever made it. The others learn of a
+    network with their first container on it.
+    """
+
+    trouble: str = ""
+    manages: bool = True
+
+
+ABLE = Standing()
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the control plane keeps: everything, and of that the endpoints of networks."""
+
+    keys: tuple[StoreKey, ...] = ()
+    endpoints: tuple[StoredEndpoint, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where engines reach the members (``members``: per node the addresses of those that its engine looks for, at
+    ``port``), and the UDP port of the overlay's own packets."""
+
+    members: Mapping[str, tuple[tuple[str, int], ...]]
+    port: int
+    members_title: str = "the cluster store"
+    remedy: str = "start dockerd with --cluster-store=etcd://…"
+    data_path: int = 4789
+
+
+class ControlPlane(ABC):
+    """One control plane of one cluster. It only reads."""
+
+    title: ClassVar[str]
+    """What it is called in a sentence."""
+    mode: ClassVar[Mode]
+    """What ``read_engine`` says of an engine that belongs to it."""
+    scope: ClassVar[str]
+    """The scope of networks that the whole cluster shares."""
+    engines: ClassVar[str]
+    """The engines that it needs, in words."""
+    members_title: ClassVar[str]
+    """What its members are together."""
+    remedy: ClassVar[str]
+    """What to do about an engine that cannot keep networks in it."""
+    finds_peers_again: ClassVar[bool]
+    """Whether engines that lost each other come together again by themselves."""
+    bridges_every_node: ClassVar[bool]
+    """Whether every node has docker_gwbridge, not just one with a container on an overlay."""
+    attachable: ClassVar[bool]
+    """Whether a network must say that containers may be put on it (``--attachable``)."""
+
+    member_containers: frozenset[str] = frozenset()
+    """Names of the containers that its members are, where they are containers."""
+
+    @abstractmethod
+    def read_members(self, cluster: Cluster) -> tuple[Member, ...]:
+        """Every member, all nodes asked at once. A node that does not answer hides no other's member.
+
+        Raises:
+            RunbookError: no node answered at all.
+        """
+
+    @abstractmethod
+    def read_registrations(self, cluster: Cluster) -> tuple[Registration, ...]:
+        """Every engine's link, one row a node, in the inventory's order; one that does not answer is a row too."""
+
+    @abstractmethod
+    def read_standing(self, node: Node) -> Standing:
+        """What a node's engine can do with the cluster's networks now. Raises ``RunbookError``."""
+
+    def read_manages(self, node: Node) -> bool:
+        """Whether a node's engine may remove the cluster's networks. Raises ``RunbookError``."""
+        return True
+
+    def read_own_start(self, node: Node) -> str:
+        """What starts the node's member at boot where that is the engine itself; empty where it is something else.
+
+        Raises ``RunbookError``.
+        """
+        return ""
+
+    @abstractmethod
+    def read_gossip(self, node: Node) -> Gossip:
+        """Whom the node's engine knows. Raises ``UnreachableError`` or ``NodeError``."""
+
+    @abstractmethod
+    def read_gossip_address(self, node: Node) -> str:
+        """Where the node's engine gossips; empty when it does not. Raises as ``read_gossip``."""
+
+    @abstractmethod
+    def read_stored(self, cluster: Cluster) -> Stored:
+        """What is kept. Raises ``NodeError`` when nobody tells."""
+
+    @abstractmethod
+    def read_vnis(self, cluster: Cluster) -> Mapping[str, int]:
+        """VNIs by network ID that engines do not tell themselves. Raises ``NodeError`` when nobody tells."""
+
+    @abstractmethod
+    def ports(self, engines: Mapping[str, EngineFacts]) -> Ports:
+        """What must be open between the nodes, besides the engines' gossip (7946, TCP and UDP)."""
+
+    @abstractmethod
+    def objection(self, engine: EngineFacts) -> str:
+        """Why an engine cannot belong to it as it is, with the remedy; empty when it can."""
+
+    @abstractmethod
+    def refusal(self, infos: Mapping[str, Mapping[str, Any]]) -> InputError | None:
+        """Why nothing can work here, from each node's ``GET /info``: it is not this control plane that they have."""

@@ -1,0 +1,13 @@
+"""The control planes that are known, and the choice among them."""
+
+from __future__ import annotations
+
+from runbook_lib.facts.control_plane import ControlPlane
+from runbook_lib.facts.control_planes.etcd import EtcdStore
+from runbook_lib.facts.control_planes.swarm_mode import SwarmMode
+from runbook_lib.model.parameters import Parameters
+
+
+def control_plane_of(parameters: Parameters) -> ControlPlane:
+    """The control plane that the parameters name. (Classic Swarm schedules only: its networks are in etcd.)"""
+    return SwarmMode(parameters) if parameters.control_plane == "swarm-mode" else EtcdStore(parameters.etcd)

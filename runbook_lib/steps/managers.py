@@ -1,0 +1,52 @@
+"""Managers of a swarm are the engines themselves: they run when dockerd does, and start when it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from runbook_lib.cluster import Cluster, Node
+from runbook_lib.facts.engine_start import EngineStart, read_engine_start
+from runbook_lib.steps.base import Finding, Say, Step, refused, satisfied
+
+
+class StartManagers(Step[str, None]):
+    """Nothing to start: a node whose engine answers has its member of the swarm running."""
+
+    name = "start managers"
+
+    def read(self, node: Node) -> str:
+        """The engine's version: it answers."""
+        return str(node.engine.info()["ServerVersion"])
+
+    def assess(self, readings: Mapping[str, str], missing: frozenset[str]) -> Mapping[str, Finding[None]]:
+        """Satisfied wherever an engine answers."""
+        why = "a member of a swarm is the engine itself"
+        return {node: satisfied(f"dockerd {version} runs", why) for node, version in readings.items()}
+
+    def apply(self, cluster: Cluster, node: Node, work: None, say: Say) -> None:
+        """Never called: there is no work."""
+
+
+class ManagersAutostart(Step[EngineStart, None]):
+    """Makes sure that each host starts dockerd at boot, which is all that a member of a swarm needs.
+
+    A host that does not is refused with the command that makes it: that is the host's administration, not ours.
+    """
+
+    name = "managers autostart"
+
+    def read(self, node: Node) -> EngineStart:
+        """What starts dockerd."""
+        return read_engine_start(node)
+
+    def assess(self, readings: Mapping[str, EngineStart], missing: frozenset[str]) -> Mapping[str, Finding[None]]:
+        """Satisfied where something does."""
+        return {node: self._finding(start) for node, start in readings.items()}
+
+    def apply(self, cluster: Cluster, node: Node, work: None, say: Say) -> None:
+        """Never called: there is no work."""
+
+    def _finding(self, start: EngineStart) -> Finding[None]:
+        if not start.by:
+            return refused("no autostart", "nothing starts dockerd at boot", remedy=start.remedy)
+        return satisfied(f"dockerd starts at boot ({start.by})", "a member of a swarm is the engine itself")

@@ -1,0 +1,266 @@
+"""Whether every node of an inventory can be worked with: each thing tried on each node, and nothing changed."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar, get_args
+
+from runbook_lib.cluster import Cluster, Node, Outcome
+from runbook_lib.errors import HostKeyError, NodeError, RunbookError
+from runbook_lib.facts.addresses import ClusterAddress, read_cluster_address
+from runbook_lib.facts.engine import EngineFacts, parse_version, read_engine
+from runbook_lib.facts.host import HostFacts, read_host
+from runbook_lib.model.inventory import ClusterNetwork, NodeSpec
+from runbook_lib.model.parameters import Parameters
+from runbook_lib.model.platforms import ControlPlaneName, PlatformName
+from runbook_lib.model.results import Check, Verdict
+from runbook_lib.transport.certificates import read_validity
+from runbook_lib.verify.preflight import judge_clocks
+
+T = TypeVar("T")
+
+SSH, SUDO, ENGINE, CONTROL_PLANE = "SSH", "sudo", "engine", "control plane"
+NETWORK, CLOCK, PLATFORM = "network", "clock", "platform"
+#: Every check, in the order in which ``check_nodes`` gives a node's.
+CHECKS = (SSH, SUDO, ENGINE, CONTROL_PLANE, NETWORK, CLOCK, PLATFORM)
+
+_FIRST_WITHOUT_STORES = (23,)
+_EXPIRED = (
+    "make a new one: docker-machine regenerate-certs --client-certs MACHINE, or with your own authority; or reach "
+    "Docker over SSH (docker: {via: ssh})"
+)
+
+
+@dataclass(frozen=True)
+class _Answer(Generic[T]):
+    """What one thing on one node answered: a value, or why there is none."""
+
+    value: T | None = None
+    error: RunbookError | None = None
+
+
+@dataclass(frozen=True)
+class PlatformFacts:
+    """What assigns a node's address, ``None`` for nothing that is known here, and by what that was told."""
+
+    platform: PlatformName | None
+    evidence: str
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Everything that was tried on one node; ``ssh`` alone is filled in where SSH does not come through."""
+
+    ssh: _Answer[bool]
+    engine: _Answer[EngineFacts]
+    sudo: _Answer[bool] = _Answer()
+    address: _Answer[ClusterAddress] = _Answer()
+    host: _Answer[HostFacts] = _Answer()
+    platform: _Answer[PlatformFacts] = _Answer()
+
+
+def check_nodes(
+    cluster: Cluster, parameters: Parameters, trust: str = "./runbook inventory trust"
+) -> tuple[Check, ...]:
+    """Try every node, all at once: SSH, sudo, engine, control plane, network, clock, platform.
+
+    Args:
+        trust: the command that records host keys, for the remedy of an unknown one.
+
+    Returns:
+        A row for each check of each node, node by node in the order of the inventory; what could not be looked at
+        because something before it failed is skipped and names that.
+    """
+    network = cluster.inventory.network
+    seen = {outcome.node: outcome.result for outcome in cluster.each(lambda node: _look(node, network))}
+    clocks = {row.node: row for row in _clocks(seen)}
+    stores = Counter(each.engine.value.cluster_store for each in seen.values() if each.engine.value is not None)
+    usual_store = stores.most_common(1)[0][0] if stores else ""
+    rows: list[Check] = []
+    for node in cluster:
+        each = seen[node.name]
+        rows += (
+            _ssh(node.spec, each.ssh, trust),
+            _sudo(node.spec, each),
+            _engine(node.spec, each.engine),
+            _control_plane(node.name, each.engine, parameters.control_plane, usual_store),
+            _network(node.name, each, network),
+            clocks.get(node.name) or _skipped(CLOCK, node.name, "no SSH"),
+            _platform(node.spec, each, parameters),
+        )
+    return tuple(rows)
+
+
+def _look(node: Node, network: ClusterNetwork) -> _Seen:
+    ssh = _tried(lambda: node.ssh.transport() is not None)
+    if ssh.error is not None:
+        # over TLS the engine may answer all the same
+        engine = _tried(lambda: read_engine(node)) if node.spec.docker.via == "tls" else _Answer[EngineFacts]()
+        return _Seen(ssh, engine)
+    return _Seen(
+        ssh,
+        _tried(lambda: read_engine(node)),
+        sudo=_tried(lambda: node.ssh.run(["true"], sudo=True).exit_status == 0),
+        address=_tried(lambda: read_cluster_address(node, network)),
+        host=_tried(lambda: read_host(node)),
+        platform=_tried(lambda: read_platform(node, network.interface)),
+    )
+
+
+def _tried(ask: Callable[[], T]) -> _Answer[T]:
+    try:
+        return _Answer(ask())
+    except RunbookError as error:
+        return _Answer(error=error)
+
+
+def _skipped(check: str, node: str, why: str) -> Check:
+    return Check(check, node, Verdict.SKIP, found=f"not looked at: {why}")
+
+
+def _failed(check: str, node: str, expected: str, error: RunbookError) -> Check:
+    return Check(check, node, Verdict.FAIL, expected, error.message.splitlines()[0], error.remedy)
+
+
+def _ssh(spec: NodeSpec, ssh: _Answer[bool], trust: str) -> Check:
+    login = f"{spec.ssh.user}@{spec.ssh.host}:{spec.ssh.port}"
+    if ssh.error is None:
+        return Check(SSH, spec.name, Verdict.PASS, f"a login as {login}", login)
+    row = _failed(SSH, spec.name, f"a login as {login}", ssh.error)
+    if isinstance(ssh.error, HostKeyError) and ssh.error.expected is None:
+        row = replace(row, remedy=f"{trust} shows its fingerprint, and records the key if you say so")
+    return row
+
+
+def _sudo(spec: NodeSpec, seen: _Seen) -> Check:
+    if seen.ssh.error is not None:
+        return _skipped(SUDO, spec.name, "no SSH")
+    expected = f"{spec.ssh.user} may run everything as root"
+    if seen.sudo.error is not None:
+        return _failed(SUDO, spec.name, expected, seen.sudo.error)
+    return Check(SUDO, spec.name, Verdict.PASS, expected, "works")
+
+
+def _engine(spec: NodeSpec, engine: _Answer[EngineFacts]) -> Check:
+    expected = f"Docker answers over {'TLS' if spec.docker.via == 'tls' else 'SSH'}"
+    if engine.value is not None:
+        facts = engine.value
+        return Check(ENGINE, spec.name, Verdict.PASS, expected, f"{facts.version}, API {facts.api_version}")
+    if engine.error is None:
+        return _skipped(ENGINE, spec.name, "no SSH")
+    row = _failed(ENGINE, spec.name, expected, engine.error)
+    if spec.docker.via == "tls":
+        fault = _certificate_fault(str(spec.docker.cert))
+        return replace(row, found=fault, remedy=_EXPIRED) if fault else row
+    remedy = f"is Docker installed and running there, and is {spec.ssh.user} in the group docker, or root?"
+    return replace(row, remedy=remedy) if isinstance(engine.error, NodeError) else row
+
+
+def _certificate_fault(path: str) -> str:
+    """Why the engine cannot accept the client certificate; empty where its dates are no reason."""
+    try:
+        fault = read_validity(path).fault()
+    except RunbookError as error:
+        return error.message
+    return f"the client certificate {path} {fault}" if fault else ""
+
+
+def _control_plane(node: str, engine: _Answer[EngineFacts], wanted: ControlPlaneName, usual_store: str) -> Check:
+    if engine.value is None:
+        return _skipped(CONTROL_PLANE, node, "no engine")
+    return judge_control_plane(engine.value, wanted, usual_store)
+
+
+def judge_control_plane(facts: EngineFacts, wanted: ControlPlaneName, usual_store: str) -> Check:
+    """Whether an engine keeps an overlay where the parameters say, and where most of the nodes do."""
+    expected = "part of a swarm" if wanted == "swarm-mode" else "an etcd cluster store, the same on every node"
+    kinds = {"etcd": facts.cluster_store, "swarm": "part of a swarm", "other": facts.cluster_store}
+    found = kinds.get(facts.mode, "no cluster store, and part of no swarm")
+    remedy = ""
+    if wanted == "swarm-mode":
+        if facts.mode != "swarm":
+            remedy = "docker swarm init on one node, docker swarm join on the others; or choose control_plane: etcd"
+    elif parse_version(facts.version) >= _FIRST_WITHOUT_STORES:
+        found = f"engine {facts.version}: {found}"
+        remedy = "20.10 is the last series with --cluster-store: choose control_plane: swarm-mode"
+    elif facts.mode == "swarm":
+        remedy = "choose control_plane: swarm-mode, or let the node leave its swarm (docker swarm leave)"
+    elif facts.mode != "etcd":
+        remedy = "start dockerd with --cluster-store=etcd://… and --cluster-advertise=…"
+    elif facts.cluster_store != usual_store:
+        remedy = f"the other nodes have {usual_store}: give all the same, or leave this node out"
+    return Check(CONTROL_PLANE, facts.node, Verdict.FAIL if remedy else Verdict.PASS, expected, found, remedy)
+
+
+def _network(node: str, seen: _Seen, network: ClusterNetwork) -> Check:
+    if seen.address.value is not None:
+        return judge_network(seen.address.value, network)
+    if seen.address.error is not None:
+        return _failed(NETWORK, node, f"{network.interface} in {network.subnet}", seen.address.error)
+    return _skipped(NETWORK, node, "no SSH")
+
+
+def judge_network(facts: ClusterAddress, network: ClusterNetwork) -> Check:
+    """Whether the interface has an address of the subnet; another one than the inventory's is a warning."""
+    verdict, found, remedy = Verdict.PASS, facts.address or f"{network.interface} has no address", ""
+    if facts.address is None:
+        verdict, remedy = Verdict.FAIL, "is network.interface the right one? then give it an address (01_fix_node_ips)"
+    elif ipaddress.IPv4Address(facts.address) not in network.prefix:
+        verdict, remedy = Verdict.FAIL, "correct network.interface and network.subnet in the inventory"
+        found = f"{facts.address}/{facts.prefix_length}"
+    elif facts.address != facts.expected:
+        verdict, remedy = Verdict.WARN, "correct cluster_address; or let 01_fix_node_ips give the node that address"
+        found = f"{facts.address}, and the inventory says {facts.expected}"
+    return Check(NETWORK, facts.node, verdict, f"{network.interface} in {network.subnet}", found, remedy)
+
+
+def _clocks(seen: dict[str, _Seen]) -> Iterator[Check]:
+    """The clocks of the nodes that SSH reaches, compared with each other."""
+    outcomes: Sequence[Outcome[HostFacts]] = [
+        Outcome(node, each.host.value, each.host.error, 0.0) for node, each in seen.items() if each.ssh.error is None
+    ]
+    yield from judge_clocks(outcomes)
+
+
+def _platform(spec: NodeSpec, seen: _Seen, parameters: Parameters) -> Check:
+    wanted = spec.platform or parameters.platform
+    if seen.ssh.error is not None or seen.sudo.error is not None:
+        return _skipped(PLATFORM, spec.name, "no SSH" if seen.ssh.error is not None else "no sudo")
+    if seen.platform.value is None:
+        assert seen.platform.error is not None  # else it was asked and answered
+        return _failed(PLATFORM, spec.name, wanted, seen.platform.error)
+    return judge_platform(spec.name, seen.platform.value.platform, seen.platform.value.evidence, wanted)
+
+
+def judge_platform(node: str, platform: PlatformName | None, evidence: str, wanted: str) -> Check:
+    """Whether the platform that was found is the one that is named, or any that is known for ``auto``."""
+    expected = "a platform that is known here" if wanted == "auto" else wanted
+    remedy = "" if wanted in ("auto", platform) else f"write platform: {platform}, or auto"
+    if platform is None:
+        remedy = "notebook 01 cannot fix its address: leave that notebook out, or give the node another network manager"
+    verdict = Verdict.FAIL if remedy else Verdict.PASS
+    found = f"{platform}, told by {evidence}" if platform else evidence
+    return Check(PLATFORM, node, verdict, expected, found, remedy)
+
+
+_PLATFORM_SCRIPT = """\
+runs() { grep -qsx "$1" /proc/[0-9]*/comm; }
+if [ -d /var/lib/boot2docker ]; then echo boot2docker
+elif ls /etc/netplan/*.yaml; then echo netplan
+elif runs NetworkManager; then echo NetworkManager
+elif runs systemd-network; then echo systemd-networkd
+elif [ -f /etc/network/interfaces ]; then echo ifupdown
+fi
+"""
+
+
+def read_platform(node: Node, interface: str) -> PlatformFacts:
+    """The platform by the files and processes that only it has. Raises ``NodeError``."""
+    words = node.ssh.script(_PLATFORM_SCRIPT).stdout.split()
+    known = [name for name in get_args(PlatformName) if name in words]
+    if not known:
+        return PlatformFacts(None, f"nothing that is known here sets up {interface}")
+    return PlatformFacts(known[0], "its files")

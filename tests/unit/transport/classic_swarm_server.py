@@ -1,0 +1,151 @@
+"""A server that answers as a classic Swarm manager does, from the files in ``classic_swarm/``, one an answer.
+
+Each file names the request, the status and the answer, and under ``source`` the function of docker/classicswarm (1.2)
+that gives it. Bodies were taken down from four real engines behind ``tests/testbed/classic_swarm_manager.py``.
+
+A real manager can take its place: ``RUNBOOK_CLASSIC_SWARM_ENDPOINT=tcp://HOST:3376``, with ``ca.pem``, ``cert.pem`` and
+``key.pem`` in the folder ``DOCKER_CERT_PATH`` (which ``docker-machine env --swarm`` prints as well).
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from runbook_lib.model.inventory import NodeSpec, SwarmManager
+from tests.unit.transport.engine_server import EngineServer, Handler
+
+FOLDER = Path(__file__).with_name("classic_swarm")
+VARIABLE = "RUNBOOK_CLASSIC_SWARM_ENDPOINT"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One answer of a manager."""
+
+    name: str
+    source: str
+    method: str
+    path: str
+    status: int
+    json: Any = None
+    text: str = ""
+    output: str | None = None
+    filters: Mapping[str, list[str]] = field(default_factory=dict)
+
+
+@functools.cache
+def recorded() -> Mapping[str, Recorded]:
+    """All answers by the names of their files."""
+    found = {}
+    for file in sorted(FOLDER.glob("*.json")):
+        data = json.loads(file.read_text())
+        method, _, address = data.pop("request").partition(" ")
+        found[file.stem] = Recorded(file.stem, method=method, path=address, **data)
+    return found
+
+
+class ManagerServer(EngineServer):
+    """Answers what was recorded; a test replaces single answers by their names."""
+
+    def __init__(self, tls: Path) -> None:
+        super().__init__(tls)
+        self.recorded = dict(recorded())
+        self.bodies: dict[str, Any] = {}
+        self.answers = _Answers(self)  # type: ignore[assignment]
+
+    def replace(self, name: str, status: int = 200, **answer: Any) -> None:
+        """Give another answer to the request of a file."""
+        old = self.recorded[name]
+        self.recorded[name] = Recorded(name, "", old.method, old.path, status, **answer)
+
+    def asked(self, part: str) -> list[str]:
+        """The requests whose address contains a text, as ``METHOD path``."""
+        return [f"{method} {path}" for method, path in self.requests if part in path]
+
+
+class _Answers:
+    """Looks an answer up by method, path, name and filters."""
+
+    def __init__(self, server: ManagerServer) -> None:
+        self._server = server
+
+    def get(self, path: str) -> Any:
+        return lambda handler: self._answer(handler, path)
+
+    def _answer(self, handler: Handler, path: str) -> None:
+        query = {key: values[-1] for key, values in parse_qs(urlsplit(handler.path).query).items()}
+        self._server.bodies[f"{handler.command} {path}"] = json.loads(handler.body) if handler.body else None
+        for item in self._server.recorded.values():
+            known = urlsplit(item.path)
+            wanted = {key: values[-1] for key, values in parse_qs(known.query).items()}
+            named = "name" not in query or query["name"] == wanted.get("name")
+            if (item.method, known.path) == (handler.command, path) and named:
+                send(handler, item)
+                return
+        handler.send_json(404, {"message": f"nothing was recorded for {handler.command} {path}"})
+
+
+def send(handler: Handler, item: Recorded) -> None:
+    """Send a recorded answer as the manager does: errors of its own are plain text."""
+    if item.output is not None:
+        handler.send_frames([(1, item.output.encode())])
+        return
+    body = item.text.encode() if item.json is None else json.dumps(item.json).encode()
+    handler.send_response(item.status)
+    if item.status not in (204, 304):
+        handler.send_header("Content-Type", "text/plain" if item.json is None else "application/json")
+        handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    if item.status not in (204, 304):
+        handler.wfile.write(body)
+
+
+def real_manager() -> SwarmManager | None:
+    """The manager that the environment names, if it names one."""
+    address = urlsplit(os.environ.get(VARIABLE, ""))
+    if not address.hostname:
+        return None
+    folder = Path(os.environ.get("DOCKER_CERT_PATH", "."))
+    return SwarmManager(
+        host=address.hostname,
+        port=address.port or 3376,
+        ca=str(folder / "ca.pem"),
+        cert=str(folder / "cert.pem"),
+        key=str(folder / "key.pem"),
+    )
+
+
+def endpoint(server: EngineServer, tls: Path, port: int | None = None) -> SwarmManager:
+    """How the inventory names the server."""
+    return SwarmManager(
+        host="127.0.0.1",
+        port=port or server.server_port,
+        ca=str(tls / "ca.pem"),
+        cert=str(tls / "client.pem"),
+        key=str(tls / "client-key.pem"),
+    )
+
+
+def node(name: str, tls: Path | None = None, port: int = 1, address: str = "10.0.0.3") -> NodeSpec:
+    """A node whose own engine is at a port of this machine."""
+    data: dict[str, Any] = {
+        "name": name,
+        "cluster_address": address,
+        "ssh": {"host": "127.0.0.1", "port": 1, "key_file": "none", "known_hosts": "none"},
+    }
+    if tls is not None:
+        files = {"ca": str(tls / "ca.pem"), "cert": str(tls / "client.pem"), "key": str(tls / "client-key.pem")}
+        data["docker"] = {"via": "tls", "host": "127.0.0.1", "port": port, **files}
+    return NodeSpec.model_validate(data)
+
+
+def of_kind(method: str) -> Iterator[Recorded]:
+    """The recorded answers to one method."""
+    return (item for item in recorded().values() if item.method == method)
