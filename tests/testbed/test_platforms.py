@@ -45,7 +45,7 @@ find "$@" -path var/lib/overlay-runbook/log -prune -o -type f -exec sha256sum {}
 
 # Stops for good where the change has taken effect and nobody has confirmed it yet.
 UNFINISHED = """\
-import sys, time
+import pathlib, sys, time
 from runbook_lib.cluster import Cluster
 from runbook_lib.model.loading import load_run
 from runbook_lib.steps import StaticAddresses, run_step
@@ -55,7 +55,7 @@ def stop(step, node, state):
         print(node, flush=True)
         time.sleep(600)
 
-run = load_run(sys.argv[1])
+run = load_run(pathlib.Path(sys.argv[1]))
 with Cluster(run.inventory) as cluster:
     run_step(cluster, StaticAddresses(run.inventory, run.parameters.addresses), reporter=stop)
 """
@@ -72,7 +72,7 @@ def testbed() -> Iterator[Testbed]:
 @pytest.fixture(scope="module")
 def parameters(testbed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> Path:
     values = yaml.safe_load((ROOT / "params" / "testbed-debian.yaml").read_text())
-    values["addresses"]["guard_seconds"] = GUARD_SECONDS
+    values["addresses"]["guard_seconds"] = 2 * GUARD_SECONDS
     path = tmp_path_factory.mktemp("params") / "debian.yaml"
     path.write_text(yaml.safe_dump(values | {"inventory": f"testbed:{testbed.name}"}))
     return path
@@ -175,7 +175,7 @@ def test_a_wrong_gateway_on_the_only_interface_is_undone(only_interface: Cluster
 def test_a_wrong_address_on_the_only_interface_heals_by_itself(only_interface: Cluster, untouched: list[str]) -> None:
     started = time.monotonic()
     for error in change_to(only_interface, address="198.51.100.7"):
-        assert "the node has put its old configuration back: the node" in error
+        assert "the node has put its old configuration back" in error
     assert time.monotonic() - started > GUARD_SECONDS, "only the guard could reach the nodes"
     wait_until_healed(only_interface, untouched)
 

@@ -102,7 +102,10 @@ def change(
     try:
         while monotonic() < deadline:
             say("looking for the node at its new configuration")
-            why = _still_wrong(probe, trouble)
+            found = _still_wrong(probe, trouble)
+            if found == _HEALED:
+                break
+            why = found
             if not why:
                 say("confirming")
                 why = _confirm(probe)
@@ -125,6 +128,7 @@ def change(
 
 
 _FATAL = "its network manager refused the change"
+_HEALED = "the guard was quicker"
 
 
 def unpackable(work: Change, settings: Mapping[str, str], seconds: float) -> bytes:
@@ -181,7 +185,7 @@ def _still_wrong(probe: Node, trouble: Trouble) -> str:
     try:
         outcome = probe.ssh.script(_OUTCOME, sudo=True).stdout
         if outcome == "gone\n":
-            return "the guard was quicker"
+            return _HEALED
         if not outcome:
             return "its network manager has not taken the change up yet"
         status, _, log = outcome.partition("\n")
