@@ -22,6 +22,7 @@ LONG = (
     "tests/testbed/test_testbed_",
     "tests/browser/",
     "tests/testbed/test_steps_",
+    "tests/testbed/test_walkthrough_swarm.py",
     "tests/testbed/",
 )
 NEEDS_ROOT = "needs root, to boot the testbed's nodes: sudo ./runbook test"

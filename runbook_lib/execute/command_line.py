@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
-from runbook_lib.errors import ExitCode, RunbookError
-from runbook_lib.execute.outcome import exit_code_of
+from runbook_lib.errors import ExitCode, InputError, RunbookError
+from runbook_lib.execute.outcome import exit_code_of, failure_in_cells
+
+
+def raise_for_bad_input(notebook: Mapping[str, Any]) -> None:
+    """Pass on that a cell refused what it was given, which papermill would call a failure like any other (exit code 1).
+
+    Raises:
+        InputError: as the cell had it.
+    """
+    failure = failure_in_cells(notebook)
+    if failure is not None and failure.exit_code is ExitCode.BAD_INPUT:
+        raise InputError(f"{failure.cell}: {failure.message}")
 
 
 @contextmanager

@@ -69,13 +69,14 @@ class RunbookEngine:
 
         Raises:
             ParameterError, LockedError: there was no record to begin with, and nothing was touched.
+            InputError: there was no record to begin with, and a cell refused what it was given.
             CellTimeoutError, DeadlineError: a cell, the notebook, or the kernel's start took too long.
             DeadKernelError: the kernel died.
             InterruptedRun: a signal arrived.
             RecordError: the record cannot be written.
         """
         from runbook_lib.execute.client import Surroundings
-        from runbook_lib.execute.command_line import errors_for_command_line
+        from runbook_lib.execute.command_line import errors_for_command_line, raise_for_bad_input
         from runbook_lib.execute.execution import NotebookExecution
         from runbook_lib.execute.keeper import NotebookKeeper
         from runbook_lib.execute.limits import TimeLimits
@@ -93,6 +94,8 @@ class RunbookEngine:
             )
             around = Surroundings(keeper, limits, watcher, ours, output_limit)
             NotebookExecution(around, pool, {"kernel_name": kernel_name, **telling}, start_timeout).execute()
+            if recording is None:
+                raise_for_bad_input(nb)
         return keeper.nb
 
     @classmethod

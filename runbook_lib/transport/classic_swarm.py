@@ -27,17 +27,18 @@ from runbook_lib.errors import (
 )
 from runbook_lib.model.inventory import DockerAccess, NodeSpec, SwarmManager
 from runbook_lib.model.parameters import Timeouts
+from runbook_lib.transport import api_versions
 from runbook_lib.transport.certificates import read_validity
 from runbook_lib.transport.classic_swarm_status import HEALTHY, UNNAMED, ManagedNode, parse_system_status
-from runbook_lib.transport.engine import Engine, Json
-from runbook_lib.transport.http import EndableAdapter, innermost
+from runbook_lib.transport.engine import Engine
+from runbook_lib.transport.engine_connection import Json
+from runbook_lib.transport.http import innermost
 from runbook_lib.transport.ssh import SshConnection
 
 PLACE = "inventory: swarm_manager"
 # api/handlers.go: why a call about a container is refused while its node does not answer the manager.
 _UNHEALTHY = "on unhealthy node"
 # docker-py 7 speaks no older one.
-_OLDEST_API = (1, 24)
 _FULL_ID = re.compile(r"[0-9a-f]{64}")
 # What Python's ssl says when the server ends a TLS handshake: a fatal alert, or only the end of the connection.
 _ALERT = re.compile(r"alert [a-z ]*[a-z]|EOF occurred in violation of protocol")
@@ -241,15 +242,17 @@ class SwarmEngine(Engine):
             # api/utils.go, getContainerFromVars: a refresh of the container makes the manager forget its ended execs
             return self._own._call("exec inspect", lambda own: self._own._exit_status(own, exec_id, deadline))
 
-    def _client(self, adapter: EndableAdapter, version: str) -> Any:
-        if tuple(map(int, version.split("."))) < _OLDEST_API:
+    def _chosen_version(self, version: Json) -> str:
+        try:
+            return super()._chosen_version(version)
+        except EngineError as error:
+            # 1.2.9 speaks 1.30 and its later source 1.40: it can only be too old.
             raise InputError(
-                f"the Swarm manager at {self._manager} is too old: it speaks API {version}, and 1.24 is the oldest that"
-                " is spoken here",
+                f"the Swarm manager at {self._manager} is too old: it speaks API {version['ApiVersion']}, and"
+                f" {api_versions.LOWEST} is the oldest that is spoken here",
                 place=PLACE,
                 remedy="run the manager from the image swarm:1.2.9, which speaks 1.30 (1.2.8 and older speak 1.22)",
-            )
-        return super()._client(adapter, version)
+            ) from error
 
     def _own_row(self, nodes: Sequence[ManagedNode]) -> ManagedNode:
         found = [item for item in nodes if item.name == self._name]

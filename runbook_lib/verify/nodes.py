@@ -6,16 +6,19 @@ import ipaddress
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar, get_args
+from typing import Generic, TypeVar
 
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import HostKeyError, NodeError, RunbookError
 from runbook_lib.facts.addresses import ClusterAddress, read_cluster_address
-from runbook_lib.facts.engine import EngineFacts, parse_version, read_engine
+from runbook_lib.facts.control_plane import ControlPlane
+from runbook_lib.facts.control_planes import control_plane_of
+from runbook_lib.facts.engine import EngineFacts, read_engine
 from runbook_lib.facts.host import HostFacts, read_host
+from runbook_lib.facts.platform import HostNetwork, read_platform
 from runbook_lib.model.inventory import ClusterNetwork, NodeSpec
 from runbook_lib.model.parameters import Parameters
-from runbook_lib.model.platforms import ControlPlaneName, PlatformName
+from runbook_lib.model.platforms import PlatformName
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.transport.certificates import read_validity
 from runbook_lib.verify.preflight import judge_clocks
@@ -27,7 +30,6 @@ NETWORK, CLOCK, PLATFORM = "network", "clock", "platform"
 #: Every check, in the order in which ``check_nodes`` gives a node's.
 CHECKS = (SSH, SUDO, ENGINE, CONTROL_PLANE, NETWORK, CLOCK, PLATFORM)
 
-_FIRST_WITHOUT_STORES = (23,)
 _EXPIRED = (
     "make a new one: docker-machine regenerate-certs --client-certs MACHINE, or with your own authority; or reach "
     "Docker over SSH (docker: {via: ssh})"
@@ -43,14 +45,6 @@ class _Answer(Generic[T]):
 
 
 @dataclass(frozen=True)
-class PlatformFacts:
-    """What assigns a node's address, ``None`` for nothing that is known here, and by what that was told."""
-
-    platform: PlatformName | None
-    evidence: str
-
-
-@dataclass(frozen=True)
 class _Seen:
     """Everything that was tried on one node; ``ssh`` alone is filled in where SSH does not come through."""
 
@@ -59,7 +53,7 @@ class _Seen:
     sudo: _Answer[bool] = _Answer()
     address: _Answer[ClusterAddress] = _Answer()
     host: _Answer[HostFacts] = _Answer()
-    platform: _Answer[PlatformFacts] = _Answer()
+    platform: _Answer[HostNetwork] = _Answer()
 
 
 def check_nodes(
@@ -79,6 +73,7 @@ def check_nodes(
     clocks = {row.node: row for row in _clocks(seen)}
     stores = Counter(each.engine.value.cluster_store for each in seen.values() if each.engine.value is not None)
     usual_store = stores.most_common(1)[0][0] if stores else ""
+    plane = control_plane_of(parameters)
     rows: list[Check] = []
     for node in cluster:
         each = seen[node.name]
@@ -86,7 +81,7 @@ def check_nodes(
             _ssh(node.spec, each.ssh, trust),
             _sudo(node.spec, each),
             _engine(node.spec, each.engine),
-            _control_plane(node.name, each.engine, parameters.control_plane, usual_store),
+            _control_plane(node.name, each.engine, plane, usual_store),
             _network(node.name, each, network),
             clocks.get(node.name) or _skipped(CLOCK, node.name, "no SSH"),
             _platform(node.spec, each, parameters),
@@ -168,31 +163,21 @@ def _certificate_fault(path: str) -> str:
     return f"the client certificate {path} {fault}" if fault else ""
 
 
-def _control_plane(node: str, engine: _Answer[EngineFacts], wanted: ControlPlaneName, usual_store: str) -> Check:
+def _control_plane(node: str, engine: _Answer[EngineFacts], plane: ControlPlane, usual_store: str) -> Check:
     if engine.value is None:
         return _skipped(CONTROL_PLANE, node, "no engine")
-    return judge_control_plane(engine.value, wanted, usual_store)
+    return judge_control_plane(engine.value, plane, usual_store)
 
 
-def judge_control_plane(facts: EngineFacts, wanted: ControlPlaneName, usual_store: str) -> Check:
+def judge_control_plane(facts: EngineFacts, plane: ControlPlane, usual_store: str) -> Check:
     """Whether an engine keeps an overlay where the parameters say, and where most of the nodes do."""
-    expected = "part of a swarm" if wanted == "swarm-mode" else "an etcd cluster store, the same on every node"
     kinds = {"etcd": facts.cluster_store, "swarm": "part of a swarm", "other": facts.cluster_store}
     found = kinds.get(facts.mode, "no cluster store, and part of no swarm")
-    remedy = ""
-    if wanted == "swarm-mode":
-        if facts.mode != "swarm":
-            remedy = "docker swarm init on one node, docker swarm join on the others; or choose control_plane: etcd"
-    elif parse_version(facts.version) >= _FIRST_WITHOUT_STORES:
-        found = f"engine {facts.version}: {found}"
-        remedy = "20.10 is the last series with --cluster-store: choose control_plane: swarm-mode"
-    elif facts.mode == "swarm":
-        remedy = "choose control_plane: swarm-mode, or let the node leave its swarm (docker swarm leave)"
-    elif facts.mode != "etcd":
-        remedy = "start dockerd with --cluster-store=etcd://… and --cluster-advertise=…"
-    elif facts.cluster_store != usual_store:
+    remedy = plane.objection(facts)
+    if not remedy and facts.cluster_store != usual_store:
         remedy = f"the other nodes have {usual_store}: give all the same, or leave this node out"
-    return Check(CONTROL_PLANE, facts.node, Verdict.FAIL if remedy else Verdict.PASS, expected, found, remedy)
+    verdict = Verdict.FAIL if remedy else Verdict.PASS
+    return Check(CONTROL_PLANE, facts.node, verdict, plane.engines, f"{facts.version}, {found}", remedy)
 
 
 def _network(node: str, seen: _Seen, network: ClusterNetwork) -> Check:
@@ -244,23 +229,3 @@ def judge_platform(node: str, platform: PlatformName | None, evidence: str, want
     verdict = Verdict.FAIL if remedy else Verdict.PASS
     found = f"{platform}, told by {evidence}" if platform else evidence
     return Check(PLATFORM, node, verdict, expected, found, remedy)
-
-
-_PLATFORM_SCRIPT = """\
-runs() { grep -qsx "$1" /proc/[0-9]*/comm; }
-if [ -d /var/lib/boot2docker ]; then echo boot2docker
-elif ls /etc/netplan/*.yaml; then echo netplan
-elif runs NetworkManager; then echo NetworkManager
-elif runs systemd-network; then echo systemd-networkd
-elif [ -f /etc/network/interfaces ]; then echo ifupdown
-fi
-"""
-
-
-def read_platform(node: Node, interface: str) -> PlatformFacts:
-    """The platform by the files and processes that only it has. Raises ``NodeError``."""
-    words = node.ssh.script(_PLATFORM_SCRIPT).stdout.split()
-    known = [name for name in get_args(PlatformName) if name in words]
-    if not known:
-        return PlatformFacts(None, f"nothing that is known here sets up {interface}")
-    return PlatformFacts(known[0], "its files")

@@ -88,6 +88,19 @@ def test_papermill_with_our_engine_refuses_bad_parameters_before_anything_is_wri
     assert not workplace.records.exists()
 
 
+def test_papermill_with_our_engine_tells_of_bad_input_that_a_cell_found_with_its_own_exit_code(tmp_path: Path) -> None:
+    workplace = Workplace(tmp_path)
+    refusing = "from runbook_lib.errors import InputError\nraise InputError('too new', place='node1', remedy='choose')"
+    done = papermill(
+        workplace, workplace.notebook("01_refusing", refusing, "1"), "--engine", "runbook", "-f", "parameters.yaml"
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Error: In [3]: node1: too new\n  remedy: choose" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert errors_in(workplace) == ["InputError"]
+    assert workplace.verdict("01_refusing") == ("bad input", 2)
+
+
 def test_papermill_with_our_engine_tells_of_a_timeout_with_its_own_exit_code(tmp_path: Path) -> None:
     workplace = Workplace(tmp_path)
     notebook = workplace.notebook("01_slow", "import time; time.sleep(60)", "1")

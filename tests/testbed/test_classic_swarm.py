@@ -17,7 +17,7 @@ import yaml
 
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import EngineConflict, UnreachableError
-from runbook_lib.facts.containers import read_container
+from runbook_lib.facts.containers import find_container
 from runbook_lib.facts.networks import read_networks
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.loading import Run
@@ -74,8 +74,8 @@ def test_1_the_overlay_is_made_used_and_tested_through_the_manager(
 
 def test_2_every_container_is_on_the_node_that_it_was_pinned_to(swarm: Cluster) -> None:
     for name, node in [("alpine1", "node3"), ("alpine2", "node4")]:
-        holders = [outcome.result for outcome in swarm.each(lambda item, name=name: read_container(item, name))]
-        (found,) = [item for item in holders if item is not None]
+        found = find_container(swarm, name)
+        assert found is not None
         assert (found.node, found.running) == (node, True)
         assert found.labels[CONSTRAINTS] == f'["node=={node}"]'
         assert found.addresses["ovr0"].startswith("10.0.0.")

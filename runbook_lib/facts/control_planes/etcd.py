@@ -78,9 +78,11 @@ class EtcdStore(ControlPlane):
         """Too new, too old, or without a store."""
         version = parse_version(engine.version)
         if version >= _FIRST_WITHOUT_STORE:
-            return "20.10 is the last series with --cluster-store; from 23 on use Swarm mode"
+            return "20.10 is the last series with --cluster-store: choose control_plane: swarm-mode"
         if version < (1, 9):
             return "multi-host networks came with Docker 1.9"
+        if engine.mode == "swarm":
+            return "choose control_plane: swarm-mode, or let the node leave its swarm (docker swarm leave)"
         if engine.mode != self.mode:
             return "start dockerd with --cluster-store=etcd://… and --cluster-advertise=…"
         return ""

@@ -98,6 +98,7 @@ def test_a_cluster_takes_the_managers_endpoint_from_its_inventory(manager: Manag
 
 
 def test_info_is_the_own_engines_with_what_the_manager_tells_of_the_node(engine: SwarmEngine) -> None:
+    engine.ping()
     info = engine.info()
     assert info["ServerVersion"] == "20.10.24"
     assert info["ClusterStore"] == "etcd://10.0.0.1:2379"

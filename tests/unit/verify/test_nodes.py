@@ -10,7 +10,9 @@ import pytest
 
 from runbook_lib.cluster import Cluster
 from runbook_lib.facts.addresses import ClusterAddress
+from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.engine import EngineFacts, Mode
+from runbook_lib.facts.swarm import SwarmState
 from runbook_lib.model.inventory import ClusterNetwork, Inventory
 from runbook_lib.model.parameters import Parameters, Timeouts
 from runbook_lib.model.platforms import ControlPlaneName, PlatformName
@@ -24,7 +26,8 @@ ADDRESS = ClusterAddress("node1", "eth1", "192.168.99.104", 24, "", "192.168.99.
 
 
 def engine(mode: Mode, version: str = "20.10.24", store: str = "") -> EngineFacts:
-    return replace(ETCD, mode=mode, version=version, cluster_store=store)
+    swarm = SwarmState("active" if mode == "swarm" else "inactive")
+    return replace(ETCD, mode=mode, version=version, cluster_store=store, swarm=swarm)
 
 
 @pytest.mark.parametrize(
@@ -32,13 +35,13 @@ def engine(mode: Mode, version: str = "20.10.24", store: str = "") -> EngineFact
     [
         (ETCD, "etcd", ""),
         (ETCD, "classic-swarm", ""),
-        (ETCD, "swarm-mode", "docker swarm init"),
+        (ETCD, "swarm-mode", "start dockerd without --cluster-store"),
         (engine("swarm", "26.1.5"), "swarm-mode", ""),
         (engine("swarm"), "etcd", "docker swarm leave"),
         (engine("swarm", "26.1.5"), "etcd", "choose control_plane: swarm-mode"),
         (engine("none", "23.0.1"), "etcd", "20.10 is the last series"),
         (engine("none"), "etcd", "--cluster-store=etcd://"),
-        (engine("none"), "swarm-mode", "docker swarm init"),
+        (engine("none"), "swarm-mode", "docker swarm join"),
         (engine("other", store="consul://192.168.99.9:8500"), "etcd", "--cluster-store=etcd://"),
         (engine("etcd", store="etcd://192.168.99.9:2379"), "etcd", f"the other nodes have {STORE}"),
     ],
@@ -47,7 +50,8 @@ def engine(mode: Mode, version: str = "20.10.24", store: str = "") -> EngineFact
 def test_an_engine_is_green_where_it_keeps_networks_as_the_file_says_and_the_others_do(
     facts: EngineFacts, wanted: ControlPlaneName, remedy: str
 ) -> None:
-    row = judge_control_plane(facts, wanted, STORE)
+    usual = "" if wanted == "swarm-mode" else STORE
+    row = judge_control_plane(facts, control_plane_of(Parameters(control_plane=wanted)), usual)
     assert row.verdict is (Verdict.FAIL if remedy else Verdict.PASS)
     assert remedy in row.remedy
 

@@ -45,7 +45,7 @@ def clock(node: str, offset: float, uncertainty: float = 5.0) -> Outcome[HostFac
         pytest.param(engine("26.1.5"), Verdict.FAIL, "last series with --cluster-store", id="too new"),
         pytest.param(engine("1.8.3"), Verdict.FAIL, "came with Docker 1.9", id="too old"),
         pytest.param(engine(mode="none"), Verdict.FAIL, "--cluster-store=etcd://", id="no store"),
-        pytest.param(engine(mode="swarm"), Verdict.FAIL, "--cluster-store=etcd://", id="in a swarm"),
+        pytest.param(engine(mode="swarm"), Verdict.FAIL, "choose control_plane: swarm-mode", id="in a swarm"),
     ],
 )
 def test_an_engine_must_be_able_to_use_a_store(outcome: Outcome[EngineFacts], verdict: Verdict, remedy: str) -> None:
