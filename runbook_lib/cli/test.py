@@ -21,7 +21,7 @@ ON_THE_TESTBED = ("testbed", "notebooks", BROWSER)
 app = typer.Typer(add_completion=False)
 
 _WHOLE_SUITE = (
-    "runbook: three processes, each with a real cluster of its own at first, one of them with JupyterLab as well.\n"
+    "runbook: four processes, each with a real cluster of its own at first, one of them with JupyterLab as well.\n"
     "  It takes about 15 minutes; at first and near the end a dot may take a minute or more."
 )
 
@@ -59,14 +59,14 @@ def test(context: typer.Context) -> None:
 
 
 def side_by_side(folder: Path, arguments: list[str]) -> list[str]:
-    """Return the options that run the whole suite in three processes; none where paths or a debugger are named.
+    """Return the options that run the whole suite in four processes; none where paths or a debugger are named.
 
     Tests that boot clusters wait more than they compute; tests/conftest.py says which process runs which.
     """
     alone = any(word.startswith(("-n", "--numprocesses", "--pdb", "--trace")) or word == "-s" for word in arguments)
     if alone or any((folder / word.split("::")[0]).exists() for word in arguments):
         return []
-    return ["-n", "3"]
+    return ["-n", "4"]
 
 
 def reaches_testbed(folder: Path, arguments: list[str]) -> bool:

@@ -114,9 +114,9 @@ def read_autostart(node: Node, etcd: Etcd) -> AutostartReading:
     engine = read_engine(node)
     host = engine.cluster_advertise.rpartition(":")[0]
     client = f"{host}:{etcd.client_port}" if host else ""
-    systemd = node.ssh.run(["test", "-d", "/run/systemd/system"], check=False).exit_status == 0
     members = read_own_members(node, etcd.members)
     access = read_access(node) if members else PLAIN
+    systemd = node.ssh.run(["test", "-d", "/run/systemd/system"], check=False).exit_status == 0
     return AutostartReading(members, bootlocal, peer_engines(engine), client, access, systemd)
 
 

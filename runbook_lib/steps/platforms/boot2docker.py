@@ -14,7 +14,8 @@ from typing import ClassVar
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.addresses import BOOTSYNC
-from runbook_lib.facts.platform import HostFile, HostNetwork
+from runbook_lib.facts.network_files import HostFile
+from runbook_lib.facts.platform import HostNetwork
 from runbook_lib.model.platforms import PlatformName
 from runbook_lib.steps.base import Say
 from runbook_lib.steps.blocks import find_block, put_block, remove_block

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
-from runbook_lib.facts.platform import INTERFACES, HostFile, HostNetwork, find_stanza
+from runbook_lib.facts.network_files import INTERFACES, HostFile, find_stanza
+from runbook_lib.facts.platform import HostNetwork
 from runbook_lib.model.platforms import PlatformName
 from runbook_lib.steps.blocks import find_block
 from runbook_lib.steps.platforms.base import PlatformRefusal, Wanted

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from runbook_lib.facts.platform import HostFile, HostNetwork, base_text, parse_network_unit
+from runbook_lib.facts.network_files import HostFile, parse_network_unit, text_of
+from runbook_lib.facts.platform import HostNetwork
 from runbook_lib.model.platforms import PlatformName
 from runbook_lib.steps.platforms.base import Wanted
 from runbook_lib.steps.platforms.systemd_host import SystemdPlatform
@@ -40,7 +41,7 @@ class Networkd(SystemdPlatform):
 def _unit(host: HostNetwork, wanted: Wanted) -> str:
     ours = unit_path(host.interface)
     source = ours if host.file(ours).content is not None else host.source
-    kept = tuple(_kept(base_text(host.files, source)))
+    kept = tuple(_kept(text_of(host.files, source)))
     network = [line for section, line in kept if section == "Network"]
     if not any(line.startswith("DNS=") for line in network):
         network += [f"DNS={server}" for server in wanted.name_servers]

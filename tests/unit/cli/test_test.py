@@ -118,4 +118,4 @@ def test_the_whole_suite_runs_in_two_processes_unless_the_user_says_otherwise(
     tmp_path: Path, arguments: list[str], spread: bool
 ) -> None:
     (tmp_path / "tests/unit").mkdir(parents=True)
-    assert side_by_side(tmp_path, arguments) == (["-n", "3"] if spread else [])
+    assert side_by_side(tmp_path, arguments) == (["-n", "4"] if spread else [])

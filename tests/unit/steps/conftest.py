@@ -3,7 +3,8 @@ from collections.abc import Callable
 import pytest
 
 from runbook_lib.facts.addresses import BOOTSYNC
-from runbook_lib.facts.platform import HostFile, HostNetwork
+from runbook_lib.facts.network_files import HostFile
+from runbook_lib.facts.platform import HostNetwork
 from runbook_lib.model.inventory import Inventory
 
 

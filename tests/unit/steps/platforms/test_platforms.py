@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from runbook_lib.facts.platform import HostFile, HostNetwork, parse_platform
+from runbook_lib.facts.network_files import HostFile
+from runbook_lib.facts.platform import HostNetwork, parse_platform
 from runbook_lib.facts.reading import parse_sections
 from runbook_lib.steps.platforms import PLATFORMS, Change, FileChange, PlatformRefusal, Wanted, changes, platform_of
 from runbook_lib.steps.platforms.guard import unpackable
