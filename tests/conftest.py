@@ -18,11 +18,14 @@ from runbook_lib.model.locations import LOCKS_VARIABLE, RECORDS_VARIABLE, SIGNIN
 
 #: What takes minutes, by the beginnings of its paths and longest first; the last one is all that no other one is.
 LONG = (
-    "tests/testbed/test_walkthrough.py",
-    "tests/testbed/test_testbed_",
     "tests/browser/",
-    "tests/testbed/test_steps_",
+    "tests/testbed/test_walkthrough.py",
     "tests/testbed/test_walkthrough_swarm.py",
+    "tests/testbed/test_platforms.py",
+    "tests/testbed/test_testbed_",
+    "tests/testbed/test_steps_",
+    "tests/testbed/test_classic_swarm.py",
+    "tests/testbed/test_widgets.py",
     "tests/testbed/",
 )
 NEEDS_ROOT = "needs root, to boot the testbed's nodes: sudo ./runbook test"
