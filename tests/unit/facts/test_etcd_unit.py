@@ -1,21 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from runbook_lib.facts.etcd_unit import DROP_IN, parse_unit, starts_at_boot
-from runbook_lib.facts.reading import Section
+from runbook_lib.facts.reading import Section, parse_sections
 
-# As systemd 252 answers for Debian 12's package.
-SHOWN = """\
-ExecStart={ path=/usr/bin/etcd ; argv[]=/usr/bin/etcd $DAEMON_ARGS ; ignore_errors=no ; start_time=[n/a] ; pid=0 }
-Environment=DAEMON_ARGS= ETCD_NAME=node3 ETCD_DATA_DIR=/var/lib/etcd/default
-LoadState=loaded
-ActiveState=inactive
-SubState=dead
-UnitFileState=disabled
-After=sysinit.target network.target
-DropInPaths=
-"""
+# As systemd 252 answers for Debian 12's package on a node whose member is etcd3.
+CAPTURED = parse_sections((Path(__file__).parent / "captured" / "etcd_unit.txt").read_text())
+SHOWN = CAPTURED["unit"].text
 
 
 def sections(shown: str = SHOWN, settings: str = "", systemd: int = 0) -> dict[str, Section]:
@@ -23,7 +17,7 @@ def sections(shown: str = SHOWN, settings: str = "", systemd: int = 0) -> dict[s
 
 
 def test_a_unit_s_member_has_the_name_that_etcd_would_take() -> None:
-    named = parse_unit("node3", sections(settings="# of the package\nETCD_NAME=etcd3\nETCD_ENABLE_V2=true\n"))
+    named = parse_unit("node3", CAPTURED)
     by_flag = parse_unit("node3", sections(SHOWN.replace("$DAEMON_ARGS ;", "--name etcd9 ;")))
     default = parse_unit("node3", sections())
     assert named is not None

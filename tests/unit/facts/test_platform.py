@@ -42,6 +42,13 @@ def test_the_profile_of_network_manager_is_named(captured_sections) -> None:
     assert host.name_servers == ("192.168.99.1",)
 
 
+def test_a_profile_of_the_host_s_own_is_read_as_network_manager_has_it(captured_sections) -> None:
+    host = parse_platform("node3", "eth1", captured_sections("platform_profile_of_network_manager.txt"))
+    assert host.source == "/etc/NetworkManager/system-connections/eth1.nmconnection"
+    assert dict(host.profile)["ipv6.method"] == "disabled"
+    assert (host.gateway, host.name_servers) == ("", ())
+
+
 def test_an_interface_that_no_manager_has_is_nobody_s(captured_sections) -> None:
     host = parse_platform("node1", "eth7", captured_sections("platform_ifupdown.txt"))
     assert host.platform is None
