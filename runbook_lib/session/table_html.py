@@ -6,15 +6,18 @@ which viewers drop from a notebook that they do not trust. Here each cell says f
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import Any
 
 import pandas as pd
 from IPython.core.interactiveshell import InteractiveShell
 
-# A MAC's length. Longer words (identifiers, paths) may be broken where there is no room, or the table is wider than a
-# sheet of paper. By style, not by <wbr>: a secret in pieces would not be found when the output is redacted.
-_LONGEST_WORD = 17
+# Longer words (identifiers, paths) may be broken where there is no room, or the table is wider than a sheet of paper; a
+# MAC is not, which nobody could read then. By style, not by <wbr>: a secret in pieces would not be found when the output
+# is redacted.
+_LONGEST_WORD = 16
+_MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2},?")
 # Narrower than JupyterLab's own, for the same reason.
 _PADDING = "padding-left:.35em;padding-right:.35em"
 # Left of its page, as the output of a cell is, also inside a widget, where JupyterLab would centre it.
@@ -56,7 +59,8 @@ def _is_number(dtype: Any) -> bool:
 
 def _cell(tag: str, value: Any, side: str) -> str:
     text = _text(value)
-    breaks = ";overflow-wrap:anywhere" if any(len(word) > _LONGEST_WORD for word in text.split()) else ""
+    long = [word for word in text.split() if len(word) > _LONGEST_WORD and not _MAC.fullmatch(word)]
+    breaks = ";overflow-wrap:anywhere" if long else ""
     return f'<{tag} style="{_PADDING};text-align:{side}{breaks}">{escape(text)}</{tag}>'
 
 

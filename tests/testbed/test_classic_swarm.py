@@ -100,6 +100,8 @@ def test_2_what_a_real_manager_would_be_asked_is_answered_by_this_one(
     for name in ("ca", "cert", "key"):
         shutil.copy(getattr(access, name), tmp_path / f"{name}.pem")
     environment = os.environ | {VARIABLE: f"tcp://{access.host}:{access.port}", "DOCKER_CERT_PATH": str(tmp_path)}
+    # The gate wants to see a testbed, which these tests, asked alone, do without.
+    environment.pop("OVERLAY_RUNBOOK_REQUIRE_TESTBED", None)
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", str(CONTRACT)],
         cwd=ROOT,

@@ -16,6 +16,7 @@ from runbook_lib.errors import InputError, LockedError, RequirementError, Testbe
 from runbook_lib.model import locations
 from runbook_lib.testbed import Testbed, host, network, removal, requirements, rootfs, state
 from runbook_lib.testbed import node as nodes
+from runbook_lib.testbed.kind import ARTICLES_KIND
 from runbook_lib.testbed.layout import Layout
 from runbook_lib.testbed.progress import silent
 
@@ -125,10 +126,10 @@ def test_too_little_disk_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_up_that_fails_names_the_rung_and_leaves_nothing(tmp_path: Path) -> None:
-    rootfs.ensure()
-    broken = tmp_path / rootfs.location().name
+    whole = rootfs.ensure(rootfs.tree_of(ARTICLES_KIND))
+    broken = tmp_path / whole.name
     (broken / "etc").mkdir(parents=True)
-    for archive in rootfs.location().parent.glob("images-*"):
+    for archive in whole.parent.glob("images-*"):
         (tmp_path / archive.name).symlink_to(archive)
     done = up_by_command("--subnet", "auto", **{locations.CACHE_VARIABLE: str(tmp_path)})
     assert done.returncode == 3
@@ -139,7 +140,7 @@ def test_an_up_that_fails_names_the_rung_and_leaves_nothing(tmp_path: Path) -> N
 
 
 def test_an_up_that_is_interrupted_leaves_nothing() -> None:
-    rootfs.ensure()
+    rootfs.ensure(rootfs.tree_of(ARTICLES_KIND))
     argv = [sys.executable, "-m", "runbook_lib", "testbed", "up", "--name", NAME, "--nodes", "2", "--subnet", "auto"]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as child:
         deadline = time.monotonic() + 60
