@@ -14,8 +14,8 @@ import pandas as pd
 from IPython.core.interactiveshell import InteractiveShell
 
 # Longer words (identifiers, paths) may be broken where there is no room, or the table is wider than a sheet of paper; a
-# MAC is not, which nobody could read then. By style, not by <wbr>: a secret in pieces would not be found when the output
-# is redacted.
+# MAC is not, which nobody could read then. By style, not by <wbr>: a secret in pieces would not be found when output is
+# redacted.
 _LONGEST_WORD = 16
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2},?")
 # Narrower than JupyterLab's own, for the same reason.
