@@ -1,4 +1,4 @@
-"""One testbed, one JupyterLab and one browser for all of these tests, as a person would have them."""
+"""One testbed, one JupyterLab and one browser for all tests of a module, as a person would have them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Server:
         return self.process.wait(_ENDS_WITHIN_SECONDS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def testbed() -> Iterator[Testbed]:
     """Four new nodes."""
     bed = Testbed.up(NAME, subnet="auto")
@@ -57,7 +57,7 @@ def testbed() -> Iterator[Testbed]:
     bed.down()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def parameter_file(testbed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The testbed's parameters, in a file as a user would write one."""
     values = yaml.safe_load((ROOT / "params" / "testbed.yaml").read_text())
@@ -66,7 +66,7 @@ def parameter_file(testbed: Testbed, tmp_path_factory: pytest.TempPathFactory) -
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout of its own: what the browser saves must not come into the notebooks of this one."""
     folder = tmp_path_factory.mktemp("checkout")
@@ -78,7 +78,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(checkout: Path, parameter_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """``runbook notebook`` on the testbed, for somebody who has another Jupyter with a kernel of the same name."""
     folder = tmp_path_factory.mktemp("server")
@@ -126,7 +126,7 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
     return found.group()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium: Playwright's own would be a download of its own."""
     program = shutil.which("chromium")
@@ -154,7 +154,7 @@ def pytest_runtest_makereport(
     return report
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def page(browser: Browser, server: Server) -> Page:
     """JupyterLab, open on its start page."""
     page = browser.new_page(viewport={"width": WIDTHS[0], "height": HEIGHT})
