@@ -61,7 +61,9 @@ def test_only_a_required_testbed_test_that_did_not_run_fails(
     assert run_suite(tmp_path, TESTS[kind], required=required).returncode == code
 
 
-def test_with_two_processes_the_walkthrough_runs_beside_the_other_tests_that_boot_clusters(tmp_path: Path) -> None:
+def test_with_two_processes_the_walkthrough_runs_beside_another_subject_that_boots_clusters_which_stays_whole(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "tests/testbed").mkdir(parents=True)
     shutil.copy(PROJECT / "tests/conftest.py", tmp_path / "tests")
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = testbed\naddopts = -p no:cacheprovider -n 2\n")
@@ -70,7 +72,11 @@ def test_with_two_processes_the_walkthrough_runs_beside_the_other_tests_that_boo
         "def test_one(): time.sleep(0.3)\n"
         "def test_two(): pathlib.Path(f'{kind}-{os.getpid()}').touch()\n"
     )
-    kinds = {"testbed/test_a": "cluster", "testbed/test_b": "cluster", "testbed/test_walkthrough": "walkthrough"}
+    kinds = {
+        "testbed/test_steps_a": "cluster",
+        "testbed/test_steps_b": "cluster",
+        "testbed/test_walkthrough": "walkthrough",
+    }
     for name, kind in (kinds | {"test_c": "other", "test_d": "other"}).items():
         (tmp_path / f"tests/{name}.py").write_text(test.replace("{kind}", kind))
     command = [sys.executable, "-m", "pytest", "--import-mode=importlib", "tests"]
