@@ -12,6 +12,7 @@ import paramiko
 
 from runbook_lib.errors import HostKeyError
 from runbook_lib.transport.ssh.authentication import authenticate, ways_in
+from runbook_lib.transport.ssh.exchange import FAULTS
 from runbook_lib.transport.ssh.known_hosts import KnownKeys, fingerprint, read_known_keys
 from runbook_lib.transport.ssh.machine import Budget, Machine
 from runbook_lib.transport.ssh.pulse import Pulse
@@ -53,7 +54,9 @@ class Transport(paramiko.Transport):
         """Close it, and what it runs over if nothing else does."""
         if self._pulse is not None:
             self._pulse.end()
-        super().close()
+        # What it runs over may have died first: a channel then cannot say goodbye to the jump host.
+        with contextlib.suppress(*FAULTS):
+            super().close()
         self._release()
 
 

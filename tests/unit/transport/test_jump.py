@@ -73,6 +73,27 @@ def test_closing_the_last_connection_leaves_no_thread(server: SshServer, jump: S
         time.sleep(0.02)
 
 
+class Gone(socket.socket):
+    """What a transport runs over when the jump host is gone: it cannot even be closed in order."""
+
+    def close(self) -> None:
+        raise EOFError
+
+
+def test_a_transport_whose_jump_host_is_gone_is_closed_all_the_same_and_gives_its_share_back() -> None:
+    ours, theirs = socket.socketpair()
+    gone, given_back = Gone(fileno=ours.detach()), []
+    transport = Transport(gone, lambda: given_back.append(True))
+    transport.active = True  # as it is while it knows nothing of the end
+    try:
+        transport.close()
+        assert given_back == [True]
+        assert not transport.active
+    finally:
+        socket.socket.close(gone)
+        theirs.close()
+
+
 def test_a_connection_is_opened_again_after_the_jump_host_was_away(server: SshServer, jump: SshServer) -> None:
     with through(server, jump) as ssh:
         ssh.run(["true"])
