@@ -155,7 +155,8 @@ def test_a_node_that_dies_in_the_middle_fails_alone_and_a_second_run_finishes_it
     finally:
         testbed.restore("node2")
     with Cluster(run.inventory) as cluster:
-        assert statuses(run_step(cluster, containers(run, *specs))) == ["ok", "changed", "ok", "ok"]
+        rows = run_step(cluster, containers(run, *specs))
+        assert statuses(rows) == ["ok", "changed", "ok", "ok"], rows
 
 
 def test_a_node_that_does_not_come_back_in_time_is_a_failure_that_names_what_was_missing(
