@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,6 @@ pytestmark = pytest.mark.testbed
 ROOT = Path(__file__).parents[2]
 NAME = f"swarm-{os.getpid()}"
 NOTEBOOKS = [path.stem for path in sorted((ROOT / "notebooks").glob("0[0-8]_*.ipynb"))]
-PATIENCE = 90.0
 
 
 @pytest.fixture(scope="module")
@@ -172,26 +170,3 @@ def test_7_an_engine_that_left_is_in_no_swarm_and_then_in_one_of_its_own(
     refused = refusal(run, cluster)
     assert refused.message == "node4 is in another swarm than node1, node2, node3"
     assert "docker swarm leave" in refused.remedy
-
-
-def test_8_a_swarm_that_lost_its_quorum_says_so_with_the_notebook_that_waits_for_it(
-    values: dict[str, Any], tmp_path: Path, cluster: Cluster, run: Run, swarm: Testbed
-) -> None:
-    inventory = yaml.safe_load(swarm.inventory_file.read_text())
-    inventory["nodes"] = inventory["nodes"][:3]
-    path = tmp_path / "inventory.yaml"
-    path.write_text(yaml.safe_dump(inventory))
-    for name in ("node2", "node3"):
-        swarm.cut(name)
-    managers, read_standing = cluster.nodes[:3], control_plane_of(run.parameters).read_standing
-    deadline = time.monotonic() + PATIENCE
-    troubles: list[str] = []
-    # all at once: an engine that is asked before it has noticed answers after 20 s only
-    while not troubles or not all("does not have a leader" in trouble for trouble in troubles):
-        assert time.monotonic() < deadline, troubles
-        troubles = [outcome.result.trouble for outcome in cluster.each(read_standing, nodes=managers)]
-    done = command(tmp_path, values | {"inventory": str(path), "containers": []}, "03")
-    assert done.returncode == ExitCode.CHECK_FAILED, done.stdout
-    assert "node1: The swarm does not have a leader." in done.stdout
-    assert "run the notebook 02_autostart_etcd first" in done.stdout
-    assert "Traceback" not in done.stdout
