@@ -22,7 +22,7 @@ app = typer.Typer(add_completion=False)
 
 _WHOLE_SUITE = (
     "runbook: four processes, each with a real cluster of its own at first, one of them with JupyterLab as well.\n"
-    "  It takes about 15 minutes; at first and near the end a dot may take a minute or more."
+    "  It takes about 17 minutes; at first and near the end a dot may take a minute or more."
 )
 
 #: pytest's exit code -> ours: all passed, some failed, interrupted, its own fault, bad usage, no test collected.
