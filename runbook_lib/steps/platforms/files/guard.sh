@@ -73,8 +73,22 @@ network_up() {
     esac
 }
 
+# A reload reconfigures every interface whose file has changed. Another reconfiguration on its heels can leave networkd
+# (seen in 252) with a lease whose address it never assigns, so that follows only where it is stuck.
 networkd_up() {
-    networkctl reload && networkctl reconfigure "$interface"
+    if [ -s manifest ]; then networkctl reload; else networkctl reconfigure "$interface"; fi || return
+    sleep 0.5
+    networkd_settled || networkctl reconfigure "$interface"
+}
+
+networkd_settled() {
+    state=/run/systemd/netif/links/$(cat "/sys/class/net/$interface/ifindex")
+    tries=0
+    until grep -qx ADMIN_STATE=configured "$state"; do
+        tries=$((tries + 1))
+        if [ "$tries" -gt 25 ]; then return 1; fi
+        sleep 0.2
+    done
 }
 
 profile_up() {
