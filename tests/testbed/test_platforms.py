@@ -47,14 +47,14 @@ find "$@" -path var/lib/overlay-runbook/log -prune -o -type f -exec sha256sum {}
 
 # Stops for good where the change has taken effect and nobody has confirmed it yet.
 UNFINISHED = """\
-import pathlib, sys, time
+import os, pathlib, sys, time
 from runbook_lib.cluster import Cluster
 from runbook_lib.model.loading import load_run
 from runbook_lib.steps import StaticAddresses, run_step
 
 def stop(step, node, state):
     if state == "confirming":
-        print(node, flush=True)
+        os.write(1, f"{node}\\n".encode())  # whole: print writes the line's end apart, and nodes come together
         time.sleep(600)
 
 run = load_run(pathlib.Path(sys.argv[1]))
@@ -188,9 +188,11 @@ def test_a_runbook_that_is_killed_before_it_confirms_leaves_nodes_that_heal_even
     command = [sys.executable, "-c", UNFINISHED, str(parameters)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as runbook:
         assert runbook.stdout is not None
-        waiting = {runbook.stdout.readline().strip() for _ in range(4)}
-        assert waiting == {"node1", "node2", "node3", "node4"}
-        runbook.kill()
+        try:
+            waiting = {runbook.stdout.readline().strip() for _ in range(4)}
+        finally:
+            runbook.kill()
+    assert waiting == {"node1", "node2", "node3", "node4"}
     assert assigned(cluster) == ["static"] * 4, "the change was in effect when the runbook was killed"
     cluster.close()
     testbed.poweroff(["node2", "node4"], hard=True)
