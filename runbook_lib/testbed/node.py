@@ -101,7 +101,19 @@ def cluster_addresses(layout: Layout, node: NodeLayout) -> list[str]:
         text = Path(f"/proc/{process.pid}/net/fib_trie").read_text()
     except OSError:
         return []
-    return [address for address in parse_local_addresses(text) if ipaddress.ip_address(address) in layout.cluster]
+    return own_cluster_addresses(layout, text)
+
+
+def own_cluster_addresses(layout: Layout, fib_trie: str) -> list[str]:
+    """A node's addresses on the cluster's network, in the ``fib_trie`` of its process 1.
+
+    Empty while that process has not entered the node's network namespace: nspawn makes it in the host's, whose
+    own address on the cluster's network is not the node's.
+    """
+    local = parse_local_addresses(fib_trie)
+    if layout.host_management_address in local:
+        return []
+    return [address for address in local if ipaddress.ip_address(address) in layout.cluster]
 
 
 def parse_local_addresses(fib_trie: str) -> list[str]:

@@ -30,6 +30,17 @@ def test_a_nodes_addresses_are_read_without_entering_it() -> None:
     assert not any(address.endswith((".0", ".255")) and address != "127.0.0.0" for address in found)
 
 
+def test_the_hosts_own_address_on_the_clusters_network_is_not_a_booting_nodes(layout: Layout) -> None:
+    # Captured from process 1 of a node before it had entered its network namespace.
+    text = (CAPTURED / "fib_trie_host.txt").read_text()
+    assert "192.168.99.1" in nodes.parse_local_addresses(text)
+    assert nodes.own_cluster_addresses(replace(layout, management=IPv4Network("10.213.20.0/24")), text) == []
+
+
+def test_a_nodes_own_addresses_are_those_in_the_clusters_subnet(layout: Layout) -> None:
+    assert nodes.own_cluster_addresses(layout, (CAPTURED / "fib_trie.txt").read_text()) == ["192.168.99.104"]
+
+
 def test_a_profile_points_the_engines_at_the_first_three_nodes(layout: Layout) -> None:
     profile = nodes.profile(layout)
     assert "--cluster-store=etcd://192.168.99.104:2379,192.168.99.105:2379,192.168.99.106:2379\n" in profile
