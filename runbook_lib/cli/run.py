@@ -22,15 +22,13 @@ from runbook_lib.cli.arguments import (
 from runbook_lib.cli.privileges import become_root
 from runbook_lib.cli.project import project_folder
 from runbook_lib.cli.system_packages import install_missing_packages
-from runbook_lib.cli.undo import require_notebooks
-from runbook_lib.cli.undo import undo as take_back
 from runbook_lib.errors import ExitCode
 from runbook_lib.execute.cluster_run import ClusterRequest, ClusterResult, left_over, prepare_cluster, run_cluster
 from runbook_lib.execute.declared import NO_CLUSTER, check_declared, declared_parameters, works_on_a_cluster
 from runbook_lib.execute.earlier import EarlierRun, check_same_run, earlier_run
 from runbook_lib.execute.engine import OUTPUT_LIMIT
 from runbook_lib.execute.interruption import Interruption
-from runbook_lib.execute.notebooks import choose_notebooks
+from runbook_lib.execute.notebooks import choose_notebooks, undoing
 from runbook_lib.execute.preparation import Request, parse_overrides, typed_command
 from runbook_lib.execute.reporting import Reporter, reporter_for
 from runbook_lib.model.loading import Run
@@ -58,7 +56,7 @@ def run(
         bool,
         typer.Option(
             "--undo",
-            help="Take back what notebook 01 or 02 changed on the hosts, every file as it was; execute none.",
+            help="Take back what notebook 01 or 02 changed on the hosts, every file as it was (notebooks/undo).",
         ),
     ] = False,
     resume: Annotated[
@@ -85,17 +83,11 @@ def run(
     project = project_folder()
     location = records or records_location()
     overrides = parse_overrides(pairs(parameter), plan=plan)
-    if undo:
-        require_notebooks(notebooks or ())
-        chosen = choose_notebooks(notebooks or (), project / "notebooks")
-        return take_back(
-            chosen, Request(file or project / "params" / "testbed.yaml", overrides), reporter_for(sys.stdout)
-        )
     earlier = earlier_run(open_archive(location), resume) if resume else None
     if earlier is not None and earlier.cluster == NO_CLUSTER:
         overrides = {**earlier.parameters, **overrides}
     source: Path | Mapping[str, Any] = file or (earlier.parameters if earlier else project / "params" / "testbed.yaml")
-    chosen = choose_notebooks(notebooks or (earlier.notebooks if earlier else ()), project / "notebooks")
+    chosen = _choose(notebooks or (earlier.notebooks if earlier else ()), project / "notebooks", undo=undo)
     request = Request(source, overrides)
     prepared = _prepare(chosen, request, earlier, given=file is not None)
     testbed = prepared.parameters.testbed_name if prepared else None
@@ -107,6 +99,12 @@ def run(
         result = run_cluster(wanted, prepared, reporter, interruption)
     _conclude(result, testbed, reporter)
     raise typer.Exit(result.exit_code)
+
+
+def _choose(names: Sequence[str], folder: Path, *, undo: bool) -> list[Path]:
+    if undo:
+        return undoing(choose_notebooks(names, folder) if names else ())
+    return choose_notebooks(names, folder)
 
 
 def _prepare(chosen: Sequence[Path], request: Request, earlier: EarlierRun | None, *, given: bool) -> Run | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from runbook_lib.errors import InputError
 
 _NUMBERED = re.compile(r"\d\d_\w+")
+_UNDO = "undo"
 
 # A notebook outside the walkthrough says so in its metadata: {"runbook": {"default_run": false}}.
 # Cleaning up is outside by its nature.
@@ -21,7 +22,7 @@ def choose_notebooks(names: Sequence[str], folder: Path) -> list[Path]:
     """The notebooks to run, in the order given; without names the whole walkthrough in its own order.
 
     Args:
-        names: names (``05_ping_tests``), beginnings that fit one notebook (``05``), or paths.
+        names: names (``05_ping_tests``, ``01_undo``), beginnings that fit one notebook (``05``), or paths.
         folder: where named notebooks are.
 
     Raises:
@@ -39,18 +40,49 @@ def choose_notebooks(names: Sequence[str], folder: Path) -> list[Path]:
     return chosen
 
 
+def undoing(notebooks: Sequence[Path]) -> list[Path]:
+    """The notebooks that take back what the given ones changed on the hosts, the last one's first.
+
+    Raises:
+        InputError: none is named, or one whose changes the notebook 09_clean_up takes back, or that makes none.
+    """
+    if not notebooks:
+        # All of them is not what a person means who wants one back.
+        raise InputError(
+            "--undo takes back what the named notebooks changed",
+            place="--undo",
+            remedy="name them: ./runbook run 01 --undo",
+        )
+    found = []
+    for path in reversed(notebooks):
+        undo = path.parent / _UNDO / f"{path.stem[:2]}_{_UNDO}.ipynb"
+        if not undo.is_file():
+            those = ", ".join(other.stem[:2] for other in _undos(path.parent)) or "no notebook here"
+            raise InputError(
+                f"{path.stem} changes nothing on the hosts themselves",
+                place="--undo",
+                remedy=f"{those} can be taken back so; containers and networks are removed by 09_clean_up",
+            )
+        found.append(undo)
+    return found
+
+
 def _find(name: str, present: Sequence[Path], folder: Path) -> Path:
     path = Path(name)
     if path.suffix == ".ipynb" and path.is_file():
         return path.resolve()
     wanted = path.name.removesuffix(".ipynb") if path.parent in (Path(), Path(folder.name)) else ""
-    exact = [path for path in present if path.stem == wanted]
+    exact = [path for path in (*present, *_undos(folder)) if path.stem == wanted]
     fitting = exact or [path for path in present if wanted and path.stem.startswith(wanted)]
     if len(fitting) == 1:
         return fitting[0]
     what = "fits several notebooks" if fitting else "is no notebook"
     known = ", ".join(path.stem for path in fitting or present) or "none"
     raise InputError(f"{name!r} {what}", place=str(folder), remedy=f"name one of: {known}")
+
+
+def _undos(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"{_UNDO}/[0-9][0-9]_{_UNDO}.ipynb"))
 
 
 def _is_in_default_run(path: Path) -> bool:

@@ -118,24 +118,6 @@ class StepCatalog:
         }
         return tuple(make() for make in made.get(notebook, ()))
 
-    def undoing(self, notebook: str) -> tuple[Step[Any, Any], ...]:
-        """The steps that take back what a notebook (its name) has changed on the hosts.
-
-        Raises:
-            InputError: a notebook whose changes the notebook 09_clean_up takes back, or that makes none.
-        """
-        made: dict[str, Callable[[], Step[Any, Any]]] = {
-            "01_fix_node_ips": self.release_addresses,
-            "02_autostart_etcd": self.no_autostart,
-        }
-        if notebook not in made:
-            raise InputError(
-                f"{notebook} changes nothing on the hosts themselves",
-                place="--undo",
-                remedy=f"{', '.join(made)} do; containers and networks are removed by 09_clean_up",
-            )
-        return (made[notebook](),)
-
 
 def wanted_container(parameters: Parameters, place: int) -> str:
     """The name of a wanted container, by its place among them.

@@ -1,4 +1,4 @@
-"""The files that fixing the addresses writes, as a person would compare them."""
+"""The files that fixing the addresses writes, or that taking them back restores, as a person would compare them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Iterator, Sequence
 
 from runbook_lib.cluster import Cluster
 from runbook_lib.session.answers import answers
-from runbook_lib.steps.platforms import FileChange, Platform, PlatformRefusal
-from runbook_lib.steps.static_addresses import StaticAddresses
+from runbook_lib.steps.platforms import Platform, PlatformRefusal
+from runbook_lib.steps.static_addresses import RemoveStaticAddresses, StaticAddresses
 from runbook_lib.steps.targets import AddressReading, read_address
 
 
-def planned_files(cluster: Cluster, step: StaticAddresses, nodes: Sequence[str] = ()) -> str:
-    """Unified diffs of each file from how it is without the runbook to how the step wants it, node by node.
+def planned_files(cluster: Cluster, step: StaticAddresses | RemoveStaticAddresses, nodes: Sequence[str] = ()) -> str:
+    """Unified diffs of each file, node by node: from how it is without the runbook to how the step wants it.
+
+    Of the step that takes addresses back, from how it is now to how it was.
 
     Args:
         cluster: the nodes, each of which is asked.
@@ -36,17 +38,20 @@ def planned_files(cluster: Cluster, step: StaticAddresses, nodes: Sequence[str] 
     return "\n".join(parts)
 
 
-def _of_node(node: str, reading: AddressReading, step: StaticAddresses) -> Iterator[str]:
+def _of_node(node: str, reading: AddressReading, step: StaticAddresses | RemoveStaticAddresses) -> Iterator[str]:
     try:
         platform, files = step.planned_files(node, reading)
     except PlatformRefusal as refusal:
         yield f"{node}: {refusal.message}\n"
         return
-    yield f"{node}: {_when(platform, files)}\n"
+    if files:
+        yield f"{node}: {_when(platform)}\n"
+    elif isinstance(step, StaticAddresses):
+        yield f"{node}: {platform.name}, whose own files give the address already\n"
+    else:
+        yield f"{node}: {platform.name}, where nothing is ours\n"
     yield from (file.diff for file in files)
 
 
-def _when(platform: Platform, files: Sequence[FileChange]) -> str:
-    if not files:
-        return f"{platform.name}, whose own files give the address already"
+def _when(platform: Platform) -> str:
     return f"{platform.name}, {'at once' if platform.live else 'from the next boot on'}"

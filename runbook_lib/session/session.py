@@ -105,17 +105,23 @@ class Session:
         table = tables.steps([row for step in steps for row in self._run(step, plan=True)])
         return table[["step"] * (len(steps) > 1) + ["node", "status", "before", "after", "detail"]]
 
-    def planned_files(self, *nodes: str) -> str:
+    def planned_files(self, *nodes: str, undo: bool = False) -> str:
         """The files that ``steps.static_addresses`` writes on the named nodes, or the first of each platform.
 
+        Args:
+            nodes: whose files.
+            undo: what ``steps.release_addresses`` restores instead.
+
         Returns:
-            A unified diff from how each file is without the runbook, whether it is written yet or not.
+            A unified diff from how each file is without the runbook, whether it is written yet or not; with ``undo``
+            from how each is now to how it was.
 
         Raises:
             InputError: there is no such node.
             UnreachableError: a node that must be asked does not answer.
         """
-        return planned_files(self.cluster, self.steps.static_addresses(), nodes)
+        step = self.steps.release_addresses() if undo else self.steps.static_addresses()
+        return planned_files(self.cluster, step, nodes)
 
     def apply(self, *steps: Step[Any, Any]) -> pd.DataFrame:
         """Do the steps in their order on every node and verify each by a fresh reading; in plan mode only plan them.

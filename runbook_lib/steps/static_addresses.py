@@ -178,6 +178,15 @@ class RemoveStaticAddresses(Step[HostNetwork, Change]):
         """Write what is left of the files, or remove those that are there only because of us."""
         platform_of(work.host).apply(cluster, node, work, self._addresses.guard_seconds, say)
 
+    def planned_files(self, node: str, reading: AddressReading) -> tuple[Platform, tuple[FileChange, ...]]:
+        """A node's platform, and the files as they are beside what they were; none where nothing is ours.
+
+        Raises ``PlatformRefusal``.
+        """
+        host = reading.host
+        platform = platform_of(host)
+        return platform, changes(host, platform.original(host)) if platform.is_ours(host) else ()
+
     def _finding(self, host: HostNetwork) -> Finding[Change]:
         try:
             platform = platform_of(host)

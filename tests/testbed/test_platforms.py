@@ -221,14 +221,22 @@ def test_notebooks_01_and_02_pass_under_every_manager(
     assert assigned(cluster) == ["static"] * 4
 
 
-def test_undo_restores_every_file_and_mode_and_dhcp(
-    cluster: Cluster, parameters: Path, run: Run, untouched: list[str]
+def test_undo_restores_every_file_and_mode_and_dhcp_and_leaves_records(
+    cluster: Cluster, parameters: Path, run: Run, untouched: list[str], tmp_path: Path
 ) -> None:
     assert footprint(cluster) != untouched
     command = [sys.executable, "-m", "runbook_lib", "run", "01", "02", "--undo", "-f", str(parameters)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    result = subprocess.run(
+        [*command, "--records", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
     assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stdout.count(" changed ") == 3 + 4
+    changed = {}
+    for notebook in ("02_undo", "01_undo"):
+        (folder,) = tmp_path.glob(f"*_{notebook}_*")
+        record = read_record(folder)
+        assert record.verdict is RecordVerdict.PASS
+        changed[notebook] = sum(row.status is Status.CHANGED for row in record.steps)
+    assert changed == {"02_undo": 3, "01_undo": 4}
     assert footprint(cluster) == untouched
     assert assigned(cluster) == ["dhcp"] * 4
     again = run_step(cluster, RemoveStaticAddresses(run.inventory))

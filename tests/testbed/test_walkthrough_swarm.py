@@ -14,6 +14,7 @@ import yaml
 
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import ExitCode, InputError
+from runbook_lib.facts.addresses import BOOTSYNC
 from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.networks import read_network
 from runbook_lib.model.loading import Run, load_run
@@ -131,7 +132,21 @@ def test_3_nothing_changes_the_second_time(values: dict[str, Any], tmp_path: Pat
     assert {row.status for row in rows} == {Status.OK}
 
 
-def test_4_what_the_notebooks_made_is_removed_and_the_swarms_own_networks_stay(
+def test_4_fixed_addresses_are_taken_back_with_a_record_of_it(
+    values: dict[str, Any], tmp_path: Path, cluster: Cluster
+) -> None:
+    assert None not in [node.ssh.read_file(BOOTSYNC) for node in cluster]
+    done = command(tmp_path, values, "01", "02", "--undo")
+    assert done.returncode == ExitCode.PASS, done.stdout
+    (folder,) = (tmp_path / "records").glob("*_01_undo_*")
+    assert "-    interface=eth1 address=" in (folder / "notebook.html").read_text(), "the diff is in the record"
+    steps = record_of(tmp_path, "01_undo").steps
+    assert [row.node for row in steps if row.status is Status.CHANGED] == ["node1", "node2", "node3", "node4"]
+    assert {row.status for row in record_of(tmp_path, "02_undo").steps} == {Status.OK}
+    assert [node.ssh.read_file(BOOTSYNC) for node in cluster] == [None] * 4
+
+
+def test_5_what_the_notebooks_made_is_removed_and_the_swarms_own_networks_stay(
     values: dict[str, Any], tmp_path: Path, cluster: Cluster
 ) -> None:
     done = command(tmp_path, values, "09")
@@ -140,7 +155,7 @@ def test_4_what_the_notebooks_made_is_removed_and_the_swarms_own_networks_stay(
     assert None not in [read_network(node, "ingress") for node in cluster]
 
 
-def test_5_a_network_that_takes_no_containers_is_a_listed_difference(cluster: Cluster, run: Run) -> None:
+def test_6_a_network_that_takes_no_containers_is_a_listed_difference(cluster: Cluster, run: Run) -> None:
     manager = cluster.node("node2").engine
     manager.create_network("closed0", subnet="10.77.0.0/24", attachable=False)
     overlay = run.parameters.overlay.model_copy(update={"name": "closed0", "subnet": "10.77.0.0/24"})
@@ -151,13 +166,13 @@ def test_5_a_network_that_takes_no_containers_is_a_listed_difference(cluster: Cl
     manager.remove_network("closed0")
 
 
-def test_6_workers_alone_are_refused_for_a_manager_is_needed(cluster: Cluster, run: Run) -> None:
+def test_7_workers_alone_are_refused_for_a_manager_is_needed(cluster: Cluster, run: Run) -> None:
     refused = refusal(run, cluster.part({"node4"}))
     assert refused.message == "node4: only workers, and only a manager makes networks"
     assert "docker node promote" in refused.remedy
 
 
-def test_7_an_engine_that_left_is_in_no_swarm_and_then_in_one_of_its_own(
+def test_8_an_engine_that_left_is_in_no_swarm_and_then_in_one_of_its_own(
     values: dict[str, Any], tmp_path: Path, cluster: Cluster, run: Run
 ) -> None:
     node = cluster.node("node4")

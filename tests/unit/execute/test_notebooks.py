@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.errors import InputError
-from runbook_lib.execute.notebooks import choose_notebooks
+from runbook_lib.execute.notebooks import choose_notebooks, undoing
 
 NAMES = ("00_meet_the_cluster", "01_fix_node_ips", "05_ping_tests", "05_pong_tests", "08_aside", "09_clean_up")
 
@@ -87,3 +87,23 @@ def test_a_file_that_is_no_notebook_is_refused_before_anything_runs(folder: Path
 def test_a_folder_without_notebooks_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no notebooks"):
         choose_notebooks([], tmp_path)
+
+
+def test_what_notebooks_changed_is_taken_back_the_last_first(folder: Path) -> None:
+    undos = folder / "undo"
+    undos.mkdir()
+    wanted = [write(undos / "05_undo.ipynb"), write(undos / "01_undo.ipynb")]
+    assert undoing(choose_notebooks(["01", "05_pi"], folder)) == wanted
+    assert choose_notebooks(["05_undo", "01_undo"], folder) == wanted, "as --resume names them"
+    assert choose_notebooks(["01"], folder) == [folder / "01_fix_node_ips.ipynb"]
+
+
+def test_a_notebook_that_has_no_undo_is_refused_with_those_that_have_one(folder: Path) -> None:
+    (folder / "undo").mkdir()
+    write(folder / "undo" / "01_undo.ipynb")
+    with pytest.raises(
+        InputError, match=r"(?s)09_clean_up changes nothing on the hosts.*remedy: 01 can be taken back so"
+    ):
+        undoing(choose_notebooks(["01", "09"], folder))
+    with pytest.raises(InputError, match=r"name them: \./runbook run 01 --undo"):
+        undoing([])
