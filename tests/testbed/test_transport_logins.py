@@ -29,13 +29,14 @@ SECRET = {"env": "LAB_PASSWORD"}
 # A further sshd on node1 that takes passwords and forwards nothing, and one that asks for them as PAM does.
 BY_PASSWORD, BY_QUESTION = 2222, 2223
 PEOPLE = """
-for user in worker guest; do
+for user in worker guest bound; do
     useradd --create-home --shell /bin/sh "$user"
     echo "$user:$1" | chpasswd
     cp -R /home/docker/.ssh "/home/$user/.ssh"
     chown -R "$user:" "/home/$user"
 done
 echo 'worker ALL=(ALL) ALL' >/etc/sudoers.d/worker
+printf 'bound ALL=(ALL) NOPASSWD: ALL\nDefaults:bound requiretty\n' >/etc/sudoers.d/bound
 /usr/sbin/sshd -p 2222 -o PidFile=none -o PasswordAuthentication=yes -o AllowTcpForwarding=no
 /usr/sbin/sshd -p 2223 -o PidFile=none -o UsePAM=yes -o KbdInteractiveAuthentication=yes -o PasswordAuthentication=no
 """
@@ -214,6 +215,7 @@ def test_what_sudo_refuses_is_told_in_a_sentence(place: Place) -> None:
         ("worker", "LAB_WRONG"): "sudo refuses the password in the variable LAB_WRONG for worker",
         ("worker", ""): "sudo asks worker for a password, and the inventory names none",
         ("guest", "LAB_PASSWORD"): "guest has no right to become root there: sudo says so",
+        ("bound", ""): "sudo wants a terminal there (requiretty), and commands here have none",
     }
     for (user, variable), sentence in sentences.items():
         password = {"env": variable} if variable else None
