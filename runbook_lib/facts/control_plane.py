@@ -7,7 +7,7 @@ asks which one it is.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -150,6 +150,12 @@ class ControlPlane(ABC):
         Raises ``RunbookError``.
         """
         return ""
+
+    def read_restart_objection(self, cluster: Cluster, names: Sequence[str] = ()) -> InputError | None:
+        """Why nodes (``names``, or all) must not be restarted: it would not come back by itself for another reason than
+        those that the notebooks mend. Raises ``RunbookError``.
+        """
+        return None
 
     @abstractmethod
     def read_gossip(self, node: Node) -> Gossip:

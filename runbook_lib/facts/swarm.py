@@ -19,8 +19,9 @@ class SwarmState:
     """An engine's own word.
 
     ``state`` is inactive, pending, active, error or locked; ``error`` is why a manager has no quorum. ``address`` is
-    what it advertises. ``managers`` are the managers that it knows, node ID to ``address:port``. ``cluster_id`` and
-    ``data_path_port`` are known to a manager of a quorum only.
+    what it advertises. ``managers`` are the managers that it knows, node ID to ``address:port``. ``cluster_id``,
+    ``data_path_port`` and ``autolock`` (managers that start wait for the unlock key) are known to a manager of a
+    quorum only.
     """
 
     state: str = "inactive"
@@ -31,6 +32,7 @@ class SwarmState:
     cluster_id: str = ""
     managers: tuple[tuple[str, str], ...] = ()
     data_path_port: int | None = None
+    autolock: bool = False
 
     @property
     def trouble(self) -> str:
@@ -42,7 +44,7 @@ class SwarmState:
             case "inactive":
                 return "the engine is in no swarm"
             case "locked":
-                return "the engine is locked out of its swarm until somebody types the unlock key"
+                return "the engine is locked out of its swarm until somebody types the unlock key: docker swarm unlock"
         return f"the engine is not part of its swarm yet ({first_sentence(self.error) or self.state})"
 
 
@@ -70,6 +72,7 @@ class SwarmNode:
 def parse_swarm(info: Mapping[str, Any]) -> SwarmState:
     """``Swarm`` of ``GET /info``. An engine that knows no Swarm mode (before 1.12) is in none."""
     cluster = info.get("Cluster") or {}
+    encryption = (cluster.get("Spec") or {}).get("EncryptionConfig") or {}
     return SwarmState(
         state=str(info.get("LocalNodeState") or "inactive"),
         node_id=str(info.get("NodeID") or ""),
@@ -79,6 +82,7 @@ def parse_swarm(info: Mapping[str, Any]) -> SwarmState:
         cluster_id=str(cluster.get("ID") or ""),
         managers=tuple((str(item["NodeID"]), str(item["Addr"])) for item in info.get("RemoteManagers") or ()),
         data_path_port=int(cluster.get("DataPathPort") or 0) or None,
+        autolock=bool(encryption.get("AutoLockManagers")),
     )
 
 

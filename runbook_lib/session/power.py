@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from runbook_lib.cluster import Cluster, Outcome
 from runbook_lib.errors import NodeError, UnreachableError
 from runbook_lib.facts.boot import Boot, read_boot
+from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Status, StepResult
 from runbook_lib.steps.base import Reporter, run_step
@@ -26,12 +27,17 @@ def cycle(
     Plan mode, and a run without the parameter ``power_cycle``, restart nothing and say so in the rows.
 
     Raises:
-        InputError: the order matters, and the testbed of the parameters is not there.
+        InputError: the order matters, and the testbed of the parameters is not there; or the control plane would not
+            come back without a person.
         TestbedError: a node of the testbed did not go down, or did not come back.
     """
     if not parameters.power_cycle:
         names = only or cluster.inventory.names
         return tuple(StepResult(STEP, name, Status.SKIPPED, detail=LEFT_UP) for name in names)
+    if not parameters.plan:
+        objection = control_plane_of(parameters).read_restart_objection(cluster, only)
+        if objection is not None:
+            raise objection
     if only or parameters.plan or not shuffle or parameters.testbed_name is None:
         return run_step(cluster, Reboot(only), plan=parameters.plan, reporter=reporter)
 

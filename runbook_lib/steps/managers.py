@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.engine_start import EngineStart, read_engine_start
+from runbook_lib.facts.swarm import read_swarm
 from runbook_lib.steps.base import Finding, Say, Step, refused, satisfied
 
 
@@ -27,26 +29,41 @@ class StartManagers(Step[str, None]):
         """Never called: there is no work."""
 
 
-class ManagersAutostart(Step[EngineStart, None]):
+@dataclass(frozen=True)
+class ManagerStart:
+    """What starts a node's dockerd, and whether it then waits for its swarm's unlock key."""
+
+    engine: EngineStart
+    waits_for_key: bool = False
+
+
+class ManagersAutostart(Step[ManagerStart, None]):
     """Makes sure that each host starts dockerd at boot, which is all that a member of a swarm needs.
 
-    A host that does not is refused with the command that makes it: that is the host's administration, not ours.
+    A host that does not is refused with the command that makes it, and so is a swarm that locks its managers: that is
+    the administration of hosts and swarm, not ours.
     """
 
     name = "managers autostart"
 
-    def read(self, node: Node) -> EngineStart:
-        """What starts dockerd."""
-        return read_engine_start(node)
+    def read(self, node: Node) -> ManagerStart:
+        """What starts dockerd, and what its swarm asks of it then."""
+        return ManagerStart(read_engine_start(node), read_swarm(node).autolock)
 
-    def assess(self, readings: Mapping[str, EngineStart], missing: frozenset[str]) -> Mapping[str, Finding[None]]:
+    def assess(self, readings: Mapping[str, ManagerStart], missing: frozenset[str]) -> Mapping[str, Finding[None]]:
         """Satisfied where something does."""
         return {node: self._finding(start) for node, start in readings.items()}
 
     def apply(self, cluster: Cluster, node: Node, work: None, say: Say) -> None:
         """Never called: there is no work."""
 
-    def _finding(self, start: EngineStart) -> Finding[None]:
-        if not start.by:
-            return refused("no autostart", "nothing starts dockerd at boot", remedy=start.remedy)
-        return satisfied(f"dockerd starts at boot ({start.by})", "a member of a swarm is the engine itself")
+    def _finding(self, start: ManagerStart) -> Finding[None]:
+        if not start.engine.by:
+            return refused("no autostart", "nothing starts dockerd at boot", remedy=start.engine.remedy)
+        if start.waits_for_key:
+            return refused(
+                f"dockerd starts at boot ({start.engine.by})",
+                "and then waits for the unlock key of its swarm (autolock)",
+                remedy="docker swarm update --autolock=false",
+            )
+        return satisfied(f"dockerd starts at boot ({start.engine.by})", "a member of a swarm is the engine itself")

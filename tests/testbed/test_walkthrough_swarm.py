@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ import yaml
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import ExitCode, InputError
 from runbook_lib.facts.addresses import BOOTSYNC
+from runbook_lib.facts.boot import read_boot
 from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.networks import read_network
+from runbook_lib.facts.swarm import read_swarm
 from runbook_lib.model.loading import Run, load_run
 from runbook_lib.model.record import CellState, Record, RecordVerdict
 from runbook_lib.model.results import Status
@@ -132,7 +135,33 @@ def test_3_nothing_changes_the_second_time(values: dict[str, Any], tmp_path: Pat
     assert {row.status for row in rows} == {Status.OK}
 
 
-def test_4_fixed_addresses_are_taken_back_with_a_record_of_it(
+def test_4_managers_that_their_swarm_locks_are_not_restarted_and_one_that_is_locked_is_told_with_the_way_out(
+    values: dict[str, Any], tmp_path: Path, cluster: Cluster, swarm: Testbed
+) -> None:
+    manager = cluster.node("node1").ssh
+    manager.run(["docker", "swarm", "update", "--autolock=true"])
+    key = manager.run(["docker", "swarm", "unlock-key", "-q"]).stdout
+    boots = [read_boot(node) for node in cluster]
+    done = command(tmp_path, values, "02")
+    assert done.returncode == ExitCode.BAD_INPUT, done.stdout
+    assert "restarted, node1, node2, node3 would wait for the swarm's unlock key (autolock)" in done.stdout
+    assert "docker swarm update --autolock=false" in done.stdout
+    assert all(read_boot(node).same_as(boot) for node, boot in zip(cluster, boots, strict=True))
+    cluster.close()
+    swarm.reboot(["node2"])
+    done = command(tmp_path, values, "00")
+    assert done.returncode == ExitCode.BAD_INPUT, done.stdout
+    assert "the engine of node2 is locked out of its swarm (autolock)" in done.stdout
+    locked = cluster.node("node2")
+    locked.ssh.run(["docker", "swarm", "unlock"], stdin=key.encode())
+    deadline = time.monotonic() + 60
+    while (state := read_swarm(locked)).trouble:
+        assert time.monotonic() < deadline, state
+        time.sleep(0.2)
+    cluster.node("node1").ssh.run(["docker", "swarm", "update", "--autolock=false"])
+
+
+def test_5_fixed_addresses_are_taken_back_with_a_record_of_it(
     values: dict[str, Any], tmp_path: Path, cluster: Cluster
 ) -> None:
     assert None not in [node.ssh.read_file(BOOTSYNC) for node in cluster]
@@ -146,7 +175,7 @@ def test_4_fixed_addresses_are_taken_back_with_a_record_of_it(
     assert [node.ssh.read_file(BOOTSYNC) for node in cluster] == [None] * 4
 
 
-def test_5_what_the_notebooks_made_is_removed_and_the_swarms_own_networks_stay(
+def test_6_what_the_notebooks_made_is_removed_and_the_swarms_own_networks_stay(
     values: dict[str, Any], tmp_path: Path, cluster: Cluster
 ) -> None:
     done = command(tmp_path, values, "09")
@@ -155,7 +184,7 @@ def test_5_what_the_notebooks_made_is_removed_and_the_swarms_own_networks_stay(
     assert None not in [read_network(node, "ingress") for node in cluster]
 
 
-def test_6_a_network_that_takes_no_containers_is_a_listed_difference(cluster: Cluster, run: Run) -> None:
+def test_7_a_network_that_takes_no_containers_is_a_listed_difference(cluster: Cluster, run: Run) -> None:
     manager = cluster.node("node2").engine
     manager.create_network("closed0", subnet="10.77.0.0/24", attachable=False)
     overlay = run.parameters.overlay.model_copy(update={"name": "closed0", "subnet": "10.77.0.0/24"})
@@ -166,13 +195,13 @@ def test_6_a_network_that_takes_no_containers_is_a_listed_difference(cluster: Cl
     manager.remove_network("closed0")
 
 
-def test_7_workers_alone_are_refused_for_a_manager_is_needed(cluster: Cluster, run: Run) -> None:
+def test_8_workers_alone_are_refused_for_a_manager_is_needed(cluster: Cluster, run: Run) -> None:
     refused = refusal(run, cluster.part({"node4"}))
     assert refused.message == "node4: only workers, and only a manager makes networks"
     assert "docker node promote" in refused.remedy
 
 
-def test_8_an_engine_that_left_is_in_no_swarm_and_then_in_one_of_its_own(
+def test_9_an_engine_that_left_is_in_no_swarm_and_then_in_one_of_its_own(
     values: dict[str, Any], tmp_path: Path, cluster: Cluster, run: Run
 ) -> None:
     node = cluster.node("node4")

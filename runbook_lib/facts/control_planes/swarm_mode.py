@@ -79,8 +79,22 @@ class SwarmMode(ControlPlane):
         return read_swarm(node).manager
 
     def read_own_start(self, node: Node) -> str:
-        """What starts dockerd: it is the member."""
-        return read_engine_start(node).by
+        """What starts dockerd: it is the member. Nothing does where a person must type the unlock key first."""
+        return "" if read_swarm(node).autolock else read_engine_start(node).by
+
+    def read_restart_objection(self, cluster: Cluster, names: Sequence[str] = ()) -> InputError | None:
+        """Managers of a swarm that locks them would wait for its key, and with all of them the swarm."""
+        nodes = [cluster.node(name) for name in names] or list(cluster.nodes)
+        states = _answered(cluster.each(read_swarm, nodes=nodes))
+        locking = [node for node, state in states.items() if state.autolock]
+        if not locking:
+            return None
+        return InputError(
+            f"restarted, {', '.join(locking)} would wait for the swarm's unlock key (autolock)",
+            place="power_cycle",
+            remedy="let them start without it (docker swarm update --autolock=false), or no node be restarted"
+            " (power_cycle: false)",
+        )
 
     def read_gossip(self, node: Node) -> Gossip:
         """The peers that the engine lists for the swarm's networks that it takes part in; every one is in ingress."""
@@ -151,6 +165,13 @@ class SwarmMode(ControlPlane):
         outside = [node for node, state in states.items() if state.state == "inactive"]
         if outside:
             return InputError(f"the engine of {', '.join(outside)} is in no swarm", place=place, remedy=_JOIN)
+        locked = [node for node, state in states.items() if state.state == "locked"]
+        if locked:
+            return InputError(
+                f"the engine of {', '.join(locked)} is locked out of its swarm (autolock)",
+                place=place,
+                remedy="docker swarm unlock there; 'docker swarm unlock-key' on another manager tells the key",
+            )
         strange = strangers_to_the_swarm(states)
         if strange:
             others = ", ".join(node for node in states if node not in strange)
@@ -239,7 +260,10 @@ def why_not_ready(state: SwarmState, roster: Iterable[SwarmNode]) -> str:
 
 
 def strangers_to_the_swarm(states: States) -> tuple[str, ...]:
-    """The nodes that are in another swarm than most of the managers are (at a tie, than the first one's)."""
+    """The nodes that are in another swarm than most of the managers are (at a tie, than the first one's).
+
+    One that cannot tell, as it has not met its managers yet, is none.
+    """
     clusters = [state.cluster_id for state in states.values() if state.cluster_id]
     if not clusters:
         return ()
@@ -249,7 +273,7 @@ def strangers_to_the_swarm(states: States) -> tuple[str, ...]:
         node
         for node, state in states.items()
         if (state.cluster_id and state.cluster_id != home)
-        or (not state.manager and not managers & {manager for manager, _ in state.managers})
+        or (not state.manager and state.managers and not managers & {manager for manager, _ in state.managers})
     )
 
 

@@ -30,6 +30,18 @@ def test_a_worker_knows_the_managers_but_not_the_swarms_id(captured_json: Captur
     assert (state.state, state.manager, state.cluster_id, len(state.managers)) == ("active", False, "", 3)
 
 
+def test_a_swarm_that_locks_its_managers_says_so_and_a_locked_one_knows_nothing_of_it(
+    captured_json: CapturedJson,
+) -> None:
+    manager = captured_json("swarm_manager.json")
+    assert not parse_swarm(manager).autolock
+    manager["Cluster"]["Spec"]["EncryptionConfig"]["AutoLockManagers"] = True
+    assert parse_swarm(manager).autolock
+    locked = parse_swarm(captured_json("swarm_locked.json"))
+    assert (locked.state, locked.manager, locked.managers, locked.autolock) == ("locked", False, (), False)
+    assert locked.trouble.endswith("until somebody types the unlock key: docker swarm unlock")
+
+
 def test_an_engine_in_no_swarm_says_so() -> None:
     assert parse_swarm({"LocalNodeState": "inactive", "NodeID": "", "RemoteManagers": None}) == NO_SWARM
     assert NO_SWARM.trouble == "the engine is in no swarm"

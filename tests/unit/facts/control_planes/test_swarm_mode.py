@@ -99,6 +99,11 @@ def test_a_swarm_of_managers_and_workers_is_not_refused() -> None:
     assert PLANE.refusal(infos(node1=captured("swarm_manager.json"), node4=captured("swarm_worker.json"))) is None
 
 
+def test_a_worker_that_has_not_met_its_managers_yet_is_in_no_other_swarm() -> None:
+    joining = captured("swarm_worker.json") | {"LocalNodeState": "pending", "NodeID": "", "RemoteManagers": None}
+    assert PLANE.refusal(infos(node1=captured("swarm_manager.json"), node4=joining)) is None
+
+
 @pytest.mark.parametrize(
     ("given", "said", "remedy"),
     [
@@ -132,6 +137,12 @@ def test_a_swarm_of_managers_and_workers_is_not_refused() -> None:
             "node4 is in another swarm than node1",
             "docker swarm leave",
             id="a worker of another swarm",
+        ),
+        pytest.param(
+            infos(node1=captured("swarm_manager.json"), node2=captured("swarm_locked.json")),
+            "the engine of node2 is locked out of its swarm (autolock)",
+            "docker swarm unlock there",
+            id="a locked manager",
         ),
         pytest.param(
             infos(node4=captured("swarm_worker.json")),
