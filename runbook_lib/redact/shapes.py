@@ -1,19 +1,51 @@
-"""What is a secret by its shape alone: Docker's swarm join tokens and private keys in PEM."""
+"""What is a secret by its shape alone: a swarm's join tokens, unlock and gossip keys, and private keys in PEM."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from runbook_lib.redact.spans import Span
 
 JOIN_TOKEN = "swarm-join-token"
+UNLOCK_KEY = "swarm-unlock-key"
+GOSSIP_KEYS = "swarm-gossip-keys"
 PRIVATE_KEY = "private-key"
-NAMES = (JOIN_TOKEN, PRIVATE_KEY)
+NAMES = (JOIN_TOKEN, UNLOCK_KEY, GOSSIP_KEYS, PRIVATE_KEY)
 
-_TOKEN_BEGINS = "SWMTKN-1-"
-_TOKEN = re.compile(_TOKEN_BEGINS + r"[0-9a-z]{8,}(?:-[0-9a-z]*)?")
-_OPEN_TOKEN = re.compile(r"[0-9a-z-]*\Z")
+
+@dataclass(frozen=True)
+class _Shape:
+    """A secret of one line: how it begins, the whole of it, and what may follow the beginning of an unfinished one."""
+
+    name: str
+    begins: str
+    whole: re.Pattern[str]
+    unfinished: re.Pattern[str]
+
+
+_SHAPES = (
+    _Shape(
+        JOIN_TOKEN,
+        "SWMTKN-1-",
+        re.compile(r"SWMTKN-1-[0-9a-z]{8,}(?:-[0-9a-z]*)?"),
+        re.compile(r"[0-9a-z-]*\Z"),
+    ),
+    _Shape(
+        UNLOCK_KEY,
+        "SWMKEY-1-",
+        re.compile(r"SWMKEY-1-[0-9A-Za-z+/]{8,}=*"),
+        re.compile(r"[0-9A-Za-z+/=]*\Z"),
+    ),
+    # dockerd's own log has them at level info: "New memberlist node … with config:&{… Keys:[[90 163 …] [127 …]] …}".
+    _Shape(
+        GOSSIP_KEYS,
+        "Keys:[[",
+        re.compile(r"(?<=Keys:\[\[)\d{1,3}(?: \d{1,3}){7,}(?:\] \[\d{1,3}(?: \d{1,3})*)*"),
+        re.compile(r"[0-9 \[\]]*\Z"),
+    ),
+)
 
 _PEM_BEGINS = "-----BEGIN "
 _PEM_WORDS = "PRIVATE KEY"
@@ -30,10 +62,11 @@ _LONGEST_KEY = 20_000
 
 
 def find(text: str) -> Iterator[Span]:
-    """Every token and every key in the text, also a key of which one end is missing."""
-    if _TOKEN_BEGINS in text:
-        for match in _TOKEN.finditer(text):
-            yield Span(match.start(), match.end(), JOIN_TOKEN)
+    """Every token and every key in the text, also a private key of which one end is missing."""
+    for shape in _SHAPES:
+        if shape.begins in text:
+            for match in shape.whole.finditer(text):
+                yield Span(match.start(), match.end(), shape.name)
     if _PEM_WORDS in text:
         for start, end in _keys(text):
             yield Span(start, end, PRIVATE_KEY)
@@ -41,8 +74,10 @@ def find(text: str) -> Iterator[Span]:
 
 def beginning(text: str) -> int:
     """The first place from which the text, to its end, may be an unfinished token or key; else the text's length."""
-    candidates = [len(text), _open_at(text, _TOKEN_BEGINS, _OPEN_TOKEN), _open_at(text, _PEM_BEGINS, _OPEN_HEADER)]
-    for begins in (_TOKEN_BEGINS, _PEM_BEGINS):
+    openings = [*((shape.begins, shape.unfinished) for shape in _SHAPES), (_PEM_BEGINS, _OPEN_HEADER)]
+    candidates = [len(text)]
+    for begins, rest in openings:
+        candidates.append(_open_at(text, begins, rest))
         candidates += [len(text) - size for size in range(1, len(begins)) if text.endswith(begins[:size])]
     if _PEM_WORDS in text:
         # What follows a header is held back whatever it looks like: nobody knows what stands before each line.

@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from runbook_lib.redact import Redactor, StreamRedactor
 
 TOKEN = "SWMTKN-1-49nj1cmql0jkz5s954yi3oex3nedyz0fb0xx14ie39trti4wxv-8vxv8rssmk743ojnwacrr2e7c"
+UNLOCK_KEY = "SWMKEY-1-7c37Cc8654o6p38HnroywCi19pllOnGtbdZEgtKxZu8"
+GOSSIP_KEYS = "Keys:[[" + "] [".join(" ".join(str(7 * at + add) for at in range(16)) for add in (1, 90, 140)) + "]]"
 REDACTED_KEY = "[REDACTED:private-key]"
 
 
@@ -51,6 +53,23 @@ def test_a_join_token_cut_short_is_redacted_and_prose_about_tokens_is_not() -> N
     assert Redactor()("tokens look like SWMTKN-1-… or SWMTKN-1-<secret>") == (
         "tokens look like SWMTKN-1-… or SWMTKN-1-<secret>"
     )
+
+
+def test_the_key_that_unlocks_a_swarm_is_redacted_and_prose_about_it_is_not() -> None:
+    text = f"    {UNLOCK_KEY}\n\nPlease remember to store this key"
+    assert Redactor()(text) == "    [REDACTED:swarm-unlock-key]\n\nPlease remember to store this key"
+    assert Redactor()("unlock keys look like SWMKEY-1-…") == "unlock keys look like SWMKEY-1-…"
+
+
+def test_the_gossip_keys_in_dockerds_own_log_are_redacted_and_nothing_else_of_the_line() -> None:
+    # As Docker 26.1 wrote it, with other numbers.
+    said = "New memberlist node - Node:node1 will use memberlist nodeID:4fb92a68a320 with config:&{NodeID:4fb92a68a320 "
+    line = said + f"BindPort:0 {GOSSIP_KEYS} PacketBufferSize:1400 StatsPrintPeriod:5m0s}}"
+    assert Redactor()(line) == said + (
+        "BindPort:0 Keys:[[[REDACTED:swarm-gossip-keys]]] PacketBufferSize:1400 StatsPrintPeriod:5m0s}"
+    )
+    assert Redactor()("BindPort:0 Keys:[] PacketBufferSize:1400") == "BindPort:0 Keys:[] PacketBufferSize:1400"
+    assert Redactor()("Keys:[[1 2 3]]") == "Keys:[[1 2 3]]"
 
 
 @each_key
@@ -109,6 +128,21 @@ def test_a_key_that_comes_in_pieces_does_not_get_through(key: str, size: int) ->
     stream = StreamRedactor(Redactor())
     shown = [stream.feed(text[at : at + size]) for at in range(0, len(text), size)]
     assert "".join([*shown, stream.flush()]) == f"before -----\n{REDACTED_KEY}\nafter\n[REDACTED:swarm-join-token] end"
+
+
+@pytest.mark.parametrize("size", [1, 3, 50])
+@pytest.mark.parametrize(
+    ("secret", "shown"),
+    [
+        (UNLOCK_KEY, "[REDACTED:swarm-unlock-key]"),
+        (GOSSIP_KEYS, "Keys:[[[REDACTED:swarm-gossip-keys]]]"),
+    ],
+)
+def test_a_swarms_key_that_comes_in_pieces_does_not_get_through(secret: str, shown: str, size: int) -> None:
+    text = f"before {secret} after"
+    stream = StreamRedactor(Redactor())
+    pieces = [stream.feed(text[at : at + size]) for at in range(0, len(text), size)]
+    assert "".join([*pieces, stream.flush()]) == f"before {shown} after"
 
 
 def test_rules_of_dashes_wait_only_for_what_comes_next() -> None:
