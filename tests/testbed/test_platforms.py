@@ -36,6 +36,7 @@ GUARD_SECONDS = 20.0
 # Where all nodes must be in the middle of their change at one moment, on a machine that has other things to do.
 LONG_GUARD_SECONDS = 45.0
 HEALED_SECONDS = 120.0
+NOBODY = "02:00:00:00:00:01"
 
 # All that fixing addresses and starting etcd at boot could leave: path, type, mode, owner, link, and every content.
 FOOTPRINT = """\
@@ -222,9 +223,13 @@ def test_notebooks_01_and_02_pass_under_every_manager(
 
 
 def test_undo_restores_every_file_and_mode_and_dhcp_and_leaves_records(
-    cluster: Cluster, parameters: Path, run: Run, untouched: list[str], tmp_path: Path
+    cluster: Cluster, parameters: Path, run: Run, untouched: list[str], tmp_path: Path, testbed: Testbed
 ) -> None:
     assert footprint(cluster) != untouched
+    link = testbed.layout.host_cluster_link
+    for node in run.inventory.nodes:
+        entry = ["ip", "neigh", "replace", node.cluster_address, "lladdr", NOBODY, "dev", link, "nud", "stale"]
+        subprocess.run(entry, check=True)
     command = [sys.executable, "-m", "runbook_lib", "run", "01", "02", "--undo", "-f", str(parameters)]
     result = subprocess.run(
         [*command, "--records", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL
@@ -239,5 +244,7 @@ def test_undo_restores_every_file_and_mode_and_dhcp_and_leaves_records(
     assert changed == {"02_undo": 3, "01_undo": 4}
     assert footprint(cluster) == untouched
     assert assigned(cluster) == ["dhcp"] * 4
+    table = subprocess.run(["ip", "neigh", "show", "dev", link], capture_output=True, text=True, check=True).stdout
+    assert NOBODY not in table, "each node told its neighbours of its new address"
     again = run_step(cluster, RemoveStaticAddresses(run.inventory))
     assert [row.status for row in again] == [Status.OK] * 4

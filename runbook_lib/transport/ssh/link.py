@@ -119,7 +119,8 @@ class Link:
             raise
         except FAULTS as error:
             transport = transport_of(channel)
-            if transport.is_active():
+            # paramiko calls a transport active for a moment after it has read its end, which is no refusal.
+            if transport.is_active() and not isinstance(error, EOFError):
                 raise NodeError(self._node.name, f"sshd refuses to run a command ({error})") from error
             self.discard(transport)
             raise self._machine.unreachable(str(error) or "the connection was closed") from error

@@ -84,7 +84,7 @@ def test_the_engine_has_the_options_of_a_boot2docker_node(layout: Layout, author
     assert options["tlsverify"] is True
 
 
-def test_all_but_the_first_of_three_members_are_native_and_know_the_others(layout: Layout, authority: Authority) -> None:
+def test_all_but_the_first_member_are_native_and_know_the_others(layout: Layout, authority: Authority) -> None:
     assert [etcd.is_native(layout, node) for node in layout.nodes] == [False, True, True, False, False, False]
     text = own_files(layout, layout.nodes[2], authority)["etc/default/etcd"].read_text()
     assert "ETCD_NAME=etcd3\n" in text

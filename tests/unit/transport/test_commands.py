@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import paramiko
 import pytest
 
 from runbook_lib.errors import CommandError, CommandTimeout, NodeError, UnreachableError
@@ -267,6 +268,18 @@ def test_a_server_that_refuses_commands_is_not_called_unreachable(server: SshSer
     with pytest.raises(NodeError, match="sshd refuses to run a command") as caught:
         ssh.run(["true"])
     assert not isinstance(caught.value, UnreachableError)
+
+
+def test_a_connection_that_ends_as_a_command_is_sent_refuses_nothing_though_paramiko_still_calls_it_active(
+    ssh: SshConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(channel: paramiko.Channel, command: str) -> None:
+        assert channel.get_transport().is_active()
+        raise EOFError  # what paramiko's thread keeps when it has read the end, just before it calls itself inactive
+
+    monkeypatch.setattr(paramiko.Channel, "exec_command", end)
+    with pytest.raises(UnreachableError, match="the connection was closed"):
+        ssh.run(["true"])
 
 
 @pytest.mark.skipif(shutil.which("ssh") is None, reason="needs the OpenSSH client, to paste the line into")

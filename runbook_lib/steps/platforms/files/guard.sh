@@ -91,6 +91,15 @@ networkd_settled() {
     done
 }
 
+# Neighbours' tables may still lead to whoever had the address before: nine seconds on Linux, on others for longer.
+# A node without arping was refused before anything changed; if it fails here, the neighbours find out by themselves.
+announce() {
+    if busybox arping --help >/dev/null 2>&1; then tool='busybox arping'; else tool=arping; fi
+    for address in $(ip -4 -o addr show dev "$interface" | sed -n 's/.* inet \([0-9.]*\).*/\1/p'); do
+        $tool -q -A -c 1 -I "$interface" "$address" </dev/null || echo "$address was not announced" >&2
+    done
+}
+
 profile_up() {
     nmcli connection reload && [ -n "$1" ] && nmcli --wait 20 connection up "$1"
 }
@@ -143,7 +152,7 @@ change() {
     . ./settings
     {
         network_down
-        each_file put_wanted && network_up "$connection"
+        each_file put_wanted && network_up "$connection" && announce
     } >change.log 2>&1
     echo $? >outcome.new && mv outcome.new outcome
 }
@@ -165,7 +174,7 @@ restore() {
     fi
     each_file put_back || exit
     if [ "$1" = live ]; then
-        network_up "$connection_before" || echo "$manager did not take the old configuration up" >&2
+        if network_up "$connection_before"; then announce; else echo "$manager did not take the old configuration up" >&2; fi
     else
         case $manager in netplan-*) netplan generate ;; esac
     fi
