@@ -147,7 +147,7 @@ class EngineConnection:
             raise DeadlineError(
                 f"the engine did not finish '{what}' in {self._timeouts.command:g} s",
                 place=node,
-                remedy="look at its log (/var/lib/boot2docker/log/docker.log), or raise timeouts.command",
+                remedy="look at its log (/var/lib/boot2docker/log/docker.log, or journalctl -u docker), or raise timeouts.command",
             ) from error
         except docker.errors.InvalidVersion as error:
             raise EngineError(
@@ -159,7 +159,7 @@ class EngineConnection:
     def _unreachable(self, error: Exception) -> UnreachableError:
         access = self._node.docker
         where = f"{access.host}:{access.port} over TLS" if access.via == "tls" else "its socket, reached over SSH"
-        remedy = "is dockerd running there? its log is /var/lib/boot2docker/log/docker.log"
+        remedy = "is dockerd running there? its log is /var/lib/boot2docker/log/docker.log, or journalctl -u docker"
         if isinstance(error, requests.exceptions.SSLError):
             remedy = "make its certificate valid for this address and the authority the right one"
         elif access.via == "ssh" and "permission denied" in innermost(error).lower():
