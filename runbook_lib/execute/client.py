@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty
@@ -89,6 +90,7 @@ class RunbookClient(MessageClient):
         self.reset_execution_trackers()
         self.kc = self.km.client()
         self.kc.start_channels()
+        self.kc.shell_channel.get_msg = partial(_next_message, self.kc.shell_channel.get_msg)
         self.kc.allow_stdin = False
         info = run_sync(self._answer)(seconds)
         self.nb.metadata["language_info"] = info["language_info"]
@@ -235,17 +237,6 @@ class RunbookClient(MessageClient):
             await asyncio.sleep(_POLL_SECONDS)
         self.task_poll_for_reply.cancel()
 
-    async def _async_poll_output_msg(self, parent_msg_id: str, cell: Any, cell_index: int) -> None:
-        """Take what arrives until the cell is done; also what belongs to no cell any more has to be read."""
-        idle = False
-        while not idle:
-            message = await self.kc.iopub_channel.get_msg(timeout=None)
-            if message["msg_type"] == "stream":
-                self.km.acknowledge(message["content"]["text"])
-            if message["parent_header"].get("msg_id") == parent_msg_id:
-                idle = message["msg_type"] == "status" and message["content"]["execution_state"] == "idle"
-                self._take(message, cell, cell_index)
-
     async def _check_raise_for_error(self, cell: Any, cell_index: int, exec_reply: Any) -> None:
         if exec_reply is not None:
             content = exec_reply["content"]
@@ -262,6 +253,22 @@ class RunbookClient(MessageClient):
         message = f"{call} in a cell ends the notebook as failed: what comes after it was not run"
         show_error(cell, "SystemExit", message)
         raise CellExecutionError(f"SystemExit: {message}", "SystemExit", message)
+
+
+async def _next_message(get: Callable[..., Awaitable[Any]], timeout: float | None = None) -> Any:
+    """The next message of a channel, looked for again and again.
+
+    What nbclient sends on this channel while it waits (a widget's state) takes the only sign of an answer that has just
+    arrived: one wait without an end would never see it (https://github.com/jupyter/nbclient/issues/312).
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while True:
+        left = _POLL_SECONDS if deadline is None else max(0.0, min(_POLL_SECONDS, deadline - time.monotonic()))
+        try:
+            return await get(timeout=left)
+        except Empty:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise
 
 
 def _cause_of_death(kernel: Any) -> str:

@@ -41,6 +41,8 @@ _CONNECTION_FAULTS = (
     OSError,
 )
 
+_LOG = "its log (/var/lib/boot2docker/log/docker.log, or journalctl -u docker)"
+
 # What engines up to 20.10 say when the cluster store is missing or does not answer (moby#27098, moby#34384).
 _STORE_TROUBLE = (
     "datastore for scope",
@@ -147,7 +149,7 @@ class EngineConnection:
             raise DeadlineError(
                 f"the engine did not finish '{what}' in {self._timeouts.command:g} s",
                 place=node,
-                remedy="look at its log (/var/lib/boot2docker/log/docker.log, or journalctl -u docker), or raise timeouts.command",
+                remedy=f"look at {_LOG}, or raise timeouts.command",
             ) from error
         except docker.errors.InvalidVersion as error:
             raise EngineError(
@@ -159,7 +161,7 @@ class EngineConnection:
     def _unreachable(self, error: Exception) -> UnreachableError:
         access = self._node.docker
         where = f"{access.host}:{access.port} over TLS" if access.via == "tls" else "its socket, reached over SSH"
-        remedy = "is dockerd running there? its log is /var/lib/boot2docker/log/docker.log, or journalctl -u docker"
+        remedy = f"is dockerd running there? look at {_LOG}"
         if isinstance(error, requests.exceptions.SSLError):
             remedy = "make its certificate valid for this address and the authority the right one"
         elif access.via == "ssh" and "permission denied" in innermost(error).lower():

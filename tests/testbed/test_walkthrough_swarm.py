@@ -24,6 +24,7 @@ from runbook_lib.model.loading import Run, load_run
 from runbook_lib.model.record import CellState, Record, RecordVerdict
 from runbook_lib.model.results import Status
 from runbook_lib.records.reading import read_record
+from runbook_lib.session import power
 from runbook_lib.steps import CreateNetwork, run_step
 from runbook_lib.testbed import Testbed
 from runbook_lib.testbed.kind import choose_kind
@@ -136,22 +137,21 @@ def test_3_nothing_changes_the_second_time(values: dict[str, Any], tmp_path: Pat
 
 
 def test_4_managers_that_their_swarm_locks_are_not_restarted_and_one_that_is_locked_is_told_with_the_way_out(
-    values: dict[str, Any], tmp_path: Path, cluster: Cluster, swarm: Testbed
+    run: Run, cluster: Cluster, swarm: Testbed
 ) -> None:
     manager = cluster.node("node1").ssh
     manager.run(["docker", "swarm", "update", "--autolock=true"])
     key = manager.run(["docker", "swarm", "unlock-key", "-q"]).stdout
     boots = [read_boot(node) for node in cluster]
-    done = command(tmp_path, values, "02")
-    assert done.returncode == ExitCode.BAD_INPUT, done.stdout
-    assert "restarted, node1, node2, node3 would wait for the swarm's unlock key (autolock)" in done.stdout
-    assert "docker swarm update --autolock=false" in done.stdout
+    with pytest.raises(InputError, match="node1, node2, node3 would wait for the swarm's unlock key") as caught:
+        power.cycle(cluster, run.parameters, shuffle=False, reporter=lambda *told: None)
+    assert "docker swarm update --autolock=false" in caught.value.remedy
     assert all(read_boot(node).same_as(boot) for node, boot in zip(cluster, boots, strict=True))
     cluster.close()
     swarm.reboot(["node2"])
-    done = command(tmp_path, values, "00")
-    assert done.returncode == ExitCode.BAD_INPUT, done.stdout
-    assert "the engine of node2 is locked out of its swarm (autolock)" in done.stdout
+    refused = refusal(run, cluster)
+    assert refused.message == "the engine of node2 is locked out of its swarm (autolock)"
+    assert refused.remedy.startswith("docker swarm unlock there")
     locked = cluster.node("node2")
     locked.ssh.run(["docker", "swarm", "unlock"], stdin=key.encode())
     deadline = time.monotonic() + 60
