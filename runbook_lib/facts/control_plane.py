@@ -152,8 +152,9 @@ class ControlPlane(ABC):
         return ""
 
     def read_restart_objection(self, cluster: Cluster, names: Sequence[str] = ()) -> InputError | None:
-        """Why nodes (``names``, or all) must not be restarted: it would not come back by itself for another reason than
-        those that the notebooks mend. Raises ``RunbookError``.
+        """Why nodes (``names``, or all) must not be restarted: their members would wait for a person.
+
+        Raises ``RunbookError``.
         """
         return None
 

@@ -75,9 +75,8 @@ def find(text: str) -> Iterator[Span]:
 def beginning(text: str) -> int:
     """The first place from which the text, to its end, may be an unfinished token or key; else the text's length."""
     openings = [*((shape.begins, shape.unfinished) for shape in _SHAPES), (_PEM_BEGINS, _OPEN_HEADER)]
-    candidates = [len(text)]
-    for begins, rest in openings:
-        candidates.append(_open_at(text, begins, rest))
+    candidates = [len(text), *(_open_at(text, begins, rest) for begins, rest in openings)]
+    for begins, _ in openings:
         candidates += [len(text) - size for size in range(1, len(begins)) if text.endswith(begins[:size])]
     if _PEM_WORDS in text:
         # What follows a header is held back whatever it looks like: nobody knows what stands before each line.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from runbook_lib.cluster import Cluster
 from runbook_lib.session.answers import answers
-from runbook_lib.steps.platforms import Platform, PlatformRefusal
+from runbook_lib.steps.platforms import PlatformRefusal
 from runbook_lib.steps.static_addresses import RemoveStaticAddresses, StaticAddresses
 from runbook_lib.steps.targets import AddressReading, read_address
 
@@ -44,14 +44,6 @@ def _of_node(node: str, reading: AddressReading, step: StaticAddresses | RemoveS
     except PlatformRefusal as refusal:
         yield f"{node}: {refusal.message}\n"
         return
-    if files:
-        yield f"{node}: {_when(platform)}\n"
-    elif isinstance(step, StaticAddresses):
-        yield f"{node}: {platform.name}, whose own files give the address already\n"
-    else:
-        yield f"{node}: {platform.name}, where nothing is ours\n"
+    when = "at once" if platform.live else "from the next boot on"
+    yield f"{node}: {platform.name}, {when if files else step.no_files}\n"
     yield from (file.diff for file in files)
-
-
-def _when(platform: Platform) -> str:
-    return f"{platform.name}, {'at once' if platform.live else 'from the next boot on'}"

@@ -54,6 +54,7 @@ class StaticAddresses(Step[AddressReading, Change]):
     """
 
     name = "static addresses"
+    no_files = "whose own files give the address already"
 
     def __init__(self, inventory: Inventory, addresses: Addresses, platform: str = "auto") -> None:
         """``platform`` is ``auto`` or the name of what all nodes run that the inventory names none for."""
@@ -158,6 +159,7 @@ class RemoveStaticAddresses(Step[HostNetwork, Change]):
     """
 
     name = "remove static addresses"
+    no_files = "where nothing is ours"
 
     def __init__(self, inventory: Inventory, addresses: Addresses | None = None) -> None:
         self._inventory = inventory
@@ -183,9 +185,8 @@ class RemoveStaticAddresses(Step[HostNetwork, Change]):
 
         Raises ``PlatformRefusal``.
         """
-        host = reading.host
-        platform = platform_of(host)
-        return platform, changes(host, platform.original(host)) if platform.is_ours(host) else ()
+        platform = platform_of(reading.host)
+        return platform, self._files(platform, reading.host)
 
     def _finding(self, host: HostNetwork) -> Finding[Change]:
         try:
@@ -194,6 +195,10 @@ class RemoveStaticAddresses(Step[HostNetwork, Change]):
             return refused("", refusal.message, remedy=refusal.remedy)
         if not platform.is_ours(host):
             return satisfied(f"no {platform.ours}")
-        files = changes(host, platform.original(host))
+        files = self._files(platform, host)
         detail = ", ".join(file.path for file in files) if platform.live else ""
         return pending(platform.ours, f"no {platform.ours}", Change(host, files, None), detail)
+
+    @staticmethod
+    def _files(platform: Platform, host: HostNetwork) -> tuple[FileChange, ...]:
+        return changes(host, platform.original(host)) if platform.is_ours(host) else ()

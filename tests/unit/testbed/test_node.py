@@ -31,7 +31,7 @@ def test_a_nodes_addresses_are_read_without_entering_it() -> None:
 
 
 def test_the_hosts_own_address_on_the_clusters_network_is_not_a_booting_nodes(layout: Layout) -> None:
-    # Captured from process 1 of a node before it had entered its network namespace.
+    # The host's own table, which is also that of a node's process 1 until it has entered the node's namespace.
     text = (CAPTURED / "fib_trie_host.txt").read_text()
     assert "192.168.99.1" in nodes.parse_local_addresses(text)
     assert nodes.own_cluster_addresses(replace(layout, management=IPv4Network("10.213.20.0/24")), text) == []

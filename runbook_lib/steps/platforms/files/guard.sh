@@ -92,7 +92,7 @@ networkd_settled() {
 }
 
 # Neighbours' tables may still lead to whoever had the address before: nine seconds on Linux, on others for longer.
-# A node without arping was refused before anything changed; if it fails here, the neighbours find out by themselves.
+# An address is fixed only after arping has asked for it; if it fails here, the neighbours find out by themselves.
 announce() {
     if busybox arping --help >/dev/null 2>&1; then tool='busybox arping'; else tool=arping; fi
     for address in $(ip -4 -o addr show dev "$interface" | sed -n 's/.* inet \([0-9.]*\).*/\1/p'); do
@@ -174,7 +174,11 @@ restore() {
     fi
     each_file put_back || exit
     if [ "$1" = live ]; then
-        if network_up "$connection_before"; then announce; else echo "$manager did not take the old configuration up" >&2; fi
+        if network_up "$connection_before"; then
+            announce
+        else
+            echo "$manager did not take the old configuration up" >&2
+        fi
     else
         case $manager in netplan-*) netplan generate ;; esac
     fi
