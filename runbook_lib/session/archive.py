@@ -22,13 +22,15 @@ _FINISHED_WELL = ("pass", "planned")
 _MOST_FINDINGS = 12
 
 
-def read_archive(location: str | Path = "", cluster: str = "") -> ArchiveView:
+def read_archive(location: str | Path = "", cluster: str = "", notebook: str = "") -> ArchiveView:
     """The archive at a folder or URL, else the default one; with ``cluster`` only that cluster's records.
+
+    ``notebook`` is the name of the one that reads it, as its exercises need it.
 
     Raises:
         InputError: it cannot be read.
     """
-    return ArchiveView(open_archive(location or default_location()), cluster)
+    return ArchiveView(open_archive(location or default_location()), cluster, notebook)
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class ArchiveView:
 
     archive: Archive
     cluster: str = ""
+    notebook: str = ""
 
     @cached_property
     def records(self) -> pd.DataFrame:
@@ -123,8 +126,8 @@ class ArchiveView:
         return Picture(charts.trend_picture(found), charts.trend_text(found))
 
     def exercise(self, name: str, prediction: object = None) -> Exercise:
-        """An exercise (``10-a``) and what the learner predicts; ``None`` leaves it alone."""
-        return exercise(name, prediction)
+        """An exercise (``10-a``) and what the learner predicts; ``None`` so does a run without people."""
+        return exercise(name, prediction, notebook=self.notebook)
 
     def _two_newest(self) -> tuple[str, str] | None:
         ended = self.records[self.records["seconds"].notna()]

@@ -314,8 +314,13 @@ class Session:
         self._checks += expectations.report(claim, checks, excuse=self._excuse())
 
     def exercise(self, name: str, prediction: object = None) -> Exercise:
-        """An exercise (``05-a``) and what the learner predicts; ``None``, and plan mode, leave it alone."""
-        return exercise(name, prediction, plan=self.parameters.plan)
+        """An exercise (``05-a``) and what the learner predicts; ``None``, and plan mode, leave it alone.
+
+        So does a run in which nobody is in front of the notebook, unless that is one of worked solutions.
+        """
+        made = exercise(name, prediction, plan=self.parameters.plan, notebook=self.notebook)
+        self._checks += made.left_alone
+        return made
 
     def include(self, rows: Sequence[StepResult]) -> None:
         """Count the rows of a step that a panel ran beside the cells among those of this session."""

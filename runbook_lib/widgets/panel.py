@@ -12,7 +12,7 @@ from IPython.display import display, publish_display_data, update_display
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import RunbookError
 from runbook_lib.session import Session
-from runbook_lib.widgets.attended import NOT_INSTALLED, attended, installed
+from runbook_lib.session.attended import NOT_INSTALLED, attended, installed
 from runbook_lib.widgets.evidence import Evidence, Part
 from runbook_lib.widgets.interruption import stop_on_interrupt
 

@@ -9,6 +9,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from tests.notebooks.generated import Workplace, always, ends, states, text_of
 
 PROJECT = Path(__file__).parents[2]
@@ -109,3 +111,23 @@ def test_papermill_with_our_engine_tells_of_a_timeout_with_its_own_exit_code(tmp
     assert done.returncode == 5, done.stderr
     assert "Error: the cell did not end within 1 s" in done.stderr
     assert ends(json.loads((tmp_path / "out.ipynb").read_text())) == ["timed out", "never run"]
+
+
+@pytest.mark.parametrize("engine", [(), ("--engine", "runbook")], ids=["plain papermill", "our engine"])
+def test_no_answer_that_somebody_left_in_an_exercise_is_tried(tmp_path: Path, engine: tuple[str, ...]) -> None:
+    workplace = Workplace(tmp_path)
+    answered = workplace.notebook(
+        "01_answered",
+        "from runbook_lib.session.exercises import exercise",
+        "b = exercise('01-b', prediction='one', notebook='01_answered')",
+        "if b.answered:\n    1 / 0",
+    )
+    done = papermill(workplace, answered, *engine, "-f", "parameters.yaml")
+    assert done.returncode == 0, done.stderr
+    told = [
+        "".join(output["data"]["text/plain"])
+        for cell in json.loads((tmp_path / "out.ipynb").read_text())["cells"]
+        for output in cell.get("outputs", ())
+        if "data" in output
+    ]
+    assert [text for text in told if "exercise 01-b is left alone (an answer stands in the cell" in text], told

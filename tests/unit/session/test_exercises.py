@@ -7,7 +7,20 @@ import pytest
 from runbook_lib.errors import CheckFailed, InputError
 from runbook_lib.model.events import CheckEvent
 from runbook_lib.model.results import Verdict
+from runbook_lib.session import exercises
 from runbook_lib.session.exercises import exercise
+
+
+@pytest.fixture(autouse=True)
+def somebody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody sits in front of the notebook."""
+    monkeypatch.setattr(exercises, "attended", lambda: True)
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command or a scheduler executes it."""
+    monkeypatch.setattr(exercises, "attended", lambda: False)
 
 
 def test_an_exercise_that_nobody_answered_says_so_and_is_left_alone(capsys) -> None:
@@ -18,6 +31,21 @@ def test_an_exercise_that_nobody_answered_says_so_and_is_left_alone(capsys) -> N
 def test_in_plan_mode_a_prediction_is_not_checked(capsys) -> None:
     assert not exercise("05-a", 3, plan=True).answered
     assert "plan mode" in capsys.readouterr().out
+
+
+def test_where_nobody_is_there_an_answer_is_not_tried_and_a_skipped_check_says_so(displayed, nobody) -> None:
+    left = exercise("01-b", "static", notebook="01_fix_node_ips")
+    assert not left.answered
+    (event,) = displayed.events
+    assert isinstance(event, CheckEvent)
+    assert (event.verdict, event.check) == (Verdict.SKIP, "exercise 01-b is left alone")
+    assert "an answer stands in the cell" in event.found
+    assert [check.verdict for check in left.left_alone] == [Verdict.SKIP]
+
+
+def test_where_nobody_is_there_the_worked_solutions_are_done_all_the_same(displayed, nobody) -> None:
+    assert exercise("01-b", "static", notebook="01_solutions").answered
+    assert displayed.events == []
 
 
 @pytest.mark.parametrize("prediction", [0, "", False, set()])
