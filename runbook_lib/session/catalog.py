@@ -11,7 +11,7 @@ from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.model.external import WAYS, Way, external
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.parameters import Overlay, Parameters
-from runbook_lib.steps.base import Step
+from runbook_lib.steps.base import CONTAINERS_NOTEBOOK, OVERLAY_NOTEBOOK, Step
 from runbook_lib.steps.clean_up import clean_up_steps
 from runbook_lib.steps.connections import Connect, Disconnect
 from runbook_lib.steps.containers import RemoveContainers, RunContainers
@@ -63,8 +63,8 @@ class StepCatalog:
         return CreateNetwork(wanted, self._control_plane, self._parameters.name)
 
     def remove_network(self) -> RemoveNetworks:
-        """Remove the networks that this cluster's runs made."""
-        return RemoveNetworks(self._parameters.name, self._control_plane)
+        """Remove the overlay that notebook 03 made; refused while a container is on it."""
+        return RemoveNetworks(self._parameters.name, self._control_plane, OVERLAY_NOTEBOOK)
 
     def run_containers(self) -> RunContainers:
         """Run the wanted containers on the overlay."""
@@ -72,8 +72,8 @@ class StepCatalog:
         return RunContainers(parameters.containers, parameters.overlay, self._control_plane, parameters.name)
 
     def remove_containers(self) -> RemoveContainers:
-        """Remove the containers that this cluster's runs made."""
-        return RemoveContainers(self._parameters.name)
+        """Remove the containers that notebook 04 made, and none of another notebook."""
+        return RemoveContainers(self._parameters.name, CONTAINERS_NOTEBOOK)
 
     def disconnect(self) -> Disconnect:
         """Disconnect the first wanted container from the overlay."""

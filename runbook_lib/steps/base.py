@@ -19,6 +19,14 @@ from runbook_lib.model.results import Status, StepResult
 
 OWNER_LABEL = "org.overlay-runbook.owner"
 """Label of every container and network that a step makes; its value is the cluster's name in the parameters."""
+NOTEBOOK_LABEL = "org.overlay-runbook.notebook"
+"""Label that says which notebook made it, such as ``04_run_containers``."""
+EXTERNAL_LABEL = "org.overlay-runbook.external"
+"""Label of all that gives a container an external address; its value is the way: ``published``, ``macvlan``, …"""
+
+OVERLAY_NOTEBOOK = "03_create_overlay"
+CONTAINERS_NOTEBOOK = "04_run_containers"
+EXTERNAL_NOTEBOOK = "08_fixed_external_address"
 
 _SETTLE_PAUSE = 0.2
 
@@ -88,6 +96,20 @@ class Reporter(Protocol):
 
     def __call__(self, step: str, node: str, state: str) -> None:
         """Take note of one event."""
+
+
+def our_labels(owner: str, notebook: str) -> dict[str, str]:
+    """What marks a container or a network as made here, for the cluster ``owner``, by that notebook."""
+    return {OWNER_LABEL: owner, NOTEBOOK_LABEL: notebook}
+
+
+def made_by(labels: Mapping[str, str], otherwise: str) -> str:
+    """Which notebook made an object of ours with these labels.
+
+    Objects of earlier versions do not say it; ``otherwise`` is the one notebook that made such an object without an
+    external address then.
+    """
+    return labels.get(NOTEBOOK_LABEL) or (EXTERNAL_NOTEBOOK if EXTERNAL_LABEL in labels else otherwise)
 
 
 def silent(step: str, node: str, state: str) -> None:

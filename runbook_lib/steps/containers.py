@@ -12,11 +12,14 @@ from runbook_lib.facts.control_plane import ABLE, ControlPlane, Standing
 from runbook_lib.facts.networks import NetworkFacts, read_network
 from runbook_lib.model.parameters import ContainerSpec, Overlay
 from runbook_lib.steps.base import (
+    CONTAINERS_NOTEBOOK,
     OWNER_LABEL,
     Finding,
     Say,
     Step,
     blocked,
+    made_by,
+    our_labels,
     pending,
     refused,
     satisfied,
@@ -123,7 +126,7 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
                     tty=True,
                     # a shell on a terminal ignores SIGTERM, and a host that goes down would wait for it
                     stop_timeout=STOP_SECONDS,
-                    labels={OWNER_LABEL: self._owner},
+                    labels=our_labels(self._owner, CONTAINERS_NOTEBOOK),
                 )
             if job.connect:
                 connect_whole(node, name, self._network)
@@ -234,12 +237,16 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
 
 
 class RemoveContainers(Step[tuple[ContainerFacts, ...], tuple[str, ...]]):
-    """Removes the containers that carry our owner label, running or not, and no others."""
+    """Removes the containers that carry our owner label, running or not, and no others.
+
+    With ``notebook`` only those that it made; the others of ours stay, and the row says so.
+    """
 
     name = "remove containers"
 
-    def __init__(self, owner: str) -> None:
+    def __init__(self, owner: str, notebook: str = "") -> None:
         self._owner = owner
+        self._notebook = notebook
 
     def read(self, node: Node) -> tuple[ContainerFacts, ...]:
         """Our containers on the node."""
@@ -249,17 +256,22 @@ class RemoveContainers(Step[tuple[ContainerFacts, ...], tuple[str, ...]]):
         self, readings: Mapping[str, tuple[ContainerFacts, ...]], missing: frozenset[str]
     ) -> Mapping[str, Finding[tuple[str, ...]]]:
         """Pending where there is one."""
-        return {
-            name: pending(", ".join(item.name for item in own), "none of ours", tuple(item.id for item in own))
-            if own
-            else satisfied("none of ours")
-            for name, own in readings.items()
-        }
+        return {name: self._finding(own) for name, own in readings.items()}
 
     def apply(self, cluster: Cluster, node: Node, work: tuple[str, ...], say: Say) -> None:
         """Remove them by their IDs."""
         for container in work:
             node.engine.remove_container(container, force=True)
+
+    def _finding(self, own: tuple[ContainerFacts, ...]) -> Finding[tuple[str, ...]]:
+        makers = {item.name: made_by(item.labels, CONTAINERS_NOTEBOOK) for item in own}
+        mine = [item for item in own if self._notebook in ("", makers[item.name])]
+        stay = [f"{name} stays, notebook {maker} made it" for name, maker in makers.items() if maker != self._notebook]
+        detail = "; ".join(stay) if self._notebook else ""
+        none = f"none that {self._notebook} made" if detail else "none of ours"
+        if not mine:
+            return satisfied(none, detail)
+        return pending(", ".join(item.name for item in mine), none, tuple(item.id for item in mine), detail)
 
 
 def _start(node: Node, name: str) -> None:

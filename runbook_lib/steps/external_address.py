@@ -13,7 +13,18 @@ from runbook_lib.facts.link_types import read_link_types
 from runbook_lib.facts.networks import NetworkFacts, read_networks
 from runbook_lib.model.external import External, usable
 from runbook_lib.model.inventory import Inventory
-from runbook_lib.steps.base import Finding, Say, Step, blocked, pending, refused, satisfied, skipped
+from runbook_lib.steps.base import (
+    EXTERNAL_LABEL,
+    OWNER_LABEL,
+    Finding,
+    Say,
+    Step,
+    blocked,
+    pending,
+    refused,
+    satisfied,
+    skipped,
+)
 from runbook_lib.steps.networks import Difference
 from runbook_lib.steps.web import create, differences, has_image, labels, no_image
 
@@ -206,7 +217,8 @@ class ExternalAddress(Step[ExternalReading, ExternalJob]):
             ("parent", self._network.interface, found.options.get("parent", "")),
             ("subnet", self._network.subnet, found.subnet),
             ("range", str(self._block), found.ip_range),
-            *((key, value, found.labels.get(key, "")) for key, value in labels(self._spec.way, self._owner).items()),
+            (OWNER_LABEL, self._owner, found.labels.get(OWNER_LABEL, "")),
+            (EXTERNAL_LABEL, self._spec.way, found.labels.get(EXTERNAL_LABEL, "")),
         ]
         if self._network.gateway is not None:
             pairs.append(("gateway", self._network.gateway, found.gateway))

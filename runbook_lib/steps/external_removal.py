@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.containers import ContainerFacts, read_containers
 from runbook_lib.facts.networks import NetworkFacts, read_networks
-from runbook_lib.steps.base import OWNER_LABEL, Finding, Say, Step, pending, refused, satisfied
-from runbook_lib.steps.web import EXTERNAL_LABEL
+from runbook_lib.steps.base import EXTERNAL_LABEL, OWNER_LABEL, Finding, Say, Step, pending, refused, satisfied
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,15 @@ from runbook_lib.facts.encryption import REMEDY, read_encryption
 from runbook_lib.facts.networks import NetworkFacts, read_network, read_networks
 from runbook_lib.model.parameters import Overlay
 from runbook_lib.steps.base import (
+    CONTAINERS_NOTEBOOK,
+    OVERLAY_NOTEBOOK,
     OWNER_LABEL,
     Finding,
     Say,
     Step,
     blocked,
+    made_by,
+    our_labels,
     pending,
     refused,
     satisfied,
@@ -122,7 +126,7 @@ class CreateNetwork(Step[NetworkReading, str]):
             driver=OVERLAY_DRIVER,
             subnet=self._overlay.subnet,
             options=driver_options(self._overlay),
-            labels={OWNER_LABEL: self._owner},
+            labels=our_labels(self._owner, OVERLAY_NOTEBOOK),
             attachable=self._control_plane.attachable or None,
         )
 
@@ -204,18 +208,21 @@ class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
 
     A network with containers of others on it is refused, naming them. Endpoints that no container has (left over
     from a crash) are taken off it first. A network of the whole cluster is removed once, from the first node that may.
+    With ``notebook`` only the networks that it made go, and containers of ours on them, which no step before this one
+    removes then, are a refusal too.
     """
 
     name = "remove networks"
     settle_seconds = 5.0
 
-    def __init__(self, owner: str, control_plane: ControlPlane) -> None:
+    def __init__(self, owner: str, control_plane: ControlPlane, notebook: str = "") -> None:
         self._owner = owner
         self._control_plane = control_plane
+        self._notebook = notebook
 
     def read(self, node: Node) -> OwnedNetworks:
         """Our networks with their endpoints, and every container that may be on them."""
-        own = [item for item in read_networks(node) if item.labels.get(OWNER_LABEL) == self._owner]
+        own = [item for item in read_networks(node) if self._is_to_go(item)]
         detailed = (read_network(node, item.id) for item in own)
         networks = tuple(item for item in detailed if item is not None)
         manages = not networks or self._control_plane.read_manages(node)
@@ -251,17 +258,17 @@ class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
         if not reading.networks:
             return satisfied("none of ours")
         names = ", ".join(network.name for network in reading.networks)
-        foreign = [
-            item.full_name
+        guests = [
+            item
             for item in containers
-            if item.labels.get(OWNER_LABEL) != self._owner
-            and any(
+            if any(
                 network.name in item.networks and (network.scope != "local" or item.node == node)
                 for network in reading.networks
             )
         ]
-        if foreign:
-            return refused(names, f"containers of others are on it: {', '.join(foreign)}", remedy="disconnect them")
+        refusal = self._held_by(names, guests)
+        if refusal is not None:
+            return refusal
         work: list[tuple[str, tuple[str, ...]]] = []
         stale_names: list[str] = []
         for network in reading.networks:
@@ -278,6 +285,25 @@ class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
             stale_names += stale
         detail = f"takes off stale endpoints: {', '.join(stale_names)}" if stale_names else ""
         return pending(names, "none of ours", NetworkRemoval(tuple(work)) if work else None, detail)
+
+    def _is_to_go(self, network: NetworkFacts) -> bool:
+        ours = network.labels.get(OWNER_LABEL) == self._owner
+        return ours and self._notebook in ("", made_by(network.labels, OVERLAY_NOTEBOOK))
+
+    def _held_by(self, names: str, guests: list[ContainerFacts]) -> Finding[NetworkRemoval] | None:
+        """Why networks stay because of the containers on them, running or not; ``None`` when they need not."""
+        foreign = [item.full_name for item in guests if item.labels.get(OWNER_LABEL) != self._owner]
+        ours: dict[str, list[str]] = {}
+        for item in guests:
+            if self._notebook and item.full_name not in foreign:
+                ours.setdefault(made_by(item.labels, CONTAINERS_NOTEBOOK), []).append(item.full_name)
+        if not foreign and not ours:
+            return None
+        whys = [f"containers of others are on it: {', '.join(foreign)}"] if foreign else []
+        whys += [f"containers that notebook {maker} made are on it: {', '.join(own)}" for maker, own in ours.items()]
+        remedies = ["disconnect them"] if foreign else []
+        remedies += [f"undo notebook {maker} first" for maker in ours]
+        return refused(names, "; ".join(whys), remedy=", ".join(remedies))
 
 
 def _describe(network: NetworkFacts) -> str:

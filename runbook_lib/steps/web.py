@@ -8,12 +8,9 @@ from runbook_lib.cluster import Node
 from runbook_lib.errors import EngineNotFound
 from runbook_lib.facts.containers import ContainerFacts
 from runbook_lib.model.external import PORT, External
-from runbook_lib.steps.base import OWNER_LABEL
+from runbook_lib.steps.base import EXTERNAL_LABEL, EXTERNAL_NOTEBOOK, OWNER_LABEL, our_labels
 from runbook_lib.steps.networks import Difference
 from runbook_lib.steps.placement import full_image_name
-
-EXTERNAL_LABEL = "org.overlay-runbook.external"
-"""Label of all that gives a container an external address; its value is the way: ``published``, ``macvlan``, …"""
 
 RESTART_POLICY = "unless-stopped"
 STOP_SECONDS = 1
@@ -31,7 +28,7 @@ _COMMAND = (
 
 def labels(way: str, owner: str) -> dict[str, str]:
     """What marks an object as ours, and as made for that way."""
-    return {OWNER_LABEL: owner, EXTERNAL_LABEL: way}
+    return our_labels(owner, EXTERNAL_NOTEBOOK) | {EXTERNAL_LABEL: way}
 
 
 def has_image(node: Node, spec: External) -> bool:

@@ -15,6 +15,7 @@ from runbook_lib.facts.networks import read_network
 from runbook_lib.model.loading import Run
 from runbook_lib.model.parameters import ContainerSpec, Overlay, Timeouts
 from runbook_lib.model.results import StepResult
+from runbook_lib.session.catalog import StepCatalog
 from runbook_lib.steps import (
     Connect,
     CreateNetwork,
@@ -198,6 +199,10 @@ def test_clean_up_removes_what_is_ours_and_nothing_else(cluster: Cluster, run: R
     node.engine.create_network("theirs", driver="bridge", subnet="172.29.0.0/24")
     node.engine.create_container("bystander", "alpine", command=["sleep", "600"], network="theirs")
     before = footprint()
+    alone = run_step(cluster, StepCatalog(run.inventory, run.parameters).remove_network())
+    assert set(statuses(alone)) == {"failed"}
+    assert "containers that notebook 04_run_containers made are on it: " in alone[0].detail
+    assert "node4/alpine2" in alone[0].detail
     planned = run_steps(cluster, clean_up_steps(run.parameters), plan=True)
     assert "planned" in statuses(planned)
     assert footprint() == before

@@ -5,7 +5,15 @@ from runbook_lib.facts.control_plane import Standing
 from runbook_lib.facts.control_planes.etcd import EtcdStore
 from runbook_lib.facts.networks import Endpoint, NetworkFacts
 from runbook_lib.model.parameters import ContainerSpec, Etcd, Overlay
-from runbook_lib.steps.base import OWNER_LABEL, Finding, Verb
+from runbook_lib.steps.base import (
+    CONTAINERS_NOTEBOOK,
+    EXTERNAL_LABEL,
+    EXTERNAL_NOTEBOOK,
+    OWNER_LABEL,
+    Finding,
+    Verb,
+    our_labels,
+)
 from runbook_lib.steps.containers import ContainersReading, Job, RemoveContainers, RunContainers
 
 OVR0 = NetworkFacts("node1", "a" * 64, "ovr0", "overlay", "global", "10.0.0.0/24", "10.0.0.1")
@@ -133,6 +141,20 @@ def test_only_nodes_with_the_network_are_spread_over() -> None:
 def test_removal_is_by_id_and_says_the_names() -> None:
     finding = RemoveContainers("mine").assess({"node2": (RUNNING,)}, frozenset())["node2"]
     assert (finding.before, finding.work) == ("alpine1", ("1" * 64,))
+
+
+def test_undoing_one_notebook_leaves_the_containers_of_another_and_says_so() -> None:
+    old = replace(RUNNING, id="2" * 64, name="web-old", labels={OWNER_LABEL: "mine", EXTERNAL_LABEL: "macvlan"})
+    new = replace(RUNNING, id="3" * 64, name="web-new", labels=our_labels("mine", EXTERNAL_NOTEBOOK))
+    run = replace(RUNNING, id="4" * 64, name="alpine2", labels=our_labels("mine", CONTAINERS_NOTEBOOK))
+    step = RemoveContainers("mine", CONTAINERS_NOTEBOOK)
+    findings = step.assess({"node1": (old, new), "node2": (RUNNING, old, run)}, frozenset())
+    assert (findings["node1"].verb, findings["node1"].before) == (Verb.SATISFIED, "none that 04_run_containers made")
+    assert findings["node2"].work == ("1" * 64, "4" * 64)
+    assert findings["node2"].before == "alpine1, alpine2"
+    assert findings["node2"].detail == "web-old stays, notebook 08_fixed_external_address made it"
+    everything = RemoveContainers("mine").assess({"node1": (old, new)}, frozenset())["node1"]
+    assert everything.work == ("2" * 64, "3" * 64)
 
 
 def test_a_container_whose_address_docker_has_forgotten_is_connected_anew() -> None:

@@ -1,14 +1,24 @@
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
+from runbook_lib.cluster import Node
 from runbook_lib.facts.containers import ContainerFacts
 from runbook_lib.facts.control_plane import Standing
 from runbook_lib.facts.control_planes.etcd import EtcdStore
 from runbook_lib.facts.control_planes.swarm_mode import SwarmMode
 from runbook_lib.facts.networks import Endpoint, NetworkFacts
 from runbook_lib.model.parameters import Etcd, Overlay, Parameters
-from runbook_lib.steps.base import OWNER_LABEL, Verb
+from runbook_lib.steps.base import (
+    CONTAINERS_NOTEBOOK,
+    EXTERNAL_LABEL,
+    EXTERNAL_NOTEBOOK,
+    OVERLAY_NOTEBOOK,
+    OWNER_LABEL,
+    Verb,
+    our_labels,
+)
 from runbook_lib.steps.networks import (
     CreateNetwork,
     NetworkReading,
@@ -120,6 +130,45 @@ def test_containers_of_others_keep_a_network() -> None:
     finding = RemoveNetworks("mine", STORE).assess(readings, frozenset())["node1"]
     assert finding.verb is Verb.REFUSED
     assert "node1/web" in finding.detail
+
+
+def test_undone_alone_a_network_says_which_notebook_s_containers_are_on_it() -> None:
+    alpine = replace(container("alpine1"), labels=our_labels("mine", CONTAINERS_NOTEBOOK))
+    web = replace(container("web", endpoint="e2"), labels=our_labels("mine", EXTERNAL_NOTEBOOK))
+    readings = {"node1": OwnedNetworks((OVR0,), (alpine, web, container("theirs", owner="other", endpoint="e3")))}
+    finding = RemoveNetworks("mine", STORE, OVERLAY_NOTEBOOK).assess(readings, frozenset())["node1"]
+    assert finding.verb is Verb.REFUSED
+    assert "containers of others are on it: node1/theirs" in finding.detail
+    assert "containers that notebook 04_run_containers made are on it: node1/alpine1" in finding.detail
+    assert "containers that notebook 08_fixed_external_address made are on it: node1/web" in finding.detail
+    assert finding.detail.endswith(
+        "remedy: disconnect them, undo notebook 04_run_containers first, undo notebook 08_fixed_external_address first"
+    )
+
+
+def test_cleaning_up_removes_the_containers_of_ours_before_and_they_keep_no_network() -> None:
+    readings = {"node1": OwnedNetworks((OVR0,), (container("alpine1"),))}
+    assert RemoveNetworks("mine", STORE).assess(readings, frozenset())["node1"].verb is Verb.PENDING
+
+
+def test_undoing_the_overlay_leaves_the_networks_of_other_notebooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = (
+        OVR0,  # of an earlier version, which had no label for it
+        replace(OVR0, id="b" * 64, name="ovr1", labels=our_labels("mine", OVERLAY_NOTEBOOK)),
+        replace(OVR0, id="c" * 64, name="ext-new", labels=our_labels("mine", EXTERNAL_NOTEBOOK)),
+        replace(OVR0, id="d" * 64, name="ext-old", labels={OWNER_LABEL: "mine", EXTERNAL_LABEL: "macvlan"}),
+        replace(OVR0, id="e" * 64, name="theirs", labels={OWNER_LABEL: "other"}),
+    )
+    monkeypatch.setattr("runbook_lib.steps.networks.read_networks", lambda node: everything)
+    monkeypatch.setattr(
+        "runbook_lib.steps.networks.read_network", lambda node, key: next(x for x in everything if x.id == key)
+    )
+    monkeypatch.setattr("runbook_lib.steps.networks.read_containers", lambda node: ())
+    node = cast(Node, None)
+    undone = RemoveNetworks("mine", STORE, OVERLAY_NOTEBOOK).read(node).networks
+    assert [network.name for network in undone] == ["ovr0", "ovr1"]
+    cleaned = RemoveNetworks("mine", STORE).read(node).networks
+    assert [network.name for network in cleaned] == ["ovr0", "ovr1", "ext-new", "ext-old"]
 
 
 @pytest.mark.parametrize(("missing", "verb"), [(frozenset(), Verb.PENDING), (frozenset({"node4"}), Verb.REFUSED)])
