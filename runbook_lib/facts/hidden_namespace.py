@@ -1,8 +1,9 @@
 """The network namespace in which Docker hides an overlay: its bridge, its VXLAN interface and their tables.
 
-Docker makes it on a node together with the network's first container there and names it
-``<number>-<first ten of the network's ID>`` under ``/var/run/docker/netns``, out of sight of ``ip netns``
-(libnetwork, ``drivers/overlay/ov_network.go``: ``initSandbox``).
+Docker makes it on a node together with the network's first container there and names it ``<number>-<network's ID>``,
+cut at 12 characters in all, under ``/var/run/docker/netns``, out of sight of ``ip netns``. The number counts how often
+this engine has made it: ``1-`` leaves room for ten digits of the ID, ``11-`` for nine, ``100-`` for eight (libnetwork,
+``drivers/overlay/ov_network.go``: ``initSandbox``; ``osl/namespace_linux.go``: ``GenerateKey``).
 """
 
 from __future__ import annotations
@@ -17,7 +18,19 @@ from runbook_lib.errors import CommandError
 from runbook_lib.facts.ip import Interface, parse_ip_addr
 from runbook_lib.facts.reading import Section, read_sections, reading
 
-SHORT_ID = 10
+# `hidden_namespace ID` prints the file of a network's namespace; nothing where the node has none. A file alone is no
+# namespace: Docker leaves it lying for a minute after it took the namespace away (libnetwork, osl/namespace_linux.go:
+# removeUnusedPaths).
+FIND_NAMESPACE = """\
+hidden_namespace() {
+    for file in /var/run/docker/netns/[0-9]*-?*; do
+        name=${file##*/}
+        case $1 in
+            "${name#*-}"*) if grep -q "/docker/netns/$name " /proc/self/mountinfo; then echo "$file"; return; fi ;;
+        esac
+    done
+}
+"""
 
 
 @dataclass(frozen=True)
@@ -92,14 +105,11 @@ class HiddenNamespace:
         return next((link for link in self.links if vxlan is not None and link.name == vxlan.bridge), None)
 
 
-# Argument: the first ten digits of the network's ID. A file alone is no namespace: Docker leaves it lying for a minute
-# after it took the namespace away (libnetwork, osl/namespace_linux.go: removeUnusedPaths).
-_SCRIPT = """\
+# Argument: the network's ID.
+_SCRIPT = f"""\
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
-hidden=
-for file in /var/run/docker/netns/[0-9]*-"$1"; do
-    if grep -q "/netns/${file##*/} " /proc/self/mountinfo; then hidden=$file; fi
-done
+{FIND_NAMESPACE}
+hidden=$(hidden_namespace "$1")
 if [ -z "$hidden" ]; then exit 0; fi
 section path echo "$hidden"
 section links nsenter "--net=$hidden" ip -d addr show
@@ -115,7 +125,7 @@ def read_hidden_namespace(node: Node, network_id: str) -> HiddenNamespace | None
         UnreachableError: the node cannot be reached.
         CommandError: it does not let the namespace be read (no sudo, no ``nsenter``, no iproute2).
     """
-    sections = read_sections(node, _SCRIPT, network_id[:SHORT_ID], sudo=True)
+    sections = read_sections(node, _SCRIPT, network_id, sudo=True)
     for what, section in sections.items():
         if section.exit_status != 0:
             raise CommandError(

@@ -15,6 +15,7 @@ from typing import Literal
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import CommandError, PreconditionError
 from runbook_lib.facts.containers import ContainerFacts
+from runbook_lib.facts.hidden_namespace import FIND_NAMESPACE
 from runbook_lib.facts.networks import read_network
 from runbook_lib.facts.reading import reading
 from runbook_lib.model.results import Check, Verdict
@@ -80,7 +81,8 @@ def gateway_bridge_experiment(
     address = target.addresses[network]
     outside = outside or cluster.node(target.node).spec.cluster_address
     arguments = (str(source.pid), facts.id, address, outside, str(packets))
-    result = node.ssh.script(program("bridge.sh"), *arguments, sudo=True, check=False, timeout=30 + 2 * packets)
+    script = FIND_NAMESPACE + program("bridge.sh")
+    result = node.ssh.script(script, *arguments, sudo=True, check=False, timeout=30 + 2 * packets)
     with reading(node.name, "packet counters"):
         frames = parse_frames(result.stdout)
         if "after container" not in frames:

@@ -5,18 +5,15 @@
 # Prints /proc/net/dev three times (before, after pinging PEER, after pinging OUTSIDE), framed by lines
 # "#>> WHEN PLACE" and "#<<"; PLACE is node, overlay (the overlay's hidden namespace) or container.
 # Then the container's addresses and routes, and the output of both pings, framed alike.
+# What finds the hidden namespace, hidden_namespace, stands before this text (facts/hidden_namespace.py).
 pid=$1
-network=$(printf '%.10s' "$2")
+network=$2
 peer=$3
 outside=$4
 packets=$5
 export LC_ALL=C
 
-# The file of a namespace that is gone stays for a while: only one with a namespace mounted on it counts.
-hidden=
-for file in /var/run/docker/netns/[0-9]*-"$network"; do
-    if grep -q "/docker/netns/${file##*/} " /proc/self/mountinfo; then hidden=$file; fi
-done
+hidden=$(hidden_namespace "$network")
 
 frame() {
     echo "#>> $1 $2"

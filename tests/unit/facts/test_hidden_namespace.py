@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from runbook_lib.facts.hidden_namespace import (
+    FIND_NAMESPACE,
     ForwardingEntry,
     Neighbour,
     parse_forwarding,
@@ -14,6 +19,42 @@ from runbook_lib.facts.hidden_namespace import (
 @pytest.fixture
 def hidden(captured_sections):
     return parse_hidden_namespace("node3", captured_sections("hidden_namespace.txt"))
+
+
+OVR0 = "f318e1f023a50611b6496b19fba6a8a1081116f22003eb4d2b5b53f410823f7c"
+Search = Callable[..., str]
+
+
+@pytest.fixture(params=["sh", "bash"])
+def search(request: pytest.FixtureRequest, tmp_path: Path) -> Search:
+    """What the node's shell finds for a network's ID, with files of these names, of which some are namespaces."""
+
+    def find(network: str, files: list[str], mounted: list[str]) -> str:
+        for name in files:
+            (tmp_path / name).touch()
+        table = [f"40 24 0:4 net:[4026532{number}] {tmp_path}/{name} rw\n" for number, name in enumerate(mounted)]
+        (tmp_path / "mountinfo").write_text("".join(table))
+        script = FIND_NAMESPACE.replace("/var/run/docker/netns", str(tmp_path))
+        script = script.replace("/docker/netns/", f"{tmp_path}/").replace("/proc/self", str(tmp_path))
+        argv = [request.param, "-c", f'{script}hidden_namespace "$1"', "sh", network]
+        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip().rpartition("/")[2]
+
+    return find
+
+
+@pytest.mark.parametrize("name", ["1-f318e1f023", "12-f318e1f02", "100-f318e1f0", "1000-f318e1f"])
+def test_it_is_found_however_often_the_engine_has_made_it(search: Search, name: str) -> None:
+    others = ["a2b10f2302b2", "default", "1-0318e1f023", "lb_f318e1f02", "ingress_sbox"]
+    assert search(OVR0, [*others, name], [*others, name]) == name
+
+
+def test_a_file_that_outlived_its_namespace_is_none(search: Search) -> None:
+    files = ["9-f318e1f023", "10-f318e1f02"]
+    assert search(OVR0, files, ["10-f318e1f02"]) == "10-f318e1f02"
+    assert search(OVR0, files, ["9-f318e1f023"]) == "9-f318e1f023"
+    assert search(OVR0, files, []) == ""
+    assert search("0" + OVR0, files, files) == ""
+    assert search(OVR0, [], []) == ""
 
 
 def test_it_holds_a_bridge_a_tunnel_and_a_cable_to_each_container(hidden) -> None:
