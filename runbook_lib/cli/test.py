@@ -84,6 +84,10 @@ def reaches(folder: Path, arguments: list[str], *parts: str) -> bool:
 
 def run_pytest(folder: Path, arguments: list[str]) -> int:
     """Run pytest in the project's folder and return its exit code; its summary stays the last line printed."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell has its background jobs ignore Ctrl-C, and what they start inherits that: tests that interrupt a run
+        # would wait for ever, and so would a pytest that is asked to end.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen([sys.executable, "-m", "pytest", *arguments], cwd=folder)
     while True:
         try:

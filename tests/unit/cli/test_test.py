@@ -79,6 +79,24 @@ def test_termination_lets_pytest_tear_down(suite: Path) -> None:
     assert (suite / "down").exists(), output
 
 
+def test_a_background_job_whose_shell_ignores_ctrl_c_can_be_interrupted_all_the_same(suite: Path) -> None:
+    (suite / "test_it.py").write_text(
+        "import os, signal, subprocess, sys\n"
+        "def test_pytest_itself():\n"
+        "    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
+        "def test_what_it_starts():\n"
+        "    told = [sys.executable, '-c', 'import signal; print(signal.getsignal(signal.SIGINT))']\n"
+        "    assert 'default_int_handler' in subprocess.check_output(told, text=True)\n"
+    )
+    command = [sys.executable, "-P", "-m", "runbook_lib", "test", str(suite), "-c", str(suite / "pytest.ini")]
+    # A shell without job control starts it so: SIGINT ignored, across exec.
+    done = subprocess.run(
+        ["sh", "-c", '"$@" & wait $!', "sh", *command], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " 2 passed in " in done.stdout.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "reached"),
     [
