@@ -10,6 +10,7 @@ from typing import Any
 from runbook_lib.cli.columns import columns, one_line
 from runbook_lib.errors import RecordError
 from runbook_lib.model.record import Record
+from runbook_lib.model.results import with_warnings
 from runbook_lib.model.trend import Trend
 from runbook_lib.records.archive import RECORD_FILE, SEAL_FILE
 from runbook_lib.records.difference import Difference, flatten
@@ -22,7 +23,7 @@ _SHOWN_HASH = 16
 
 def record_lines(record: Record, folder: Path, faults: Sequence[str], width: int | None) -> list[str]:
     """A record for a reader: what matters first, then every step, check and file."""
-    lines = [f"{record.notebook} on {record.cluster}: {record.verdict}", *_facts(_head(record, folder))]
+    lines = [f"{record.notebook} on {record.cluster}: {record.told}", *_facts(_head(record, folder))]
     if faults:
         lines += _section("Wrong", (f"{_INDENT}✗ {fault}" for fault in faults))
     if record.failure:
@@ -43,7 +44,7 @@ def _head(record: Record, folder: Path) -> list[tuple[str, str]]:
     took = "" if record.seconds is None else f", took {record.seconds:.1f} s"
     return [
         ("record", record.id),
-        ("verdict", f"{record.verdict}{code}"),
+        ("verdict", f"{record.told}{code}"),
         ("started", f"{_time(record.started)} UTC{took}"),
         ("changed", str(record.changed)),
         ("mode", "plan: nothing was to change" if record.plan else ""),
@@ -126,7 +127,7 @@ def unreadable_lines(folder: Path) -> list[str]:
 def difference_lines(a: Record, b: Record, found: Sequence[Difference], width: int | None) -> list[str]:
     """Two records and what differs, grouped by what it is about."""
     header = ("", "record", "notebook", "cluster", "verdict", "started (UTC)")
-    rows = [(name, r.id, r.notebook, r.cluster, r.verdict, _time(r.started)) for name, r in (("A", a), ("B", b))]
+    rows = [(name, r.id, r.notebook, r.cluster, r.told, _time(r.started)) for name, r in (("A", a), ("B", b))]
     lines = columns(header, rows, shrink=("notebook", "cluster"), width=width)
     if not found:
         return [*lines, "", "nothing differs"]
@@ -171,7 +172,13 @@ def trend_lines(trend: Trend, width: int | None) -> list[str]:
     """The points as a table, a line of bars, and the middle and both ends of the values."""
     value = f"{trend.metric} ({trend.unit})" if trend.unit else trend.metric
     rows = [
-        (point.record, f"{point.started:%Y-%m-%d %H:%M}", point.cluster, point.verdict, f"{point.value:.4g}")
+        (
+            point.record,
+            f"{point.started:%Y-%m-%d %H:%M}",
+            point.cluster,
+            with_warnings(point.verdict, point.warnings),
+            f"{point.value:.4g}",
+        )
         for point in trend.points
     ]
     header = ("ID", "STARTED", "CLUSTER", "VERDICT", value)
@@ -196,6 +203,7 @@ def trend_object(trend: Trend) -> dict[str, Any]:
                 "started": point.started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
                 "cluster": point.cluster,
                 "verdict": point.verdict,
+                "warnings": point.warnings,
                 "value": point.value,
             }
             for point in trend.points

@@ -77,6 +77,7 @@ def _as_object(row: Row, archive: Archive) -> dict[str, Any]:
         "notebook": row.notebook,
         "cluster": row.cluster,
         "verdict": row.verdict,
+        "warnings": row.warnings,
         "started": row.started,
         "seconds": row.seconds,
         "changed": row.changed,
@@ -95,7 +96,7 @@ def _list_lines(found: Sequence[Row]) -> list[str]:
             f"{row.started[:10]} {row.started[11:16]}",
             row.cluster or "?",
             row.notebook or "?",
-            row.verdict,
+            row.told,
             "-" if row.seconds is None else f"{row.seconds:.1f}",
             str(row.changed) if row.notebook else "?",
         )
@@ -132,7 +133,9 @@ def show(wanted: Wanted, as_json: AsJson = False, records: Location = None) -> N
         raise
     faults = file_faults(folder, record)
     if as_json:
-        print_json({**record.model_dump(mode="json"), "path": str(folder), "faults": faults})
+        print_json(
+            {**record.model_dump(mode="json"), "warnings": record.warnings, "path": str(folder), "faults": faults}
+        )
     else:
         print_lines(record_lines(record, folder, faults, terminal_width()))
     for fault in faults:

@@ -12,6 +12,7 @@ from typing import Any
 
 from runbook_lib import errors
 from runbook_lib.errors import ExitCode, RunbookError
+from runbook_lib.model.results import with_warnings
 
 NOT_RUN = "not run"
 
@@ -52,7 +53,8 @@ class Failure:
 class NotebookResult:
     """One notebook of a run; ``steps`` counts result rows (a step on a node), ``changed`` those that changed it.
 
-    ``record`` is the folder of its record, ``record_id`` what the ``records`` commands call it.
+    ``warnings`` counts checks that warned; ``record`` is the folder of its record, ``record_id`` what the ``records``
+    commands call it.
     """
 
     notebook: str
@@ -64,6 +66,12 @@ class NotebookResult:
     record: Path | None = None
     record_id: str = ""
     failure: Failure | None = None
+    warnings: int = 0
+
+    @property
+    def told(self) -> str:
+        """The verdict as it is shown, with its warnings: ``pass, 3 warnings``."""
+        return with_warnings(self.verdict, self.warnings)
 
 
 def exit_code_of(name: str) -> ExitCode:

@@ -197,6 +197,7 @@ class Recording:
             record=self._writer.folder,
             record_id=record.id,
             failure=failure,
+            warnings=record.warnings,
         )
         return self.result
 

@@ -15,6 +15,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from runbook_lib.errors import ExitCode
 from runbook_lib.execute.outcome import NotebookResult
 from runbook_lib.model.events import CheckEvent, StepEvent
 from runbook_lib.model.results import Status, Verdict
@@ -118,7 +119,8 @@ class Reporter:
 
     def notebook_ended(self, result: NotebookResult) -> None:
         """A notebook came to an end, good or bad."""
-        self.line(_row(result.notebook, "ended", "", result.verdict, result.seconds))
+        style = _STYLES.get("warn", "") if result.warnings and result.exit_code is ExitCode.PASS else ""
+        self.line(_row(result.notebook, "ended", "", result.told, result.seconds, style=style))
 
     def line(self, text: Text) -> None:
         """Print one line."""
@@ -201,10 +203,17 @@ def reporter_for(output: TextIO) -> Reporter:
 
 
 def _row(
-    notebook: str, what: str, node: str = "", state: str = "", seconds: float | None = None, detail: str = ""
+    notebook: str,
+    what: str,
+    node: str = "",
+    state: str = "",
+    seconds: float | None = None,
+    detail: str = "",
+    *,
+    style: str = "",
 ) -> Text:
     row = Text(f"{notebook:<22}  {_clean(what):<40}  {_clean(node):<10}  ")
-    row.append(f"{state:<11}", style=_STYLES.get(state, "green" if state in ("pass", "ok") else ""))
+    row.append(f"{state:<11}", style=style or _STYLES.get(state, "green" if state in ("pass", "ok") else ""))
     row.append("" if seconds is None else f"  {seconds:6.1f} s")
     row.append(f"  {_clean(detail)}" if detail else "")
     return row

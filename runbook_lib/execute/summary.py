@@ -24,8 +24,8 @@ def summarize(results: Sequence[NotebookResult]) -> pd.DataFrame:
 
     Columns:
         notebook: its name.
-        verdict: pass, planned, failed, bad input, error, interrupted, timeout, kernel died, locked, not run, or (of one
-            that an earlier run passed) still holds or passed before.
+        verdict: pass (``pass, 3 warnings`` if checks warned), planned, failed, bad input, error, interrupted, timeout,
+            kernel died, locked, not run, or (of one that an earlier run passed) still holds or passed before.
         steps: result rows, one for each step on each node.
         changed: those of them that changed the node.
         seconds: from before its kernel to after its record.
@@ -34,7 +34,7 @@ def summarize(results: Sequence[NotebookResult]) -> pd.DataFrame:
     rows = [
         (
             result.notebook,
-            result.verdict,
+            result.told,
             result.steps,
             result.changed,
             round(result.seconds, 1),
@@ -62,8 +62,9 @@ def as_table(summary: pd.DataFrame) -> Table:
         table.add_column(column, justify="right" if column in ("steps", "changed", "seconds") else "left", no_wrap=True)
     for row in summary.astype(str).to_dict("records"):
         style = {"pass": "green", STILL_HOLDS: "green", PASSED_BEFORE: "green", "planned": "cyan", NOT_RUN: "dim"}.get(
-            row["verdict"], "bold red"
+            row["verdict"].split(",")[0], "bold red"
         )
+        style = "yellow" if style == "green" and "warning" in row["verdict"] else style
         table.add_row(*(Text(row[column], style=style if column == "verdict" else "") for column in COLUMNS))
     return table
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from runbook_lib.errors import ExitCode
 from runbook_lib.model.events import CheckEvent, StepEvent
+from runbook_lib.model.results import Verdict, with_warnings
 
 #: The version of the format of ``record.json`` that this project writes.
 RECORD_FORMAT = 1
@@ -145,3 +146,13 @@ class Record(_Part):
     files: Mapping[str, FileRecord] = Field(
         default_factory=dict, description="every other file of the folder, by its path in it"
     )
+
+    @property
+    def warnings(self) -> int:
+        """How many checks warned; every record has its checks, those of earlier versions too."""
+        return sum(check.verdict is Verdict.WARN for check in self.checks)
+
+    @property
+    def told(self) -> str:
+        """The verdict as it is shown, with its warnings: ``pass, 3 warnings``."""
+        return with_warnings(self.verdict, self.warnings)

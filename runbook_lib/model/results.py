@@ -44,6 +44,11 @@ class Verdict(StrEnum):
     SKIP = "skip"
 
 
+def with_warnings(verdict: str, warnings: int) -> str:
+    """A verdict as it is told wherever one is shown: ``pass``, or ``pass, 3 warnings``."""
+    return f"{verdict}, {warnings} warning{'s' if warnings != 1 else ''}" if warnings else str(verdict)
+
+
 @dataclass(frozen=True)
 class Check:
     """One check: what was looked at, on which node, what was expected and what was found."""

@@ -8,7 +8,7 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class TrendPoint:
-    """What one record holds: when it was started, on which cluster, how it ended, and the number.
+    """What one record holds: when it was started, on which cluster, how it ended, the number, how many checks warned.
 
     ``passed`` is whether everything held; what a failed run measured may mean something else.
     """
@@ -19,6 +19,7 @@ class TrendPoint:
     verdict: str
     passed: bool
     value: float
+    warnings: int = 0
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,8 @@ def frame(what: str = "records", archive: Archive | str | Path | None = None) ->
     Each table begins with the columns ``record`` (id), ``notebook``, ``cluster`` and ``started`` (UTC). Then come:
 
     - ``records``: ``verdict``, ``seconds``, ``changed`` (things changed on the cluster), ``plan``, ``checks``,
-      ``failed checks``, ``run``, ``operator``, ``host``, ``project`` (version), ``commit``, ``failure``, ``path``.
+      ``failed checks``, ``warnings``, ``run``, ``operator``, ``host``, ``project`` (version), ``commit``,
+      ``failure``, ``path``.
       A record that cannot be read is in it too: its verdict is ``unreadable`` and ``failure`` says why.
     - ``steps``: ``step``, ``node``, ``status``, ``before``, ``after``, ``seconds``, ``detail``.
     - ``checks``: ``check``, ``node``, ``verdict``, ``expected``, ``found``.
@@ -118,12 +119,13 @@ def _records(archive: Archive) -> pd.DataFrame:
         if isinstance(record, BrokenRecord):
             row = listed.get(folder.name)
             head = (row.id, "", "", row.started) if row else (folder.name, "", "", "")
-            rows.append((*head, UNREADABLE, *(None,) * 10, record.fault, str(folder)))
+            rows.append((*head, UNREADABLE, *(None,) * 11, record.fault, str(folder)))
             continue
         failed = sum(check.verdict == "fail" for check in record.checks)
         source = record.provenance
         failure = "" if record.failure is None else f"{record.failure.name}: {record.failure.message}"
-        told = (record.verdict, record.seconds, record.changed, record.plan, len(record.checks), failed, record.run)
+        counts = (len(record.checks), failed, record.warnings)
+        told = (record.verdict, record.seconds, record.changed, record.plan, *counts, record.run)
         made_by = (source.operator, source.host, source.project_version, source.project_commit)
         rows.append((*_whose(record), *told, *made_by, failure, str(folder)))
     return _table(rows, _RECORD_COLUMNS)
@@ -136,6 +138,7 @@ _RECORD_COLUMNS = {
     "plan": FLAG,
     "checks": WHOLE,
     "failed checks": WHOLE,
+    "warnings": WHOLE,
     "run": TEXT,
     "operator": TEXT,
     "host": TEXT,

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from runbook_lib.errors import InputError
+from runbook_lib.model.results import with_warnings
 from runbook_lib.records.archive import RECORD_FILE, Archive, id_of, is_record_name
 
 INDEX_FILE = "index.sqlite"
 #: Raised whenever a table changes; an index of another version is made anew.
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 
 #: The verdict under which a record is listed that cannot be read.
 UNREADABLE = "unreadable"
@@ -35,7 +36,7 @@ _LARGEST_WHOLE_BITS = 63
 _TABLES = """
 CREATE TABLE record (
     folder TEXT PRIMARY KEY, changed_ns INTEGER, size INTEGER, inode INTEGER, id TEXT, run TEXT, notebook TEXT,
-    cluster TEXT, verdict TEXT, started TEXT, seconds REAL, changed INTEGER, plan INTEGER, fault TEXT
+    cluster TEXT, verdict TEXT, started TEXT, seconds REAL, changed INTEGER, plan INTEGER, fault TEXT, warnings INTEGER
 ) WITHOUT ROWID;
 CREATE TABLE metric (folder TEXT, name TEXT, unit TEXT, value REAL);
 CREATE INDEX metric_of_record ON metric (folder);
@@ -60,6 +61,12 @@ class Row(NamedTuple):
     changed: int
     plan: bool
     fault: str
+    warnings: int = 0
+
+    @property
+    def told(self) -> str:
+        """The verdict as it is shown, with the checks that warned: ``pass, 3 warnings``."""
+        return with_warnings(self.verdict, self.warnings)
 
 
 class Reading(NamedTuple):
@@ -206,6 +213,7 @@ def _read(folder: Path) -> tuple[Row, Iterable[Reading]]:
             changed=_whole(record["changed"]),
             plan=bool(record["plan"]),
             fault="",
+            warnings=sum(check["verdict"] == "warn" for check in record["checks"]),
         )
         return row, [_reading(folder, metric) for metric in record["metrics"]]
     except OSError as error:

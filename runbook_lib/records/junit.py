@@ -12,7 +12,6 @@ from runbook_lib.model.results import Status, Verdict
 
 # What XML 1.0 cannot hold, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _CHECKS_FAILED = {RecordVerdict.FAILED}
 _GOOD = {RecordVerdict.PASS, RecordVerdict.PLANNED}
 
@@ -34,7 +33,7 @@ def _suite(record: Record) -> TestSuite:
     suite = TestSuite(f"{record.cluster}/{record.notebook}")
     suite.timestamp = record.started.rstrip("Z")
     suite.hostname = record.provenance.host
-    for name in ("id", "run", "cluster", "notebook", "verdict"):
+    for name in ("id", "run", "cluster", "notebook", "verdict", "warnings"):
         suite.add_property(f"record.{name}", str(getattr(record, name)))
     suite.add_testcases([_notebook(record), *_steps(record), *_checks(record)])
     return suite
@@ -49,9 +48,11 @@ def _notebook(record: Record) -> TestCase:
         result = kind(xml_text(message), failure.name if failure else str(record.verdict))
         result.text = xml_text(f"{failure.cell}\n{failure.trace}".strip()) if failure else ""
         case.result = [result]
+    told = [record.told] if record.warnings else []
     never = sum(cell.state is CellState.NEVER_RUN for cell in record.cells)
-    if never:
-        case.system_out = f"{never} of {len(record.cells)} cells never ran"
+    told += [f"{never} of {len(record.cells)} cells never ran"] if never else []
+    if told:
+        case.system_out = "\n".join(told)
     return case
 
 

@@ -118,6 +118,7 @@ def _point(row: Row, value: float) -> TrendPoint:
         started=datetime.fromisoformat(row.started),
         cluster=row.cluster,
         verdict=row.verdict,
+        warnings=row.warnings,
         passed=row.verdict in _GOOD,
         value=value,
     )

@@ -10,6 +10,7 @@ import pandas as pd
 
 from runbook_lib import charts
 from runbook_lib.errors import CheckFailed
+from runbook_lib.model.results import with_warnings
 from runbook_lib.records.archive import Archive, default_location, open_archive
 from runbook_lib.records.frames import compare, frame
 from runbook_lib.records.trend import SECONDS, trend
@@ -59,7 +60,7 @@ class ArchiveView:
         """A row a notebook and cluster, the newest first: how often and how well it ran.
 
         Columns: ``notebook``, ``cluster``, ``runs``, ``passed``, ``changed`` (by all its runs), ``median (s)``, and of
-        the newest run ``last`` (when it was started) and ``verdict``.
+        the newest run ``last`` (when it was started), ``verdict`` and ``warnings``.
         """
         finished = self.records[self.records["notebook"] != ""]
         if finished.empty:
@@ -72,6 +73,7 @@ class ArchiveView:
             median=("seconds", "median"),
             last=("started", "first"),
             verdict=("verdict", "first"),
+            warnings=("warnings", "first"),
         )
         return table.rename(columns={"median": "median (s)"}).sort_values("last", ascending=False).reset_index()
 
@@ -143,6 +145,5 @@ class ArchiveView:
         if len(found) != 1:
             return record
         row = found.iloc[0]
-        return (
-            f"{row['record']}  {row['notebook']} on {row['cluster']}, {row['started']:%Y-%m-%d %H:%M}: {row['verdict']}"
-        )
+        told = with_warnings(str(row["verdict"]), 0 if pd.isna(row["warnings"]) else int(row["warnings"]))
+        return f"{row['record']}  {row['notebook']} on {row['cluster']}, {row['started']:%Y-%m-%d %H:%M}: {told}"

@@ -15,7 +15,7 @@ from runbook_lib.errors import DeadlineError, InputError, PreconditionError
 from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.model.events import FinishEvent, StepEvent
 from runbook_lib.model.loading import Run
-from runbook_lib.model.results import Check, Status, StepResult
+from runbook_lib.model.results import Check, Status, StepResult, Verdict, with_warnings
 from runbook_lib.session import expectations, power, preconditions
 from runbook_lib.session.catalog import StepCatalog, wanted_container
 from runbook_lib.session.display import Picture, step_line
@@ -330,15 +330,16 @@ class Session:
         """Close the session and sum it up.
 
         Returns:
-            Columns: what, kind (step or check), ok, changed, planned, skipped, time (s).
+            Columns: what, kind (step or check), ok, warnings, changed, planned, skipped, time (s).
         """
         self.cluster.close()
         seconds = time.monotonic() - self._started
         verdict = "planned" if self.parameters.plan else "pass"
         changed = sum(row.status is Status.CHANGED for row in self._results)
+        told = with_warnings(verdict, sum(check.verdict is Verdict.WARN for check in self._checks))
         publish(
             [FinishEvent(notebook=self.notebook, verdict=verdict, seconds=round(seconds, 1))],
-            text=f"{self.notebook}: {verdict}, {changed} changed, {len(self._checks)} checks, {seconds:.1f} s",
+            text=f"{self.notebook}: {told}, {changed} changed, {len(self._checks)} checks, {seconds:.1f} s",
         )
         self.kept.keep("checks", tables.checks(self._checks))
         table = summary(self._results, self._checks)

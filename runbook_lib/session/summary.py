@@ -13,6 +13,7 @@ COLUMNS = {
     "what": TEXT,
     "kind": TEXT,
     "ok": WHOLE,
+    "warnings": WHOLE,
     "changed": WHOLE,
     "planned": WHOLE,
     "skipped": WHOLE,
@@ -23,7 +24,7 @@ COLUMNS = {
 def summary(results: Sequence[StepResult], checks: Sequence[Check]) -> pd.DataFrame:
     """One row a step (its nodes counted by status, the slowest node's time), then one a check (its verdicts counted).
 
-    Columns: what, kind (``step`` or ``check``), ok (warnings too), changed, planned, skipped, time (s).
+    Columns: what, kind (``step`` or ``check``), ok, warnings (of checks), changed, planned, skipped, time (s).
     """
     names = dict.fromkeys(row.step for row in results)
     rows = [_step(name, [row for row in results if row.step == name]) for name in names]
@@ -34,10 +35,10 @@ def summary(results: Sequence[StepResult], checks: Sequence[Check]) -> pd.DataFr
 
 def _step(name: str, rows: Sequence[StepResult]) -> tuple[object, ...]:
     statuses = [row.status for row in rows]
-    counts = [statuses.count(status) for status in (Status.OK, Status.CHANGED, Status.PLANNED, Status.SKIPPED)]
-    return (name, "step", *counts, round(max(row.seconds for row in rows), 1))
+    counts = [statuses.count(status) for status in (Status.CHANGED, Status.PLANNED, Status.SKIPPED)]
+    return (name, "step", statuses.count(Status.OK), 0, *counts, round(max(row.seconds for row in rows), 1))
 
 
 def _check(claim: str, verdicts: Sequence[Verdict]) -> tuple[object, ...]:
-    held = verdicts.count(Verdict.PASS) + verdicts.count(Verdict.WARN)
-    return (claim, "check", held, 0, 0, verdicts.count(Verdict.SKIP), None)
+    counts = [verdicts.count(verdict) for verdict in (Verdict.PASS, Verdict.WARN)]
+    return (claim, "check", *counts, 0, 0, verdicts.count(Verdict.SKIP), None)

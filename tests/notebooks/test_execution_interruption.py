@@ -25,9 +25,11 @@ def workplace(tmp_path: Path) -> Workplace:
 
 
 @contextmanager
-def running(workplace: Workplace, *notebooks: Path) -> Iterator[subprocess.Popen[str]]:
-    """Start ``runbook run`` and wait until a cell has made the file ``begun``."""
+def running(workplace: Workplace, *notebooks: Path, background: bool = False) -> Iterator[subprocess.Popen[str]]:
+    """Start ``runbook run``, perhaps as a shell's background job, and wait until a cell has made the file ``begun``."""
     command = [sys.executable, "-P", "-m", "runbook_lib", *workplace.arguments(*notebooks)]
+    if background:
+        command = ["sh", "-c", 'trap "" INT QUIT; exec "$@"', "sh", *command]  # what "&" does in a script
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         try:
@@ -65,6 +67,26 @@ def test_a_signal_lets_the_cell_clean_up_and_leaves_a_true_record(workplace: Wor
     assert ends(workplace.record("01_slow")) == ["interrupted", "never run"]
     assert workplace.verdict("01_slow") == ("interrupted", 4)
     assert workplace.recorded() == ["01_slow"]
+
+
+def test_a_background_job_whose_shell_ignores_ctrl_c_still_interrupts_its_cell_and_what_that_runs(
+    workplace: Workplace,
+) -> None:
+    # The program ends by the default action of SIGINT, if nobody made it ignore that.
+    program = "import signal; raise SystemExit(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+    slow = cell(
+        workplace, "import subprocess, sys", f"subprocess.run([sys.executable, '-c', {program!r}], check=True)",
+        "try:", "    touch('begun')", "    subprocess.run(['sleep', '60'])", "finally:", "    touch('cleaned_up')",
+    )  # fmt: skip
+    with running(workplace, workplace.notebook("01_slow", slow), background=True) as run:
+        run.send_signal(signal.SIGINT)  # the terminal's Ctrl-C is not for it
+        run.send_signal(signal.SIGTERM)
+        output, errors = run.communicate(timeout=WAIT_SECONDS)
+    assert run.returncode == 4, output + errors
+    assert "interrupted by SIGTERM" in output
+    assert "SIGTERM: the running cell may clean up" in errors
+    assert (workplace.folder / "cleaned_up").exists()
+    assert workplace.verdict("01_slow") == ("interrupted", 4)
 
 
 def test_a_cell_that_swallows_the_interrupt_is_the_last_one(workplace: Workplace) -> None:

@@ -20,6 +20,7 @@ from rich.text import Text
 from runbook_lib.execute.batch.jobs import Job, JobResult, Progress
 from runbook_lib.execute.outcome import NOT_RUN
 from runbook_lib.execute.reporting import SteadyOutput
+from runbook_lib.model.results import with_warnings
 
 _WAITING, _RUNNING = "waiting", "running"
 _STYLES = {_WAITING: "dim", NOT_RUN: "dim", _RUNNING: "", "pass": "green", "planned": "cyan"}
@@ -109,7 +110,8 @@ class LiveDisplay(LineDisplay):
     def ended(self, result: JobResult) -> None:
         """Turn its row to how it ended."""
         row = self._rows[result.job.number]
-        row.state, row.seconds, row.step = result.verdict, result.seconds, ""
+        row.state, row.seconds = result.verdict, result.seconds
+        row.step = with_warnings("", result.warnings).removeprefix(", ")
         super().ended(result)
 
     def print(self, text: Text) -> None:
@@ -149,7 +151,7 @@ def display_for(jobs: Sequence[Job], output: TextIO) -> LineDisplay:
 
 def ending(result: JobResult) -> Text:
     """One line of how a cluster ended: verdict, where it stopped, the first line of why, seconds."""
-    text = Text("ended: ").append(result.verdict, style=_STYLES.get(result.verdict, "bold red"))
+    text = Text("ended: ").append(result.told, style=_STYLES.get(result.verdict, "bold red"))
     stopped = result.stopped_at
     failure = result.failure or (stopped.failure if stopped else None)
     if stopped is not None:

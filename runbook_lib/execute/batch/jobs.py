@@ -12,6 +12,7 @@ from typing import Any
 from runbook_lib.errors import ExitCode, RunbookError
 from runbook_lib.execute.outcome import NOT_RUN, Failure, NotebookResult
 from runbook_lib.model.record import RecordVerdict
+from runbook_lib.model.results import with_warnings
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,16 @@ class JobResult:
     def passed(self) -> int:
         """How many notebooks passed."""
         return sum(result.exit_code is ExitCode.PASS and result.verdict != NOT_RUN for result in self.notebooks)
+
+    @property
+    def told(self) -> str:
+        """The verdict as it is shown, with the warnings of all its notebooks: ``pass, 3 warnings``."""
+        return with_warnings(self.verdict, self.warnings)
+
+    @property
+    def warnings(self) -> int:
+        """How many checks of all its notebooks warned."""
+        return sum(result.warnings for result in self.notebooks)
 
     @property
     def changed(self) -> int:

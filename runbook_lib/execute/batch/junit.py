@@ -45,6 +45,7 @@ def _suite(result: JobResult) -> TestSuite:
     suite = TestSuite(xml_text(result.job.cluster))
     suite.add_property("parameters", xml_text(str(result.job.file)))
     suite.add_property("run", result.run)
+    suite.add_property("verdict", result.told)
     if result.failure is not None:
         case = TestCase("cluster", xml_text(result.job.cluster), round(result.seconds, 3))
         case.result = [_problem(result.exit_code, result.failure.name, result.failure.message, str(result.failure))]
@@ -65,8 +66,10 @@ def _case(cluster: str, notebook: NotebookResult) -> TestCase:
         case.result = [_problem(notebook.exit_code, failure.name, f"{where}{failure.message}", str(failure))]
     elif notebook.exit_code is not ExitCode.PASS:
         case.result = [_problem(notebook.exit_code, notebook.verdict, notebook.verdict, "")]
-    if notebook.record is not None:
-        case.system_out = xml_text(f"record: {notebook.record}")
+    told = [notebook.told] if notebook.warnings else []
+    told += [f"record: {notebook.record}"] if notebook.record is not None else []
+    if told:
+        case.system_out = xml_text("\n".join(told))
     return case
 
 

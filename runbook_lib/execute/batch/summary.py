@@ -28,7 +28,8 @@ def summary_table(results: Sequence[JobResult]) -> Table:
 
     Columns:
         cluster: its name in the batch.
-        verdict: pass, planned, failed, bad input, error, interrupted, timeout, kernel died, locked or not run.
+        verdict: pass (``pass, 3 warnings`` if checks warned), planned, failed, bad input, error, interrupted, timeout,
+            kernel died, locked or not run.
         passed: notebooks that passed, of all that were asked for.
         changed: result rows that changed a node.
         seconds: from its beginning to its end.
@@ -42,7 +43,7 @@ def summary_table(results: Sequence[JobResult]) -> Table:
         stopped = result.stopped_at
         table.add_row(
             Text(result.job.cluster),
-            Text(result.verdict, style=_STYLES.get(result.verdict, "bold red")),
+            Text(result.told, style=_STYLES.get(result.verdict, "bold red")),
             f"{result.passed}/{len(result.job.notebooks)}",
             str(result.changed),
             f"{result.seconds:.1f}",

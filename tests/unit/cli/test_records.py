@@ -80,6 +80,7 @@ def test_list_as_json_has_what_a_program_needs(root: Path, capsys: Captured) -> 
         "notebook": "05_ping_tests",
         "cluster": "lab",
         "verdict": "pass",
+        "warnings": 0,
         "started": "2026-05-01T12:00:00.000Z",
         "seconds": 12.5,
         "changed": 3,
@@ -88,6 +89,26 @@ def test_list_as_json_has_what_a_program_needs(root: Path, capsys: Captured) -> 
         "plan": False,
         "fault": "",
     }
+
+
+def test_warnings_stand_beside_the_verdict_of_every_record_that_has_such_checks(root: Path, capsys: Captured) -> None:
+    warned = [check("no loss", "warn", "0 %", "2 %", f"node{number}") for number in (1, 2, 3)]
+    put(root, id="aaaaaaaaaa", started="2026-05-01T12:00:00.000Z", checks=warned)
+    put(root, id="bbbbbbbbbb", started="2026-05-02T12:00:00.000Z")
+    assert run("list") == 0
+    header, plain, listed = capsys.readouterr().out.splitlines()
+    assert "pass, 3 warnings" in listed
+    assert "warning" not in header + plain
+    assert run("list", "--verdict", "pass", "--json") == 0
+    assert [found["warnings"] for found in json.loads(capsys.readouterr().out)] == [0, 3]
+    assert run("show", "aaaaaaaaaa") == 0
+    assert capsys.readouterr().out.splitlines()[0] == "05_ping_tests on lab: pass, 3 warnings"
+    assert run("show", "aaaaaaaaaa", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["warnings"] == 3
+    assert run("diff", "bbbbbbbbbb", "aaaaaaaaaa") == 0
+    assert "pass, 3 warnings" in capsys.readouterr().out
+    assert run("trend", "05", "seconds") == 0
+    assert "pass, 3 warnings" in capsys.readouterr().out
 
 
 def test_list_filters(root: Path, capsys: Captured) -> None:

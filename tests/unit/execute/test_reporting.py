@@ -57,6 +57,17 @@ def test_many_checks_of_one_claim_are_one_line() -> None:
     assert failed.endswith("node9: expected yes, found no")
 
 
+def test_a_notebook_that_passed_with_warnings_says_so_at_its_end() -> None:
+    output = io.StringIO()
+    Reporter(output).notebook_ended(NotebookResult("05_ping_tests", "pass", seconds=2.0, warnings=3))
+    assert [part.strip() for part in told(output.getvalue())[0]] == [
+        "05_ping_tests",
+        "ended",
+        "pass, 3 warnings",
+        "2.0 s",
+    ]
+
+
 def test_text_from_a_notebook_cannot_steer_the_terminal() -> None:
     output = io.StringIO()
     console = Console(file=output, force_terminal=True, width=100)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -29,6 +30,14 @@ def test_every_notebook_is_a_row_of_the_documented_columns() -> None:
     assert summary.loc[1, "record"] == "0123456789"
     assert summary.loc[0, "seconds"] == 2.3
     assert summary.loc[2, "record"] == ""
+
+
+def test_warnings_stand_beside_the_verdict() -> None:
+    results = [replace(RESULTS[0], warnings=3), replace(RESULTS[0], warnings=1), replace(RESULTS[1], warnings=2)]
+    assert summarize(results)["verdict"].tolist() == ["pass, 3 warnings", "pass, 1 warning", "kernel died, 2 warnings"]
+    output = io.StringIO()
+    conclude(results, "records", Reporter(output))
+    assert "pass, 3 warnings" in output.getvalue()
 
 
 def test_all_columns_are_visible_on_100_columns() -> None:

@@ -20,6 +20,11 @@ def test_a_record_does_not_differ_from_itself_nor_from_one_that_is_alike() -> No
     assert differences(record(), record()) == ()
 
 
+def test_a_verdict_is_another_one_with_warnings() -> None:
+    warned = [check("no loss", "warn", found="2 %")]
+    assert ("verdict", "verdict", "", "pass", "pass, 1 warning") in told(record(), record(checks=warned))
+
+
 def test_steps_are_compared_by_how_they_left_each_node() -> None:
     first = [
         step("fix addresses", "node1", "changed", "dhcp", "192.168.99.11"),

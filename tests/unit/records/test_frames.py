@@ -18,7 +18,7 @@ CALL = {"kind": "call", "at": "2026-05-01T12:00:01.000Z", "node": "node1", "via"
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
     steps = [step("fix addresses", "node1", "changed", "dhcp", "192.168.99.11", seconds=1.5)]
-    checks = [check("pairs answer", found="4"), check("no loss", "fail")]
+    checks = [check("pairs answer", found="4"), check("no loss", "fail"), check("no loss", "warn")]
     first = put(tmp_path, id="a" * 10, started="2026-05-01T12:00:00.000Z", steps=steps, checks=checks, changed=1)
     (first / "log.jsonl").write_text(
         json.dumps({**CALL, "seconds": 0.2, "status": 0, "error": ""})
@@ -41,14 +41,14 @@ def test_records_are_rows_newest_first_with_those_that_cannot_be_read(archive: P
     assert "cannot be read" in table["failure"][0]
     assert table["started"].dtype == "datetime64[us, UTC]"
     assert table["seconds"].mean() == pytest.approx(18.75)
-    assert table.loc[2, ["changed", "checks", "failed checks"]].to_list() == [1, 2, 1]
+    assert table.loc[2, ["changed", "checks", "failed checks", "warnings"]].to_list() == [1, 3, 1, 1]
 
 
 def test_steps_checks_cells_metrics_and_nodes_are_rows_of_their_records(archive: Path) -> None:
     assert records.frame("steps", archive)[["record", "step", "after", "seconds"]].to_numpy().tolist() == [
         ["a" * 10, "fix addresses", "192.168.99.11", 1.5]
     ]
-    assert list(records.frame("checks", archive)["verdict"]) == ["pass", "pass", "fail"]
+    assert list(records.frame("checks", archive)["verdict"]) == ["pass", "pass", "fail", "warn"]
     assert list(records.frame("cells", archive)["state"]) == ["completed", "completed"]
     metrics = records.frame("metrics", archive)
     assert list(metrics.loc[metrics["metric"] == "seconds", "value"]) == [25.0, 12.5]

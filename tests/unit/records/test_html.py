@@ -8,7 +8,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from runbook_lib.model.events import CheckEvent
 from runbook_lib.model.record import FailureRecord, NodeRecord, Provenance, Record, RecordVerdict
+from runbook_lib.model.results import Verdict
 from runbook_lib.records.html import inert_with_links, render, warm_up
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -161,6 +163,14 @@ def test_the_head_says_verdict_cluster_time_and_record() -> None:
     for word in ("ada@lab7", "In [5]", "expected 2 &lt; 3", "192.168.99.11", "does not answer", "pandas 3.1.1"):
         assert word in text
     assert "<header" not in page()
+
+
+def test_the_verdict_line_counts_the_warnings() -> None:
+    checks = tuple(CheckEvent(check="no loss", node=node, verdict=Verdict.WARN) for node in ("node1", "node2"))
+    text = page(record=record(checks=(*checks, CheckEvent(check="no loss", node="node3", verdict=Verdict.PASS))))
+    assert "</span> pass, 2 warnings</p>" in text
+    assert "<title>05_ping_tests on lab: pass, 2 warnings</title>" in text
+    assert "1 of 3" in text
 
 
 def test_what_jupyterlab_exports_keeps_tables_pictures_and_links_and_loses_what_runs_or_fetches() -> None:

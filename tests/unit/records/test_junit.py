@@ -48,6 +48,15 @@ def test_only_what_passed_is_green_even_when_no_check_was_reached(verdict: Recor
     assert bad == (0 if verdict in {RecordVerdict.PASS, RecordVerdict.PLANNED} else 1)
 
 
+def test_warnings_are_told_of_the_notebook_and_of_each_check() -> None:
+    checks = [check("no loss", "warn", "0 %", "2 %", "node3"), check("pairs answer")]
+    (suite,) = read(junit([record(checks=checks)]))
+    cases = {case.name: case for case in suite}
+    assert cases["notebook"].system_out == "pass, 1 warning"
+    assert cases["check: no loss on node3"].system_out == "warning: expected 0 %, found 2 %"
+    assert {p.name: p.value for p in suite.properties()}["record.warnings"] == "1"
+
+
 def test_many_records_are_one_document() -> None:
     document = read(junit([record(), record(cluster="attic")]))
     assert [suite.name for suite in document] == ["lab/05_ping_tests", "attic/05_ping_tests"]

@@ -26,12 +26,12 @@ def test_the_overview_has_a_row_a_notebook_and_cluster(tmp_path: Path) -> None:
     fill(tmp_path)
     table = read_archive(tmp_path).overview()
     assert table.columns.to_list() == [
-        *("notebook", "cluster", "runs", "passed", "changed", "median (s)", "last", "verdict")
+        *("notebook", "cluster", "runs", "passed", "changed", "median (s)", "last", "verdict", "warnings")
     ]
     rows = table.drop(columns="last").to_numpy().tolist()
     assert rows == [
-        ["06_disconnect_connect", "attic", 1, 1, 0, 12.5, "pass"],
-        ["05_ping_tests", "lab", 2, 1, 2, 21.25, "failed"],
+        ["06_disconnect_connect", "attic", 1, 1, 0, 12.5, "pass", 0],
+        ["05_ping_tests", "lab", 2, 1, 2, 21.25, "failed", 0],
     ]
 
 

@@ -109,6 +109,14 @@ def test_finish_sums_up_and_publishes_the_verdict(open_session, displayed) -> No
     assert "0 changed, 1 checks" in displayed.texts[-1]
 
 
+def test_finish_tells_how_many_checks_warned(open_session, displayed) -> None:
+    run = open_session()
+    run.expect_checks("no loss", [Check("no loss", node, Verdict.WARN, found="2 %") for node in ("node1", "node2")])
+    table = run.finish()
+    assert table[["ok", "warnings"]].to_numpy().tolist() == [[0, 2]]
+    assert "05_ping_tests: pass, 2 warnings, 0 changed, 2 checks" in displayed.texts[-1]
+
+
 def test_a_finished_plan_is_called_planned(open_session, displayed) -> None:
     open_session(plan=True).finish()
     assert [event.verdict for event in displayed.events if isinstance(event, FinishEvent)] == ["planned"]

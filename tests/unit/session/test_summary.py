@@ -15,10 +15,10 @@ def test_steps_are_counted_by_status_and_checks_by_verdict() -> None:
     assert list(table.columns) == list(COLUMNS)
     assert table["what"].tolist() == ["run containers", "reboot", "ports"]
     assert table["kind"].tolist() == ["step", "step", "check"]
-    assert table[["ok", "changed", "planned", "skipped"]].to_numpy().tolist() == [
-        [1, 1, 0, 0],
-        [0, 0, 0, 1],
-        [2, 0, 0, 1],
+    assert table[["ok", "warnings", "changed", "planned", "skipped"]].to_numpy().tolist() == [
+        [1, 0, 1, 0, 0],
+        [0, 0, 0, 0, 1],
+        [1, 1, 0, 0, 1],
     ]
     assert table["time (s)"].tolist()[0] == 1.3
 

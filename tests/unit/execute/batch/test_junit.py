@@ -35,6 +35,20 @@ def test_a_suite_a_cluster_and_a_case_a_notebook_with_what_failed(tmp_path: Path
     assert "there is no such file" in error.get("message", "")
 
 
+def test_warnings_are_told_of_each_notebook_and_of_its_cluster(tmp_path: Path) -> None:
+    good = passed(0)
+    warned = replace(good, notebooks=(replace(good.notebooks[0], warnings=3), *good.notebooks[1:]))
+    write_junit([warned], tmp_path / "report.xml")
+    (suite,) = ElementTree.parse(tmp_path / "report.xml").getroot().findall("testsuite")
+    verdict = suite.find("properties/property[@name='verdict']")
+    assert verdict is not None
+    assert verdict.get("value") == "pass, 3 warnings"
+    assert [(case.findtext("system-out") or "").splitlines()[:1] for case in suite.findall("testcase")] == [
+        ["pass, 3 warnings"],
+        [f"record: {good.notebooks[1].record}"] if good.notebooks[1].record else [],
+    ]
+
+
 def test_characters_that_xml_cannot_hold_do_not_spoil_the_report(tmp_path: Path) -> None:
     result = bad_input(0)
     assert result.failure is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 from runbook_lib.execute.batch.jobs import not_run
 from runbook_lib.execute.batch.summary import conclude
@@ -34,3 +35,10 @@ def test_the_summary_has_a_row_a_cluster_and_above_it_why_some_failed() -> None:
         ["cluster3", "not", "run", "0/2", "0", "0.0"],
     ]
     assert lines[-1] == "records: s3://bucket/records"
+
+
+def test_the_warnings_of_all_notebooks_of_a_cluster_are_counted() -> None:
+    good = passed(0)
+    output = io.StringIO()
+    conclude([replace(good, notebooks=tuple(replace(one, warnings=2) for one in good.notebooks))], "records", output)
+    assert "cluster0  pass, 4 warnings " in output.getvalue()
