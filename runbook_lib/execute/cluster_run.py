@@ -13,10 +13,10 @@ from runbook_lib.execute.earlier import EarlierRun
 from runbook_lib.execute.engine import OUTPUT_LIMIT
 from runbook_lib.execute.interruption import Interruption
 from runbook_lib.execute.kernels import Kernels
-from runbook_lib.execute.locking import cluster_lock
 from runbook_lib.execute.outcome import NOT_RUN, PASSED_BEFORE, STILL_HOLDS, NotebookResult
 from runbook_lib.execute.preparation import Request, ensure_testbed
 from runbook_lib.execute.reporting import Reporter
+from runbook_lib.locking import cluster_lock
 from runbook_lib.model.loading import Run
 from runbook_lib.model.secrets import redactor_for
 from runbook_lib.redact import Redactor

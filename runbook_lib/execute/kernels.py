@@ -24,6 +24,7 @@ from jupyter_core.utils import run_sync
 import runbook_lib
 from runbook_lib.execute.pacing import ACKNOWLEDGED_TOGETHER, PACE_VARIABLE, units
 from runbook_lib.journal import JOURNAL_VARIABLE
+from runbook_lib.locking import handed_on
 
 # How often to look whether a kernel has ended.
 _POLL_SECONDS = 0.02
@@ -228,4 +229,5 @@ def _environment(kernel: ProjectKernelManager) -> dict[str, str]:
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         JOURNAL_VARIABLE: str(kernel.journal),
         PACE_VARIABLE: str(kernel.pace),
+        **handed_on(),
     }

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.execute.declared import NO_CLUSTER, declared_in, works_on_a_cluster
-from runbook_lib.execute.locking import cluster_lock
 from runbook_lib.execute.recording import Recording, RunFacts
+from runbook_lib.locking import cluster_lock
 from runbook_lib.model.loading import Run, load_run
 from runbook_lib.model.locations import records_location
 from runbook_lib.model.secrets import redactor_for

@@ -13,6 +13,7 @@ from runbook_lib.model.external import WAYS, external
 from runbook_lib.model.external import External as Spec
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Check, Verdict
+from runbook_lib.session.claim import Claim, alone
 from runbook_lib.session.keeping import Kept, kept
 from runbook_lib.session.readings import Checked
 from runbook_lib.tables.external import external_comparison, external_looks, external_pings, external_places
@@ -111,8 +112,9 @@ class Looks:
 class ExternalAddresses:
     """``run.external``: where the containers go, whether their addresses are free, and who reaches them."""
 
-    def __init__(self, cluster: Cluster, parameters: Parameters, kept: Kept) -> None:
+    def __init__(self, cluster: Cluster, parameters: Parameters, kept: Kept, claim: Claim) -> None:
         self.kept = kept
+        self.claim = claim
         self._cluster = cluster
         self._parameters = parameters
 
@@ -122,16 +124,19 @@ class ExternalAddresses:
         return external_places(self._specs())
 
     @kept
+    @alone
     def addresses(self) -> Checked:
         """Whether each container's address is free, or its own already: by inventory, DHCP, ARP, and every engine."""
         return Checked(judge_candidates(self._cluster.inventory, find_candidates(self._cluster, self._specs())))
 
     @kept
+    @alone
     def look(self) -> Looks:
         """Look at every container from another node and from its own."""
         return Looks(*look_around(self._cluster, self._specs()))
 
     @kept
+    @alone
     def ping_nodes(self, container: str) -> pd.DataFrame:
         """Ping every node, at its address on the cluster's network, from inside one of the containers.
 

@@ -21,6 +21,7 @@ from runbook_lib.facts.networks import Endpoint, NetworkFacts, read_network
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Check
 from runbook_lib.session.answers import answers
+from runbook_lib.session.claim import Claim, alone
 from runbook_lib.session.keeping import Kept, kept
 from runbook_lib.session.wire import Surroundings, Wire
 from runbook_lib.tables import inside as look_tables
@@ -90,8 +91,9 @@ class Look:
     answer. What is not there (plan mode, before notebook 04) gives tables without rows.
     """
 
-    def __init__(self, cluster: Cluster, parameters: Parameters, kept: Kept) -> None:
+    def __init__(self, cluster: Cluster, parameters: Parameters, kept: Kept, claim: Claim) -> None:
         self.kept = kept
+        self.claim = claim
         self._cluster = cluster
         self._parameters = parameters
         self._control_plane = control_plane_of(parameters)
@@ -196,6 +198,7 @@ class Look:
         return frame(rows, MTU_COLUMNS)
 
     @kept
+    @alone
     def ping(self, *, size: int = 56) -> Wire:
         """Ping from the first wanted container to the second with ``size`` bytes of data, captured at both nodes.
 

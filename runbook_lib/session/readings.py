@@ -23,6 +23,7 @@ from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.session import leftovers, preconditions
 from runbook_lib.session.answers import answers
+from runbook_lib.session.claim import Claim, alone
 from runbook_lib.session.keeping import Kept, kept
 from runbook_lib.steps import has_autostart_block, verify_addresses
 from runbook_lib.steps.targets import check_targets
@@ -56,8 +57,9 @@ class Readings:
     none. Where a row can say so itself (members, registrations, all that returns checks), it does instead.
     """
 
-    def __init__(self, cluster: Cluster, parameters: Parameters, kept: Kept | None = None) -> None:
-        self.kept = kept or Kept()
+    def __init__(self, cluster: Cluster, parameters: Parameters, kept: Kept, claim: Claim) -> None:
+        self.kept = kept
+        self.claim = claim
         self._cluster = cluster
         self._parameters = parameters
         self._control_plane = control_plane_of(parameters)
@@ -131,6 +133,7 @@ class Readings:
         return frame(rows, columns)
 
     @kept
+    @alone
     def preflight(self) -> Checked:
         """Whether the cluster can carry an overlay, proved by real packets between the nodes."""
         parameters = self._parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import pandas as pd
@@ -18,6 +18,7 @@ from runbook_lib.model.loading import Run
 from runbook_lib.model.results import Check, Status, StepResult, Verdict, with_warnings
 from runbook_lib.session import expectations, power, preconditions
 from runbook_lib.session.catalog import StepCatalog, wanted_container
+from runbook_lib.session.claim import Claim, alone
 from runbook_lib.session.display import Picture, step_line
 from runbook_lib.session.drift import Drift
 from runbook_lib.session.events import publish
@@ -50,10 +51,11 @@ class Session:
         self.inventory = run.inventory
         self.cluster = cluster
         self.kept = Kept()
-        self.read = Readings(cluster, run.parameters, self.kept)
-        self.look = Look(cluster, run.parameters, self.kept)
+        self.claim = Claim(run.inventory, notebook)
+        self.read = Readings(cluster, run.parameters, self.kept, self.claim)
+        self.look = Look(cluster, run.parameters, self.kept, self.claim)
         self.steps = StepCatalog(run.inventory, run.parameters)
-        self.external = ExternalAddresses(cluster, run.parameters, self.kept)
+        self.external = ExternalAddresses(cluster, run.parameters, self.kept, self.claim)
         self.control_plane = control_plane_of(run.parameters)
         self._started = started
         self._missing: tuple[preconditions.Precondition, ...] = ()
@@ -131,6 +133,7 @@ class Session:
 
         Raises:
             StepFailed: naming every node on which a step did not succeed; no later step is begun.
+            LockedError: somebody else works on the cluster, in another page or by a command; nothing was done.
         """
         rows: list[StepResult] = []
         for step in steps:
@@ -153,7 +156,8 @@ class Session:
             StepFailed: naming every node that did not come back.
             TestbedError: the testbed could not restart its nodes.
         """
-        with LiveLines(power.STEP, self.inventory.names) as live:
+        idle = self.parameters.plan or not self.parameters.power_cycle
+        with nullcontext() if idle else self.claim.held(), LiveLines(power.STEP, self.inventory.names) as live:
             rows = power.cycle(self.cluster, self.parameters, nodes, shuffle=shuffle, reporter=live)
         self.kept.keep(power.STEP, tables.steps(rows))
         table = self._done(rows)
@@ -177,10 +181,12 @@ class Session:
         self.kept.keep("drift", drift.table)
         return drift
 
+    @alone
     def wait_for_store(self) -> StoreState:
         """Wait until every member is healthy, one leads and every engine is connected; says how long it took."""
         return self._store(wait_for_store(self.cluster, self.parameters))
 
+    @alone
     def after_power_cycle(self, starts: pd.DataFrame) -> Outage:
         """What a power cycle left of the store, against what would start it (``read.autostart()`` from before).
 
@@ -193,6 +199,7 @@ class Session:
         self._store(outage.store)
         return outage
 
+    @alone
     def ping(self, by: Ways = "both", *, expect_unreachable: str = "", count: int | None = None) -> Pings:
         """Ping between all wanted containers; pairs with the container ``expect_unreachable`` must *not* answer.
 
@@ -235,16 +242,18 @@ class Session:
             rows = self._run(step, plan=True)
             self._done(rows)
             return Watched(rows, None, reachable, limit)
-        self._last_known |= self.read.overlay_addresses()
-        with Watch(self.cluster, peer, target, self.parameters.overlay.name, seconds=limit + 10) as watch:
-            watch.wait_for_samples(_SAMPLES_BEFORE)
-            watch.mark(step.name)
-            rows = self._run(step, plan=False)
-            with suppress(DeadlineError):  # the time line then lacks the moment, and the checks on it fail
-                watch.until(reachable=reachable, timeout=limit)
-        self._done(rows)
-        if reachable:
-            wait_for_way_back(self.cluster, target, peer, self.parameters.overlay.name, limit)
+        overlay = self.parameters.overlay.name
+        with self.claim.held():
+            self._last_known |= self.read.overlay_addresses()
+            with Watch(self.cluster, peer, target, overlay, seconds=limit + 10) as watch:
+                watch.wait_for_samples(_SAMPLES_BEFORE)
+                watch.mark(step.name)
+                rows = self._run(step, plan=False)
+                with suppress(DeadlineError):  # the time line then lacks the moment, and the checks on it fail
+                    watch.until(reachable=reachable, timeout=limit)
+            self._done(rows)
+            if reachable:
+                wait_for_way_back(self.cluster, target, peer, overlay, limit)
         watched = Watched(rows, watch.convergence, reachable, limit)
         self.kept.keep(f"{step.name} as seen by the peer", watched.table)
         self.kept.keep(f"{step.name} samples", watched.samples)
@@ -252,6 +261,7 @@ class Session:
         measured("convergence" if reachable else "disconnection", watch.convergence.answers_after, "s")
         return watched
 
+    @alone
     def gateway_experiment(self) -> Experiment:
         """Count packets on the overlay and on docker_gwbridge while pinging the peer, then the outside.
 
@@ -357,7 +367,7 @@ class Session:
         return ""
 
     def _run(self, step: Step[Any, Any], *, plan: bool) -> tuple[StepResult, ...]:
-        with LiveLines(step.name, self.inventory.names) as live:
+        with nullcontext() if plan else self.claim.held(), LiveLines(step.name, self.inventory.names) as live:
             rows = run_step(self.cluster, step, plan=plan, reporter=live)
         self.kept.keep(f"plan {step.name}" if plan else step.name, tables.steps(rows))
         return rows

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 from weakref import WeakSet
 
 from runbook_lib.cluster import Cluster
-from runbook_lib.errors import InputError, PreconditionError, RunbookError, StepFailed
+from runbook_lib.errors import InputError, LockedError, PreconditionError, RunbookError, StepFailed
 from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.model.parameters import Probes
 from runbook_lib.session import Session
@@ -27,6 +28,8 @@ from runbook_lib.widgets.serial import Serial, shared
 _QUICK = Probes(count=1, timeout_seconds=0.4)
 _FOLLOW_SECONDS = 10.0
 _FOLLOW_PAUSE = 0.5
+# As who holds the cluster meanwhile.
+_PART = "its toggles"
 
 _PANELS: WeakSet[ConnectionPanel] = WeakSet()
 
@@ -130,12 +133,13 @@ class ConnectionPanel(Panel):
         parameters = self.run.parameters
         step = (Connect if connected else Disconnect)(container, network, control_plane_of(parameters))
         if asked >= self._stopped_at:
-            rows = run_step(self._nodes, step, plan=parameters.plan)
-            self.run.include(rows)
-            self.message = step_line(rows) + (" (plan mode: nothing is changed)" if parameters.plan else "")
             try:
+                with nullcontext() if parameters.plan else self.run.claim.held(_PART):
+                    rows = run_step(self._nodes, step, plan=parameters.plan)
+                self.run.include(rows)
+                self.message = step_line(rows) + (" (plan mode: nothing is changed)" if parameters.plan else "")
                 require_success(rows)
-            except StepFailed as error:
+            except (StepFailed, LockedError, InputError) as error:
                 self.message = self.told(error)
         self._look(followed=True)
         with self._lock:
@@ -180,7 +184,8 @@ class ConnectionPanel(Panel):
         off = [row.container for row in self.connections.rows if row.network == overlay and not row.connected]
         quick = parameters.model_copy(update={"probes": _QUICK})
         try:
-            pings = ping(self._nodes, quick, by="both", expect_unreachable=off, last_known=self._last_known)
+            with self.run.claim.held(_PART):
+                pings = ping(self._nodes, quick, by="both", expect_unreachable=off, last_known=self._last_known)
         except (PreconditionError, InputError) as error:
             self.matrix, self.message, self._settled = no_matrix(), self.told(error), True
             return

@@ -82,11 +82,13 @@ class LiveMatrix(Panel):
         if before is not None:
             before.join()
         try:
-            while not stopping.is_set():
-                began = time.monotonic()
-                self._read()
-                self.say(f"reading {self.readings}, at {datetime.now():%H:%M:%S}")
-                stopping.wait(max(0.2, _PAUSE - (time.monotonic() - began)))
+            # Whoever changes the cluster meanwhile is told who looks at it, and what to stop.
+            with self.run.claim.held("its live matrix, until somebody stops it"):
+                while not stopping.is_set():
+                    began = time.monotonic()
+                    self._read()
+                    self.say(f"reading {self.readings}, at {datetime.now():%H:%M:%S}")
+                    stopping.wait(max(0.2, _PAUSE - (time.monotonic() - began)))
         except RunbookError as error:
             stopping.set()
             self.say(f"stopped after {self.readings} readings: {self.told(error)}")
@@ -107,5 +109,6 @@ class LiveMatrix(Panel):
             return
         quick = parameters.probes.model_copy(update={"count": 2, "timeout_seconds": 0.5})
         wanted = parameters.model_copy(update={"probes": quick})
-        self.pings = ping(nodes, wanted, by="both", expect_unreachable=off, last_known=self._last_known)
+        with self.run.claim.held():
+            self.pings = ping(nodes, wanted, by="both", expect_unreachable=off, last_known=self._last_known)
         self.readings += 1

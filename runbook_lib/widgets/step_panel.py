@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from typing import Any
 
 import pandas as pd
 
 from runbook_lib import tables
 from runbook_lib.cluster import Cluster
-from runbook_lib.errors import InterruptedRun, StepFailed
+from runbook_lib.errors import InputError, InterruptedRun, LockedError, StepFailed
 from runbook_lib.model.results import StepResult
 from runbook_lib.session import Session
 from runbook_lib.session.display import step_line
@@ -116,7 +117,14 @@ class StepPanel(Panel):
         self._work.put(id(self), lambda: self._run(self.cluster if self.shown else self.run.cluster, plan=plan))
 
     def _run(self, cluster: Cluster, *, plan: bool) -> None:
-        rows = run_step(cluster, self.step, plan=plan, reporter=self._heard)
+        try:
+            with nullcontext() if plan else self.run.claim.held("its step panel"):
+                rows = run_step(cluster, self.step, plan=plan, reporter=self._heard)
+        except (LockedError, InputError) as error:  # nothing was begun: the rows stay as they were
+            with self._lock:
+                self._busy = False
+            self.say(error)
+            return
         with self._lock:
             self.rows, self._busy = rows, False
             stopped = "stopped: " if self._stopping.is_set() else ""

@@ -131,3 +131,42 @@ def test_no_answer_that_somebody_left_in_an_exercise_is_tried(tmp_path: Path, en
         if "data" in output
     ]
     assert [text for text in told if "exercise 01-b is left alone (an answer stands in the cell" in text], told
+
+
+CLAIM = """
+import os, subprocess, sys
+from runbook_lib.model.loading import load_run
+from runbook_lib.session.claim import Claim
+claim = Claim(load_run({"inventory": inventory, "containers": []}).inventory, "01_page")
+other = "import sys; from runbook_lib.model.loading import load_run; from runbook_lib.locking import take_locks;"
+other += "take_locks(load_run({'inventory': sys.argv[1], 'containers': []}).inventory, 'another page')"
+def told():
+    strange = {name: value for name, value in os.environ.items() if name != "OVERLAY_RUNBOOK_LOCK_TOKEN"}
+    done = subprocess.run([sys.executable, "-c", other, inventory], env=strange, capture_output=True, text=True)
+    return done.stderr.splitlines()[-2] if done.returncode else "free"
+print("before:", told())
+with claim.held():
+    print("in the block:", told())
+print("after the block:", told())
+"""
+
+
+@pytest.mark.parametrize("engine", [(), ("--engine", "runbook")], ids=["as in a page", "under a runner"])
+def test_a_cell_that_works_holds_the_cluster_to_its_end_and_its_kernel_works_under_its_runner(
+    tmp_path: Path, engine: tuple[str, ...]
+) -> None:
+    workplace = Workplace(tmp_path)
+    done = papermill(
+        workplace, workplace.notebook("01_page", CLAIM, "print('next cell:', told())"), *engine, "-f", "parameters.yaml"
+    )
+    assert done.returncode == 0, done.stderr
+    cells = json.loads((tmp_path / "out.ipynb").read_text())["cells"]
+    texts = ["".join(output["text"]) for cell in cells for output in cell.get("outputs", ()) if "text" in output]
+    lines = dict(line.split(": ", 1) for line in "".join(texts).splitlines())
+    assert list(lines) == ["before", "in the block", "after the block", "next cell"]
+    held_by = "papermill, notebook 01_page" if engine else "notebook 01_page"
+    for moment, told in lines.items():
+        if engine or moment in ("in the block", "after the block"):
+            assert f"the cluster is in use: {held_by} (process " in told, (moment, told)
+        else:
+            assert told == "free", (moment, told)

@@ -10,6 +10,7 @@ from runbook_lib.cluster import Cluster
 from runbook_lib.errors import InputError, PreconditionError
 from runbook_lib.model.loading import Run
 from runbook_lib.model.results import Verdict
+from runbook_lib.session.claim import Claim
 from runbook_lib.session.keeping import Kept
 from runbook_lib.session.look import Look
 from runbook_lib.verify.capture import capture_ping
@@ -34,7 +35,7 @@ def look(cluster: Cluster, run: Run, overlay: None) -> Look:
         spec.model_copy(update={"name": name}) for spec, name in zip(run.parameters.containers, PLACES, strict=True)
     )
     changed = run.parameters.model_copy(update={"overlay": wanted, "containers": containers})
-    return Look(cluster, changed, Kept())
+    return Look(cluster, changed, Kept(), Claim(cluster.inventory, "test"))
 
 
 def test_the_overlay_is_on_the_nodes_of_its_containers_under_one_number(look: Look) -> None:

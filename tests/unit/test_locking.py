@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.errors import ExitCode, InputError, LockedError
-from runbook_lib.execute.locking import cluster_lock
+from runbook_lib.locking import cluster_lock, handed_on, take_locks
 from runbook_lib.model.inventory import Inventory
-from runbook_lib.model.locations import LOCKS_VARIABLE, locks_folder
+from runbook_lib.model.locations import LOCK_TOKEN_VARIABLE, LOCKS_VARIABLE, locks_folder
 
 HOLDER = """
 import sys
-from runbook_lib.execute.locking import cluster_lock
+from runbook_lib.locking import cluster_lock
 from runbook_lib.model.inventory import Inventory
 with cluster_lock(Inventory.model_validate_json(sys.argv[1]), "runbook run, 7 notebooks"):
     print("held", flush=True)
@@ -217,3 +217,42 @@ def test_what_a_crashed_run_left_in_the_file_names_nobody(folder: Path) -> None:
     with manager:
         assert "an old run" not in (folder / "lab1_22.lock").read_text()
     assert (folder / "lab1_22.lock").read_text() == ""
+
+
+KERNEL = """
+import os, sys
+from runbook_lib.errors import LockedError
+from runbook_lib.locking import take_locks
+from runbook_lib.model.inventory import Inventory
+try:
+    take_locks(Inventory.model_validate_json(sys.argv[1]), "notebook 01_fix_node_ips").close()
+    print("let in")
+except LockedError:
+    print("refused")
+"""
+
+
+def asked_by_a_kernel(inventory: Inventory, environment: dict[str, str]) -> str:
+    argv = [sys.executable, "-c", KERNEL, inventory.model_dump_json()]
+    done = subprocess.run(argv, env={**os.environ, **environment}, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_a_kernel_works_under_the_lock_of_its_own_runner_and_under_no_other() -> None:
+    inventory = cluster("lab1", "lab2")
+    assert handed_on() == {}
+    with cluster_lock(inventory, "runbook run, 7 notebooks"):
+        ours = handed_on()
+        with cluster_lock(inventory, "nested"):
+            assert handed_on() == ours
+        assert asked_by_a_kernel(inventory, ours) == "let in"
+        assert asked_by_a_kernel(inventory, {}) == "refused"
+        assert asked_by_a_kernel(inventory, {LOCK_TOKEN_VARIABLE: "another"}) == "refused"
+    with cluster_lock(inventory, "the next run"):
+        assert asked_by_a_kernel(inventory, ours) == "refused"
+    assert handed_on() == {}
+
+
+def test_what_a_kernel_holds_by_itself_lets_no_other_kernel_in() -> None:
+    with take_locks(cluster("lab1"), "notebook 06_disconnect_connect"):
+        assert asked_by_a_kernel(cluster("lab1"), {LOCK_TOKEN_VARIABLE: ""}) == "refused"

@@ -1,4 +1,8 @@
-"""One cluster, one run at a time: a lock on every node, which ends with the process that holds it."""
+"""One cluster, one run at a time: a lock on every node, which ends with the process that holds it.
+
+A run holds it from its first notebook to its last; its kernels work under that. A notebook that a person walks holds it
+for each cell that changes or measures something (``session.claim``).
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,10 @@ import json
 import os
 import pwd
 import re
+import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -18,10 +23,12 @@ from pathlib import Path
 
 from runbook_lib.errors import InputError, LockedError
 from runbook_lib.model.inventory import Inventory, NodeSpec
-from runbook_lib.model.locations import locks_folder
+from runbook_lib.model.locations import LOCK_TOKEN_VARIABLE, locks_folder
 
 # The process and what this very run of it holds already. Another thread is another run, as is a forked process.
 _HELD: ContextVar[frozenset[tuple[int, str]]] = ContextVar("held locks", default=frozenset())
+# What this run's kernels show to be let in; the holder's note has the same.
+_TOKEN: ContextVar[str] = ContextVar("token", default="")
 
 _FOR_EVERYBODY = 0o666
 _LONGEST_NOTE = 4096
@@ -31,12 +38,16 @@ _NOTE_ATTEMPTS, _NOTE_PAUSE = 20, 0.01
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock: the process, its user, what it runs, and since when (UTC)."""
+    """Who holds a lock: the process, its user, what it runs, and since when (UTC).
+
+    Whoever has the same ``token`` works for the holder.
+    """
 
     pid: int
     user: str
     what: str
     since: str
+    token: str = ""
 
     def __str__(self) -> str:
         return f"{self.what} (process {self.pid} of user {self.user}, since {self.since})"
@@ -55,22 +66,47 @@ def cluster_lock(inventory: Inventory, what: str) -> Iterator[None]:
         LockedError: another run holds a node; it says who, and nothing is held then.
         InputError: the folder of the locks cannot be used.
     """
-    me = Holder(os.getpid(), _user(), what, datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"))
-    folder = locks_folder()
-    nodes = {_file_name(node): node for node in inventory.nodes}
-    # Always in the same order, so that of two runs that begin together one gets all of its nodes.
-    wanted = sorted(name for name in nodes if (me.pid, name) not in _HELD.get())
-    taken = {(me.pid, name) for name in wanted}
-    with contextlib.ExitStack() as stack:
-        if wanted:
-            _prepare(folder)
-        for name in wanted:
-            stack.enter_context(_node_lock(folder / name, nodes[name], me))
+    pid, outer = os.getpid(), _TOKEN.get()
+    held = {name for holder, name in _HELD.get() if holder == pid}
+    token = (outer if held else "") or secrets.token_hex(8)
+    with take_locks(inventory, what, held=held, token=token):
+        taken = {(pid, name) for name in lock_names(inventory) if name not in held}
         _HELD.set(_HELD.get() | taken)
+        _TOKEN.set(token)
         try:
             yield
         finally:
             _HELD.set(_HELD.get() - taken)
+            _TOKEN.set(outer)
+
+
+def handed_on() -> dict[str, str]:
+    """The environment of a kernel that works for the run in this context; without a lock, nothing."""
+    return {LOCK_TOKEN_VARIABLE: _TOKEN.get()} if _TOKEN.get() else {}
+
+
+def lock_names(inventory: Inventory) -> frozenset[str]:
+    """The names of the locks of an inventory's nodes: two inventories that share one cannot be worked on together."""
+    return frozenset(map(_file_name, inventory.nodes))
+
+
+def take_locks(inventory: Inventory, what: str, *, held: Collection[str] = (), token: str = "") -> contextlib.ExitStack:
+    """Take the locks of every node but those of the names ``held``; they are held until the result is closed.
+
+    Any thread may close it. What a run holds that this process works for need not be taken.
+
+    Raises:
+        LockedError, InputError: as ``cluster_lock`` does; nothing is held then.
+    """
+    me = Holder(os.getpid(), _user(), what, datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"), token)
+    folder = locks_folder()
+    nodes = {_file_name(node): node for node in inventory.nodes}
+    with contextlib.ExitStack() as stack:
+        # Always in the same order, so that of two runs that begin together one gets all of its nodes.
+        for name in sorted(set(nodes).difference(held)):
+            _prepare(folder)
+            stack.enter_context(_node_lock(folder / name, nodes[name], me))
+        return stack.pop_all()
 
 
 @contextlib.contextmanager
@@ -80,7 +116,11 @@ def _node_lock(path: Path, node: NodeSpec, me: Holder) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise _locked(node, _read_holder(file)) from error
+            holder = _read_holder(file)
+            if holder is None or not holder.token or holder.token != os.environ.get(LOCK_TOKEN_VARIABLE):
+                raise _locked(node, holder) from error
+            yield
+            return
         os.ftruncate(file, 0)
         os.pwrite(file, json.dumps(asdict(me)).encode(), 0)
         try:

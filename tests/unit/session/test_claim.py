@@ -1,0 +1,165 @@
+"""A notebook has its cluster for itself: for a cell that changes or measures, and for a panel's work."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from runbook_lib.errors import LockedError, StepFailed
+from runbook_lib.model.locations import LOCKS_VARIABLE
+from runbook_lib.session import Session
+from runbook_lib.widgets.connections import ConnectionPanel
+from runbook_lib.widgets.step_panel import StepPanel
+
+# Another page, or a command: a process of its own, which holds the cluster until its standard input ends.
+OTHER = """
+import sys
+from runbook_lib.locking import take_locks
+from runbook_lib.model.loading import load_run
+with take_locks(load_run({"inventory": sys.argv[1], "containers": []}).inventory, "notebook 01_fix_node_ips"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture(autouse=True)
+def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(LOCKS_VARIABLE, str(tmp_path / "locks"))
+
+
+@pytest.fixture
+def other_page(inventory: Path) -> Iterator[subprocess.Popen[str]]:
+    argv = [sys.executable, "-c", OTHER, str(inventory)]
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def is_free(inventory: Path) -> bool:
+    """Whether another page could work on the cluster now."""
+    argv = [sys.executable, "-c", OTHER, str(inventory)]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 or "LockedError" in done.stderr, done.stderr
+    return done.returncode == 0
+
+
+def run_step_of(run: Session) -> object:
+    return run.apply(run.steps.connect())
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        run_step_of,
+        lambda run: run.power_cycle(),
+        lambda run: run.ping(),
+        lambda run: run.watch(run.steps.disconnect(), reachable=False),
+        lambda run: run.gateway_experiment(),
+        lambda run: run.wait_for_store(),
+        lambda run: run.read.preflight(),
+        lambda run: run.look.ping(),
+        lambda run: run.external.look(),
+        lambda run: run.external.addresses(),
+    ],
+)
+def test_what_changes_or_measures_is_refused_while_another_page_works(
+    open_session: Callable[..., Session], other_page: subprocess.Popen[str], work: Callable[[Session], object]
+) -> None:
+    run = open_session()
+    with pytest.raises(LockedError) as caught:
+        work(run)
+    assert "the cluster is in use: notebook 01_fix_node_ips" in str(caught.value)
+    assert f"(process {other_page.pid} of user " in str(caught.value)
+
+
+def test_readings_and_plans_are_free_while_another_page_works(
+    open_session: Callable[..., Session], other_page: subprocess.Popen[str]
+) -> None:
+    run = open_session()  # its nodes are down, which readings tell of as rows or as what they are
+    assert run.plan(run.steps.static_addresses())["status"].tolist() == ["unreachable", "unreachable"]
+    assert len(run.read.address_proof().checks) > 0
+    assert run.picture() is not None
+    for planned in (lambda run: run.power_cycle(), run_step_of):
+        with pytest.raises(StepFailed, match="node1: unreachable"):
+            planned(open_session(plan=True))
+
+
+def test_outside_of_a_cell_the_cluster_is_held_for_the_block(
+    open_session: Callable[..., Session], inventory: Path
+) -> None:
+    run = open_session()
+    with run.claim.held():
+        assert not is_free(inventory)
+    assert is_free(inventory)
+
+
+def test_in_a_cell_it_is_held_to_the_end_of_the_cell_however_that_ends(
+    open_session: Callable[..., Session], inventory: Path
+) -> None:
+    shell = InteractiveShell.instance()
+    shell.user_ns |= {"run": open_session(), "free": lambda: is_free(inventory), "seen": []}
+    shell.run_cell("with run.claim.held():\n    pass\nseen.append(free())\nwith run.claim.held():\n    pass")
+    assert shell.user_ns["seen"] == [False]
+    assert is_free(inventory)
+    shell.run_cell("with run.claim.held():\n    raise KeyboardInterrupt")
+    assert is_free(inventory)
+
+
+def test_panels_of_one_kernel_work_together_and_the_last_to_leave_frees_the_cluster(
+    open_session: Callable[..., Session], inventory: Path
+) -> None:
+    first, second = open_session(), open_session()
+    entered, leave = threading.Event(), threading.Event()
+
+    def panel() -> None:
+        with second.claim.held("its live matrix"):
+            entered.set()
+            leave.wait(60)
+
+    thread = threading.Thread(target=panel)
+    with first.claim.held():
+        thread.start()
+        assert entered.wait(60)
+    assert not is_free(inventory)
+    leave.set()
+    thread.join()
+    assert is_free(inventory)
+
+
+def test_a_button_is_refused_with_who_works_there_and_its_panel_stays_usable(
+    open_session: Callable[..., Session], other_page: subprocess.Popen[str], inventory: Path
+) -> None:
+    run = open_session()
+    panel = StepPanel(run, run.steps.connect())
+    before = panel.rows
+    panel.apply()
+    assert panel.wait(60)
+    assert panel.message.startswith("LockedError: ")
+    assert "notebook 01_fix_node_ips" in panel.message
+    assert (panel.busy, panel.rows) == (False, before)
+    other_page.communicate()
+    assert is_free(inventory)
+    panel.apply()
+    assert panel.wait(60)
+    assert panel.message.startswith("StepFailed: ")
+
+
+def test_a_toggle_is_refused_with_who_works_there(
+    open_session: Callable[..., Session], other_page: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for looks_at_the_nodes in ("_read", "_draw_picture", "_ping", "_look"):
+        monkeypatch.setattr(ConnectionPanel, looks_at_the_nodes, lambda panel, followed=False: None)
+    panel = ConnectionPanel(open_session())
+    panel._switch("alpine1", "ovr0", False, time.monotonic())
+    assert panel.message.startswith("LockedError: ")
+    assert f"process {other_page.pid} of user " in panel.message
