@@ -1,15 +1,17 @@
-"""Verdicts on the ports between the nodes."""
+"""Verdicts on the ports between the nodes, each on the node whose fault it is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from runbook_lib.cluster import Cluster
 from runbook_lib.facts.addresses import read_cluster_address
 from runbook_lib.facts.control_plane import ControlPlane, Ports
 from runbook_lib.facts.engine import EngineFacts
 from runbook_lib.model.results import Check, Verdict
-from runbook_lib.verify.ports import PROBES, PortReading, try_ports
+from runbook_lib.verify.ports import PROBES, NodeCounts, PortReading, try_ports
 
 ENGINE_PORT = 2376
 GOSSIP_PORT = 7946
@@ -21,7 +23,7 @@ _WHY = {
 
 
 def check_ports(cluster: Cluster, engines: Mapping[str, EngineFacts], control_plane: ControlPlane) -> tuple[Check, ...]:
-    """Cluster store, engine, gossip and vxlan ports, along all ordered pairs of nodes; one row a port and receiver."""
+    """Cluster store, engine, gossip and vxlan ports, along all ordered pairs of nodes; one row a port and node."""
     names = [node.name for node in cluster]
     network = cluster.inventory.network
     addresses: dict[str, str] = {}
@@ -35,7 +37,7 @@ def check_ports(cluster: Cluster, engines: Mapping[str, EngineFacts], control_pl
         for name in addresses
     }
     reading = try_ports(cluster, addresses, tcp, (GOSSIP_PORT, needed.data_path))
-    return tuple(judge_ports(names, addresses, needed, engine_port, reading))
+    return tuple(judge_ports(names, addresses, needed, engine_port, reading, network.interface))
 
 
 def _others(addresses: Mapping[str, str], name: str, ports: Sequence[int]) -> list[tuple[str, int]]:
@@ -48,92 +50,257 @@ def judge_ports(
     needed: Ports,
     engine_port: Sequence[int],
     reading: PortReading,
+    interface: str = "",
 ) -> Iterator[Check]:
-    """Rows from what the trials gave."""
-    for name in names:
-        yield _store_row(name, needed, reading)
+    """Rows from what the trials gave; ``interface`` is that of the cluster's network."""
+    judge = _Judge(names, addresses, reading, interface)
+    yield from judge.store(needed)
     for port in (*engine_port, GOSSIP_PORT):
-        for name in names:
-            yield _tcp_row(name, port, addresses, reading)
+        yield from judge.between("tcp", port)
     for port in (GOSSIP_PORT, needed.data_path):
-        for name in names:
-            yield _udp_row(name, port, addresses, reading)
+        yield from judge.between("udp", port)
 
 
-def _store_row(name: str, needed: Ports, reading: PortReading) -> Check:
-    store, port = needed.members.get(name, ()), needed.port
-    check, expected = f"tcp {port} to {needed.members_title}", "every one of them can be reached"
-    if name in reading.errors:
-        return Check(check, name, Verdict.FAIL, expected, reading.errors[name])
-    if not store:
-        return Check(check, name, Verdict.FAIL, expected, "the engine knows none", needed.remedy)
-    results = {host: reading.tcp.get((name, ("tcp", host, port)), "not tried") for host, port in store}
-    closed = [f"{host} {result}" for host, result in results.items() if result != "connected"]
-    if not closed:
-        return Check(check, name, Verdict.PASS, expected, f"connected to {', '.join(results)}")
-    # a refusal travelled both ways, so the path is open: a member that does not run is for notebook 02
-    lost = [result for result in results.values() if result not in ("connected", "refused")]
-    verdict = Verdict.FAIL if lost else Verdict.WARN
-    remedy = "refused: nothing serves there (notebook 02_autostart_etcd); timeout: open the port"
-    return Check(check, name, verdict, expected, ", ".join(closed), remedy)
+@dataclass(frozen=True)
+class _Loss:
+    """What did not get from one node to another, and whose fault that is: ``culprit``, empty while nobody knows.
+
+    ``refused``: the answer was a refusal, which travelled both ways.
+    """
+
+    sender: str
+    receiver: str
+    words: str
+    culprit: str = ""
+    remedy: str = ""
+    refused: bool = False
+
+    @property
+    def ends(self) -> frozenset[str]:
+        return frozenset((self.sender, self.receiver))
 
 
-def _tcp_row(name: str, port: int, addresses: Mapping[str, str], reading: PortReading) -> Check:
-    check, expected = f"tcp {port} between nodes", f"{name} accepts a connection from every other node"
-    skipped = _impossible(check, expected, name, addresses, reading)
-    if skipped is not None:
-        return skipped
-    results = {
-        other: reading.tcp.get((other, ("tcp", addresses[name], port)), reading.errors.get(other, "not tried"))
-        for other in addresses
-        if other != name
-    }
-    closed = [f"from {other}: {result}" for other, result in results.items() if result != "connected"]
-    if not closed:
-        return Check(check, name, Verdict.PASS, expected, f"connected from {', '.join(results)}")
-    # a refusal travelled both ways, so the path is open: the engine just does not listen (yet)
-    refused = all(result == "refused" for result in results.values())
-    verdict = Verdict.WARN if refused and port == GOSSIP_PORT else Verdict.FAIL
-    remedy = "the engine listens once it has its control plane" if refused else f"open tcp {port} on {name}"
-    return Check(check, name, verdict, expected, ", ".join(closed), remedy)
+@dataclass(frozen=True)
+class _Judge:
+    names: Sequence[str]
+    addresses: Mapping[str, str]
+    reading: PortReading
+    interface: str
 
+    def store(self, needed: Ports) -> Iterator[Check]:
+        """A row a node: whether the members that its engine looks for can be reached."""
+        port = needed.port
+        check, expected = f"tcp {port} to {needed.members_title}", "every one of them can be reached"
+        owners = {address: name for name, address in self.addresses.items()}
+        tried = [(name, host) for name in self.names for host, _ in needed.members.get(name, ())]
+        results = {(name, host): self.reading.tcp.get((name, ("tcp", host, port)), "not tried") for name, host in tried}
+        # only what is lost between nodes can be another node's fault; who refuses runs no member, for notebook 02
+        lost = [
+            (name, owners[host], result)
+            for (name, host), result in results.items()
+            if host in owners and name not in self.reading.errors and result not in ("connected", "refused")
+        ]
+        losses = self._blamed([self._tcp_loss(*each, port) for each in lost], "tcp", port)
+        for name in self.names:
+            own = {host: result for (sender, host), result in results.items() if sender == name}
+            if name in self.reading.errors:
+                yield Check(check, name, Verdict.FAIL, expected, self.reading.errors[name])
+                continue
+            if not own:
+                yield Check(check, name, Verdict.FAIL, expected, "the engine knows none", needed.remedy)
+                continue
+            mine = [loss for loss in losses if loss.culprit == name]
+            others = [f"{self.addresses[loss.receiver]}: see {loss.culprit}" for loss in losses if loss.sender == name]
+            strange = {host: result for host, result in own.items() if result != "connected" and host not in owners}
+            refused = [f"{host} refused" for host, result in own.items() if result == "refused" and host in owners]
+            found = [*_told(mine, name)] + [f"{host} {result}" for host, result in strange.items()]
+            if found:
+                remedies = [loss.remedy for loss in mine]
+                remedies += [f"timeout: open tcp {port} on the way to it"] if strange else []
+                yield Check(check, name, Verdict.FAIL, expected, ", ".join([*found, *refused]), _joined(remedies))
+            elif refused:
+                remedy = "refused: nothing serves there (notebook 02_autostart_etcd)"
+                yield Check(check, name, Verdict.WARN, expected, ", ".join([*refused, *others]), remedy)
+            else:
+                connected = [host for host, result in own.items() if result == "connected"]
+                verdict = Verdict.PASS if connected else Verdict.SKIP
+                words = [f"connected to {', '.join(connected)}"] if connected else []
+                yield Check(check, name, verdict, expected, ", ".join([*words, *others]))
 
-def _udp_row(name: str, port: int, addresses: Mapping[str, str], reading: PortReading) -> Check:
-    check = f"udp {port} between nodes"
-    expected = f"{PROBES} probes from every other node pass {name}'s firewall"
-    skipped = _impossible(check, expected, name, addresses, reading)
-    if skipped is not None:
-        return skipped
-    if name not in reading.tables:
-        reason = reading.uncounted.get(name, "nothing was counted")
-        remedy = "counting needs root over SSH and iptables on the node"
-        return Check(check, name, Verdict.WARN, expected, f"not proven: {reason}", remedy)
-    how = f"counted by iptables (table {reading.tables[name]}, INPUT) behind the filter"
-    arrived, lost = [], []
-    for other, address in addresses.items():
-        if other == name:
-            continue
-        packets = reading.counted.get((name, address, port), 0)
-        result = reading.sent.get((other, ("udp", addresses[name], port)), reading.errors.get(other, "not sent"))
+    def between(self, protocol: Literal["tcp", "udp"], port: int) -> Iterator[Check]:
+        """A row a node: whether probes of a port get to it, and its own to the others."""
+        check = f"{protocol} {port} between nodes"
+        losses = self._blamed(list(self._losses(protocol, port)), protocol, port)
+        for name in self.names:
+            expected = f"{name} accepts a connection from every other node"
+            if protocol == "udp":
+                expected = f"{PROBES} probes from every other node pass {name}'s firewall"
+            row = self._impossible(check, expected, name)
+            yield row or self._row(Check(check, name, Verdict.FAIL, expected), protocol, port, losses)
+
+    def _impossible(self, check: str, expected: str, name: str) -> Check | None:
+        if name in self.reading.errors:
+            return Check(check, name, Verdict.FAIL, expected, self.reading.errors[name])
+        if name not in self.addresses:
+            return Check(check, name, Verdict.FAIL, expected, "the node has no address on the cluster's network")
+        if len(self.addresses) < 2:
+            return Check(check, name, Verdict.SKIP, expected, "there is no other node to send from")
+        return None
+
+    def _row(self, row: Check, protocol: str, port: int, losses: Sequence[_Loss]) -> Check:
+        name, how = row.node, ""
+        mine = [loss for loss in losses if loss.culprit == name]
+        elsewhere = [loss for loss in losses if loss.receiver == name and loss.culprit != name]
+        if protocol == "udp" and name in self.reading.counts and not any(loss.sender == name for loss in mine):
+            how = f", counted by iptables (table {self.reading.counts[name].table}, INPUT) behind the filter"
+        if mine:
+            refused = protocol == "tcp" and port == GOSSIP_PORT and all(loss.refused for loss in mine)
+            verdict = Verdict.WARN if refused else Verdict.FAIL
+            found = ", ".join(_told(mine, name))
+            return replace(row, verdict=verdict, found=found + how, remedy=_joined(loss.remedy for loss in mine))
+        if protocol == "udp" and name not in self.reading.counts:
+            reason = self.reading.uncounted.get(name, "nothing was counted")
+            remedy = "counting needs root over SSH and iptables on the node"
+            return replace(row, verdict=Verdict.WARN, found=f"not proven: {reason}", remedy=remedy)
+        lost = {loss.sender for loss in elsewhere}
+        arrived = [other for other in self.addresses if other != name and other not in lost]
+        words = f"{PROBES} each from" if protocol == "udp" else "connected from"
+        found = f"{words} {', '.join(arrived)}{how}" if arrived else "nothing proven"
+        notes = [f"from {loss.sender}: {loss.words} (see {loss.culprit})" for loss in elsewhere]
+        return replace(row, verdict=Verdict.PASS if arrived else Verdict.SKIP, found=", ".join([found, *notes]))
+
+    def _losses(self, protocol: str, port: int) -> Iterator[_Loss]:
+        pairs = [(one, other) for other in self.addresses for one in self.addresses if one != other]
+        for sender, receiver in pairs:
+            silent = next((end for end in (sender, receiver) if end in self.reading.errors), "")
+            if silent:
+                yield _Loss(sender, receiver, self.reading.errors[silent], silent)
+            elif protocol == "tcp":
+                result = self.reading.tcp.get((sender, ("tcp", self.addresses[receiver], port)), "not tried")
+                if result != "connected":
+                    yield self._tcp_loss(sender, receiver, result, port)
+            else:
+                loss = self._udp_loss(sender, receiver, port)
+                if loss is not None:
+                    yield loss
+
+    def _tcp_loss(self, sender: str, receiver: str, result: str, port: int) -> _Loss:
+        loss = _Loss(sender, receiver, result)
+        if receiver in self.reading.errors:
+            return replace(loss, culprit=receiver)
+        if sender == receiver:  # what a node says to itself is not counted
+            return replace(loss, culprit=receiver, remedy=_opened("tcp", port, receiver))
+        if result == "refused":
+            remedy = "the engine listens once it has its control plane"
+            return replace(loss, culprit=receiver, refused=True, remedy=remedy)
+        return self._placed(loss, "tcp", port, 1)
+
+    def _udp_loss(self, sender: str, receiver: str, port: int) -> _Loss | None:
+        target, source = self.addresses[receiver], self.addresses[sender]
+        result = self.reading.sent.get((sender, ("udp", target, port)), "not sent")
+        counts = self.reading.counts.get(receiver)
+        if result != "sent":
+            return self._withheld(_Loss(sender, receiver, _short(result)), "udp", port)
+        if counts is None:
+            return None  # the receiver's row says that it cannot tell
+        packets = counts.of("passed", "udp", source, port) or 0
         if packets >= PROBES:
-            arrived.append(other)
-        elif result != "sent":
-            lost.append(f"from {other}: {result}")
+            return None
+        return self._placed(_Loss(sender, receiver, f"{packets} of {PROBES}"), "udp", port, PROBES)
+
+    def _placed(self, loss: _Loss, protocol: str, port: int, whole: int) -> _Loss:
+        """The loss with whoever loses it, as far as counting on both ends can tell."""
+        source, target = self.addresses[loss.sender], self.addresses[loss.receiver]
+        sending, receiving = self.reading.counts.get(loss.sender), self.reading.counts.get(loss.receiver)
+        left = sending.of("left", protocol, target, port) if sending else None
+        arrived = receiving.of("arrived", protocol, source, port) if receiving else None
+        passed = receiving.of("passed", protocol, source, port) if receiving else None
+        if left is not None and left < whole:
+            return self._withheld(loss, protocol, port)
+        detour = self._detour(sending, target)
+        if detour and not arrived:
+            return replace(
+                loss,
+                words=f"{loss.words} (it goes out of {detour})",
+                culprit=loss.sender,
+                remedy=f"{loss.sender}'s route to {target} leads out of {detour}, not {self.interface}: correct it"
+                f" (ip route get {target})",
+            )
+        if receiving is None or arrived is None or passed is None or arrived < whole or passed >= whole:
+            return loss
+        detour = self._detour(receiving, source)
+        if detour and receiving.strayed > 0:
+            return replace(
+                loss,
+                words=f"{loss.words} (dropped by its reverse-path filter)",
+                culprit=loss.receiver,
+                remedy=f"{loss.receiver}'s route back to {source} leads out of {detour}, so that its strict"
+                f" reverse-path filter drops what comes in at {self.interface}: correct the route (ip route get"
+                f" {source}), or loosen the filter (sysctl -w net.ipv4.conf.{self.interface}.rp_filter=2)",
+            )
+        return replace(loss, culprit=loss.receiver, remedy=_opened(protocol, port, loss.receiver))
+
+    def _withheld(self, loss: _Loss, protocol: str, port: int) -> _Loss:
+        """What the sender itself did not let out."""
+        if "unreachable" in loss.words or "No route" in loss.words:
+            words, remedy = loss.words, f"is {self.interface or 'its interface'} of {loss.sender} up? (ip route)"
         else:
-            lost.append(f"from {other}: {packets} of {PROBES}")
-    if not lost:
-        return Check(check, name, Verdict.PASS, expected, f"{PROBES} each from {', '.join(arrived)}, {how}")
-    remedy = f"open udp {port} (not tcp) on {name} and on the way to it: {_WHY.get(port, _WHY[VXLAN_PORT])}"
-    return Check(check, name, Verdict.FAIL, expected, f"{', '.join(lost)}, {how}", remedy)
+            words = f"{loss.words}, dropped by {loss.sender}'s own firewall as it leaves"
+            remedy = f"let {protocol} {port} out on {loss.sender} (iptables -S OUTPUT){_why(protocol, port)}"
+        return replace(loss, words=words, culprit=loss.sender, remedy=remedy)
+
+    def _detour(self, counts: NodeCounts | None, address: str) -> str:
+        """The interface that leads to an address of the cluster, where it is another than the cluster's."""
+        way = counts.routes.get(address, "") if counts else ""
+        return way if self.interface and way not in ("", self.interface, "lo") else ""
+
+    def _blamed(self, losses: Sequence[_Loss], protocol: str, port: int) -> list[_Loss]:
+        """Each loss with a culprit: where nobody knows better, the one node that is common to all, or the receiver."""
+        unknown = [loss for loss in losses if not loss.culprit]
+        common = common_node(loss.ends for loss in unknown)
+        blamed = []
+        for loss in losses:
+            if not loss.culprit:
+                culprit = common or loss.receiver
+                loss = replace(loss, culprit=culprit, remedy=_opened(protocol, port, culprit, " and on the way to it"))
+            blamed.append(loss)
+        return blamed
 
 
-def _impossible(
-    check: str, expected: str, name: str, addresses: Mapping[str, str], reading: PortReading
-) -> Check | None:
-    if name in reading.errors:
-        return Check(check, name, Verdict.FAIL, expected, reading.errors[name])
-    if name not in addresses:
-        return Check(check, name, Verdict.FAIL, expected, "the node has no address on the cluster's network")
-    if len(addresses) < 2:
-        return Check(check, name, Verdict.SKIP, expected, "there is no other node to send from")
-    return None
+def common_node(ends: Iterable[frozenset[str]]) -> str:
+    """The node that all broken connections have in common, given both ends of each; empty where that is not just one.
+
+    A connection between two nodes alone says nothing of which of them is to blame.
+    """
+    pairs = set(ends)
+    common = frozenset.intersection(*pairs) if pairs else frozenset[str]()
+    return next(iter(common)) if len(common) == 1 else ""
+
+
+def _told(losses: Sequence[_Loss], name: str) -> Iterator[str]:
+    """What a node is to blame for, in words; what is alike in one phrase: ``from node1, node3: 0 of 3``."""
+    said = [("from" if loss.receiver == name else "to", loss.words) for loss in losses]
+    for way, words in dict.fromkeys(said):
+        alike = [loss for loss, each in zip(losses, said, strict=True) if each == (way, words)]
+        ends = ", ".join(loss.sender if way == "from" else loss.receiver for loss in alike)
+        yield f"{way} {ends}: {words}"
+
+
+def _short(result: str) -> str:
+    """``not sent: bash: line 1: printf: write error: Operation not permitted`` without what the shell puts before."""
+    return f"not sent: {result.rpartition(': ')[2]}" if result.startswith("not sent: ") else result
+
+
+def _opened(protocol: str, port: int, name: str, place: str = "") -> str:
+    ports = f"udp {port} (not tcp)" if protocol == "udp" else f"tcp {port}"
+    return f"open {ports} on {name}{place}{_why(protocol, port)}"
+
+
+def _why(protocol: str, port: int) -> str:
+    if protocol == "tcp":
+        return ""
+    return f": {_WHY.get(port, _WHY[VXLAN_PORT])}"
+
+
+def _joined(remedies: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(remedy for remedy in remedies if remedy))

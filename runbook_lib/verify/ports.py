@@ -2,6 +2,7 @@
 
 TCP is connected to. For UDP nothing less than counting at the receiver proves anything: every node counts, behind
 its own firewall, the probes that the others send it, so it does not matter who owns the port or whether anybody does.
+It also counts what left it and what reached it at all, which tells where a probe was lost, and whose fault that is.
 Three round trips, each to all nodes at once: start counting, send, read the counters and remove the counting rules.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 from uuid import uuid4
 
 from runbook_lib.cluster import Cluster, Node
@@ -22,21 +24,41 @@ _LENGTH = 20 + 8 + len(_PAYLOAD)
 _WATCHDOG_SECONDS = 60
 
 Target = tuple[str, str, int]  # protocol, address, port
+Stage = Literal["left", "arrived", "passed"]
+Counts = Mapping[tuple[Stage, str, str, int], int]  # stage, protocol, the other end's address, port
+
+
+@dataclass(frozen=True)
+class NodeCounts:
+    """What one node counted: probes by stage, and the iptables table that counted those that passed its filter.
+
+    A probe has ``left`` its sender (behind the sender's own filter), then ``arrived`` (before the receiver routes or
+    filters it), then ``passed`` the receiver's filter. ``stages`` are those that could be counted. ``strayed`` are
+    packets that the reverse-path filter dropped meanwhile, ``routes`` the interface that leads to each address.
+    """
+
+    table: str
+    stages: frozenset[Stage] = frozenset(("passed",))
+    packets: Counts = field(default_factory=dict)
+    strayed: int = 0
+    routes: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, stage: Stage, protocol: str, address: str, port: int) -> int | None:
+        """How many probes to or from an address came that far; ``None`` where that could not be counted."""
+        return self.packets.get((stage, protocol, address, port), 0) if stage in self.stages else None
 
 
 @dataclass(frozen=True)
 class PortReading:
     """What came of all trials.
 
-    ``tcp`` and ``sent`` map (sender, target) to the sender's result; ``counted`` maps (receiver, sender's address,
-    port) to UDP probes that passed the receiver's firewall; ``tables`` tells the iptables table that counted on a node.
-    ``errors`` are nodes that could not take part, ``uncounted`` the reason where a node could not count.
+    ``tcp`` and ``sent`` map (sender, target) to the sender's result; ``counts`` are what each node counted that could,
+    ``uncounted`` the reason where one could not. ``errors`` are nodes that could not take part.
     """
 
     tcp: Mapping[tuple[str, Target], str] = field(default_factory=dict)
     sent: Mapping[tuple[str, Target], str] = field(default_factory=dict)
-    counted: Mapping[tuple[str, str, int], int] = field(default_factory=dict)
-    tables: Mapping[str, str] = field(default_factory=dict)
+    counts: Mapping[str, NodeCounts] = field(default_factory=dict)
     uncounted: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
 
@@ -50,54 +72,57 @@ def try_ports(
     """Connect from each node to its ``tcp`` targets and send UDP probes along all ordered pairs of ``addresses``."""
     nodes = [node for node in cluster if node.name in addresses]
     chain = f"RUNBOOK-{uuid4().hex[:8]}"
-    started = cluster.each(lambda node: _start(node, chain, addresses, udp_ports), nodes=nodes)
+    ports = [f"udp:{port}" for port in udp_ports]
+    ports += [f"tcp:{port}" for port in sorted({port for targets in tcp.values() for _, port in targets})]
+
+    def others(node: Node) -> list[str]:
+        return [address for name, address in addresses.items() if name != node.name]
+
+    started = cluster.each(lambda node: _start(node, chain, ports, others(node)), nodes=nodes)
     try:
-        sent = cluster.each(lambda node: _send(node, addresses, tcp.get(node.name, ()), udp_ports), nodes=nodes)
+        sent = cluster.each(lambda node: _send(node, others(node), tcp.get(node.name, ()), udp_ports), nodes=nodes)
     finally:
-        counters = cluster.each(lambda node: _stop(node, chain), nodes=nodes)
+        stopped = cluster.each(lambda node: _stop(node, chain, others(node)), nodes=nodes)
     errors: dict[str, str] = {}
-    for outcomes in (started, sent, counters):
+    for outcomes in (started, sent, stopped):
         for outcome in outcomes:
             if outcome.error is not None:
                 errors.setdefault(outcome.node, outcome.error.message)
-    words = {outcome.node: outcome.value or "" for outcome in started}
+    starts = {outcome.node: outcome.value or "" for outcome in started}
+    stops = {outcome.node: outcome.value or "" for outcome in stopped}
     results = {(outcome.node, target): result for outcome in sent for target, result in (outcome.value or {}).items()}
+    counts = {node: parse_counts(start, stops[node]) for node, start in starts.items() if node not in errors}
     return PortReading(
         tcp={key: result for key, result in results.items() if key[1][0] == "tcp"},
         sent={key: result for key, result in results.items() if key[1][0] == "udp"},
-        counted={
-            (outcome.node, source, port): packets
-            for outcome in counters
-            for (source, port), packets in (outcome.value or {}).items()
-        },
-        tables={node: word.removeprefix("counting ") for node, word in words.items() if word.startswith("counting ")},
-        uncounted={
-            node: word for node, word in words.items() if not word.startswith("counting ") and node not in errors
-        },
+        counts={node: found for node, found in counts.items() if found is not None},
+        uncounted={node: _why_not(starts[node]) for node, found in counts.items() if found is None},
         errors=errors,
     )
 
 
-def _start(node: Node, chain: str, addresses: Mapping[str, str], ports: Sequence[int]) -> str:
-    pairs = [f"{address}:{port}" for name, address in addresses.items() if name != node.name for port in ports]
-    result = node.ssh.script(
-        program("count.sh"), "start", chain, str(_WATCHDOG_SECONDS), str(_LENGTH), *pairs, sudo=True, check=False
-    )
-    return result.stdout.strip() or f"cannot count: {result.stderr.strip() or 'no root over SSH'}"
+def _start(node: Node, chain: str, ports: Sequence[str], others: Sequence[str]) -> str:
+    arguments = (chain, str(_WATCHDOG_SECONDS), str(_LENGTH), " ".join(ports), *others)
+    result = node.ssh.script(program("count.sh"), "start", *arguments, sudo=True, check=False)
+    words = result.stdout.strip()
+    if "counting " in words or "cannot " in words:
+        return words
+    return f"cannot count: {result.stderr.strip() or 'no root over SSH'}"
 
 
-def _send(
-    node: Node, addresses: Mapping[str, str], tcp: Sequence[tuple[str, int]], ports: Sequence[int]
-) -> dict[Target, str]:
-    others = [address for name, address in addresses.items() if name != node.name]
+def _send(node: Node, others: Sequence[str], tcp: Sequence[tuple[str, int]], ports: Sequence[int]) -> dict[Target, str]:
     targets = [f"tcp:{address}:{port}" for address, port in tcp]
     targets += [f"udp:{address}:{port}" for address in others for port in ports]
     result = node.ssh.script(program("send.sh"), str(PROBES), _PAYLOAD, *targets)
     return parse_results(result.stdout)
 
 
-def _stop(node: Node, chain: str) -> dict[tuple[str, int], int]:
-    return parse_chain(node.ssh.script(program("count.sh"), "stop", chain, sudo=True, check=False).stdout)
+def _stop(node: Node, chain: str, others: Sequence[str]) -> str:
+    return node.ssh.script(program("count.sh"), "stop", chain, *others, sudo=True, check=False).stdout
+
+
+def _why_not(started: str) -> str:
+    return next((line for line in started.splitlines() if line.startswith("cannot")), "nothing was counted")
 
 
 def parse_results(text: str) -> dict[Target, str]:
@@ -110,9 +135,38 @@ def parse_results(text: str) -> dict[Target, str]:
     return results
 
 
-def parse_chain(text: str) -> dict[tuple[str, int], int]:
-    """Packets by source and destination port, from ``iptables -nvxL CHAIN``."""
-    return {
-        (match[2].removesuffix("/32"), int(match[3])): int(match[1])
-        for match in re.finditer(r"^\s*(\d+)\s+\d+\s+.*?([\d./]+)\s+0\.0\.0\.0/0\s+udp dpt:(\d+)", text, re.MULTILINE)
-    }
+_STAGES: tuple[tuple[str, Stage], ...] = (("-in", "arrived"), ("-out", "left"), ("", "passed"))
+_RULE = re.compile(r"\s*(\d+)\s+\d+\s+.*?([\d.]+)(?:/\d+)?\s+([\d.]+)(?:/\d+)?\s+(tcp|udp) dpt:(\d+)")
+_ANYWHERE = "0.0.0.0"
+
+
+def parse_counts(started: str, stopped: str) -> NodeCounts | None:
+    """What count.sh printed when it started and when it stopped; ``None`` where it could not count."""
+    counting = re.search(r"^counting (\w+)(.*)$", started, re.MULTILINE)
+    if counting is None:
+        return None
+    stages: set[Stage] = {"passed"}
+    stages |= {stage for suffix, stage in _STAGES if suffix and suffix.removeprefix("-") in counting[2].split()}
+    routes = dict(re.findall(r"^route (\S+) (\S+)$", stopped, re.MULTILINE))
+    strayed = _strayed(stopped) - _strayed(started)
+    return NodeCounts(counting[1], frozenset(stages), parse_chains(stopped), strayed, routes)
+
+
+def parse_chains(text: str) -> dict[tuple[Stage, str, str, int], int]:
+    """Packets by stage, protocol, the other end's address and port, from ``iptables -nvxL`` of the counting chains."""
+    packets: dict[tuple[Stage, str, str, int], int] = {}
+    stage: Stage = "passed"
+    for line in text.splitlines():
+        title = re.match(r"Chain (\S+) ", line)
+        if title:
+            stage = next(stage for suffix, stage in _STAGES if title[1].endswith(suffix))
+        rule = _RULE.match(line)
+        if rule:
+            source, target = rule[2], rule[3]
+            packets[stage, rule[4], source if target == _ANYWHERE else target, int(rule[5])] = int(rule[1])
+    return packets
+
+
+def _strayed(text: str) -> int:
+    found = re.search(r"^strayed (\d+)$", text, re.MULTILINE)
+    return int(found[1]) if found else 0

@@ -18,7 +18,7 @@ from runbook_lib.verify.prober import program
 from tests.testbed.verify_cluster import remove, start_store
 
 pytestmark = pytest.mark.testbed
-RULES = "iptables -t security -S; iptables -t nat -S; iptables -S"
+RULES = "for table in security nat mangle filter; do iptables -t $table -S; done"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,10 +65,42 @@ def test_a_closed_port_is_found_on_the_node_that_closes_it(
     assert bad(rows) == [(f"{protocol} {port} between nodes", "node2")]
 
 
+@pytest.mark.parametrize(("protocol", "port"), [("udp", 4789), ("tcp", 7946)])
+def test_what_a_node_does_not_let_out_is_found_on_that_node(
+    cluster: Cluster, run: Run, protocol: str, port: int
+) -> None:
+    rule = ["OUTPUT", "-o", "eth1", "-p", protocol, "--dport", str(port), "-j", "DROP"]
+    node = cluster.node("node2")
+    node.ssh.run(["iptables", "-I", *rule], sudo=True)
+    try:
+        rows = checks(cluster, run)
+    finally:
+        node.ssh.run(["iptables", "-D", *rule], sudo=True)
+    assert bad(rows) == [(f"{protocol} {port} between nodes", "node2")]
+    assert "out on node2" in " ".join(row.remedy for row in rows)
+
+
+def test_a_route_astray_under_a_strict_reverse_path_filter_is_called_that_and_no_closed_port(
+    cluster: Cluster, run: Run
+) -> None:
+    node, target = cluster.node("node2"), f"{cluster.node('node1').spec.cluster_address}/32"
+    node.ssh.run(["sysctl", "-w", "net.ipv4.conf.eth1.rp_filter=1"], sudo=True)
+    node.ssh.run(["ip", "route", "add", target, "dev", "eth0"], sudo=True)
+    try:
+        rows = checks(cluster, run)
+    finally:
+        node.ssh.run(["ip", "route", "del", target], sudo=True)
+        node.ssh.run(["sysctl", "-w", "net.ipv4.conf.eth1.rp_filter=0"], sudo=True)
+    found = {row.check: row for row in rows if row.verdict is Verdict.FAIL}
+    assert {row.node for row in found.values()} == {"node2"}
+    assert "dropped by its reverse-path filter" in found["udp 4789 between nodes"].found
+    assert "open" not in found["udp 4789 between nodes"].remedy
+
+
 def test_counting_rules_remove_themselves_when_nobody_comes_back(cluster: Cluster) -> None:
     node = cluster.node("node1")
-    started = node.ssh.script(program("count.sh"), "start", "RUNBOOK-test", "1", "37", "192.0.2.1:4789", sudo=True)
-    assert started.stdout.startswith("counting ")
+    started = node.ssh.script(program("count.sh"), "start", "RUNBOOK-test", "1", "37", "udp:1", "192.0.2.1", sudo=True)
+    assert "counting " in started.stdout
     assert "RUNBOOK-test" in node.ssh.run(["sh", "-c", RULES], sudo=True).stdout
     deadline = time.monotonic() + 5
     while "RUNBOOK-test" in node.ssh.run(["sh", "-c", RULES], sudo=True).stdout:

@@ -2,36 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import pytest
 
 from runbook_lib.facts.control_plane import Ports
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.verify.port_checks import judge_ports
-from runbook_lib.verify.ports import PortReading, parse_chain, parse_results
+from runbook_lib.verify.ports import NodeCounts, PortReading, Stage, Target, parse_counts, parse_results
 
 Captured = Callable[[str], str]
 ADDRESSES = {"node1": "10.1.0.1", "node2": "10.1.0.2"}
+FOUR = {f"node{number}": f"10.1.0.{number}" for number in (1, 2, 3, 4)}
 STORE = Ports(dict.fromkeys(ADDRESSES, (("10.1.0.1", 2379),)), 2379)
+UDP = (7946, 4789)
+ALL: frozenset[Stage] = frozenset(("left", "arrived", "passed"))
 
 
-def reading(*, lost: str = "", tcp: str = "connected", **changes: object) -> PortReading:
-    pairs = [(one, other) for one in ADDRESSES for other in ADDRESSES if one != other]
+def reading(
+    lost: Sequence[tuple[str, str, str, int]] = (),
+    *,
+    after: Stage | None = None,
+    result: str = "",
+    tcp: str = "connected",
+    stages: frozenset[Stage] = ALL,
+    addresses: Mapping[str, str] = ADDRESSES,
+    **changes: object,
+) -> PortReading:
+    """Every probe comes through but those ``lost`` (protocol, sender, receiver, port), which come as far as ``after``.
+
+    ``result`` is what the senders of those that are lost say: by default what the real tools say of such a loss.
+    """
+    pairs = [(one, other) for one in addresses for other in addresses if one != other]
+    order: tuple[Stage, ...] = ("left", "arrived", "passed")
+    reached = order[: order.index(after) + 1] if after else ()
+    packets: dict[str, dict[tuple[Stage, str, str, int], int]] = {name: {} for name in addresses}
+    results: dict[str, dict[tuple[str, Target], str]] = {"tcp": {}, "udp": {}}
+    for one, other in pairs:
+        for protocol, port in (("tcp", 2376), ("tcp", 2379), ("tcp", 7946), ("udp", 7946), ("udp", 4789)):
+            fails = (protocol, one, other, port) in lost
+            good = tcp if protocol == "tcp" else "sent"
+            bad = result or ("timeout" if protocol == "tcp" else "sent")
+            results[protocol][one, (protocol, addresses[other], port)] = bad if fails else good
+            for stage in order:
+                end, peer = (one, other) if stage == "left" else (other, one)
+                packets[end][stage, protocol, addresses[peer], port] = 0 if fails and stage not in reached else 3
+    own = "timeout" if ("tcp", "node1", "node1", 2379) in lost else tcp
+    results["tcp"]["node1", ("tcp", addresses["node1"], 2379)] = own
     fields: dict[str, object] = {
-        "tcp": {(one, ("tcp", ADDRESSES[other], port)): tcp for one, other in pairs for port in (2376, 7946)}
-        | {(one, ("tcp", "10.1.0.1", 2379)): tcp for one in ADDRESSES},
-        "sent": {(one, ("udp", ADDRESSES[other], port)): "sent" for one, other in pairs for port in (7946, 4789)},
-        "counted": {
-            (other, ADDRESSES[one], port): 0 if f"{other}:{port}" == lost else 3
-            for one, other in pairs
-            for port in (7946, 4789)
-        },
-        "tables": dict.fromkeys(ADDRESSES, "security"),
+        "tcp": results["tcp"],
+        "sent": results["udp"],
+        "counts": {name: NodeCounts("security", stages, packets[name]) for name in addresses},
     }
     return PortReading(**(fields | changes))  # type: ignore[arg-type]
 
 
-def rows(found: PortReading, check: str) -> dict[str, Check]:
-    checks = judge_ports(list(ADDRESSES), ADDRESSES, STORE, [2376], found)
+def rows(found: PortReading, check: str, addresses: Mapping[str, str] = ADDRESSES) -> dict[str, Check]:
+    checks = judge_ports(list(addresses), addresses, STORE, [2376], found, "eth1")
     return {row.node: row for row in checks if row.check.startswith(check)}
 
 
@@ -44,12 +72,25 @@ def test_results_are_read_by_target(captured: Captured) -> None:
     assert results["udp", "10.200.200.1", 4789].startswith("not sent: bash: connect: Network is unreachable")
 
 
-def test_counters_are_read_by_source_and_port(captured: Captured) -> None:
-    assert parse_chain(captured("chain.txt")) == {
-        ("192.168.99.104", 4789): 3,
-        ("192.168.99.104", 7946): 3,
-        ("192.168.99.105", 4789): 0,
+def test_what_came_how_far_is_read_from_the_counters(captured: Captured) -> None:
+    found = parse_counts(captured("count_started.txt"), captured("count_stopped.txt"))
+    assert found is not None
+    assert (found.table, found.stages, found.strayed) == ("security", ALL, 22)
+    assert found.routes == {"192.168.93.104": "eth0", "192.168.93.106": "eth1", "192.168.93.107": "eth1"}
+    way = {
+        peer: [found.of(stage, "udp", f"192.168.93.{peer}", 4789) for stage in ("left", "arrived", "passed")]
+        for peer in (104, 106, 107)
     }
+    assert way == {104: [3, 3, 0], 106: [3, 3, 0], 107: [3, 3, 3]}
+    assert found.of("passed", "tcp", "192.168.93.104", 7946) == 0
+    assert found.of("passed", "tcp", "192.168.93.107", 7946) == 2
+
+
+def test_a_node_that_cannot_count_is_no_node_without_packets(captured: Captured) -> None:
+    assert parse_counts("cannot iptables: Permission denied", "") is None
+    bare = parse_counts("strayed 1\ncounting nat", captured("count_stopped.txt"))
+    assert bare is not None
+    assert bare.of("left", "udp", "192.168.93.107", 4789) is None
 
 
 def test_open_ports_pass_for_every_node() -> None:
@@ -58,16 +99,86 @@ def test_open_ports_pass_for_every_node() -> None:
     assert len(checks) == 10
 
 
-def test_a_lost_udp_probe_names_receiver_sender_and_remedy() -> None:
-    found = rows(reading(lost="node2:4789"), "udp 4789")
+@pytest.mark.parametrize("stages", [ALL, frozenset(("passed",))], ids=["all counted", "only behind the filter"])
+def test_a_lost_udp_probe_names_receiver_sender_and_remedy(stages: frozenset[Stage]) -> None:
+    found = rows(reading([("udp", "node1", "node2", 4789)], after="arrived", stages=stages), "udp 4789")
     assert found["node1"].verdict is Verdict.PASS
     assert found["node2"].verdict is Verdict.FAIL
     assert found["node2"].found.startswith("from node1: 0 of 3")
     assert "open udp 4789 (not tcp) on node2" in found["node2"].remedy
 
 
+@pytest.mark.parametrize(
+    ("protocol", "port", "result"),
+    [("udp", 4789, "not sent: bash: line 1: printf: write error: Operation not permitted"), ("tcp", 7946, "timeout")],
+)
+def test_what_a_node_does_not_let_out_is_its_own_fault_and_not_the_receivers(
+    protocol: str, port: int, result: str
+) -> None:
+    lost = [(protocol, "node3", other, port) for other in ("node1", "node2", "node4")]
+    found = rows(reading(lost, result=result, addresses=FOUR), f"{protocol} {port}", FOUR)
+    assert {node: row.verdict.value for node, row in found.items()} == {
+        "node1": "pass",
+        "node2": "pass",
+        "node3": "fail",
+        "node4": "pass",
+    }
+    assert found["node3"].found.startswith("to node1, node2, node4: ")
+    assert found["node3"].remedy.startswith(f"let {protocol} {port} out on node3")
+    assert "(see node3)" in found["node1"].found
+
+
+@pytest.mark.parametrize(("protocol", "port"), [("udp", 7946), ("tcp", 7946)])
+def test_where_nobody_counts_the_node_that_all_losses_have_in_common_is_named(protocol: str, port: int) -> None:
+    others = ("node1", "node2", "node4")
+    lost = [(protocol, "node3", other, port) for other in others] + [
+        (protocol, other, "node3", port) for other in others
+    ]
+    found = rows(reading(lost, after="left", addresses=FOUR), f"{protocol} {port}", FOUR)
+    assert [node for node, row in found.items() if row.verdict is not Verdict.PASS] == ["node3"]
+    assert found["node3"].remedy.startswith("open ")
+
+
+def test_losses_that_have_no_node_in_common_are_the_receivers() -> None:
+    lost = [("tcp", "node1", "node2", 7946), ("tcp", "node3", "node4", 7946)]
+    found = rows(reading(lost, after="left", addresses=FOUR), "tcp 7946", FOUR)
+    assert [node for node, row in found.items() if row.verdict is Verdict.FAIL] == ["node2", "node4"]
+
+
+@pytest.mark.parametrize(("protocol", "port"), [("udp", 4789), ("tcp", 7946)])
+def test_what_a_reverse_path_filter_drops_is_not_called_a_closed_port(protocol: str, port: int) -> None:
+    found = reading([(protocol, "node1", "node2", port)], after="arrived")
+    astray = replace(found.counts["node2"], strayed=3, routes={"10.1.0.1": "eth0"})
+    row = rows(replace(found, counts={**found.counts, "node2": astray}), f"{protocol} {port}")["node2"]
+    assert "reverse-path filter" in row.found
+    assert row.remedy.startswith("node2's route back to 10.1.0.1 leads out of eth0")
+    assert "open" not in row.remedy
+    # a filter that dropped nothing is not to blame
+    still = rows(replace(found, counts={**found.counts, "node2": replace(astray, strayed=0)}), f"{protocol} {port}")
+    assert still["node2"].remedy.startswith(f"open {protocol} {port}")
+
+
+def test_what_goes_out_of_another_interface_is_the_senders_route() -> None:
+    found = reading([("udp", "node1", "node2", 4789)], after="left")
+    counts = {**found.counts, "node1": replace(found.counts["node1"], routes={"10.1.0.2": "eth0"})}
+    judged = rows(replace(found, counts=counts), "udp 4789")
+    assert (judged["node1"].verdict, judged["node2"].verdict) == (Verdict.FAIL, Verdict.SKIP)
+    assert judged["node1"].remedy.startswith("node1's route to 10.1.0.2 leads out of eth0, not eth1")
+
+
+def test_a_member_that_nobody_reaches_is_one_nodes_fault_and_each_client_says_whose() -> None:
+    needed = Ports(dict.fromkeys(FOUR, (("10.1.0.1", 2379),)), 2379)
+    found = reading([("tcp", other, "node1", 2379) for other in FOUR], after="arrived", addresses=FOUR)
+    checks = judge_ports(list(FOUR), FOUR, needed, [], found, "eth1")
+    store = {row.node: row for row in checks if row.check.startswith("tcp 2379")}
+    assert [node for node, row in store.items() if row.verdict is Verdict.FAIL] == ["node1"]
+    assert store["node1"].found == "from node1, node2, node3, node4: timeout"
+    assert store["node3"].found == "10.1.0.1: see node1"
+    assert store["node3"].verdict is Verdict.SKIP
+
+
 def test_udp_without_a_counter_is_not_called_proven() -> None:
-    found = rows(reading(tables={}, uncounted={"node1": "cannot count: no root", "node2": "no iptables"}), "udp 7946")
+    found = rows(reading(counts={}, uncounted={"node1": "cannot count: no root", "node2": "no iptables"}), "udp 7946")
     assert {row.verdict for row in found.values()} == {Verdict.WARN}
     assert found["node1"].found == "not proven: cannot count: no root"
 
@@ -79,13 +190,14 @@ def test_a_refusal_shows_an_open_path_which_is_enough_for_store_and_gossip_but_n
     assert rows(refused, "tcp 2376")["node1"].verdict is Verdict.FAIL
 
 
-def test_a_timeout_fails_whatever_the_port() -> None:
-    checks = judge_ports(list(ADDRESSES), ADDRESSES, STORE, [2376], reading(tcp="timeout"))
-    assert {row.verdict for row in checks if row.check.startswith("tcp")} == {Verdict.FAIL}
+@pytest.mark.parametrize("port", [2376, 2379, 7946])
+def test_a_timeout_fails_whatever_the_port(port: int) -> None:
+    found = rows(reading([("tcp", "node2", "node1", port)], after="passed"), f"tcp {port}")
+    assert [node for node, row in found.items() if row.verdict is Verdict.FAIL] == ["node1"]
 
 
 def test_a_node_that_does_not_answer_fails_its_own_rows_and_shows_in_the_others() -> None:
-    found = reading(errors={"node2": "no SSH connection"}, sent={}, counted={}, tcp={})
+    found = replace(reading(), errors={"node2": "no SSH connection"})
     assert rows(found, "udp 4789")["node2"].found == "no SSH connection"
     assert "from node2: no SSH connection" in rows(found, "udp 4789")["node1"].found
 
