@@ -24,6 +24,8 @@ from jupyter_server.services.contents.largefilemanager import AsyncLargeFileMana
 from jupyterlab.labapp import LabApp  # type: ignore[import-untyped]
 
 import runbook_lib
+from runbook_lib.cli.copies import Copies, ResetLinks
+from runbook_lib.cli.project import project_folder
 from runbook_lib.cli.start_page import PAGE, write_start_page
 from runbook_lib.execute.interruption import GRACE_SECONDS, SIGNALS
 from runbook_lib.model.locations import PARAMETER_FILE_VARIABLE, jupyter_folder
@@ -95,15 +97,20 @@ class OwnKernel(KernelSpecManager):
 
 
 class Files(AsyncLargeFileManager):
-    """The notebooks' folder, where the start page is written anew whenever it is opened or reloaded."""
+    """The folder of the learner's copies, where the start page is written anew whenever it is opened or reloaded."""
+
+    _links: ResetLinks | None = None
 
     async def get(self, path: str, content: bool = True, *args: Any, **options: Any) -> Any:
-        """Return the file's model, as the base does."""
+        """Return the file's model, as the base does. Opening a link that resets a notebook resets it first."""
         page = Path(self.root_dir) / PAGE
+        if self._links is None:
+            self._links = ResetLinks(Copies(project_folder() / "notebooks", Path(self.root_dir)))
         # Before JupyterLab opens a file it asks for what is about it, without the content.
         if path.strip("/") == PAGE and (content or not page.exists()):
-            file = Path(os.environ[PARAMETER_FILE_VARIABLE])
-            await asyncio.to_thread(write_start_page, Path(self.root_dir), file)
+            await asyncio.to_thread(write_start_page, self._links, Path(os.environ[PARAMETER_FILE_VARIABLE]))
+        else:
+            await asyncio.to_thread(self._links.opened, path.strip("/"), content=bool(content))
         return await super().get(path, content, *args, **options)  # type: ignore[no-untyped-call]
 
 

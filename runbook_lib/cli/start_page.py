@@ -7,15 +7,16 @@ import math
 import re
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from runbook_lib.cli.copies import Copy, ResetLinks
 from runbook_lib.errors import RunbookError
 from runbook_lib.model.loading import load_run
 from runbook_lib.session.overview import Overview, overview
 
-#: The page and the picture on it, beside the notebooks; both are written anew whenever the page is opened.
+#: The page and the picture on it, beside the learner's copies; both are written anew whenever the page is opened.
 PAGE = "START.md"
 PICTURE = "images/now.svg"
 
@@ -37,6 +38,12 @@ QUESTIONS = {
 _CHANGES = re.compile(r"^\| takes \| changes \| undo \|\n\|[-| ]+\|\n\| .+? \| (?P<changes>.+?) \| ", re.MULTILINE)
 _NUMBERED = "[0-9][0-9]_*.ipynb"
 _HTML = re.compile(r"[<>&]")
+
+_COPIES = (
+    "These notebooks are your copies: type, run and save as you like. They are kept, and the originals stay as "
+    "committed. *reset* makes a copy as committed again; what you changed in it is kept beside it.",
+    "What is run here leaves no record. `./runbook run` executes the originals, without exercises, and leaves one.",
+)
 
 # How long somebody needs who reads, predicts, and looks at what a cell shows.
 _WORDS_A_MINUTE = 150
@@ -76,29 +83,40 @@ def _lesson(path: Path) -> Lesson:
     )
 
 
-def write_start_page(folder: Path, parameter_file: Path) -> None:
-    """Ask the cluster how it is, and write the page into the notebooks' folder.
+def write_start_page(links: ResetLinks, parameter_file: Path) -> None:
+    """Ask the cluster how it is, and write the page into the folder of the learner's copies.
 
     A cluster that cannot be asked is told of on the page; it is no error here.
 
     Raises:
         OSError: the folder cannot be written to.
     """
+    folder, originals = links.copies.folder, links.copies.originals
     shown = parameter_file
-    if shown.is_relative_to(folder.parent):
-        shown = shown.relative_to(folder.parent)
+    if shown.is_relative_to(originals.parent):
+        shown = shown.relative_to(originals.parent)
+    yours = {copy.path: _yours(copy, links.link(copy.path)) for copy in links.copies.states()}
     try:
         state = overview(load_run(parameter_file))
     except RunbookError as error:
-        _write(folder / PAGE, page(lessons(folder), None, shown, trouble=str(error)))
+        _write(folder / PAGE, page(lessons(originals), None, shown, trouble=str(error), yours=yours))
         return
     (folder / PICTURE).parent.mkdir(exist_ok=True)
     _write(folder / PICTURE, state.picture.svg)
-    _write(folder / PAGE, page(lessons(folder), state, shown))
+    _write(folder / PAGE, page(lessons(originals), state, shown, yours=yours))
 
 
-def page(path: Sequence[Lesson], state: Overview | None, parameter_file: Path, trouble: str = "") -> str:
-    """Return the page: ``state`` is the cluster's, or ``None`` where ``trouble`` says why there is none."""
+def page(
+    path: Sequence[Lesson],
+    state: Overview | None,
+    parameter_file: Path,
+    trouble: str = "",
+    yours: Mapping[str, str] | None = None,
+) -> str:
+    """Return the page: ``state`` is the cluster's, or ``None`` where ``trouble`` says why there is none.
+
+    ``yours`` says of a notebook (its file's name) how the learner's copy is, and how to reset it.
+    """
     there = {item.notebook: item.there for item in state.achievements} if state else {}
     next_one = next((name for name, done in there.items() if not done), None)
     parts = [
@@ -106,7 +124,8 @@ def page(path: Sequence[Lesson], state: Overview | None, parameter_file: Path, t
         "Open a notebook by its link, and walk it with **Shift-Enter**, one cell at a time: it asks a question, you "
         "predict, the cluster answers. Every notebook can be run twice, and says how to undo what it did.",
         "## The learning path",
-        _learning_path(path, there, next_one),
+        _learning_path(path, there, next_one, yours or {}),
+        *_COPIES,
         "## The cluster now",
         _cluster(state, parameter_file, next_one) if state else _no_cluster(trouble),
         "## How to stop",
@@ -117,15 +136,24 @@ def page(path: Sequence[Lesson], state: Overview | None, parameter_file: Path, t
     return "\n\n".join(parts) + "\n"
 
 
-def _learning_path(path: Sequence[Lesson], there: dict[str, bool], next_one: str | None) -> str:
-    rows = ["| notebook | question | minutes | changes | now |", "|---|---|--:|---|---|"]
+def _learning_path(
+    path: Sequence[Lesson], there: dict[str, bool], next_one: str | None, yours: Mapping[str, str]
+) -> str:
+    rows = ["| notebook | question | minutes | changes | your copy | now |", "|---|---|--:|---|---|---|"]
     for lesson in path:
         mark = ""
         if lesson.name in there:
             mark = "✓ made" if there[lesson.name] else "next" if lesson.name == next_one else "not yet"
         link = f"[{lesson.title}]({lesson.name}.ipynb)"
-        rows.append(f"| {link} | {lesson.question} | {lesson.minutes} | {lesson.changes} | {mark} |")
+        copy = yours.get(f"{lesson.name}.ipynb", "")
+        rows.append(f"| {link} | {lesson.question} | {lesson.minutes} | {lesson.changes} | {copy} | {mark} |")
     return "\n".join(rows)
+
+
+def _yours(copy: Copy, link: str) -> str:
+    state = "changed by you, " if copy.changed else ""
+    newer = "the original is newer, " if copy.changed and copy.outdated else ""
+    return f"{state}{newer}[reset]({link})"
 
 
 def _cluster(state: Overview, parameter_file: Path, next_one: str | None) -> str:

@@ -60,6 +60,11 @@ def jupyter_folder() -> Path:
     return _home("XDG_DATA_HOME", ".local/share") / "jupyter"
 
 
+def copies_folder(checkout: Path) -> Path:
+    """The folder of a learner's copies of a checkout's notebooks; git ignores it."""
+    return checkout / ".overlay-runbook" / "notebooks"
+
+
 def locks_folder() -> Path:
     """The folder with one file a node that is worked on: the same for every user of this machine.
 

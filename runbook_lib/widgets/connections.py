@@ -132,6 +132,7 @@ class ConnectionPanel(Panel):
         """Runs in the container's own thread."""
         parameters = self.run.parameters
         step = (Connect if connected else Disconnect)(container, network, control_plane_of(parameters))
+        refused = False
         if asked >= self._stopped_at:
             try:
                 with nullcontext() if parameters.plan else self.run.claim.held(_PART):
@@ -139,15 +140,18 @@ class ConnectionPanel(Panel):
                 self.run.include(rows)
                 self.message = step_line(rows) + (" (plan mode: nothing is changed)" if parameters.plan else "")
                 require_success(rows)
-            except (StepFailed, LockedError, InputError) as error:
+            except StepFailed as error:
                 self.message = self.told(error)
-        self._look(followed=True)
+            except (LockedError, InputError) as error:  # nothing was begun, and who works there may restart nodes
+                self.message, refused = self.told(error), True
+        if not refused:
+            self._look(followed=True)
         with self._lock:
             if self._under_way.get((container, network)) is connected:
                 del self._under_way[container, network]
         self.refresh()
         for panel in tuple(_PANELS):
-            if panel is not self and panel._where == self._where:
+            if not refused and panel is not self and panel._where == self._where:
                 panel.look()
 
     def _look(self, *, followed: bool = False) -> None:

@@ -17,6 +17,7 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from runbook_lib.model.locations import copies_folder
 from runbook_lib.testbed import Testbed
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +77,12 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # The real folder, not a link: the package finds its project by where it is.
     shutil.copytree(ROOT / "runbook_lib", folder / "runbook_lib", ignore=shutil.ignore_patterns("__pycache__"))
     return folder
+
+
+@pytest.fixture(scope="module")
+def copies(checkout: Path) -> Path:
+    """The folder of the learner's copies, which JupyterLab opens."""
+    return copies_folder(checkout)
 
 
 @pytest.fixture(scope="module")

@@ -108,6 +108,55 @@ def test_a_toggle_disconnects_a_container_and_the_matrix_follows(page: Page) -> 
     screenshots(page, "toggle-on")
 
 
+def test_what_measures_is_refused_in_another_page_until_the_live_matrix_is_stopped(page: Page) -> None:
+    open_from_start_page(page, "06")
+    panel = front(page).locator(".runbook-live-matrix")
+    panel.get_by_role("button", name="start").click()
+    expect(panel).to_contain_text("reading 2", timeout=20_000)
+    open_from_start_page(page, "05")
+    run_all_cells(page)
+    scroll_to_the_top(page)
+    screenshots(page, "in-use", ALL_OF_IT)
+    (refusal,) = errors(page)
+    assert "LockedError" in refusal
+    assert "notebook 06_disconnect_connect, its live matrix, until somebody stops it (process " in refusal
+    open_from_start_page(page, "06")
+    panel.get_by_role("button", name="stop").click()
+    expect(panel).to_contain_text("stopped after", timeout=20_000)
+    open_from_start_page(page, "05")
+    run_all_cells(page)
+    assert errors(page) == []
+
+
+def test_an_answer_is_kept_in_the_copy_until_it_is_reset(page: Page, copies: Path) -> None:
+    open_from_start_page(page, "10")
+    exercise = front(page).locator(".jp-CodeCell").filter(has_text='archive.exercise("10-a"')
+    exercise.locator(".cm-content").click()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text('a = archive.exercise("10-a", prediction="one")')
+    save(page)
+    assert 'prediction=\\"one\\"' in (copies / "10_read_the_archive.ipynb").read_text()
+    page.locator(".lm-TabBar-tab").filter(has_text="START.md").click()
+    menu(page, "File", "Reload Markdown File from Disk")
+    row = page.locator(".jp-MarkdownViewer tr").filter(has_text=re.compile("^10 · "))
+    expect(row).to_contain_text("changed by you", timeout=30_000)
+    screenshots(page, "start-changed", 1800)
+    row.get_by_role("link", name="reset").click()
+    told = page.locator(".jp-MarkdownViewer:visible")
+    expect(told.get_by_role("heading", name="10_read_the_archive is as committed again")).to_be_visible(timeout=30_000)
+    screenshots(page, "reset")
+    assert 'prediction=\\"one\\"' not in (copies / "10_read_the_archive.ipynb").read_text()
+    (kept,) = copies.glob("10_read_the_archive_before_reset_*.ipynb")
+    assert 'prediction=\\"one\\"' in kept.read_text()
+
+
+def test_the_originals_are_as_committed_after_the_walk(checkout: Path) -> None:
+    for original in sorted((ROOT / "notebooks").rglob("*")):
+        mine = checkout / "notebooks" / original.relative_to(ROOT / "notebooks")
+        assert mine.is_dir() if original.is_dir() else mine.read_bytes() == original.read_bytes(), original
+    assert len(list((checkout / "notebooks").rglob("*"))) == len(list((ROOT / "notebooks").rglob("*")))
+
+
 def test_an_exported_page_opens_offline_and_shows_its_evidence(page: Page, browser: Browser, tmp_path: Path) -> None:
     open_from_start_page(page, "06")
     path = save_as_html(page, tmp_path)
@@ -135,8 +184,8 @@ def test_an_exported_page_opens_offline_and_shows_its_evidence(page: Page, brows
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_what_a_saved_notebook_shows_needs_no_javascript(page: Page, checkout: Path, name: str) -> None:
-    saved = nbformat.read(checkout / "notebooks" / f"{name}.ipynb", as_version=4)
+def test_what_a_saved_notebook_shows_needs_no_javascript(page: Page, copies: Path, name: str) -> None:
+    saved = nbformat.read(copies / f"{name}.ipynb", as_version=4)
     outputs = [output for cell in saved.cells if cell.cell_type == "code" for output in cell.outputs]
     assert outputs, "it was not saved after its run"
     for output in outputs:
@@ -147,8 +196,8 @@ def test_what_a_saved_notebook_shows_needs_no_javascript(page: Page, checkout: P
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_an_exported_notebook_fits_on_paper(browser: Browser, page: Page, checkout: Path, name: str) -> None:
-    body, _ = HTMLExporter().from_filename(checkout / "notebooks" / f"{name}.ipynb")
+def test_an_exported_notebook_fits_on_paper(browser: Browser, page: Page, copies: Path, name: str) -> None:
+    body, _ = HTMLExporter().from_filename(copies / f"{name}.ipynb")
     paper = browser.new_page(viewport={"width": A4_PIXELS, "height": HEIGHT}, java_script_enabled=False)
     try:
         paper.emulate_media(media="print")
@@ -182,7 +231,7 @@ def test_all_cells_of_the_notebook_that_cleans_up_run_to_the_end(page: Page) -> 
     assert errors(page) == []
 
 
-def test_ctrl_c_lets_a_running_cell_clean_up_and_leaves_no_kernel(page: Page, server: Server, checkout: Path) -> None:
+def test_ctrl_c_lets_a_running_cell_clean_up_and_leaves_no_kernel(page: Page, server: Server, copies: Path) -> None:
     open_from_start_page(page, "05")
     kernels = server.kernels
     assert kernels
@@ -194,5 +243,5 @@ def test_ctrl_c_lets_a_running_cell_clean_up_and_leaves_no_kernel(page: Page, se
     expect(cell.locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[\*\]"))
     page.wait_for_timeout(500)
     assert server.stop() == 0
-    assert (checkout / "notebooks" / "cleaned-up").exists()
+    assert (copies / "cleaned-up").exists()
     assert not [kernel for kernel in kernels if Path(f"/proc/{kernel}").exists()]

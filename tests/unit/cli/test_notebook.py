@@ -16,8 +16,10 @@ from typing import Any
 
 import pytest
 
+from runbook_lib.cli.copies import Copies
 from runbook_lib.cli.lab import lab_arguments, lab_environment
 
+ROOT = Path(__file__).parents[3]
 PATIENCE_SECONDS = 120
 
 
@@ -29,10 +31,10 @@ def listening_addresses(port: int) -> set[str]:
 
 @pytest.fixture(scope="module")
 def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server on an empty folder, for somebody who has a Jupyter of their own; the address that it prints."""
+    """A server on a learner's copies, for somebody who has a Jupyter of their own; the address that it prints."""
     folder = tmp_path_factory.mktemp("server")
     log = folder / "log"
-    (folder / "notebooks").mkdir()
+    Copies(ROOT / "notebooks", folder / "notebooks").update()
     foreign = folder / "foreign"
     kernel = foreign / "kernels" / "python3"
     kernel.mkdir(parents=True)
@@ -97,6 +99,14 @@ def test_the_start_page_is_written_when_it_is_opened_and_says_why_there_is_no_cl
     page = ask(server_url, "/api/contents/START.md")["content"]
     assert "missing.yaml" in page
     assert "Ctrl-C" in page
+
+
+def test_a_link_on_the_start_page_resets_a_notebook_once(server_url: str) -> None:
+    page = ask(server_url, "/api/contents/START.md")["content"]
+    (link,) = re.findall(r"\(reset/(05_ping_tests-\w+\.md)\)", page)
+    assert ask(server_url, f"/api/contents/reset/{link}?content=0")["type"] == "file"
+    assert "# 05_ping_tests is as committed again" in ask(server_url, f"/api/contents/reset/{link}")["content"]
+    assert f"reset/{link}" not in ask(server_url, "/api/contents/START.md")["content"]
 
 
 def test_no_setting_of_another_jupyter_reaches_the_server(tmp_path: Path) -> None:

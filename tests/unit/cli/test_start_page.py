@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from runbook_lib.cli.copies import Copies, ResetLinks
 from runbook_lib.cli.start_page import PAGE, QUESTIONS, lessons, page, write_start_page
 from runbook_lib.session.display import Picture
 from runbook_lib.session.overview import Achievement, NodeOverview, Overview
@@ -68,12 +69,24 @@ def test_the_page_reads_as_plain_text() -> None:
 def test_a_cluster_that_is_not_there_is_told_of_and_the_path_is_shown_all_the_same(tmp_path: Path) -> None:
     parameters = tmp_path / "mine.yaml"
     parameters.write_text("inventory: testbed:nowhere\n")
-    (tmp_path / "00_meet_the_cluster.ipynb").write_bytes((NOTEBOOKS / "00_meet_the_cluster.ipynb").read_bytes())
-    write_start_page(tmp_path, parameters)
-    text = (tmp_path / PAGE).read_text()
+    copies = Copies(NOTEBOOKS, tmp_path / "copies")
+    copies.update()
+    links = ResetLinks(copies)
+    write_start_page(links, parameters)
+    text = (copies.folder / PAGE).read_text()
     assert "the testbed 'nowhere' is not up" in text
     assert "./runbook testbed up --name nowhere" in text
     assert "[00 · Meet the cluster](00_meet_the_cluster.ipynb)" in text
+    assert f"| [reset]({links.link('00_meet_the_cluster.ipynb')}) |" in text
+
+
+def test_the_page_says_whose_notebooks_these_are_and_that_what_is_run_here_leaves_no_record() -> None:
+    yours = {"05_ping_tests.ipynb": "changed by you, [reset](reset/05_ping_tests-a0.md)"}
+    text = page(lessons(NOTEBOOKS), overview(True, True, True, True), FILE, yours=yours)
+    (row,) = [line for line in text.splitlines() if "(05_ping_tests.ipynb)" in line]
+    assert row.endswith("| changed by you, [reset](reset/05_ping_tests-a0.md) |  |")
+    for sentence in ("These notebooks are your copies", "the originals stay as committed", "leaves no record"):
+        assert sentence in text
 
 
 @pytest.mark.parametrize("name", sorted(QUESTIONS))

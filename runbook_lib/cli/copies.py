@@ -1,0 +1,251 @@
+"""A learner's copies of the notebooks: what is typed, run and saved in JupyterLab stays out of the originals.
+
+They are made when JupyterLab is started, in a folder that git ignores, and kept from one start to the next. A copy in
+which the learner changed nothing follows its original; one with changes stays, until it is reset.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runbook_lib.errors import InputError
+
+# What each copy was made from, in a folder that JupyterLab does not show.
+_BASES = ".originals"
+_NOTEBOOK = ".ipynb"
+_RESETS = "reset"
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A notebook's copy: its path in the folder, whether the learner changed it, and whether its original did since."""
+
+    path: str
+    changed: bool
+    outdated: bool
+
+    @property
+    def name(self) -> str:
+        """The notebook's name, such as ``05_ping_tests``."""
+        return Path(self.path).stem
+
+
+class Copies:
+    """The copies in ``folder`` of what is in ``originals``, links between notebooks, pictures and subfolders included.
+
+    What is made as root belongs to whom the originals belong.
+    """
+
+    def __init__(self, originals: Path, folder: Path) -> None:
+        self.originals = originals
+        self.folder = folder
+
+    def update(self) -> tuple[str, ...]:
+        """Make the copies that are missing, and let those without changes follow their originals.
+
+        Outputs stay with the cells that are as they were.
+
+        Returns:
+            A line for each copy that was refreshed, and for each that was left although its original is newer.
+
+        Raises:
+            InputError: they cannot be written.
+        """
+        try:
+            return tuple(self._update())
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
+
+    def states(self) -> tuple[Copy, ...]:
+        """Every notebook that has a copy, in their order."""
+        notebooks = [path for path in self._files() if path.endswith(_NOTEBOOK)]
+        return tuple(self._state(path) for path in notebooks if self._copy(path).exists())
+
+    def reset(self, path: str) -> Path | None:
+        """Make a copy (its path in the folder) what its original is.
+
+        Returns:
+            Where what the learner had is kept, beside it; ``None`` if nothing was changed in it.
+
+        Raises:
+            InputError: there is no such notebook, or it cannot be written.
+        """
+        if path not in self._files() or not path.endswith(_NOTEBOOK):
+            raise InputError(f"{path!r} is no notebook", place=str(self.originals), remedy="name one of those there")
+        copy, kept = self._copy(path), None
+        try:
+            if copy.exists() and self._state(path).changed:
+                kept = copy.with_name(f"{copy.stem}_before_reset_{time.strftime('%Y%m%d-%H%M%S')}{_NOTEBOOK}")
+                copy.rename(kept)
+            self._write(path, (self.originals / path).read_bytes())
+        except OSError as error:
+            raise _unwritable(copy, error) from error
+        return kept
+
+    def _update(self) -> Iterator[str]:
+        files = self._files()
+        for path in files:
+            yield from self._follow(path)
+        for base in sorted((self.folder / _BASES).rglob(f"*{_NOTEBOOK}")):
+            path = str(base.relative_to(self.folder / _BASES))
+            if path not in files and self._copy(path).exists() and not self._state(path).changed:
+                self._copy(path).unlink()
+                base.unlink()
+        for page in (self.folder / _RESETS).glob("*.md"):  # links of an earlier session
+            page.unlink()
+
+    def _follow(self, path: str) -> Iterator[str]:
+        """Bring one copy up to its original, if nothing is lost by it; tells what a learner should know."""
+        original, copy = (self.originals / path).read_bytes(), self._copy(path)
+        if not copy.exists() or (not path.endswith(_NOTEBOOK) and copy.read_bytes() != original):
+            self._write(path, original)
+        if not path.endswith(_NOTEBOOK) or original == _bytes_of(self._base(path)):
+            return
+        state = self._state(path)
+        if not state.changed:
+            self._write(path, with_outputs_of(copy.read_bytes(), original))
+        if state.outdated and not state.changed:
+            yield f"{state.name}: the original is newer, and your copy follows it"
+        elif state.outdated:
+            yield (
+                f"{state.name}: the original is newer; your copy, which you changed, stays as it is: "
+                f"./runbook notebook --reset {state.name} replaces it"
+            )
+
+    def _state(self, path: str) -> Copy:
+        base = _essence(_bytes_of(self._base(path)))
+        changed = base is None or _essence(_bytes_of(self._copy(path))) != base
+        return Copy(path, changed, _essence(_bytes_of(self.originals / path)) != base)
+
+    def _files(self) -> list[str]:
+        """The paths of all originals, without what is hidden or written by Jupyter."""
+        found = sorted(path.relative_to(self.originals) for path in self.originals.rglob("*") if path.is_file())
+        return [str(path) for path in found if not any(part.startswith(".") for part in path.parts)]
+
+    def _copy(self, path: str) -> Path:
+        return self.folder / path
+
+    def _base(self, path: str) -> Path:
+        return self.folder / _BASES / path
+
+    def _write(self, path: str, content: bytes) -> None:
+        """Write a copy, and of a notebook what it was made from."""
+        self.put(self._copy(path), content)
+        if path.endswith(_NOTEBOOK):
+            self.put(self._base(path), (self.originals / path).read_bytes())
+
+    def put(self, path: Path, content: bytes) -> None:
+        """Write a file so that nobody ever reads half of it."""
+        for folder in reversed([parent for parent in path.parents if not parent.exists()]):
+            folder.mkdir()
+            self._give(folder)
+        new = path.with_name(f".{path.name}.{os.getpid()}")
+        new.write_bytes(content)
+        self._give(new)
+        new.replace(path)
+
+    def _give(self, path: Path) -> None:
+        if os.geteuid() == 0:
+            owner = self.originals.stat()
+            os.chown(path, owner.st_uid, owner.st_gid)
+
+
+class ResetLinks:
+    """Links to pages of which the first opening resets a notebook.
+
+    Each works once: JupyterLab opens what was open again when it is loaded anew.
+    """
+
+    def __init__(self, copies: Copies) -> None:
+        self.copies = copies
+        self._session = secrets.token_hex(3)
+        self._used: dict[str, int] = {}
+        self._guard = threading.Lock()
+
+    def link(self, path: str) -> str:
+        """The link for a copy (its path in the folder), relative to the folder."""
+        return f"{_RESETS}/{Path(path).stem}-{self._session}{self._used.get(path, 0)}.md"
+
+    def opened(self, page: str, *, content: bool) -> None:
+        """Write the page (its path in the folder) that is about to be read, if it is one of these.
+
+        Args:
+            content: whether its text is read, which follows the link; JupyterLab asks first what kind of file it is.
+
+        Raises:
+            InputError: the copy cannot be written.
+        """
+        if not page.startswith(f"{_RESETS}/"):
+            return
+        file = self.copies.folder / page
+        with self._guard:
+            path = next((copy.path for copy in self.copies.states() if self.link(copy.path) == page), None)
+            if path is not None and content:
+                kept = self.copies.reset(path)
+                self._used[path] = self._used.get(path, 0) + 1
+                self.copies.put(file, _done(path, kept).encode())
+            elif not file.exists():
+                self.copies.put(file, _OLD_LINK.encode())
+
+
+_OLD_LINK = (
+    "# Nothing was reset\n\nThis link belongs to an earlier session, or was followed already. The "
+    "[start page](../START.md) has new ones: *File → Reload Markdown File from Disk*.\n"
+)
+
+
+def _done(path: str, kept: Path | None) -> str:
+    name = Path(path).stem
+    had = f" What you had is kept beside it: [{kept.stem}](../{kept.name})." if kept is not None else ""
+    return (
+        f"# {name} is as committed again\n\nIt was reset at {time.strftime('%H:%M:%S')}.{had}\n\n"
+        f"Open [{name}](../{path}). Where it is open already: *File → Reload Notebook from Disk*, then *Kernel → "
+        "Restart Kernel*.\n\nBack to the [start page](../START.md).\n"
+    )
+
+
+def with_outputs_of(copy: bytes, original: bytes) -> bytes:
+    """The original with the outputs of the copy's cells that are the same."""
+    had = {cell.get("id"): cell for cell in json.loads(copy)["cells"] if cell["cell_type"] == "code"}
+    notebook = json.loads(original)
+    for cell in notebook["cells"]:
+        same = had.get(cell.get("id"))
+        if cell["cell_type"] == "code" and same is not None and _source(same) == _source(cell):
+            cell["outputs"], cell["execution_count"] = same.get("outputs", []), same.get("execution_count")
+    return (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _essence(notebook: bytes) -> list[tuple[str, str]] | None:
+    """What a person writes in a notebook: its cells' kinds and sources; ``None`` where there is none to read.
+
+    Running it is no change, nor is the empty cell that JupyterLab puts at the end of one that was walked.
+    """
+    try:
+        cells = json.loads(notebook)["cells"]
+        return [(cell["cell_type"], _source(cell)) for cell in cells if _source(cell).strip()]
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _source(cell: Any) -> str:
+    return "".join(cell["source"])
+
+
+def _bytes_of(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"the copies of the notebooks cannot be written ({error.strerror})",
+        place=str(path),
+        remedy="give yourself the right to write there; they are kept for whoever learns in this checkout",
+    )
