@@ -44,7 +44,8 @@ class Machine:
     ``address`` is empty where docker-machine did not know it (the machine was off). ``key_file`` is ``None`` where the
     store has no key: the driver then used ssh-agent. ``ca``, ``cert`` and ``key`` are ``None`` where a file is missing.
     ``flags`` are dockerd's options of the store: ``cluster-store``, ``cluster-advertise``.
-    ``host_only`` is VirtualBox's network, with the address of the computer on it: ``192.168.99.1/24``.
+    ``host_only`` is VirtualBox's network, with the address of the computer on it: ``192.168.99.1/24``. ``config`` is
+    the file that says all this.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Machine:
     swarm: SwarmRole
     host_only: str = ""
     dhcp: bool = False
+    config: str = ""
 
     @property
     def boot2docker(self) -> bool:
@@ -160,6 +162,7 @@ def _read_machine(store: Path, folder: Path) -> Machine:
         swarm=_swarm(_part(options, "SwarmOptions"), driver),
         host_only=(_text(driver, "HostOnlyCIDR") or _DEFAULT_HOST_ONLY) if virtualbox else "",
         dhcp=virtualbox and not driver.get("HostOnlyNoDHCP"),
+        config=place,
     )
 
 

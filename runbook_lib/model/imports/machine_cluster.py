@@ -22,6 +22,7 @@ from runbook_lib.model.imports.machine_network import (
     cluster_address,
     is_address,
     network_of,
+    refuse_strangers,
     store_endpoints,
 )
 from runbook_lib.model.platforms import ControlPlaneName
@@ -36,13 +37,14 @@ def draft_of_machines(machines: Sequence[Machine], origin: str, name: str, known
 
     Raises:
         InputError: machines with different control planes or networks, a store other than etcd, a classic swarm
-            without its manager, two machines of one name or address.
+            without its manager, two machines of one name or address, an address outside the host-only network.
     """
     notes = Notes()
     names = node_names([machine.name for machine in machines])
     control_plane, store = _control_plane(machines)
     addresses = {machine.name: cluster_address(machine) for machine in machines}
     network = network_of(machines, addresses, store, notes)
+    refuse_strangers(machines, addresses, network["subnet"])
     nodes = _nodes(machines, names, addresses, network, known_hosts, notes)
     refuse_twins(nodes, "start both, so that docker-machine notes what they have now; or " + CHOOSE)
     _tell_control_plane(control_plane, store, notes)

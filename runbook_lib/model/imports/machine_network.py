@@ -99,6 +99,21 @@ def _host_only(cidr: str, dhcp: bool) -> dict[str, Any]:
     return found
 
 
+def refuse_strangers(machines: Sequence[Machine], addresses: Mapping[str, str], subnet: str) -> None:
+    """Raise ``InputError`` where the store contradicts itself: a host-only network that lacks a machine's address."""
+    prefix = ipaddress.IPv4Network(subnet)
+    known = [machine for machine in machines if machine.host_only and addresses[machine.name]]
+    outside = [machine for machine in known if ipaddress.IPv4Address(addresses[machine.name]) not in prefix]
+    if outside:
+        told = ", ".join(f"{machine.name} has {addresses[machine.name]}" for machine in outside)
+        raise InputError(
+            f"HostOnlyCIDR is {outside[0].host_only}, a network that does not hold the machines' addresses ({told})",
+            place=", ".join(machine.config for machine in outside),
+            remedy="VBoxManage list hostonlyifs shows which network they are on: write it into HostOnlyCIDR of each of"
+            f" these files of the store; or {CHOOSE}",
+        )
+
+
 def _interface(machines: Sequence[Machine], notes: Notes) -> str:
     advertised = dict.fromkeys(_advertised(machine) for machine in machines)
     named = [name for name in advertised if re.fullmatch(r"[A-Za-z][\w.-]{0,14}", name)]

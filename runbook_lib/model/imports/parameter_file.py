@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, StrictUndefined
 
+from runbook_lib.errors import ParameterError
 from runbook_lib.model.imports.draft import Draft
 from runbook_lib.model.loading import load_run
 
@@ -23,7 +24,7 @@ def parameter_file(draft: Draft) -> str:
     """The text of the parameter file, the same for the same draft.
 
     Raises:
-        ParameterError: the source describes something that cannot be a cluster, such as an address outside its subnet.
+        ParameterError: the source describes something that cannot be a cluster, such as a name that no node can have.
         KeyFileError: private keys that others may read, or other files that are missing.
     """
     environment = Environment(trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined)
@@ -35,7 +36,12 @@ def parameter_file(draft: Draft) -> str:
         return "".join(f"{line}\n" for line in lines)
 
     text = environment.from_string(template).render(draft=draft, comment=comment)
-    load_run(yaml.safe_load(text))
+    try:
+        load_run(yaml.safe_load(text))
+    except ParameterError as error:
+        # these places are in a file that is not written
+        remedy = f"no file was written. {draft.origin}: correct there what these lines name, and import again"
+        raise ParameterError(error.faults, place="what was imported", remedy=remedy) from error
     return text
 
 

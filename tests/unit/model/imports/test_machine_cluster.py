@@ -228,6 +228,24 @@ def test_machines_on_two_host_only_networks_are_refused(store: Store, importer: 
     assert "different host-only networks (node1: 192.168.99.1/24, node2: 192.168.77.1/24)" in importer.refusal()
 
 
+def test_an_address_outside_the_host_only_network_is_told_of_the_store(store: Store, importer: Importer) -> None:
+    store.add_nodes(1)
+    store.add("node2", IPAddress="192.168.56.104", SSHPort=1)
+    told = importer.refusal()
+    assert "HostOnlyCIDR is 192.168.99.1/24, a network that does not hold the machines' addresses" in told
+    assert "(node2 has 192.168.56.104)" in told
+    assert f"{store.folder}/machines/node2/config.json" in told
+    assert "node1/config.json" not in told
+    assert "place named above" not in told
+
+
+def test_what_cannot_be_a_cluster_is_told_of_its_source(store: Store, importer: Importer) -> None:
+    store.add("node1", "generic", flags=[ETCD], SSHUser="two words")
+    told = importer.refusal()
+    assert "place named above" not in told
+    assert "no file was written. Imported" in told
+
+
 def test_a_key_that_others_may_read_is_refused_with_the_command_that_mends_it(store: Store, importer: Importer) -> None:
     store.add_nodes(1)
     (store.folder / "machines" / "node1" / "id_rsa").chmod(0o644)
