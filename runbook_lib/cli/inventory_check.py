@@ -35,7 +35,7 @@ def check(
     file: Annotated[Path, typer.Option("-f", "--file", metavar="FILE", help="The parameter file.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Try every node, all at once: SSH, sudo, engine, control plane, network, clock, platform.
+    """Try every node, all at once: SSH, sudo, engine, control plane, network, clock, platform; and the Swarm manager.
 
     It only reads. The exit code is 0 when nothing is red, 1 when something is, 2 for a file that does not validate.
     """
@@ -57,8 +57,10 @@ def _show(name: str, rows: Sequence[Check]) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _LOG_WIDTH
-    console.print(_table(name, rows))
+    console.print(_table(name, [row for row in rows if row.check in CHECKS]))
     for row in rows:
+        if row.check not in CHECKS and row.verdict is Verdict.PASS:
+            console.print(f"[{_STYLES[row.verdict]}]{row.check}[/]: {escape(one_line(row.found))}", soft_wrap=True)
         if row.verdict in (Verdict.FAIL, Verdict.WARN):
             style = _STYLES[row.verdict]
             console.print(f"[{style}]{row.node}, {row.check}[/]: {escape(one_line(row.found))}", soft_wrap=True)

@@ -14,6 +14,7 @@ from runbook_lib.errors import DeadlineError, InputError, RunbookError
 from runbook_lib.model.inventory import Inventory, NodeSpec, SwarmManager
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.transport.classic_swarm import SwarmEngine
+from runbook_lib.transport.classic_swarm_status import ManagedNode
 from runbook_lib.transport.engine import Engine
 from runbook_lib.transport.ssh import SshConnection
 
@@ -92,6 +93,19 @@ class Cluster:
                 return node
         names = ", ".join(node.name for node in self.nodes)
         raise InputError(f"there is no node {name!r}", place="inventory", remedy=f"the nodes are {names}")
+
+    def listed_by_manager(self) -> tuple[ManagedNode, ...] | None:
+        """Every node that the classic Swarm manager lists now; ``None`` for a cluster without one.
+
+        Raises:
+            InputError, UnreachableError: the manager's own fault, which is no node's.
+        """
+        engine = self.nodes[0].engine
+        return engine.nodes() if isinstance(engine, SwarmEngine) else None
+
+    def without_manager(self) -> Cluster:
+        """The same nodes, each reached by its own engine alone; it has connections of its own, to be closed."""
+        return Cluster(self.inventory.model_copy(update={"swarm_manager": None}), self.timeouts)
 
     def part(self, names: Collection[str]) -> Cluster:
         """The same cluster with the named nodes only. They share their connections with it: close the whole one."""

@@ -24,7 +24,7 @@ _THINGS = {
     "containers": "04_run_containers",
 }
 # Somebody waits for the page to open.
-_TIMEOUTS = Timeouts(connect=3, command=10)
+_TIMEOUTS = Timeouts(connect=3, command=10, reboot=10)
 _LONGEST = 100
 
 

@@ -26,6 +26,7 @@ from runbook_lib.session.parameter_file import with_parameter_file
 from runbook_lib.session.session import Session
 from runbook_lib.session.table_html import show_tables_so
 from runbook_lib.tables.frame import TEXT, frame
+from runbook_lib.verify.swarm_manager import ASIDE
 
 # papermill puts this line at the top of the cell that it injects.
 _INJECTED = "# Parameters"
@@ -108,7 +109,7 @@ def _cluster_table(session: Session) -> pd.DataFrame:
                 spec.cluster_address,
                 network.interface,
                 facts.engine,
-                "yes" if outcome.error is None else f"no: {outcome.error.message}",
+                f"no: {outcome.error.message}" if outcome.error else _answers(node, info),
             )
         )
     refusal = session.control_plane.refusal(infos)
@@ -116,6 +117,11 @@ def _cluster_table(session: Session) -> pd.DataFrame:
         raise refusal
     columns = ("node", "reached at", "fixed address", "interface", "engine", "answers")
     return frame(rows, dict.fromkeys(columns, TEXT))
+
+
+def _answers(node: Node, info: Mapping[str, Any]) -> str:
+    aside = node.manager is not None and not info.get("SystemStatus")
+    return f"yes; {ASIDE}" if aside else "yes"
 
 
 @dataclass(frozen=True)

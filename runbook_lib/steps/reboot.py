@@ -98,7 +98,8 @@ def wait_until_back(node: Node, before: Boot, timeouts: Timeouts, say: Say) -> N
         RunbookError: the node is back but not to be trusted (a changed host key, for one).
     """
     # Short timeouts: an attempt that began while the node was down must not outlast its boot.
-    short = timeouts.model_copy(update={"connect": _CONNECT_SECONDS, "command": _COMMAND_SECONDS})
+    brief = {"connect": _CONNECT_SECONDS, "command": _COMMAND_SECONDS, "reboot": _COMMAND_SECONDS}
+    short = timeouts.model_copy(update=brief)
     probe = Node(node.spec, short, node.manager)
     started, said = monotonic(), ""
     try:

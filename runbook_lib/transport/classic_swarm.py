@@ -6,92 +6,41 @@ lists are cut down to it, names lose and regain the prefix, and what is made is 
 what it last heard of its nodes (cluster/engine.go refreshes it at events and every half minute), so what must be true
 of this node now, and what the manager cannot tell, is asked of the node's own engine, as the inventory reaches it.
 
+A manager that has just started lists no node until their agents register, once a minute; and none at all while its
+discovery is down, which may be the very etcd that runs on these nodes and is to be started. So while it lists none, the
+nodes' own engines are asked for everything but what the manager must place; that waits for it.
+
 File names in comments are of docker/classicswarm, as of 1.2.
 """
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import requests
-
-from runbook_lib.errors import (
-    EngineConflict,
-    EngineError,
-    EngineNotFound,
-    InputError,
-    UnreachableError,
-)
-from runbook_lib.model.inventory import DockerAccess, NodeSpec, SwarmManager
-from runbook_lib.model.parameters import Timeouts
-from runbook_lib.transport import api_versions
-from runbook_lib.transport.certificates import read_validity
-from runbook_lib.transport.classic_swarm_status import HEALTHY, UNNAMED, ManagedNode, parse_system_status
+from runbook_lib.errors import EngineConflict, EngineError, EngineNotFound, InputError
+from runbook_lib.transport.classic_swarm_connection import PLACE, ManagerConnection
 from runbook_lib.transport.engine import Engine
 from runbook_lib.transport.engine_connection import Json
-from runbook_lib.transport.http import innermost
-from runbook_lib.transport.ssh import SshConnection
 
-PLACE = "inventory: swarm_manager"
-# api/handlers.go: why a call about a container is refused while its node does not answer the manager.
-_UNHEALTHY = "on unhealthy node"
 _FULL_ID = re.compile(r"[0-9a-f]{64}")
-# What Python's ssl says when the server ends a TLS handshake: a fatal alert, or only the end of the connection.
-_ALERT = re.compile(r"alert [a-z ]*[a-z]|EOF occurred in violation of protocol")
 
 
-class SwarmEngine(Engine):
+class SwarmEngine(ManagerConnection):
     """One node of a classic Swarm manager. Besides what an ``Engine`` raises, every call may raise
 
-    - ``InputError``: the endpoint is no manager, or too old, or knows no such node;
-    - ``UnreachableError``: the manager does not answer, or does not reach this node.
+    - ``InputError``: the endpoint is no manager, or too old, or knows this node's engine by another name;
+    - ``UnreachableError``: the manager does not answer, or does not reach this node, or has not listed it within
+      ``timeouts.reboot``.
     """
-
-    def __init__(
-        self, node: NodeSpec, manager: SwarmManager, ssh: SshConnection, timeouts: Timeouts | None = None
-    ) -> None:
-        access = DockerAccess(
-            via="tls", host=manager.host, port=manager.port, ca=manager.ca, cert=manager.cert, key=manager.key
-        )
-        super().__init__(node.model_copy(update={"docker": access}), ssh, timeouts)
-        self._own = Engine(node, ssh, timeouts)
-        self._name = node.name
-        self._manager = f"{manager.host}:{manager.port}"
-
-    def close(self) -> None:
-        """Close the connections to the manager and to the node's own engine."""
-        super().close()
-        self._own.close()
 
     def at(self, host: str) -> Engine:
         """The node's own engine at another address."""
         return self._own.at(host)
 
-    def managed(self) -> ManagedNode:
-        """This node as the manager knows it, which must hold it for healthy."""
-        info = self._call("info of the Swarm manager", lambda api: api.info())
-        if not info.get("SystemStatus"):
-            raise InputError(
-                f"{self._manager} is no classic Swarm manager but one engine (Docker {info.get('ServerVersion')})",
-                place=PLACE,
-                remedy="name the port of the manager (docker-machine env --swarm tells it, normally 3376), or leave"
-                " swarm_manager out and choose control_plane: etcd",
-            )
-        try:
-            nodes = parse_system_status(info["SystemStatus"])
-        except ValueError as error:
-            raise InputError(
-                f"{self._manager} does not list its nodes as a classic Swarm manager does: {error}",
-                place=PLACE,
-                remedy="is it a manager of the image swarm:1.2.9?",
-            ) from error
-        return self._own_row(nodes)
-
     def ping(self) -> None:
-        """Make sure that the node's engine answers, and that the manager reaches it."""
+        """Make sure that the node's engine answers, and that the manager, once it lists nodes, reaches it."""
         self._own.ping()
         self.managed()
 
@@ -102,12 +51,16 @@ class SwarmEngine(Engine):
     def info(self) -> Json:
         """``GET /info`` of the node's own engine, with the manager's pairs about this node as ``SystemStatus``.
 
+        They are none while the manager lists no node.
+
         Raises:
             InputError: the manager's node of this name is another engine.
         """
         managed = self.managed()
         own = self._own.info()
-        known = managed.get("ID")
+        if managed is None:
+            return {**own, "SystemStatus": []}
+        known = managed.engine_id
         if known and own.get("ID") and known != own["ID"]:
             raise InputError(
                 f"{self._name} of the Swarm manager ({managed.address}) is another engine than the one that the"
@@ -132,7 +85,7 @@ class SwarmEngine(Engine):
 
     def create_network(self, name: str, **options: Any) -> str:
         """Create a network, from this node. Raises ``EngineConflict`` when its engine knows the name."""
-        self.managed()
+        self.managed(placing=True)
         try:
             # cluster/swarm/cluster.go, CreateNetwork: a node before the name is where it is made
             return super().create_network(f"{self._name}/{name}", **options)
@@ -144,10 +97,16 @@ class SwarmEngine(Engine):
 
     def remove_network(self, name: str) -> None:
         """Remove a network. Raises ``EngineNotFound``, or ``EngineError`` while it has endpoints."""
-        super().remove_network(self._network_id(name))
+        if self.managed() is None:
+            self._own.remove_network(name)
+        else:
+            super().remove_network(self._network_id(name))
 
     def connect(self, container: str, network: str, *, address: str | None = None) -> None:
         """Connect a container to a network."""
+        if self.managed() is None:
+            self._own.connect(container, network, address=address)
+            return
         # api/handlers.go, proxyNetworkConnect: the body goes to the node as it is, which knows no node3/alpine1
         super().connect(self._container_id(container), self._network_id(network), address=address)
 
@@ -157,23 +116,31 @@ class SwarmEngine(Engine):
         By force the node's own engine does it: the manager would give the call to a node of its own choice
         (api/handlers.go, proxyNetworkDisconnect).
         """
-        if force:
-            self._own.disconnect(container, network, force=True)
+        if force or self.managed() is None:
+            self._own.disconnect(container, network, force=force)
         else:
             super().disconnect(self._container_id(container), self._network_id(network))
 
     def containers(self, *, every: bool = True, labels: Mapping[str, str] | None = None) -> list[Json]:
-        """``GET /containers/json``, this node's, with the names that its own engine gives them."""
-        self.managed()  # the manager lists what a lost node had, as "Host Down"
+        """``GET /containers/json``, this node's, with the names that its own engine gives them.
+
+        Which of them run is told by inspecting each: after a restart of the node the manager's list may say otherwise
+        for as long as nothing else happens to that container (cluster/engine.go misses events while it reconnects).
+        """
+        if self.managed() is None:  # the manager lists what a lost node had, as "Host Down"
+            return self._own.containers(every=every, labels=labels)
         filters: dict[str, Any] = {"node": [self._name]}
         if labels:
             filters["label"] = [f"{key}={value}" for key, value in labels.items()]
-        found: list[Json] = self._call("ps", lambda api: api.containers(all=every, filters=filters))
+        found: list[Json] = self._call("ps", lambda api: api.containers(all=True, filters=filters))
         # the manager's filter takes the name for a pattern: node1 finds node10 as well
-        return [self._local(item) for item in found if self._is_here(item)]
+        here = [self._local(item) for item in found if self._is_here(item)]
+        return here if every else [item for item in here if self._runs(item)]
 
     def container(self, name: str) -> Json:
         """``GET /containers/{name}/json``. Raises ``EngineNotFound``, also for a container of another node."""
+        if self.managed() is None:
+            return self._own.container(name)
         found = super().container(self._reference(name))
         node = (found.get("Node") or {}).get("Name", self._name)
         if node != self._name:
@@ -188,7 +155,7 @@ class SwarmEngine(Engine):
         Raises:
             EngineConflict: the name is taken, which must be unique in the whole cluster; it says by which node.
         """
-        self.managed()
+        self.managed(placing=True)
         # scheduler/filter/constraint.go: the manager takes it out of the environment (cluster/config.go)
         pinned = {**(environment or {}), "constraint:node": f"={self._name}"}
         try:
@@ -198,27 +165,42 @@ class SwarmEngine(Engine):
 
     def start(self, container: str) -> None:
         """Start a container; a running one is left alone."""
-        super().start(self._reference(container))
+        if self.managed() is None:
+            self._own.start(container)
+        else:
+            super().start(self._reference(container))
 
     def stop(self, container: str, *, grace: int = 2) -> None:
         """Stop a container, killing it after ``grace`` seconds."""
-        super().stop(self._reference(container), grace=grace)
+        if self.managed() is None:
+            self._own.stop(container, grace=grace)
+        else:
+            super().stop(self._reference(container), grace=grace)
 
     def remove_container(self, container: str, *, force: bool = False) -> None:
         """Remove a container with its anonymous volumes."""
-        super().remove_container(self._reference(container), force=force)
+        if self.managed() is None:
+            self._own.remove_container(container, force=force)
+        else:
+            super().remove_container(self._reference(container), force=force)
 
     def set_restart_policy(self, container: str, policy: str) -> None:
         """Set a container's restart policy (``no``, ``always``, ``unless-stopped``)."""
-        super().set_restart_policy(self._reference(container), policy)
+        if self.managed() is None:
+            self._own.set_restart_policy(container, policy)
+        else:
+            super().set_restart_policy(self._reference(container), policy)
 
     def execute(self, container: str, argv: Sequence[str], *, privileged: bool = False) -> tuple[int, str]:
         """Run a command in a container; returns its exit status and its output, both streams together."""
+        if self.managed() is None:
+            return self._own.execute(container, argv, privileged=privileged)
         return super().execute(self._reference(container), argv, privileged=privileged)
 
     def images(self) -> list[Json]:
         """``GET /images/json``, this node's."""
-        self.managed()
+        if self.managed() is None:
+            return self._own.images()
         return self._call("images", lambda api: api.images(filters={"node": [self._name]}))
 
     def image(self, name: str) -> Json:
@@ -231,6 +213,8 @@ class SwarmEngine(Engine):
 
     def logs(self, container: str, *, tail: int = 50) -> str:
         """The end of a container's log."""
+        if self.managed() is None:
+            return self._own.logs(container, tail=tail)
         return super().logs(self._reference(container), tail=tail)
 
     def _exit_status(self, api: Any, exec_id: str, deadline: float) -> int:
@@ -241,42 +225,6 @@ class SwarmEngine(Engine):
             # api/utils.go, getContainerFromVars looks for it among the containers' ExecIDs, which an ended one leaves
             # when the manager refreshes its containers
             return self._own._call("exec inspect", lambda own: self._own._exit_status(own, exec_id, deadline))
-
-    def _chosen_version(self, version: Json) -> str:
-        try:
-            return super()._chosen_version(version)
-        except EngineError as error:
-            # 1.2.9 speaks 1.30 and its later source 1.40: it can only be too old.
-            raise InputError(
-                f"the Swarm manager at {self._manager} is too old: it speaks API {version['ApiVersion']}, and"
-                f" {api_versions.LOWEST} is the oldest that is spoken here",
-                place=PLACE,
-                remedy="run the manager from the image swarm:1.2.9, which speaks 1.30 (1.2.8 and older speak 1.22)",
-            ) from error
-
-    def _own_row(self, nodes: Sequence[ManagedNode]) -> ManagedNode:
-        found = [item for item in nodes if item.name == self._name]
-        found += [item for item in nodes if item.name == UNNAMED and item.host == self._node.cluster_address]
-        if not found:
-            known = ", ".join(map(str, nodes)) or "none"
-            raise InputError(
-                f"the Swarm manager at {self._manager} knows no node {self._name!r}",
-                place=PLACE,
-                remedy=f"name the inventory's nodes as the manager does; its nodes: {known}",
-            )
-        managed = found[0]
-        if managed.status != HEALTHY:
-            reason = managed.get("Error") or "it tells no reason"
-            raise self._lost(f"{managed.status or 'no status'}: {reason}", managed)
-        return managed
-
-    def _lost(self, why: str, managed: ManagedNode | None = None) -> UnreachableError:
-        where = f" at {managed.address}" if managed else ""
-        return UnreachableError(
-            self._name,
-            f"the Swarm manager does not reach this node{where} ({why})",
-            remedy="is dockerd running there and can the manager reach it? The manager tries again within a minute",
-        )
 
     def _network_id(self, name: str) -> str:
         """The ID of a network of this node, by which the manager finds it: a name may be of several nodes' networks."""
@@ -297,6 +245,12 @@ class SwarmEngine(Engine):
     def _reference(self, container: str) -> str:
         """How the manager is told which container: a name may be another node's, an ID is nobody else's."""
         return container if _FULL_ID.fullmatch(container) else f"{self._name}/{container}"
+
+    def _runs(self, summary: Json) -> bool:
+        try:
+            return bool(super().container(str(summary["Id"]))["State"]["Running"])
+        except EngineNotFound:  # it ended and was removed meanwhile
+            return False
 
     def _is_here(self, summary: Json) -> bool:
         return any(str(name).startswith(f"/{self._name}/") for name in summary["Names"] or ())
@@ -319,32 +273,3 @@ class SwarmEngine(Engine):
             status=error.status,
             remedy="remove or rename that container, or choose another name",
         )
-
-    @contextlib.contextmanager
-    def _mapped(self, what: str) -> Iterator[None]:
-        try:
-            with super()._mapped(what):
-                yield
-        except EngineError as error:
-            if _UNHEALTHY in error.explanation:
-                raise self._lost(error.explanation) from error
-            raise
-
-    def _unreachable(self, error: Exception) -> UnreachableError:
-        why = innermost(error)
-        alert = _ALERT.search(why)
-        message = f"the Swarm manager does not answer at {self._manager} over TLS ({why})"
-        remedy = "is the manager's container running? docker ps on its machine shows it"
-        if alert is not None:
-            fault = self._certificate_fault(alert[0])
-            message = f"the Swarm manager at {self._manager} refuses the client certificate ({fault})"
-            remedy = "name as swarm_manager.cert and key a pair that its authority has signed and that is valid today"
-        elif isinstance(error, requests.exceptions.SSLError):
-            remedy = "name as swarm_manager.ca the authority of its certificate, which must be for this address"
-        return UnreachableError(self._name, message, remedy=remedy)
-
-    def _certificate_fault(self, alert: str) -> str:
-        """Why a server may have refused it: a client is told no more than an alert, and sometimes not even that."""
-        path = str(self._node.docker.cert)
-        fault = read_validity(path).fault()
-        return f"{path} {fault}" if fault else alert

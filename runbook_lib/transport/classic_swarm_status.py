@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 # cluster/engine.go, stateText; a node in any other state is given no work and listed with what it had last.
 HEALTHY = "Healthy"
+PENDING = "Pending"
 UNNAMED = "(unknown)"
 _BRANCH = "└"
 
@@ -36,6 +37,19 @@ class ManagedNode:
     def status(self) -> str:
         """The manager's word for its state."""
         return self.get("Status")
+
+    @property
+    def engine_id(self) -> str:
+        """The ID that its engine tells; empty while it has told none.
+
+        Since 1.2.7 the manager adds the address (``ID|10.0.0.3:2376``), so that cloned engines are told apart.
+        """
+        return self.get("ID").partition("|")[0]
+
+    @property
+    def registering(self) -> bool:
+        """Whether the manager has just heard of it: not tried yet, so that nothing speaks against it."""
+        return self.status == PENDING and not self.get("Error")
 
     @property
     def host(self) -> str:

@@ -22,6 +22,7 @@ from runbook_lib.model.platforms import PlatformName
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.transport.certificates import read_validity
 from runbook_lib.verify.preflight import judge_clocks
+from runbook_lib.verify.swarm_manager import check_manager
 
 T = TypeVar("T")
 
@@ -65,9 +66,18 @@ def check_nodes(
         trust: the command that records host keys, for the remedy of an unknown one.
 
     Returns:
-        A row for each check of each node, node by node in the order of the inventory; what could not be looked at
-        because something before it failed is skipped and names that.
+        A row of a classic Swarm manager, where there is one (of the node ``all``). Then a row for each check of each
+        node, node by node in the order of the inventory; what could not be looked at because something before it failed
+        is skipped and names that. Where the manager fails, the nodes' own engines are looked at.
     """
+    manager = tuple(check_manager(cluster))
+    if any(row.verdict is Verdict.FAIL for row in manager):
+        with cluster.without_manager() as own:
+            return (*manager, *_check_nodes(own, parameters, trust))
+    return (*manager, *_check_nodes(cluster, parameters, trust))
+
+
+def _check_nodes(cluster: Cluster, parameters: Parameters, trust: str) -> tuple[Check, ...]:
     network = cluster.inventory.network
     seen = {outcome.node: outcome.result for outcome in cluster.each(lambda node: _look(node, network))}
     clocks = {row.node: row for row in _clocks(seen)}
@@ -80,7 +90,7 @@ def check_nodes(
         rows += (
             _ssh(node.spec, each.ssh, trust),
             _sudo(node.spec, each),
-            _engine(node.spec, each.engine),
+            _engine(node, each.engine),
             _control_plane(node.name, each.engine, plane, usual_store),
             _network(node.name, each, network),
             clocks.get(node.name) or _skipped(CLOCK, node.name, "no SSH"),
@@ -139,7 +149,8 @@ def _sudo(spec: NodeSpec, seen: _Seen) -> Check:
     return Check(SUDO, spec.name, Verdict.PASS, expected, "works")
 
 
-def _engine(spec: NodeSpec, engine: _Answer[EngineFacts]) -> Check:
+def _engine(node: Node, engine: _Answer[EngineFacts]) -> Check:
+    spec = node.spec
     expected = f"Docker answers over {'TLS' if spec.docker.via == 'tls' else 'SSH'}"
     if engine.value is not None:
         facts = engine.value
@@ -151,7 +162,8 @@ def _engine(spec: NodeSpec, engine: _Answer[EngineFacts]) -> Check:
         fault = _certificate_fault(str(spec.docker.cert))
         return replace(row, found=fault, remedy=_EXPIRED) if fault else row
     remedy = f"is Docker installed and running there, and is {spec.ssh.user} in the group docker, or root?"
-    return replace(row, remedy=remedy) if isinstance(engine.error, NodeError) else row
+    # what a Swarm manager says of the node has a remedy of its own
+    return replace(row, remedy=remedy) if isinstance(engine.error, NodeError) and node.manager is None else row
 
 
 def _certificate_fault(path: str) -> str:

@@ -19,6 +19,7 @@ from runbook_lib.model.parameters import Overlay
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.verify.member_checks import check_members
 from runbook_lib.verify.port_checks import check_ports
+from runbook_lib.verify.swarm_manager import check_manager
 
 T = TypeVar("T")
 
@@ -40,6 +41,7 @@ def preflight(
     engines = cluster.each(read_engine)
     known = {outcome.node: outcome.value for outcome in engines if outcome.value is not None}
     return (
+        *check_manager(cluster),
         *judge_engines(engines, control_plane),
         *judge_engine_ids(known),
         *check_members(cluster, control_plane),

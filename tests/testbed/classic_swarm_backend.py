@@ -30,9 +30,14 @@ class Refusal(Exception):
 
 @dataclass
 class Backend:
-    """``Engine`` of cluster/engine.go: one node's dockerd, reached over TLS."""
+    """``Engine`` of cluster/engine.go: one node's dockerd, reached over TLS.
+
+    ``stale`` are IDs of containers whose start the manager has missed, as it does while it reconnects: they stay listed
+    as they were.
+    """
 
     spec: NodeSpec
+    stale: set[str] = field(default_factory=set)
     execs: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -72,7 +77,19 @@ class Backend:
         return not self.error
 
     def containers(self) -> list[Json]:
-        return [] if not self.healthy() else list(self.get("/containers/json?all=1"))
+        found = [] if not self.healthy() else list(self.get("/containers/json?all=1"))
+        exited = {"State": "exited", "Status": "Exited (0) 17 minutes ago"}
+        return [{**item, **exited} if item["Id"] in self.stale else item for item in found]
+
+    def engine_id(self) -> str:
+        """``ID`` since 1.2.7: with the address, by which cloned engines differ."""
+        return f"{self.specs['ID']}|{self.addr}" if self.specs else ""
+
+    def labels(self) -> dict[str, str]:
+        """``Labels`` that every engine has."""
+        return {key.lower(): str(self.specs.get(key, "")) for key in ("KernelVersion", "OperatingSystem", "OSType")} | {
+            "storagedriver": str(self.specs.get("Driver", ""))
+        }
 
     def networks(self) -> list[Json]:
         return [] if not self.healthy() else list(self.get("/networks"))
@@ -80,14 +97,17 @@ class Backend:
     def status(self) -> Iterator[tuple[str, str]]:
         """One node's part of ``Info``, cluster/swarm/cluster.go."""
         state = "Healthy" if self.healthy() else "Unhealthy"
-        labels = {"kernelversion": self.specs.get("KernelVersion", ""), "storagedriver": self.specs.get("Driver", "")}
+        found = self.containers()
+        states = [item["State"] for item in found]
+        running, paused = states.count("running"), states.count("paused")
+        counts = f"{running} Running, {paused} Paused, {len(found) - running - paused} Stopped"
         yield f" {self.name}", self.addr
-        yield "  └ ID", self.specs.get("ID", "")
+        yield "  └ ID", self.engine_id()
         yield "  └ Status", state
-        yield "  └ Containers", str(len(self.containers()))
+        yield "  └ Containers", f"{len(found)} ({counts})" if self.healthy() else str(len(found))
         yield "  └ Reserved CPUs", f"0 / {self.specs.get('NCPU', 0)}"
         yield "  └ Reserved Memory", f"0 B / {self.specs.get('MemTotal', 0) / 2**30:.4g} GiB"
-        yield "  └ Labels", ", ".join(f"{key}={value}" for key, value in sorted(labels.items()))
+        yield "  └ Labels", ", ".join(f"{key}={value}" for key, value in self.labels().items())
         if self.error:
             yield "  └ Error", self.error
         yield "  └ UpdatedAt", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -25,6 +25,7 @@ from tests.testbed.classic_swarm_backend import Backend, Json, Refusal
 from tests.unit.transport.engine_server import make_authority
 
 VERSION, API_VERSION = "swarm/1.2.9", "1.30"
+FILTERS = "health, port, containerslots, dependency, affinity, constraint, whitelist"
 CONSTRAINTS, SWARM_ID = "com.docker.swarm.constraints", "com.docker.swarm.id"
 
 
@@ -35,13 +36,19 @@ class Manager(ThreadingHTTPServer):
 
     def __init__(self, backends: Sequence[Backend], tls: Path) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.backends, self.requests = tuple(backends), list[tuple[str, str]]()
+        self.discovered, self.requests = tuple(backends), list[tuple[str, str]]()
+        self.unheard = 0
         self.scheduler = threading.Lock()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(tls / "server.pem", tls / "server-key.pem")
         context.load_verify_locations(tls / "ca.pem")
         context.verify_mode = ssl.CERT_REQUIRED
         self.socket = context.wrap_socket(self.socket, server_side=True)
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        """``c.engines``: none until it was asked ``unheard`` times, as before the first agent registers."""
+        return self.discovered if self.unheard <= 0 else ()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that goes away is no fault."""
@@ -58,7 +65,7 @@ class Manager(ThreadingHTTPServer):
             if any(reference in (name, name[1:], backend.name + name) for name in item["Names"])
         ]
         if len(named) != 1:
-            raise Refusal(404, f"No such container: {reference}")
+            raise Refusal(404, f"No such container {reference}")
         if not named[0][0].healthy():
             raise Refusal(500, f"Container {reference} running on unhealthy node {named[0][0].name}")
         return named[0]
@@ -149,9 +156,10 @@ class Handler(BaseHTTPRequestHandler):
     def info(self) -> None:
         """``getInfo`` with ``Info`` of cluster/swarm/cluster.go."""
         backends = self.server.backends
-        pairs = [("Role", "primary"), ("Strategy", "spread"), ("Filters", "health, port, containerslots, constraint")]
+        self.server.unheard -= 1
+        pairs = [("Role", "primary"), ("Strategy", "spread"), ("Filters", FILTERS)]
         pairs += [("Nodes", str(len(backends))), *(pair for backend in backends for pair in backend.status())]
-        containers = sum(int(value) for key, value in pairs if key.endswith("└ Containers"))
+        containers = sum(len(backend.containers()) for backend in backends)
         self.answer({"ServerVersion": VERSION, "Containers": containers, "Name": "manager", "SystemStatus": pairs})
 
     def list_containers(self) -> None:
@@ -161,7 +169,8 @@ class Handler(BaseHTTPRequestHandler):
             if self.filters("node") and not any(re.search(name, backend.name) for name in self.filters("node")):
                 continue
             for item in backend.containers():
-                if item["State"] != "running" and self.query.get("all", "0") in ("0", "false"):
+                hidden = item["State"] != "running" or item["Image"].split(":")[0] == "swarm"
+                if hidden and self.query.get("all", "0") in ("0", "false"):
                     continue
                 labels = [f"{key}={value}" for key, value in item["Labels"].items()]
                 if not set(self.filters("label")) <= {*labels, *item["Labels"]}:
@@ -173,7 +182,8 @@ class Handler(BaseHTTPRequestHandler):
         """``getContainerJSON``: the node's answer with ``Node``."""
         backend, item = self.server.container(name)
         host = backend.addr.partition(":")[0]
-        node = {"ID": backend.specs["ID"], "IP": host, "Addr": backend.addr, "Name": backend.name}
+        node = {"ID": backend.engine_id(), "IP": host, "Addr": backend.addr, "Name": backend.name}
+        node |= {"Cpus": backend.specs["NCPU"], "Memory": backend.specs["MemTotal"], "Labels": backend.labels()}
         text = json.dumps(backend.get(f"/containers/{item['Id']}/json"))
         text = text.replace('"HostIp": "0.0.0.0"', f'"HostIp": "{host}"')
         self.answer({**json.loads(text), "Node": node})

@@ -17,17 +17,18 @@ import yaml
 
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import EngineConflict, UnreachableError
-from runbook_lib.facts.containers import find_container
+from runbook_lib.facts.containers import find_container, read_containers
 from runbook_lib.facts.networks import read_networks
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.loading import Run
 from runbook_lib.testbed import Testbed
 from tests.testbed.classic_swarm_manager import CONSTRAINTS, Manager, swarm_manager
-from tests.unit.transport.classic_swarm_server import VARIABLE
+from tests.unit.transport.classic_swarm_server import CERTIFICATES, ENGINE_CERTIFICATES, VARIABLE
 
 pytestmark = pytest.mark.testbed
 
 ROOT = Path(__file__).parents[2]
+UNHEARD = 20
 CONTRACT = ROOT / "tests" / "unit" / "transport" / "test_classic_swarm_contract.py"
 
 
@@ -57,11 +58,17 @@ def test_1_the_overlay_is_made_used_and_tested_through_the_manager(
     }
     parameters = tmp_path / "classic-swarm.yaml"
     parameters.write_text(yaml.safe_dump(values))
+    # So often it is asked before 03 has looked around: each node's own engine answers, and the network waits.
+    manager.unheard = UNHEARD
     argv = [sys.executable, "-m", "runbook_lib", "run", "03", "04", "05", "06", "-f", str(parameters)]
     result = subprocess.run(
         [*argv, "--records", str(tmp_path / "records")], cwd=ROOT, capture_output=True, text=True, timeout=300
     )
     assert result.returncode == 0, result.stdout + result.stderr
+    (page,) = (tmp_path / "records").glob("*_03_create_overlay_*/notebook.html")
+    assert "the Swarm manager lists no node yet" in page.read_text()
+    calls = [(method, path) for method, path in manager.requests if path != "/version"]
+    assert calls[:UNHEARD] == [("GET", "/info")] * UNHEARD
     made = [path for method, path in manager.requests if method == "POST"]
     assert made.count("/networks/create") == 1
     assert made.count("/containers/create") == 2
@@ -87,6 +94,20 @@ def test_2_a_node_sees_the_global_network_and_its_own_local_ones(swarm: Cluster,
         assert "ovr0" in {item.name for item in through.result}
 
 
+def test_2_what_runs_is_listed_though_the_manager_has_missed_its_start(
+    managed: tuple[Manager, Inventory], swarm: Cluster
+) -> None:
+    engine = swarm.node("node3").engine
+    (backend,) = [item for item in managed[0].backends if item.name == "node3"]
+    backend.stale = {engine.container("alpine1")["Id"]}
+    try:
+        listed = {name: item["State"] for item in engine.containers() for name in item["Names"]}
+        assert listed["/alpine1"] == "exited"
+        assert "alpine1" in {item.name for item in read_containers(swarm.node("node3"), every=False)}
+    finally:
+        backend.stale = set()
+
+
 def test_2_a_name_is_taken_in_the_whole_cluster(swarm: Cluster) -> None:
     with pytest.raises(EngineConflict, match="node3/alpine1 has it"):
         swarm.node("node4").engine.create_container("alpine1", "alpine:latest")
@@ -99,7 +120,12 @@ def test_2_what_a_real_manager_would_be_asked_is_answered_by_this_one(
     assert access is not None
     for name in ("ca", "cert", "key"):
         shutil.copy(getattr(access, name), tmp_path / f"{name}.pem")
-    environment = os.environ | {VARIABLE: f"tcp://{access.host}:{access.port}", "DOCKER_CERT_PATH": str(tmp_path)}
+    engines = Path(str(managed[1].nodes[0].docker.ca)).parent
+    environment = os.environ | {
+        VARIABLE: f"tcp://{access.host}:{access.port}",
+        CERTIFICATES: str(tmp_path),
+        ENGINE_CERTIFICATES: str(engines),
+    }
     # The gate wants to see a testbed, which these tests, asked alone, do without.
     environment.pop("OVERLAY_RUNBOOK_REQUIRE_TESTBED", None)
     result = subprocess.run(

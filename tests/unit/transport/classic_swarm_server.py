@@ -4,11 +4,14 @@ Each file names the request, the status and the answer, and under ``source`` the
 that gives it. Bodies were taken down from four real engines behind ``tests/testbed/classic_swarm_manager.py``.
 
 A real manager can take its place: ``RUNBOOK_CLASSIC_SWARM_ENDPOINT=tcp://HOST:3376``, with ``ca.pem``, ``cert.pem`` and
-``key.pem`` in the folder ``DOCKER_CERT_PATH`` (which ``docker-machine env --swarm`` prints as well).
+``key.pem`` in the folder ``DOCKER_CERT_PATH`` (which ``docker-machine env --swarm`` prints as well). Its nodes' own
+engines are reached where it reaches them, with the same files or those of ``RUNBOOK_CLASSIC_SWARM_ENGINE_CERT_PATH``.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import functools
 import json
 import os
@@ -19,10 +22,19 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from runbook_lib.model.inventory import NodeSpec, SwarmManager
-from tests.unit.transport.engine_server import EngineServer, Handler
+from runbook_lib.model.parameters import Timeouts
+from runbook_lib.transport.classic_swarm import SwarmEngine
+from runbook_lib.transport.classic_swarm_status import ManagedNode, parse_system_status
+from runbook_lib.transport.ssh import SshConnection
+from tests.unit.transport.engine_server import EngineServer, Handler, reply
 
 FOLDER = Path(__file__).with_name("classic_swarm")
+# What the engine of the recorded node3 says of itself.
+ENGINE_ID = "ZWZD:OEIB:W6KC:BWAE:7WHA:OAFJ:LXAQ:PZ3Z:XJHH:Y47S:UDDW:NUHS"
+TIMEOUTS = Timeouts(connect=2, command=5)
 VARIABLE = "RUNBOOK_CLASSIC_SWARM_ENDPOINT"
+CERTIFICATES = "DOCKER_CERT_PATH"
+ENGINE_CERTIFICATES = "RUNBOOK_CLASSIC_SWARM_ENGINE_CERT_PATH"
 
 
 @dataclass(frozen=True)
@@ -58,12 +70,17 @@ class ManagerServer(EngineServer):
         super().__init__(tls)
         self.recorded = dict(recorded())
         self.bodies: dict[str, Any] = {}
+        self.turns: dict[str, list[Any]] = {}
         self.answers = _Answers(self)  # type: ignore[assignment]
 
     def replace(self, name: str, status: int = 200, **answer: Any) -> None:
         """Give another answer to the request of a file."""
         old = self.recorded[name]
         self.recorded[name] = Recorded(name, "", old.method, old.path, status, **answer)
+
+    def take_turns(self, name: str, *values: Any) -> None:
+        """Answer the requests of a file with these values first, one a request, then as before."""
+        self.turns[name] = list(values)
 
     def asked(self, part: str) -> list[str]:
         """The requests whose address contains a text, as ``METHOD path``."""
@@ -86,10 +103,17 @@ class _Answers:
             known = urlsplit(item.path)
             wanted = {key: values[-1] for key, values in parse_qs(known.query).items()}
             named = "name" not in query or query["name"] == wanted.get("name")
-            if (item.method, known.path) == (handler.command, path) and named:
-                send(handler, item)
+            if item.method == handler.command and path in (known.path, _by_id(item)) and named:
+                turns = self._server.turns.get(item.name)
+                send(handler, dataclasses.replace(item, json=turns.pop(0)) if turns else item)
                 return
         handler.send_json(404, {"message": f"nothing was recorded for {handler.command} {path}"})
+
+
+def _by_id(item: Recorded) -> str:
+    """A container is found by its ID as well as by node and name (cluster/container.go, Containers.Get)."""
+    inspected = item.method == "GET" and isinstance(item.json, dict) and "Node" in item.json
+    return f"/containers/{item.json['Id']}/json" if inspected else item.path
 
 
 def send(handler: Handler, item: Recorded) -> None:
@@ -112,14 +136,20 @@ def real_manager() -> SwarmManager | None:
     address = urlsplit(os.environ.get(VARIABLE, ""))
     if not address.hostname:
         return None
-    folder = Path(os.environ.get("DOCKER_CERT_PATH", "."))
-    return SwarmManager(
-        host=address.hostname,
-        port=address.port or 3376,
-        ca=str(folder / "ca.pem"),
-        cert=str(folder / "cert.pem"),
-        key=str(folder / "key.pem"),
-    )
+    files = _files(Path(os.environ.get(CERTIFICATES, ".")))
+    return SwarmManager(host=address.hostname, port=address.port or 3376, **files)
+
+
+def real_engine(name: str, address: str) -> NodeSpec:
+    """A node of the manager that the environment names, with its own engine at ``host:port``."""
+    host, _, port = address.rpartition(":")
+    folder = os.environ.get(ENGINE_CERTIFICATES) or os.environ.get(CERTIFICATES, ".")
+    docker = {"via": "tls", "host": host, "port": int(port), **_files(Path(folder))}
+    return NodeSpec.model_validate({**node(name).model_dump(), "docker": docker})
+
+
+def _files(folder: Path) -> dict[str, str]:
+    return {name: str(folder / f"{name}.pem") for name in ("ca", "cert", "key")}
 
 
 def endpoint(server: EngineServer, tls: Path, port: int | None = None) -> SwarmManager:
@@ -149,3 +179,41 @@ def node(name: str, tls: Path | None = None, port: int = 1, address: str = "10.0
 def of_kind(method: str) -> Iterator[Recorded]:
     """The recorded answers to one method."""
     return (item for item in recorded().values() if item.method == method)
+
+
+def listed() -> dict[str, ManagedNode]:
+    """The recorded manager's nodes by name."""
+    return {item.name: item for item in parse_system_status(recorded()["info"].json["SystemStatus"])}
+
+
+@contextlib.contextmanager
+def own_engine(tls: Path) -> Iterator[EngineServer]:
+    """The own engine of the recorded node3, which sees the global network and its own ones."""
+    networks = [item for item in recorded()["networks"].json if item["Name"].partition("/")[0] in ("ovr0", "node3")]
+    seen = [item | {"Name": item["Name"].rpartition("/")[2]} for item in networks]
+    info = {"ID": ENGINE_ID, "ServerVersion": "20.10.24", "ClusterStore": "etcd://10.0.0.1:2379"}
+    with contextlib.closing(EngineServer(tls)) as server:
+        server.answers |= {"/info": reply(200, info), "/networks": reply(200, seen)}
+        yield server
+
+
+def connect(
+    manager: EngineServer,
+    own: EngineServer,
+    tls: Path,
+    *,
+    name: str = "node3",
+    address: str = "10.0.0.3",
+    timeouts: Timeouts = TIMEOUTS,
+) -> SwarmEngine:
+    """One node as a manager and its own engine show it."""
+    spec = node(name, tls, own.server_port, address)
+    return SwarmEngine(spec, endpoint(manager, tls), SshConnection(spec, timeouts), timeouts)
+
+
+def listing(*names: str) -> dict[str, Any]:
+    """The recorded info of a manager that lists these nodes alone."""
+    pairs = [["Nodes", str(len(names))]]
+    for item in (listed()[name] for name in names):
+        pairs += [[f" {item.name}", item.address], *([f"  └ {key}", value] for key, value in item.pairs)]
+    return {"ServerVersion": "swarm/1.2.9", "SystemStatus": pairs}

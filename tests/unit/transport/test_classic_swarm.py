@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,20 +16,24 @@ from runbook_lib.errors import (
     EngineError,
     EngineNotFound,
     InputError,
-    RunbookError,
     StoreUnavailable,
     UnreachableError,
 )
 from runbook_lib.model.inventory import Inventory
-from runbook_lib.model.parameters import Timeouts
 from runbook_lib.transport.classic_swarm import SwarmEngine
-from runbook_lib.transport.classic_swarm_status import parse_system_status
-from runbook_lib.transport.ssh import SshConnection
-from tests.unit.transport.classic_swarm_server import ManagerServer, endpoint, node, recorded
+from tests.unit.transport.classic_swarm_server import (
+    TIMEOUTS,
+    ManagerServer,
+    connect,
+    endpoint,
+    listed,
+    node,
+    own_engine,
+    recorded,
+)
 from tests.unit.transport.engine_server import EngineServer, make_authority, reply
 
-TIMEOUTS = Timeouts(connect=2, command=5)
-NODES = {item.name: item for item in parse_system_status(recorded()["info"].json["SystemStatus"])}
+NODES = listed()
 NETWORKS = {item["Name"]: item for item in recorded()["networks"].json}
 ALPINE1 = recorded()["container"].json["Id"]
 
@@ -48,38 +51,14 @@ def manager(tls: Path) -> Iterator[ManagerServer]:
 
 @pytest.fixture
 def own(tls: Path) -> Iterator[EngineServer]:
-    """The own engine of node3, which sees the global network and its own ones."""
-    with contextlib.closing(EngineServer(tls)) as server:
-        seen = [item | {"Name": item["Name"].rpartition("/")[2]} for item in _own_networks()]
-        info = {"ID": NODES["node3"].get("ID"), "ServerVersion": "20.10.24", "ClusterStore": "etcd://10.0.0.1:2379"}
-        server.answers |= {"/info": reply(200, info), "/networks": reply(200, seen)}
+    with own_engine(tls) as server:
         yield server
-
-
-def _own_networks() -> list[dict[str, Any]]:
-    return [item for name, item in NETWORKS.items() if name == "ovr0" or name.startswith("node3/")]
 
 
 @pytest.fixture
 def engine(manager: ManagerServer, own: EngineServer, tls: Path) -> Iterator[SwarmEngine]:
     with connect(manager, own, tls) as opened:
         yield opened
-
-
-def connect(
-    manager: ManagerServer, own: EngineServer, tls: Path, *, name: str = "node3", address: str = "10.0.0.3"
-) -> SwarmEngine:
-    spec = node(name, tls, own.server_port, address)
-    return SwarmEngine(spec, endpoint(manager, tls), SshConnection(spec, TIMEOUTS), TIMEOUTS)
-
-
-def system_status(node: str, **told: str) -> dict[str, Any]:
-    """The recorded info with other words told of one node."""
-    pairs: list[list[str]] = []
-    for item in NODES.values():
-        words = {**dict(item.pairs), **(told if item.name == node else {})}
-        pairs += [[f" {item.name}", item.address], *([f"  └ {key}", value] for key, value in words.items())]
-    return {"ServerVersion": "swarm/1.2.9", "SystemStatus": pairs}
 
 
 def test_a_cluster_takes_the_managers_endpoint_from_its_inventory(manager: ManagerServer, tls: Path) -> None:
@@ -127,9 +106,8 @@ def test_a_container_of_another_node_is_not_found(engine: SwarmEngine, manager: 
     with pytest.raises(EngineNotFound, match="No such container"):
         engine.container("alpine2")
     found = recorded()["container"].json
-    manager.recorded["by_id"] = _request("GET", f"/containers/{ALPINE1}/json", json=found)
     assert engine.container(ALPINE1)["Name"] == "/alpine1"
-    manager.recorded["by_id"] = _request("GET", f"/containers/{ALPINE1}/json", json=found | {"Node": {"Name": "node4"}})
+    manager.replace("container", json=found | {"Node": {"Name": "node4"}})
     with pytest.raises(EngineNotFound, match="it is on node4"):
         engine.container(ALPINE1)
 
@@ -236,32 +214,6 @@ def test_images_are_the_nodes_and_inspected_there(
         engine.image("nginx")
 
 
-@pytest.mark.parametrize("status", ["Unhealthy", "Pending", "Disconnected"])
-def test_a_node_that_the_manager_does_not_reach_is_unreachable_and_no_other(
-    manager: ManagerServer, own: EngineServer, tls: Path, status: str
-) -> None:
-    manager.replace("info", json=system_status("node3", Status=status, Error="connection refused"))
-    with connect(manager, own, tls) as lost, connect(manager, own, tls, name="node4") as other:
-        calls = (lost.ping, lost.info, lost.containers, lost.networks, lost.images, lambda: lost.create_network("n"))
-        for call in calls:
-            with pytest.raises(UnreachableError, match=rf"\({status}: connection refused\)") as caught:
-                call()
-            assert caught.value.node == "node3"
-        assert [item["Names"] for item in other.containers()] == [["/alpine2"]]
-
-
-def test_a_node_that_was_never_reached_is_known_by_its_address(
-    manager: ManagerServer, own: EngineServer, tls: Path
-) -> None:
-    pairs = [[" (unknown)", "10.0.0.9:2376"], ["  └ Status", "Pending"], ["  └ Error", "no route to host"]]
-    manager.replace("info", json={"SystemStatus": pairs})
-    with (
-        connect(manager, own, tls, name="node9", address="10.0.0.9") as engine,
-        pytest.raises(UnreachableError, match="Pending: no route to host"),
-    ):
-        engine.containers()
-
-
 def test_a_container_on_a_node_that_was_just_lost_is_unreachable(engine: SwarmEngine, manager: ManagerServer) -> None:
     manager.replace("container", 500, text="Container node3/alpine1 running on unhealthy node node3\n")
     with pytest.raises(UnreachableError, match="does not reach this node"):
@@ -277,84 +229,18 @@ def test_other_refusals_keep_the_words_of_the_nodes_engine(engine: SwarmEngine, 
         engine.start("new")
 
 
-def test_a_name_that_the_manager_does_not_know_is_told_with_those_that_it_knows(
-    manager: ManagerServer, own: EngineServer, tls: Path
+def test_what_runs_is_told_by_inspecting_and_not_by_the_managers_list(
+    engine: SwarmEngine, manager: ManagerServer
 ) -> None:
-    with connect(manager, own, tls, name="box3") as engine, pytest.raises(InputError, match="no node 'box3'") as caught:
-        engine.containers()
-    assert "its nodes: node1 (" in caught.value.remedy
-    assert "node4 (" in caught.value.remedy
-
-
-@pytest.mark.parametrize("status", [{}, {"SystemStatus": None}])
-def test_an_endpoint_that_is_one_engine_is_told(
-    engine: SwarmEngine, manager: ManagerServer, status: dict[str, None]
-) -> None:
-    manager.replace("info", json={"ServerVersion": "20.10.24", **status})
-    with pytest.raises(InputError, match=r"is no classic Swarm manager but one engine \(Docker 20.10.24\)") as caught:
-        engine.containers()
-    assert "docker-machine env --swarm" in caught.value.remedy
-
-
-def test_pairs_that_make_no_sense_are_told(engine: SwarmEngine, manager: ManagerServer) -> None:
-    manager.replace("info", json={"SystemStatus": [["  └ ID", "x"]]})
-    with pytest.raises(InputError, match="does not list its nodes as a classic Swarm manager does"):
-        engine.containers()
-
-
-def test_a_manager_that_is_too_old_is_told_with_the_one_to_run(engine: SwarmEngine, manager: ManagerServer) -> None:
-    manager.replace("version", json={"Version": "swarm/1.2.8", "ApiVersion": "1.22"})
-    with pytest.raises(InputError, match=r"is too old: it speaks API 1\.22") as caught:
-        engine.containers()
-    assert "swarm:1.2.9" in caught.value.remedy
-
-
-def one_sentence(error: RunbookError) -> None:
-    assert "\n" not in error.message
-    assert "Traceback" not in error.message
-    assert error.remedy
-
-
-def test_a_manager_that_is_down_is_told(own: EngineServer, tls: Path) -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        spec = node("node3", tls, own.server_port)
-        where = endpoint(own, tls, closed.getsockname()[1])
-        engine = SwarmEngine(spec, where, SshConnection(spec, TIMEOUTS), TIMEOUTS)
-        with engine, pytest.raises(UnreachableError, match="the Swarm manager does not answer at") as caught:
-            engine.containers()
-    assert "refused" in caught.value.message
-    one_sentence(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("ended", "words"),
-    [(True, r"client\.pem expired on 2"), (False, "alert|EOF")],
-    ids=["expired", "of another authority"],
-)
-def test_a_client_certificate_that_the_manager_refuses_is_told(
-    tmp_path: Path, own: EngineServer, tls: Path, ended: bool, words: str
-) -> None:
-    served = make_authority(tmp_path / "served", client_ended=ended)
-    shown = served if ended else make_authority(tmp_path / "other")
-    with contextlib.closing(ManagerServer(served)) as manager:
-        where = endpoint(manager, shown).model_copy(update={"ca": str(served / "ca.pem")})
-        spec = node("node3", tls, own.server_port)
-        engine = SwarmEngine(spec, where, SshConnection(spec, TIMEOUTS), TIMEOUTS)
-        with engine, pytest.raises(UnreachableError, match=f"refuses the client certificate .*{words}") as caught:
-            engine.containers()
-    one_sentence(caught.value)
-    assert "swarm_manager.cert" in caught.value.remedy
-
-
-def test_a_manager_whose_certificate_is_of_another_authority_is_told(
-    tmp_path: Path, manager: ManagerServer, own: EngineServer, tls: Path
-) -> None:
-    other = make_authority(tmp_path / "other")
-    where = endpoint(manager, tls).model_copy(update={"ca": str(other / "ca.pem")})
-    spec = node("node3", tls, own.server_port)
-    engine = SwarmEngine(spec, where, SshConnection(spec, TIMEOUTS), TIMEOUTS)
-    with engine, pytest.raises(UnreachableError, match="certificate verify failed") as caught:
-        engine.containers()
-    assert "swarm_manager.ca" in caught.value.remedy
-    one_sentence(caught.value)
+    stale = copy.deepcopy(recorded()["containers"].json)
+    for item in stale:
+        item |= {"State": "exited", "Status": "Exited (0) 17 minutes ago"}
+    manager.replace("containers", json=stale)
+    # etcd3 is listed and gone
+    assert [item["Names"] for item in engine.containers(every=False)] == [["/alpine1"]]
+    (asked,) = manager.asked("/containers/json")
+    assert "all=1" in asked
+    ended = copy.deepcopy(recorded()["container"].json)
+    ended["State"] |= {"Running": False, "Status": "exited"}
+    manager.replace("container", json=ended)
+    assert engine.containers(every=False) == []
