@@ -157,13 +157,13 @@ def _yours(copy: Copy, link: str) -> str:
 
 
 def _cluster(state: Overview, parameter_file: Path, next_one: str | None) -> str:
-    rows = ["| node | address | by | engine | running containers |", "|---|---|---|---|---|"]
+    rows = ["| node | address | by | engine | our containers run | others run |", "|---|---|---|---|---|---|"]
     for node in state.nodes:
         if node.trouble:
-            rows.append(f"| {node.name} | {_plain(node.trouble)} | | | |")
+            rows.append(f"| {node.name} | {_plain(node.trouble)} | | | | |")
         else:
-            containers = ", ".join(node.containers) or "none"
-            rows.append(f"| {node.name} | {node.address} | {node.assigned_by} | {node.engine} | {containers} |")
+            running = " | ".join(", ".join(map(_plain, names)) or "none" for names in (node.containers, node.others))
+            rows.append(f"| {node.name} | {node.address} | {node.assigned_by} | {node.engine} | {running} |")
     made = ["| there? | what | found |", "|---|---|---|"]
     made += [
         f"| {'✓' if item.there else '✗ not yet'} | {item.what} | {_plain(item.found)} |" for item in state.achievements

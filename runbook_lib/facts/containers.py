@@ -20,6 +20,7 @@ class ContainerFacts:
     ``addresses``, ``macs`` and ``endpoint_ids`` map network names to values; a stopped container has no addresses.
     ``networks`` are all that it is attached to. ``pid`` is 0 unless it runs. ``fixed_addresses`` (by network) are those
     that were asked for, which a restart keeps; ``published`` maps its ports (``8080/tcp``) to those of the node.
+    ``gateways`` (by network) are ways out: an overlay has none.
     """
 
     node: str
@@ -41,6 +42,7 @@ class ContainerFacts:
     endpoint_ids: Mapping[str, str] = field(default_factory=dict)
     fixed_addresses: Mapping[str, str] = field(default_factory=dict)
     published: Mapping[str, str] = field(default_factory=dict)
+    gateways: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def running(self) -> bool:
@@ -133,6 +135,7 @@ def parse_container(node: str, data: Mapping[str, Any]) -> ContainerFacts:
         addresses=pick("IPAddress"),
         macs=pick("MacAddress"),
         endpoint_ids=pick("EndpointID"),
+        gateways=pick("Gateway"),
         fixed_addresses={
             name: str(address)
             for name, value in networks.items()

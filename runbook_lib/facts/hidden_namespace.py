@@ -37,7 +37,7 @@ hidden_namespace() {
 class OverlayLink:
     """One interface of the hidden namespace.
 
-    ``kind`` is ``bridge``, ``vxlan``, ``veth`` or empty; ``address`` is CIDR or empty; ``bridge`` the one that it is a
+    ``kind`` is ``bridge``, ``vxlan`` or ``veth``; ``address`` is CIDR or empty; ``bridge`` the one that it is a
     port of. ``vni`` and ``port`` (UDP) are those of a vxlan interface. ``index`` and ``peer_index`` identify both ends
     of a veth.
     """
@@ -80,7 +80,11 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class HiddenNamespace:
-    """One overlay on one node, as the kernel has it."""
+    """One overlay on one node, as the kernel has it.
+
+    ``links`` are what an overlay is made of. What the kernel puts into every namespace (``lo``, ``sit0``, ``tunl0``) is
+    left out.
+    """
 
     node: str
     path: str
@@ -146,15 +150,18 @@ def parse_hidden_namespace(node: str, sections: Mapping[str, Section]) -> Hidden
     return HiddenNamespace(
         node,
         sections["path"].text.strip(),
-        tuple(_link(item) for item in parse_ip_addr(sections["links"].text) if item.name != "lo"),
+        tuple(_link(item, kind) for item in parse_ip_addr(sections["links"].text) if (kind := _kind(item))),
         parse_forwarding(sections["fdb"].text),
         parse_neighbours(sections["neighbours"].text),
     )
 
 
-def _link(item: Interface) -> OverlayLink:
-    kinds = [line.split()[0] for line in item.details if line.split()[0] in ("bridge", "vxlan", "veth")]
-    kind = kinds[0] if kinds else ""
+def _kind(item: Interface) -> str:
+    words = (line.split()[0] for line in item.details)
+    return next((word for word in words if word in ("bridge", "vxlan", "veth")), "")
+
+
+def _link(item: Interface, kind: str) -> OverlayLink:
     tunnel = " ".join(item.details) if kind == "vxlan" else ""
     first = item.addresses[0] if item.addresses else None
     return OverlayLink(

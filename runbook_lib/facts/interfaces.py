@@ -60,7 +60,10 @@ class HostInterface:
 
 @dataclass(frozen=True)
 class Inside:
-    """What a container sees of the network: its interfaces and routes."""
+    """What a container sees of the network: its interfaces and routes.
+
+    The kernel's own devices, which are in every namespace and lead nowhere (``sit0``, ``tunl0``), are left out.
+    """
 
     container: ContainerFacts
     interfaces: tuple[ContainerInterface, ...]
@@ -152,6 +155,7 @@ def parse_inside(container: ContainerFacts, addresses: str, routes: str) -> Insi
                 peer_index=item.peer_index,
             )
             for item in parse_ip_addr(addresses)
+            if item.leads_somewhere
         ),
         parse_routes(routes, container.node, container.name),
     )

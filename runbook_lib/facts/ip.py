@@ -44,6 +44,15 @@ class Interface:
         number = self.peer.removeprefix("if")
         return int(number) if self.peer.startswith("if") and number.isdigit() else 0
 
+    @property
+    def leads_somewhere(self) -> bool:
+        """Whether it has another end or an IPv4 address.
+
+        Where the kernel has modules for tunnels, it puts a device of each into every network namespace (``sit0@NONE``,
+        ``tunl0@NONE``, ``gre0@NONE``, …) for packets that no other tunnel takes. They have neither.
+        """
+        return bool(self.peer_index or self.addresses)
+
 
 @dataclass(frozen=True)
 class IpRoute:

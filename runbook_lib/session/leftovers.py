@@ -10,15 +10,15 @@ import pandas as pd
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.addresses import BOOTLOCAL, BOOTSYNC, read_bootlocal
-from runbook_lib.facts.containers import read_containers
 from runbook_lib.facts.control_plane import Member
 from runbook_lib.facts.control_planes import control_plane_of
-from runbook_lib.facts.networks import read_networks
+from runbook_lib.facts.gateway_bridge import GATEWAY_BRIDGE
 from runbook_lib.facts.platform import read_platform
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.session.answers import answers
 from runbook_lib.steps import OWNER_LABEL, has_autostart_block
+from runbook_lib.steps.gateway_bridges import read_bridge
 from runbook_lib.steps.platforms import changes, platform_of
 from runbook_lib.tables.frame import FLAG, TEXT, frame
 
@@ -33,7 +33,7 @@ _BUILT_IN = ("bridge", "host", "none")
 
 @dataclass(frozen=True)
 class Belonging:
-    """One object on a node; ``ours`` when a notebook of this cluster made it."""
+    """One object on a node; ``ours`` when a notebook of this cluster made it, or Docker for its containers alone."""
 
     node: str
     kind: Kind
@@ -110,13 +110,20 @@ def judge(
 
 def _on(node: Node, parameters: Parameters, interface: str) -> Iterator[Belonging]:
     owner = parameters.name
-    for container in read_containers(node):
+    gateway = read_bridge(node, owner)
+    for container in gateway.found.containers:
         ours = container.labels.get(OWNER_LABEL) == owner
         yield Belonging(node.name, "container", container.name, ours, container.state)
-    for network in read_networks(node):
-        if network.name not in _BUILT_IN:
+    for network in gateway.found.networks:
+        if network.name in _BUILT_IN:
+            continue
+        detail = f"{network.driver}, {network.scope}"
+        if network.name == GATEWAY_BRIDGE and not control_plane_of(parameters).bridges_every_node:
+            ours = gateway.removable
+            detail += ", made by Docker for our containers" if ours else ""
+        else:
             ours = network.labels.get(OWNER_LABEL) == owner
-            yield Belonging(node.name, "network", network.name, ours, f"{network.driver}, {network.scope}")
+        yield Belonging(node.name, "network", network.name, ours, detail)
     if has_autostart_block(read_bootlocal(node)):
         yield Belonging(node.name, "block in bootlocal.sh", BOOTLOCAL, True, "starts etcd at boot")
     host = read_platform(node, interface)

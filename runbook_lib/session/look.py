@@ -48,6 +48,8 @@ MTU_COLUMNS = {
 }
 _ALL_KEYS = {"key": TEXT, "value": TEXT, "left (s)": WHOLE}
 _VXLAN_OVERHEAD = 50
+# Docker's words for containers that keep a network alive on their node.
+_ALIVE = ("running", "paused", "restarting")
 
 T = TypeVar("T")
 
@@ -75,13 +77,18 @@ class TableAudit:
 
 @dataclass(frozen=True)
 class _Seen:
-    """The overlay on one node, as engine and kernel have it."""
+    """The overlay on one node, as engine and kernel have it.
+
+    ``containers`` have an address on it, whoever made them; ``insides`` are of those that the parameters want. Of
+    ``others``, which they do not want, some may have none at the moment (an engine starts them again and again).
+    """
 
     hidden: HiddenNamespace | None
-    containers: tuple[ContainerFacts, ...]
-    insides: tuple[Inside, ...]
-    host: tuple[HostInterface, ...]
+    containers: tuple[ContainerFacts, ...] = ()
+    insides: tuple[Inside, ...] = ()
+    host: tuple[HostInterface, ...] = ()
     balancers: tuple[Endpoint, ...] = ()
+    others: tuple[ContainerFacts, ...] = ()
 
 
 class Look:
@@ -101,11 +108,16 @@ class Look:
 
     @kept
     def namespaces(self) -> pd.DataFrame:
-        """A row a node. Columns: node, hidden namespace (empty: none), containers here, VNI, UDP port."""
+        """A row a node.
+
+        Columns: node, hidden namespace (empty: none), containers here (that the parameters want), others here, VNI,
+        UDP port.
+        """
         seen = self._seen()
         hidden = {node: item.hidden for node, item in seen.items() if item.hidden is not None}
-        joined = [container for item in seen.values() for container in item.containers]
-        return look_tables.namespaces(seen, hidden, joined)
+        ours = [inside.container for item in seen.values() for inside in item.insides]
+        others = [container for item in seen.values() for container in item.others]
+        return look_tables.namespaces(seen, hidden, ours, others)
 
     @kept
     def inside(self) -> pd.DataFrame:
@@ -174,12 +186,13 @@ class Look:
     def stored_endpoints(self) -> pd.DataFrame:
         """The overlay's endpoints as etcd has them, or in Swarm mode as an engine has heard of them.
 
-        Columns: endpoint, container, address, MAC, locator, node, as Docker says (its own engine says the same).
+        Columns: endpoint, container, ours (one that the parameters want), address, MAC, locator, node, as Docker says
+        (its own engine says the same).
         """
         joined = [container for item in self._seen().values() for container in item.containers]
         ids = {facts.id for facts in self._networks() if facts is not None}
         rows = [row for row in self._stored().endpoints if row.network_id in ids]
-        return look_tables.stored_endpoint_rows(rows, joined, self._overlay, self._vteps)
+        return look_tables.stored_endpoint_rows(rows, joined, self._overlay, self._vteps, self._wanted)
 
     @kept
     def mtu(self) -> pd.DataFrame:
@@ -230,6 +243,10 @@ class Look:
         )
 
     @property
+    def _wanted(self) -> frozenset[str]:
+        return frozenset(container.name for container in self._parameters.containers)
+
+    @property
     def _vteps(self) -> dict[str, str]:
         return {node.name: node.spec.cluster_address for node in self._cluster}
 
@@ -253,10 +270,18 @@ class Look:
     def _see(self, node: Node) -> _Seen:
         network = read_network(node, self._overlay)
         if network is None:
-            return _Seen(None, (), (), ())
-        joined = [item for item in read_containers(node) if item.running and self._overlay in item.addresses]
-        hidden = read_hidden_namespace(node, network.id)
-        return _Seen(hidden, tuple(joined), read_inside(node, joined), read_host_network(node)[0], network.balancers)
+            return _Seen(None)
+        attached = [item for item in read_containers(node) if self._overlay in item.networks]
+        joined = [item for item in attached if self._overlay in item.addresses]
+        own = [item for item in joined if item.running and item.name in self._wanted]
+        return _Seen(
+            read_hidden_namespace(node, network.id),
+            tuple(joined),
+            read_inside(node, own),
+            read_host_network(node)[0],
+            network.balancers,
+            tuple(item for item in attached if item.name not in self._wanted and item.state in _ALIVE),
+        )
 
     def _all(self, ask: Callable[[Node], T]) -> list[T]:
         return answers(self._cluster.each(ask))

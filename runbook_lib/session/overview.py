@@ -32,6 +32,8 @@ _LONGEST = 100
 class NodeOverview:
     """A node: its address on the cluster's network and who assigned it, its engine, its running containers.
 
+    ``containers`` are those that the parameters want, ``others`` all else, the control plane's members among them.
+
     ``trouble`` says why nothing is known of it; else it is empty.
     """
 
@@ -40,6 +42,7 @@ class NodeOverview:
     assigned_by: str = ""
     engine: str = ""
     containers: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
     trouble: str = ""
 
 
@@ -86,8 +89,10 @@ def overview(run: Run) -> Overview:
 def _look_at(node: Node, run: Run) -> NodeOverview:
     address = read_cluster_address(node, run.inventory.network)
     version = str(node.engine.info()["ServerVersion"])
-    running = tuple(item.name for item in read_containers(node, every=False))
-    return NodeOverview(node.name, address.address or "", address.assigned_by, version, running)
+    running = [item.name for item in read_containers(node, every=False)]
+    wanted = {container.name for container in run.parameters.containers}
+    ours, others = (tuple(name for name in running if (name in wanted) is mine) for mine in (True, False))
+    return NodeOverview(node.name, address.address or "", address.assigned_by, version, ours, others)
 
 
 def _achievement(cluster: Cluster, run: Run, thing: str) -> Achievement:

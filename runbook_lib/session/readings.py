@@ -16,6 +16,7 @@ from runbook_lib.facts.control_plane import Member
 from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.engine import read_engine
 from runbook_lib.facts.etcd_unit import starts_at_boot
+from runbook_lib.facts.gateway_bridge import read_gateway_bridge
 from runbook_lib.facts.gossip import strangers
 from runbook_lib.facts.interfaces import ContainerInterface, read_interfaces
 from runbook_lib.facts.networks import NetworkFacts, join_endpoints, read_network, read_networks
@@ -29,6 +30,7 @@ from runbook_lib.steps import has_autostart_block, verify_addresses
 from runbook_lib.steps.targets import check_targets
 from runbook_lib.tables.frame import FLAG, TEXT, WHOLE, frame
 from runbook_lib.verify import preflight
+from runbook_lib.verify.bridge_places import judge_bridge
 
 T = TypeVar("T")
 
@@ -153,8 +155,16 @@ class Readings:
 
     @kept
     def network(self) -> pd.DataFrame:
-        """The overlay as each node sees it. Columns: node, network, ID, driver, scope, subnet, gateway, endpoints."""
-        return tables.networks(self.network_facts())
+        """The overlay as each node sees it.
+
+        Columns: node, network, ID, driver, scope, subnet, gateway, endpoints, ours (of these, of wanted containers).
+        """
+        facts = self.network_facts()
+        own = {key for item in self._wanted_containers() for key in item.endpoint_ids.values()}
+        table = tables.networks(facts)
+        ours = [sum(endpoint.endpoint_id in own for endpoint in row.endpoints) for row in facts]
+        table["ours"] = pd.Series(ours, dtype=table["endpoints"].dtype)
+        return table
 
     def network_facts(self) -> tuple[NetworkFacts, ...]:
         """The overlay as facts, one for each node that knows it."""
@@ -179,8 +189,7 @@ class Readings:
 
         Columns: node, container, image, command, state, status, restart policy, addresses, ID.
         """
-        wanted = {container.name for container in self._parameters.containers}
-        found = [item for item in self.container_facts() if item.name in wanted]
+        found = self._wanted_containers()
         table = tables.containers(found)
         table.insert(0, "node", pd.Series([item.node for item in found], dtype="str"))
         return table
@@ -207,8 +216,12 @@ class Readings:
 
     @kept
     def endpoints(self) -> pd.DataFrame:
-        """The overlay's endpoints. Columns: container, address, MAC, endpoint."""
-        return tables.endpoints(join_endpoints(self.network_facts(), self.container_facts()))
+        """The overlay's endpoints. Columns: container, address, MAC, endpoint, ours (of a wanted container)."""
+        found = join_endpoints(self.network_facts(), self.container_facts())
+        wanted = {container.name for container in self._parameters.containers}
+        table = tables.endpoints(found)
+        table["ours"] = pd.Series([endpoint.container in wanted for endpoint in found], dtype="bool")
+        return table
 
     def nodes_with(self, network: str) -> set[str]:
         """The nodes whose engine lists a network of that name."""
@@ -218,14 +231,13 @@ class Readings:
         """The nodes whose engine should list the overlay and does not: any but a worker of a swarm should."""
         return preconditions.blind_nodes(self._cluster, self._control_plane, self._parameters.overlay.name)
 
-    def bridge_nodes(self) -> set[str]:
-        """The nodes that should have docker_gwbridge: with an etcd store those that run a container on an overlay."""
-        return {node.name for node in self._cluster} if self._control_plane.bridges_every_node else self.overlay_nodes()
-
-    def overlay_nodes(self) -> set[str]:
-        """The nodes that run a container on any overlay network."""
-        overlays = {item.name for networks in self._all(read_networks) for item in networks if item.driver == "overlay"}
-        return {item.node for item in self.container_facts() if item.running and overlays & set(item.networks)}
+    @kept
+    def gateway_bridges(self) -> Checked:
+        """Whether docker_gwbridge is on every node that needs it; one too many is a warning that says how it goes."""
+        wanted = {container.name for container in self._parameters.containers}
+        every_node = self._control_plane.bridges_every_node
+        found = self._all(read_gateway_bridge)
+        return Checked(tuple(judge_bridge(row, wanted, every_node=every_node) for row in found))
 
     def overlay_addresses(self) -> dict[str, str]:
         """The address of every container that is on the overlay."""
@@ -263,6 +275,10 @@ class Readings:
     def leftovers(self, *, boot_scripts: bool) -> Checked:
         """Whether anything is left that a notebook made; with ``boot_scripts`` also in these."""
         return Checked(leftovers.leftovers(self._cluster, self._parameters, boot_scripts=boot_scripts))
+
+    def _wanted_containers(self) -> list[ContainerFacts]:
+        wanted = {container.name for container in self._parameters.containers}
+        return [item for item in self.container_facts() if item.name in wanted]
 
     def _all(self, ask: Callable[[Node], T]) -> Sequence[T]:
         return answers(self._cluster.each(ask))

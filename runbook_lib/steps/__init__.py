@@ -17,6 +17,7 @@ from runbook_lib.steps.containers import RemoveContainers, RunContainers
 from runbook_lib.steps.etcd_autostart import EtcdAutostart, RemoveAutostart, StartMembers, has_autostart_block
 from runbook_lib.steps.external_address import ExternalAddress
 from runbook_lib.steps.external_removal import RemoveExternals
+from runbook_lib.steps.gateway_bridges import RemoveGatewayBridges
 from runbook_lib.steps.networks import CreateNetwork, RemoveNetworks
 from runbook_lib.steps.published_port import PublishPort
 from runbook_lib.steps.reboot import Reboot
@@ -36,6 +37,7 @@ __all__ = [
     "RemoveAutostart",
     "RemoveContainers",
     "RemoveExternals",
+    "RemoveGatewayBridges",
     "RemoveNetworks",
     "RemoveStaticAddresses",
     "Reporter",

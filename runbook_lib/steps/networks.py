@@ -9,6 +9,7 @@ from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.containers import ContainerFacts, read_containers
 from runbook_lib.facts.control_plane import ABLE, ControlPlane, Standing
 from runbook_lib.facts.encryption import REMEDY, read_encryption
+from runbook_lib.facts.gateway_bridge import GATEWAY_BRIDGE
 from runbook_lib.facts.networks import NetworkFacts, read_network, read_networks
 from runbook_lib.model.parameters import Overlay
 from runbook_lib.steps.base import (
@@ -26,6 +27,7 @@ from runbook_lib.steps.base import (
     satisfied,
 )
 from runbook_lib.steps.endpoints import force_disconnect, stale_endpoints
+from runbook_lib.steps.gateway_bridges import BARE_LABEL, bare_nodes
 
 OVERLAY_DRIVER = "overlay"
 # Set by Docker itself in Swarm mode.
@@ -49,12 +51,14 @@ class Difference:
 class NetworkReading:
     """The networks of one name that a node's engine lists, and where it lists none, what it can do with networks.
 
-    ``cannot_encrypt`` is why the node's kernel does not, where that was asked for.
+    ``cannot_encrypt`` is why the node's kernel does not, where that was asked for; ``bridged`` tells whether the node
+    has docker_gwbridge already.
     """
 
     networks: tuple[NetworkFacts, ...]
     standing: Standing = ABLE
     cannot_encrypt: str = ""
+    bridged: bool = False
 
 
 def differences(overlay: Overlay, network: NetworkFacts, control_plane: ControlPlane) -> tuple[Difference, ...]:
@@ -81,12 +85,13 @@ def _shown(options: Mapping[str, str], key: str) -> str:
     return options[key] or "set" if key in options else ""
 
 
-class CreateNetwork(Step[NetworkReading, str]):
+class CreateNetwork(Step[NetworkReading, dict[str, str]]):
     """Makes sure that every node sees one and the same overlay network with the wanted settings.
 
     It is created once, on the first node that can; the others see it through the control plane, which a fresh reading
     from each of them proves. A worker of a swarm is told of it with its first container. An existing network with
-    other settings is never changed: its differences are listed.
+    other settings is never changed: its differences are listed. The work is the labels that it gets, among them which
+    nodes have no docker_gwbridge yet: clean-up removes those that come with the overlay.
     """
 
     settle_seconds = 5.0
@@ -99,13 +104,17 @@ class CreateNetwork(Step[NetworkReading, str]):
 
     def read(self, node: Node) -> NetworkReading:
         """The networks of that name, and where there is none, whether the engine can keep one."""
-        found = tuple(item for item in read_networks(node) if item.name == self._overlay.name)
+        everything = read_networks(node)
+        found = tuple(item for item in everything if item.name == self._overlay.name)
         if found:
             return NetworkReading(found)
         cannot_encrypt = read_encryption(node) if self._overlay.encrypted else ""
-        return NetworkReading((), self._control_plane.read_standing(node), cannot_encrypt)
+        bridged = any(item.name == GATEWAY_BRIDGE for item in everything)
+        return NetworkReading((), self._control_plane.read_standing(node), cannot_encrypt, bridged)
 
-    def assess(self, readings: Mapping[str, NetworkReading], missing: frozenset[str]) -> Mapping[str, Finding[str]]:
+    def assess(
+        self, readings: Mapping[str, NetworkReading], missing: frozenset[str]
+    ) -> Mapping[str, Finding[dict[str, str]]]:
         """One ID, the wanted settings, on every node."""
         ids = sorted({network.id for reading in readings.values() for network in reading.networks})
         if len(ids) > 1:
@@ -117,20 +126,29 @@ class CreateNetwork(Step[NetworkReading, str]):
         creator = able[0] if able and not ids else ""
         if not ids and not able and not missing:
             return {name: self._nobody_makes_it(reading) for name, reading in readings.items()}
-        return {name: self._finding(name, reading, creator, missing) for name, reading in readings.items()}
+        labels = self._labels(readings)
+        return {name: self._finding(name, reading, creator, labels) for name, reading in readings.items()}
 
-    def apply(self, cluster: Cluster, node: Node, work: str, say: Say) -> None:
+    def apply(self, cluster: Cluster, node: Node, work: dict[str, str], say: Say) -> None:
         """Create it."""
         node.engine.create_network(
             self._overlay.name,
             driver=OVERLAY_DRIVER,
             subnet=self._overlay.subnet,
             options=driver_options(self._overlay),
-            labels=our_labels(self._owner, OVERLAY_NOTEBOOK),
+            labels=work,
             attachable=self._control_plane.attachable or None,
         )
 
-    def _finding(self, node: str, reading: NetworkReading, creator: str, missing: frozenset[str]) -> Finding[str]:
+    def _labels(self, readings: Mapping[str, NetworkReading]) -> dict[str, str]:
+        labels = our_labels(self._owner, OVERLAY_NOTEBOOK)
+        if self._control_plane.bridges_every_node:
+            return labels
+        return labels | {BARE_LABEL: bare_nodes({name: reading.bridged for name, reading in readings.items()})}
+
+    def _finding(
+        self, node: str, reading: NetworkReading, creator: str, labels: dict[str, str]
+    ) -> Finding[dict[str, str]]:
         wanted = self._wanted
         if reading.standing.trouble:
             return blocked("no such network", wanted, reading.standing.trouble, remedy=self._control_plane.remedy)
@@ -140,7 +158,7 @@ class CreateNetwork(Step[NetworkReading, str]):
             if not creator:
                 return pending("no such network", wanted, None, "another node has it, this one does not see it")
             detail = "created here" if node == creator else f"created on {creator}, seen from here"
-            return pending("no such network", wanted, self._overlay.name if node == creator else None, detail)
+            return pending("no such network", wanted, labels if node == creator else None, detail)
         network = reading.networks[0]
         if not network.driver:
             return pending("being made", wanted, None, "a manager is still making it")
@@ -157,19 +175,19 @@ class CreateNetwork(Step[NetworkReading, str]):
     def _wanted(self) -> str:
         return f"{OVERLAY_DRIVER} {self._overlay.subnet or '(subnet by Docker)'}"
 
-    def _nobody_makes_it(self, reading: NetworkReading) -> Finding[str]:
+    def _nobody_makes_it(self, reading: NetworkReading) -> Finding[dict[str, str]]:
         standing = reading.standing
         if standing.trouble:
             return blocked("no such network", self._wanted, standing.trouble, remedy=self._control_plane.remedy)
         why, remedy = "only a manager makes networks, this is a worker", "put a manager into the inventory as well"
         return blocked("no such network", self._wanted, why, remedy=remedy)
 
-    def _unencrypted(self, why: str, plain: Mapping[str, str]) -> Finding[str]:
+    def _unencrypted(self, why: str, plain: Mapping[str, str]) -> Finding[dict[str, str]]:
         """All nodes or none: packets between one that encrypts and one that does not are lost."""
         why = why or f"not by {', '.join(plain)}, and then not by this node either"
         return refused("no such network", f"it cannot be encrypted: {why}", remedy=REMEDY)
 
-    def _ambiguous(self, reading: NetworkReading, ids: list[str]) -> Finding[str]:
+    def _ambiguous(self, reading: NetworkReading, ids: list[str]) -> Finding[dict[str, str]]:
         seen = ", ".join(network.id[:12] for network in reading.networks) or "no such network"
         return refused(
             seen,

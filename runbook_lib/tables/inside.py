@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -23,16 +23,26 @@ from runbook_lib.facts.stored import StoredEndpoint, StoreKey
 from runbook_lib.tables.frame import FLAG, TEXT, WHOLE, frame
 from runbook_lib.tables.overlay import SHORT_ID
 
-NAMESPACE_COLUMNS = {"node": TEXT, "hidden namespace": TEXT, "containers here": TEXT, "VNI": WHOLE, "UDP port": WHOLE}
+NAMESPACE_COLUMNS = {
+    "node": TEXT,
+    "hidden namespace": TEXT,
+    "containers here": TEXT,
+    "others here": TEXT,
+    "VNI": WHOLE,
+    "UDP port": WHOLE,
+}
 
 
 def namespaces(
-    nodes: Iterable[str], hidden: Mapping[str, HiddenNamespace], containers: Iterable[ContainerFacts]
+    nodes: Iterable[str],
+    hidden: Mapping[str, HiddenNamespace],
+    containers: Sequence[ContainerFacts],
+    others: Sequence[ContainerFacts] = (),
 ) -> pd.DataFrame:
-    """One row a node: its hidden namespace (empty without one), its containers on the overlay, VNI and port."""
-    local: dict[str, list[str]] = {}
-    for item in containers:
-        local.setdefault(item.node, []).append(item.name)
+    """One row a node: its hidden namespace (empty without one), its containers on the overlay, VNI and port.
+
+    ``others`` are containers on the overlay that are not ours.
+    """
     rows = []
     for node in nodes:
         own = hidden.get(node)
@@ -41,7 +51,8 @@ def namespaces(
             (
                 node,
                 own.name if own else "",
-                ", ".join(local.get(node, ())),
+                ", ".join(item.name for item in containers if item.node == node),
+                ", ".join(item.name for item in others if item.node == node),
                 vxlan.vni if vxlan else None,
                 vxlan.port if vxlan else None,
             )
@@ -238,6 +249,7 @@ def _member_says(item: StoreKey) -> str:
 STORED_ENDPOINT_COLUMNS = {
     "endpoint": TEXT,
     "container": TEXT,
+    "ours": FLAG,
     "address": TEXT,
     "MAC": TEXT,
     "locator": TEXT,
@@ -247,9 +259,13 @@ STORED_ENDPOINT_COLUMNS = {
 
 
 def stored_endpoint_rows(
-    rows: Iterable[StoredEndpoint], containers: Sequence[ContainerFacts], network: str, addresses: Mapping[str, str]
+    rows: Iterable[StoredEndpoint],
+    containers: Sequence[ContainerFacts],
+    network: str,
+    addresses: Mapping[str, str],
+    wanted: Collection[str],
 ) -> pd.DataFrame:
-    """One row an endpoint in the store, held against what the container's own engine says.
+    """One row an endpoint in the store, held against what the container's own engine says; ours (``wanted``) first.
 
     ``locator`` is the address in the store, ``node`` the node that has it; ``addresses`` maps nodes to theirs.
     """
@@ -266,5 +282,6 @@ def stored_endpoint_rows(
             item.macs.get(network) if row.mac else None,
             item.node,
         )
-        table.append((row.endpoint_id[:SHORT_ID], row.name, row.address, row.mac, row.locator, node, agrees))
-    return frame(table, STORED_ENDPOINT_COLUMNS)
+        ours = row.name in wanted
+        table.append((row.endpoint_id[:SHORT_ID], row.name, ours, row.address, row.mac, row.locator, node, agrees))
+    return frame(sorted(table, key=lambda row: not row[2]), STORED_ENDPOINT_COLUMNS)

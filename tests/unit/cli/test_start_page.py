@@ -21,7 +21,7 @@ def overview(*made: bool) -> Overview:
     return Overview(
         cluster="lab",
         nodes=[
-            NodeOverview("node1", "192.168.99.31", "static", "20.10.24", ("etcd1", "alpine1")),
+            NodeOverview("node1", "192.168.99.31", "static", "20.10.24", ("alpine1",), ("etcd1", "web_1")),
             NodeOverview("node2", trouble="no route | <to> host"),
         ],
         achievements=[
@@ -58,7 +58,7 @@ def test_the_first_notebook_whose_result_is_missing_is_the_next_one() -> None:
 
 def test_the_page_reads_as_plain_text() -> None:
     text = page(lessons(NOTEBOOKS), overview(True, True, True, True), FILE)
-    assert "| node1 | 192.168.99.31 | static | 20.10.24 | etcd1, alpine1 |" in text
+    assert "| node1 | 192.168.99.31 | static | 20.10.24 | alpine1 | etcd1, web\\_1 |" in text
     assert "| node2 | no route \\|  to  host |" in text
     assert "All that the walkthrough makes is there." in text
     assert "![a picture](images/now.svg)" in text

@@ -14,6 +14,7 @@ from runbook_lib.facts.hidden_namespace import (
     parse_hidden_namespace,
     parse_neighbours,
 )
+from runbook_lib.facts.reading import Section
 
 
 @pytest.fixture
@@ -66,6 +67,12 @@ def test_it_holds_a_bridge_a_tunnel_and_a_cable_to_each_container(hidden) -> Non
     ]
     assert hidden.bridge is not None
     assert hidden.bridge.address == "10.0.0.1/24"
+
+
+def test_what_the_kernel_puts_into_every_namespace_is_not_of_the_overlay(captured, captured_sections, hidden) -> None:
+    sections = captured_sections("hidden_namespace.txt")
+    text = sections["links"].text + captured("ip_addr_fallback_devices.txt")
+    assert parse_hidden_namespace("node3", sections | {"links": Section(text, 0)}) == hidden
 
 
 def test_the_tunnel_tells_its_number_and_port(hidden) -> None:

@@ -49,3 +49,13 @@ def test_both_ends_of_a_cable_know_each_other(captured, captured_json) -> None:
     assert [(item.master, item.index, item.peer_index) for item in ports] == [
         ("docker_gwbridge", gateway.peer_index, gateway.index)
     ]
+
+
+def test_the_kernel_s_own_devices_are_no_cables_of_a_container(captured, captured_json) -> None:
+    container = parse_container("node3", captured_json("container_on_overlay.json"))
+    text, routes = captured("ip_addr_container_on_overlay.txt"), captured("ip_route_container_on_overlay.txt")
+    alone = parse_inside(container, text, routes)
+    assert parse_inside(container, text + captured("ip_addr_fallback_devices.txt"), routes) == alone
+    # a cable that is down, and has lost its address, is still one
+    cut = "9: eth0@if10: <BROADCAST,MULTICAST> mtu 1450 state DOWN\n    link/ether 02:42:0a:00:00:02 brd ff\n"
+    assert [item.name for item in parse_inside(container, cut, "").interfaces] == ["eth0"]

@@ -98,3 +98,12 @@ def test_odd_routes_are_read_too(captured) -> None:
 def test_a_line_that_is_no_route_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a route"):
         parse_ip_route(text)
+
+
+def test_a_device_that_the_kernel_puts_into_every_namespace_leads_nowhere(captured) -> None:
+    own = parse_ip_addr(captured("ip_addr_fallback_devices.txt"))
+    assert [item.name for item in own][:3] == ["tunl0", "gre0", "gretap0"]
+    assert len(own) == 9
+    assert {(item.peer, item.peer_index, item.leads_somewhere) for item in own} == {("NONE", 0, False)}
+    cables = parse_ip_addr(captured("ip_addr_container_busybox.txt"))
+    assert all(item.leads_somewhere for item in cables)

@@ -26,7 +26,8 @@ def test_a_plan_shows_unreachable_nodes_as_rows(open_session) -> None:
 def test_several_steps_are_planned_in_one_table_and_applied_until_one_fails(open_session, displayed) -> None:
     run = open_session()
     steps = run.steps.clean_up(boot_scripts=True)
-    names = ["remove containers", "remove networks", "remove etcd autostart", "remove static addresses"]
+    names = ["remove containers", "remove docker_gwbridge", "remove networks"]
+    names += ["remove etcd autostart", "remove static addresses"]
     assert run.plan(*steps)["step"].tolist() == [name for name in names for _ in run.nodes]
     with pytest.raises(StepFailed, match="remove containers"):
         run.apply(*steps)

@@ -19,6 +19,7 @@ from runbook_lib.steps.base import (
     Verb,
     our_labels,
 )
+from runbook_lib.steps.gateway_bridges import BARE_LABEL
 from runbook_lib.steps.networks import (
     CreateNetwork,
     NetworkReading,
@@ -49,8 +50,18 @@ def test_it_is_created_once_on_the_first_node_that_can() -> None:
     )
     assert findings["node1"].verb is Verb.BLOCKED
     assert "notebook 02_autostart_etcd" in findings["node1"].detail
-    assert [findings[node].work for node in ("node2", "node3")] == ["ovr0", None]
+    assert [bool(findings[node].work) for node in ("node2", "node3")] == [True, False]
     assert {findings[node].verb for node in ("node2", "node3")} == {Verb.PENDING}
+
+
+def test_it_tells_for_ever_which_nodes_had_no_docker_gwbridge() -> None:
+    readings = {"node1": NOTHING, "node2": replace(NOTHING, bridged=True), "node3": NOTHING}
+    work = CREATE.assess(readings, frozenset({"node4"}))["node1"].work or {}
+    assert work[OWNER_LABEL] == "mine"
+    # of a node that did not answer nobody knows
+    assert work[BARE_LABEL] == "node1, node3"
+    in_a_swarm = SWARM_CREATE.assess(readings, frozenset())["node1"].work or {}
+    assert BARE_LABEL not in in_a_swarm
 
 
 def test_the_same_network_seen_from_every_node_satisfies() -> None:
@@ -189,7 +200,7 @@ SWARM_OVR0 = replace(OVR0, scope="swarm", attachable=True)
 
 def test_a_worker_is_told_of_the_network_later_and_does_not_make_it() -> None:
     findings = SWARM_CREATE.assess({"node4": WORKER, "node1": NOTHING}, frozenset())
-    assert (findings["node1"].work, findings["node4"].verb) == ("ovr0", Verb.SATISFIED)
+    assert (bool(findings["node1"].work), findings["node4"].verb) == (True, Verb.SATISFIED)
     made = SWARM_CREATE.assess({"node4": WORKER, "node1": NetworkReading((SWARM_OVR0,))}, frozenset())
     assert {finding.verb for finding in made.values()} == {Verb.SATISFIED}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -64,6 +65,12 @@ def test_a_node_without_containers_has_no_namespace(hidden: HiddenNamespace, alp
     assert table["VNI"].isna().tolist() == [True, False]
 
 
+def test_containers_of_others_are_told_apart(hidden: HiddenNamespace, alpine1: ContainerFacts) -> None:
+    web = replace(alpine1, name="web")
+    table = tables.namespaces(["node3"], {"node3": hidden}, [alpine1], [web]).iloc[0]
+    assert (table["containers here"], table["others here"]) == ("alpine1", "web")
+
+
 def test_a_veth_is_told_by_the_container_at_its_other_end(hidden: HiddenNamespace, inside: Inside) -> None:
     table = tables.overlay_links([hidden], [inside]).set_index("interface")
     own = next(item.name for item in inside.interfaces if item.address == "10.0.0.3")
@@ -108,10 +115,17 @@ def test_an_endpoint_in_the_store_agrees_with_its_engine_or_does_not(
     keys: tuple[StoreKey, ...], alpine1: ContainerFacts
 ) -> None:
     addresses = {"node3": "192.168.95.106", "node4": "192.168.95.107"}
-    table = tables.stored_endpoint_rows(stored_endpoints(keys), [alpine1], "ovr0", addresses)
+    table = tables.stored_endpoint_rows(stored_endpoints(keys), [alpine1], "ovr0", addresses, ["alpine1", "alpine2"])
+    assert table["ours"].all()
     assert table["node"].tolist() == ["node3", "node4"]
     # alpine2 was not asked for, as if it were a stale endpoint
     assert table["as Docker says"].tolist() == [True, False]
+
+
+def test_an_endpoint_of_others_comes_after_ours(keys: tuple[StoreKey, ...], alpine1: ContainerFacts) -> None:
+    table = tables.stored_endpoint_rows(stored_endpoints(keys), [alpine1], "ovr0", {}, ["alpine2"])
+    assert table["container"].tolist() == ["alpine2", "alpine1"]
+    assert table["ours"].tolist() == [True, False]
 
 
 def test_what_a_swarm_keeps_is_told_by_kind() -> None:
@@ -128,4 +142,5 @@ def test_what_a_swarm_keeps_is_told_by_kind() -> None:
 def test_an_endpoint_that_engines_only_heard_of_agrees_without_its_mac(alpine1: ContainerFacts) -> None:
     node = {"node3": "192.168.95.106"}
     heard = StoredEndpoint("n", alpine1.endpoint_ids["ovr0"], "alpine1", alpine1.addresses["ovr0"], "", node["node3"])
-    assert list(tables.stored_endpoint_rows([heard], [alpine1], "ovr0", node)["as Docker says"]) == [True]
+    table = tables.stored_endpoint_rows([heard], [alpine1], "ovr0", node, ["alpine1"])
+    assert list(table["as Docker says"]) == [True]
