@@ -170,6 +170,13 @@ class ControlPlane(ABC):
     def read_stored(self, cluster: Cluster) -> Stored:
         """What is kept. Raises ``NodeError`` when nobody tells."""
 
+    def read_engine_elsewhere(self, cluster: Cluster, network_id: str, endpoint: str) -> str:
+        """The address of a living engine of no node of the cluster's that has an endpoint of that name; else empty.
+
+        Raises ``NodeError`` when nobody tells.
+        """
+        return ""
+
     @abstractmethod
     def read_vnis(self, cluster: Cluster) -> Mapping[str, int]:
         """VNIs by network ID that engines do not tell themselves. Raises ``NodeError`` when nobody tells."""

@@ -116,7 +116,7 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
             name = job.spec.name
             say(f"running {name}")
             if job.release:
-                force_disconnect(cluster, node, self._network, name)
+                force_disconnect(cluster, node, self._control_plane, self._network, name)
             if job.create:
                 node.engine.create_container(
                     name,

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import NodeError
 from runbook_lib.facts.containers import ContainerFacts, read_container
-from runbook_lib.facts.networks import NetworkFacts
+from runbook_lib.facts.control_plane import ControlPlane
+from runbook_lib.facts.networks import NetworkFacts, read_network
 
 
 def stale_endpoints(network: NetworkFacts, containers: Iterable[ContainerFacts]) -> tuple[str, ...]:
@@ -25,16 +26,25 @@ def stale_endpoints(network: NetworkFacts, containers: Iterable[ContainerFacts])
     return tuple(item.name for item in network.endpoints if item.endpoint_id not in owned)
 
 
-def force_disconnect(cluster: Cluster, node: Node, network: str, endpoint: str) -> None:
-    """Take a stale endpoint off a network.
+def force_disconnect(cluster: Cluster, node: Node, control_plane: ControlPlane, network: str, endpoint: str) -> None:
+    """Take a stale endpoint off a network (its name or ID).
 
     The node's own engine does it unless it has a container of that name: such an engine would only forget the network
     of its stopped container and leave the endpoint in the store. Then another node does it.
 
     Raises:
-        NodeError: every node has a container of that name.
+        NodeError: it is not stale, for a living engine that the inventory does not name has it; or every node has a
+            container of that name.
         RunbookError: a node does not answer, or its engine refuses.
     """
+    known = read_network(node, network)
+    elsewhere = control_plane.read_engine_elsewhere(cluster, known.id, endpoint) if known is not None else ""
+    if elsewhere:
+        raise NodeError(
+            node.name,
+            f"endpoint {endpoint} of {network} is on the engine at {elsewhere}, which the inventory does not name",
+            remedy=f"disconnect {endpoint} there, or add that node to the inventory",
+        )
     others = [item for item in cluster.nodes if item.name != node.name]
     for candidate in (node, *others):
         if read_container(candidate, endpoint) is None:

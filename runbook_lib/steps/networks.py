@@ -262,7 +262,7 @@ class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
         """Take stale endpoints off, then remove."""
         for network, stale in work.networks:
             for endpoint in stale:
-                force_disconnect(cluster, node, network, endpoint)
+                force_disconnect(cluster, node, self._control_plane, network, endpoint)
             node.engine.remove_network(network)
 
     def _finding(

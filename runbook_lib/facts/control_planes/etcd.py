@@ -64,6 +64,16 @@ class EtcdStore(ControlPlane):
         keys = read_store_keys(cluster)
         return Stored(keys, stored_endpoints(keys))
 
+    def read_engine_elsewhere(self, cluster: Cluster, network_id: str, endpoint: str) -> str:
+        """The endpoint's locator, if that engine renews its key in the store and is none of the inventory's."""
+        stored = self.read_stored(cluster)
+        nodes = (item.key.rpartition("/")[2] for item in stored.keys if item.key.startswith("/docker/nodes/"))
+        alive = {address.rpartition(":")[0] for address in nodes}
+        ours = {row.address.partition(":")[0] for row in self.read_registrations(cluster)}
+        ours |= {node.cluster_address for node in cluster.inventory.nodes}
+        found = [row.locator for row in stored.endpoints if (row.network_id, row.name) == (network_id, endpoint)]
+        return next((locator for locator in found if locator in alive - ours), "")
+
     def read_vnis(self, cluster: Cluster) -> Mapping[str, int]:
         """The first VNI of each network: engines with a cluster store do not tell it."""
         return {network: next(iter(vnis.values())) for network, vnis in stored_vnis(read_store_keys(cluster)).items()}
