@@ -27,6 +27,7 @@ from runbook_lib.execute.batch.display import display_for
 from runbook_lib.execute.batch.jobs import Job, JobResult, failed
 from runbook_lib.execute.batch.local import LocalProcesses
 from runbook_lib.execute.batch.summary import conclude
+from runbook_lib.execute.declared import check_parameters_cells
 from runbook_lib.execute.notebooks import choose_notebooks
 from runbook_lib.execute.preparation import parse_overrides
 from runbook_lib.model.locations import records_location
@@ -96,6 +97,7 @@ def batch(
     did not pass (1 a check failed, 2 bad input, 3 error, 5 timeout, 6 kernel died, 7 locked), else 0.
     """
     chosen = tuple(choose_notebooks(notebook or (), project_folder() / "notebooks"))
+    check_parameters_cells(chosen)
     overrides = parse_overrides(pairs(parameter), plan=plan)
     clusters = read_clusters(files, overrides)
     location = open_archive(records or records_location(), refresh=False).location

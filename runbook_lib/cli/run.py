@@ -24,7 +24,13 @@ from runbook_lib.cli.project import project_folder
 from runbook_lib.cli.system_packages import install_missing_packages
 from runbook_lib.errors import ExitCode
 from runbook_lib.execute.cluster_run import ClusterRequest, ClusterResult, left_over, prepare_cluster, run_cluster
-from runbook_lib.execute.declared import NO_CLUSTER, check_declared, declared_parameters, works_on_a_cluster
+from runbook_lib.execute.declared import (
+    NO_CLUSTER,
+    check_declared,
+    check_parameters_cells,
+    declared_parameters,
+    works_on_a_cluster,
+)
 from runbook_lib.execute.earlier import EarlierRun, check_same_run, earlier_run
 from runbook_lib.execute.engine import OUTPUT_LIMIT
 from runbook_lib.execute.interruption import Interruption
@@ -118,6 +124,7 @@ def _prepare(chosen: Sequence[Path], request: Request, earlier: EarlierRun | Non
         if earlier is not None:
             check_same_run(earlier, chosen, NO_CLUSTER)
         return None
+    check_parameters_cells(chosen)
     parameters = request.parameters()
     if earlier is not None:
         check_same_run(earlier, chosen, parameters.name)

@@ -23,9 +23,9 @@ _SKIPPED = "skip-execution"
 _PARAMETERS = frozenset({"parameters", "injected-parameters"})
 
 
-def is_executed(cell: Any) -> bool:
-    """Whether a cell has code to execute."""
-    return cell.cell_type == "code" and bool(cell.source.strip()) and _SKIPPED not in _tags(cell)
+def is_executed(cell: Any, skipped: str = _SKIPPED) -> bool:
+    """Whether a cell has code to execute; cells with the tag ``skipped`` have none."""
+    return cell.cell_type == "code" and bool(cell.source.strip()) and skipped not in _tags(cell)
 
 
 def is_always(cell: Any) -> bool:

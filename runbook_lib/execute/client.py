@@ -27,12 +27,14 @@ from runbook_lib.model.record import CellState
 
 with without_slow_formats():
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+    from nbclient.util import run_hook
 
 if TYPE_CHECKING:
     from runbook_lib.execute.kernels import ProjectKernelManager
 
 _IOPUB_TIMEOUT = 60
 _POLL_SECONDS = 0.25
+_HOOKS = ("on_cell_execute", "on_cell_complete")
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,10 @@ class RunbookClient(MessageClient):
     """
 
     def __init__(self, around: Surroundings, kernel: ProjectKernelManager, **settings: Any) -> None:
-        super().__init__(
-            around.keeper, around.watcher, around.interruption, km=kernel, iopub_timeout=_IOPUB_TIMEOUT, **settings
-        )
+        settings = {"iopub_timeout": _IOPUB_TIMEOUT, **settings}
+        super().__init__(around.keeper, around.watcher, around.interruption, km=kernel, **settings)
+        # The caller's own hooks, which see a cell as the record shows it.
+        self._before_sending, self._after_sending = (self.trait_values()[name] for name in _HOOKS)
         self.on_cell_execute = self._uncover_source
         self.on_cell_complete = self._cover_source
         self._limits = around.limits
@@ -95,6 +98,10 @@ class RunbookClient(MessageClient):
         info = run_sync(self._answer)(seconds)
         self.nb.metadata["language_info"] = info["language_info"]
         self._answers = True
+
+    def begin_notebook(self) -> None:
+        """Tell the caller, if that is wanted, that the first cell is about to be executed."""
+        run_sync(run_hook)(self.on_notebook_start, notebook=self.nb)
 
     def conclude(self) -> None:
         """Put into the notebook what belongs to no single cell, the state of its widgets, and let go of the kernel."""
@@ -207,18 +214,25 @@ class RunbookClient(MessageClient):
 
     # What nbclient calls while a cell runs.
 
-    def _uncover_source(self, cell: Any, cell_index: int) -> None:
+    async def _uncover_source(self, cell: Any, cell_index: int) -> None:
+        await run_hook(self._before_sending, cell=cell, cell_index=cell_index)
         self._covered = cell.source
         cell.source = self._keeper.source_of(cell_index)
 
-    def _cover_source(self, cell: Any, cell_index: int) -> None:
+    async def _cover_source(self, cell: Any, cell_index: int) -> None:
         cell.source = self._covered
+        await run_hook(self._after_sending, cell=cell, cell_index=cell_index)
 
     def _get_timeout(self, cell: Any) -> float | None:
-        return self._limits.of_next_cell()
+        if self.timeout_func is None:
+            return self._limits.of_next_cell()
+        seconds = self.timeout_func(cell)
+        return self._limits.of_next_cell(seconds if seconds and seconds > 0 else None)
 
     async def _async_handle_timeout(self, timeout: float, cell: Any = None) -> Any:
         """Interrupt a cell that is out of time, and give its ``finally`` the grace period to end it."""
+        if self.interrupt_on_timeout and not (self._interruption.interrupted_cell or self._limits.notebook_is_over):
+            return await super()._async_handle_timeout(timeout, cell)
         if not self._interruption.interrupted_cell:
             self._late = CellTimeoutError(self._limits.complaint(timeout))
             self._interruption.interrupt_kernel()

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.errors import Fault, ParameterError
+from runbook_lib.errors import Fault, InputError, ParameterError
 
 #: Stands for the cluster's name in the record of a notebook that needs none.
 NO_CLUSTER = "local"
@@ -28,8 +28,18 @@ def declared_in(cells: Iterable[tuple[Iterable[str], str]]) -> Mapping[str, Any]
     found: dict[str, Any] = {}
     for tags, source in cells:
         if "parameters" in tags:
-            found |= _assignments(source)
+            found |= assignments(source)
     return found
+
+
+def without_parameters_cell(place: str) -> InputError:
+    """The error of a notebook that would be given parameters and has no cell for them: its own would count."""
+    return InputError(
+        "parameters are given, and no cell has the tag 'parameters': what the notebook's own cells say would count",
+        place=place,
+        remedy="give the cell with the parameters its tag back (JupyterLab: Property Inspector, Cell Tags), "
+        "or leave the parameters out",
+    )
 
 
 def works_on_a_cluster(declared: Mapping[str, Any]) -> bool:
@@ -54,7 +64,21 @@ def check_declared(notebooks: Iterable[Path], given: Mapping[str, Any]) -> None:
         raise ParameterError(faults, place="command line")
 
 
-def _assignments(source: str) -> Mapping[str, Any]:
+def check_parameters_cells(notebooks: Iterable[Path]) -> None:
+    """Make sure that each notebook which names a cluster in a cell has the tag there by which parameters reach it.
+
+    Raises:
+        InputError: one lost its tag; it would work on the cluster that its own cell names, whatever was given.
+    """
+    for path in notebooks:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+        if not works_on_a_cluster(declared_parameters(path)) and any(_TELLING in assignments(text) for text in code):
+            raise without_parameters_cell(str(path))
+
+
+def assignments(source: str) -> Mapping[str, Any]:
+    """What a cell's top level assigns by name: name -> value, ``None`` for a value that only the kernel can compute."""
     try:
         statements = ast.parse(source).body
     except SyntaxError:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from runbook_lib.execute.interruption import Interruption
 from runbook_lib.execute.kernels import Kernels
+from runbook_lib.execute.validity import check_form, check_is_python, check_kernel, check_language, mend
 from runbook_lib.execute.watching import SILENT, Watcher
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class RunbookEngine:
         notebook_timeout: float | None = None,
         output_limit: int = OUTPUT_LIMIT,
         recording: Recording | None = None,
+        **options: Any,
     ) -> Any:
         """Execute ``nb``, finish its record, and return it; the saved states of its cells are what really happened.
 
@@ -66,10 +68,13 @@ class RunbookEngine:
             output_limit: characters of output that a cell keeps.
             recording: the notebook's record. ``None`` is for plain papermill: parameters are checked, the cluster is
                 locked and a record is opened here, and errors become those of papermill's command line, if it called.
+            options: nbclient's own settings, which count as they do for plain papermill: ``timeout`` where there is no
+                ``execution_timeout``, ``allow_errors``, ``iopub_timeout``, ``on_cell_start``, …
 
         Raises:
             ParameterError, LockedError: there was no record to begin with, and nothing was touched.
-            InputError: there was no record to begin with, and a cell refused what it was given.
+            InputError: there was no record to begin with, and a cell refused what it was given; or the notebook is not
+                valid or not in Python, or another kernel is asked for, and nothing was touched.
             CellTimeoutError, DeadlineError: a cell, the notebook, or the kernel's start took too long.
             DeadKernelError: the kernel died.
             InterruptedRun: a signal arrived.
@@ -80,36 +85,71 @@ class RunbookEngine:
         from runbook_lib.execute.execution import NotebookExecution
         from runbook_lib.execute.keeper import NotebookKeeper
         from runbook_lib.execute.limits import TimeLimits
+        from runbook_lib.execute.settings import ClientSettings
 
         saving = {"output_path": output_path, "autosave_cell_every": autosave_cell_every}
         telling = {"log_output": log_output, "stdout_file": stdout_file, "stderr_file": stderr_file}
         with ExitStack() as stack:
             if recording is None:
                 stack.enter_context(errors_for_command_line())
+            settings = ClientSettings.of(options)
+            _check(nb, kernel_name, input_path, known=recording is not None)
             pool = stack.enter_context((kernels or Kernels()).borrowed())
             ours = stack.enter_context((interruption or Interruption()).installed())
-            limits = TimeLimits(execution_timeout, notebook_timeout)
+            limits = TimeLimits(execution_timeout or settings.timeout, notebook_timeout)
             keeper = NotebookKeeper(
                 nb, recording or _recording(nb, input_path), progress_bar=progress_bar, log_output=log_output, **saving
             )
             around = Surroundings(keeper, limits, watcher, ours, output_limit)
-            NotebookExecution(around, pool, {"kernel_name": kernel_name, **telling}, start_timeout).execute()
+            settings = settings.with_ours(kernel_name=kernel_name, **telling)
+            NotebookExecution(around, pool, settings, start_timeout).execute()
             if recording is None:
                 raise_for_bad_input(nb)
         return keeper.nb
 
     @classmethod
     def nb_kernel_name(cls, nb: Any, name: str | None = None) -> str:
-        """The kernel's name for papermill: it picks the language of the injected cell, not the interpreter."""
+        """The kernel's name for papermill: it picks the language of the injected cell, not the interpreter.
+
+        Raises:
+            InputError: another kernel than this environment's Python is asked for.
+        """
+        from runbook_lib.execute.command_line import errors_for_command_line
+
+        with errors_for_command_line():
+            check_kernel(name, nb)
         return str(name or nb.metadata.get("kernelspec", {}).get("name") or "python3")
 
     @classmethod
     def nb_language(cls, nb: Any, language: str | None = None) -> str:
-        """The language of the injected parameters; the notebooks are Python."""
+        """The language of the injected parameters; the notebooks are Python.
+
+        Raises:
+            InputError: another language is asked for, or the notebook is in another.
+        """
+        from runbook_lib.execute.command_line import errors_for_command_line
+
+        with errors_for_command_line():
+            if language:
+                check_is_python(language, "--language")
+            else:
+                check_language(nb, "the notebook")
         return language or "python"
 
 
-def _recording(nb: Any, input_path: str | None) -> Recording:
+def _check(nb: Any, kernel_name: str, input_path: Any, *, known: bool) -> None:
+    """Refuse what cannot be executed as it is meant; whoever began a record (``known``) has looked before that."""
+    mend(nb)
+    if known:
+        return
+    place = input_path if isinstance(input_path, str) else "the notebook"
+    check_form(nb, place)
+    own = nb.metadata.get("kernelspec", {}).get("name")
+    if kernel_name in (own, None) or not own:
+        check_language(nb, place)  # else the user asked for Python
+
+
+def _recording(nb: Any, input_path: object) -> Recording:
     from runbook_lib.execute.recording import Recording
 
     return Recording.for_papermill(nb, input_path)

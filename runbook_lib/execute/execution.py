@@ -9,6 +9,7 @@ from runbook_lib.execute.cells import is_always, is_executed, is_parameters, sho
 from runbook_lib.execute.client import RunbookClient, Surroundings
 from runbook_lib.execute.imports import without_slow_formats
 from runbook_lib.execute.kernels import Kernels, ProjectKernelManager
+from runbook_lib.execute.settings import ClientSettings
 from runbook_lib.model.record import CellState
 
 with without_slow_formats():
@@ -22,17 +23,17 @@ class NotebookExecution:
     Args:
         around: the notebook, its limits, and who is told.
         kernels: where kernels come from.
-        settings: papermill's and nbclient's own, for each client.
+        settings: papermill's and nbclient's own, for each client and its kernel.
         start_seconds: how long a kernel may take to start.
     """
 
-    def __init__(self, around: Surroundings, kernels: Kernels, settings: dict[str, Any], start_seconds: float) -> None:
+    def __init__(self, around: Surroundings, kernels: Kernels, settings: ClientSettings, start_seconds: float) -> None:
         self._around = around
         self._kernels = kernels
         self._settings = settings
         self._start_seconds = start_seconds
         self._cells = around.keeper.nb.cells
-        self._indices = [index for index, cell in enumerate(self._cells) if is_executed(cell)]
+        self._indices = [index for index, cell in enumerate(self._cells) if self._is_executed(cell)]
         self._kernel: ProjectKernelManager | None = None
         self._client: RunbookClient | None = None
 
@@ -76,9 +77,12 @@ class NotebookExecution:
         self._clean_up()
         return error
 
+    def _is_executed(self, cell: Any) -> bool:
+        return is_executed(cell, self._settings.skipped_tag)
+
     def _take_kernel(self) -> ProjectKernelManager:
         """Take a kernel, without waiting until it answers."""
-        self._kernel = self._kernels.take()
+        self._kernel = self._kernels.take(self._settings.kernel_arguments, self._settings.kernel_folder)
         self._around.keeper.recording.listen(self._kernel.journal)
         return self._kernel
 
@@ -89,7 +93,7 @@ class NotebookExecution:
             self._client.conclude()
             self._client = None
         if self._kernel is not None:
-            self._kernels.retire(self._kernel, kill=not answers)
+            self._kernels.retire(self._kernel, kill=not answers or self._settings.ends_at_once)
             self._kernel = None
         self._kernels.bury()
 
@@ -98,6 +102,7 @@ class NotebookExecution:
         for cell in self._cells:
             keeper.pass_over(cell)
         client = self._started()
+        client.begin_notebook()
         for index in self._indices:
             interruption.raise_if_received()
             if limits.notebook_is_over:
@@ -132,7 +137,7 @@ class NotebookExecution:
     def _started(self) -> RunbookClient:
         """A client of the kernel, when that answers."""
         kernel = self._kernel or self._take_kernel()
-        self._client = RunbookClient(self._around, kernel, log=log, **self._settings)
+        self._client = RunbookClient(self._around, kernel, log=log, **self._settings.traits)
         self._client.start(self._around.limits.of_start(self._start_seconds))
         return self._client
 
@@ -143,6 +148,6 @@ class NotebookExecution:
         self._close()
         client = self._started()
         for index, cell in enumerate(self._cells):
-            if is_parameters(cell) and is_executed(cell):
+            if is_parameters(cell) and self._is_executed(cell):
                 client.execute_quietly(self._around.keeper.source_of(index), self._start_seconds)
         return client

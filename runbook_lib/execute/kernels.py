@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -161,9 +161,16 @@ class Kernels:
         if self._spare is None:
             self._spare = self._start(module)
 
-    def take(self) -> ProjectKernelManager:
-        """The manager of a fresh kernel: the one that was prepared, if there is one. Give it back to ``retire``."""
+    def take(self, arguments: Sequence[str] = (), folder: Path | None = None) -> ProjectKernelManager:
+        """The manager of a fresh kernel: the one that was prepared, if there is one. Give it back to ``retire``.
+
+        Args:
+            arguments: for the kernel's own command line; such a kernel, or one in another ``folder``, was not prepared.
+            folder: the folder that it starts in, if not the one of all.
+        """
         self.bury()
+        if arguments or folder:
+            return self._start(arguments=arguments, folder=folder)
         kernel, self._spare = self._spare, None
         return kernel or self._start()
 
@@ -181,16 +188,20 @@ class Kernels:
         while self._retired:
             run_sync(_end)(self._retired.pop(), kill=False)
 
-    def _start(self, module: str | None = None) -> ProjectKernelManager:
+    def _start(
+        self, module: str | None = None, arguments: Sequence[str] = (), folder: Path | None = None
+    ) -> ProjectKernelManager:
         kernel = ProjectKernelManager(kernel_name="python3", transport="ipc")
         kernel.open_folder()
-        arguments = ["--HistoryManager.hist_file=:memory:"]
+        folder = folder or self._folder
+        # Of an argument that comes twice the last one counts.
+        arguments = ["--HistoryManager.hist_file=:memory:", *arguments]
         if module is not None:
             # Binds no name; if it fails, the notebook's own import will tell.
             arguments.append(f"--IPKernelApp.exec_lines=__import__({module!r});")
         run_sync(kernel.start_kernel)(
             extra_arguments=arguments,
-            cwd=str(self._folder) if self._folder else None,
+            cwd=str(folder) if folder else None,
             env=_environment(kernel),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import EllipsisType
 
 #: How long a cell that runs at the end whatever happened may take if cells have no limit, in seconds.
 ALWAYS_SECONDS = 120.0
@@ -28,13 +29,18 @@ class TimeLimits:
         """From now on the cells run that run whatever happened."""
         self._cleaning_up = True
 
-    def of_next_cell(self) -> float | None:
-        """The seconds that a cell has if it begins now; at least a moment, never zero."""
+    def of_next_cell(self, cell: float | EllipsisType | None = ...) -> float | None:
+        """The seconds that a cell has if it begins now; at least a moment, never zero.
+
+        Args:
+            cell: this cell's own limit, in seconds, in the place of that of all cells.
+        """
+        own = self._cell if isinstance(cell, EllipsisType) else cell
         if self._cleaning_up:
-            return self._cell or ALWAYS_SECONDS
+            return own or ALWAYS_SECONDS
         left = self._left()
-        self._notebook_ends_first = left is not None and (self._cell is None or left <= self._cell)
-        limits = [limit for limit in (self._cell, left) if limit is not None]
+        self._notebook_ends_first = left is not None and (own is None or left <= own)
+        limits = [limit for limit in (own, left) if limit is not None]
         return max(min(limits), 0.001) if limits else None
 
     @property

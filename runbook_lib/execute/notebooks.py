@@ -6,8 +6,10 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from runbook_lib.errors import InputError
+from runbook_lib.execute.validity import check_form, check_language
 
 _NUMBERED = re.compile(r"\d\d_\w+")
 _UNDO = "undo"
@@ -26,18 +28,25 @@ def choose_notebooks(names: Sequence[str], folder: Path) -> list[Path]:
         folder: where named notebooks are.
 
     Raises:
-        InputError: an unknown or ambiguous name (with the names there are), or a file that is no notebook.
+        InputError: an unknown or ambiguous name (with the names there are), or a file that is no notebook, no
+            valid one, or one in another language than Python.
     """
     present = sorted(path for path in folder.glob("*.ipynb") if _NUMBERED.fullmatch(path.stem))
     if names:
         chosen = [_find(name, present, folder) for name in names]
-        for path in chosen:
-            _metadata(path)
-        return chosen
+        return _checked(chosen)
     chosen = [path for path in present if not _NEVER_BY_DEFAULT.fullmatch(path.stem) and _is_in_default_run(path)]
     if not chosen:
         raise InputError("there are no notebooks", place=str(folder), remedy="call ./runbook of a whole checkout")
-    return chosen
+    return _checked(chosen)
+
+
+def _checked(notebooks: list[Path]) -> list[Path]:
+    for path in notebooks:
+        content = _read(path)
+        check_form(content, str(path))
+        check_language(content, str(path))
+    return notebooks
 
 
 def undoing(notebooks: Sequence[Path]) -> list[Path]:
@@ -86,16 +95,16 @@ def _undos(folder: Path) -> list[Path]:
 
 
 def _is_in_default_run(path: Path) -> bool:
-    ours = _metadata(path).get(_METADATA)
+    ours = dict(_read(path).get("metadata", {})).get(_METADATA)
     return not (isinstance(ours, dict) and ours.get("default_run") is False)
 
 
-def _metadata(path: Path) -> dict[str, object]:
-    """A notebook's metadata. Raises ``InputError`` unless the file is a notebook of format 4."""
+def _read(path: Path) -> dict[str, Any]:
+    """A notebook's content. Raises ``InputError`` unless the file is a notebook of format 4."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["nbformat"] == 4 and isinstance(content["cells"], list):
-            return dict(content.get("metadata", {}))
+            return dict(content)
         problem = f"its format is {content['nbformat']}, not 4"
     except OSError as error:
         problem = f"it cannot be read ({error.strerror})"

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.execute.declared import NO_CLUSTER, declared_in, works_on_a_cluster
+from runbook_lib.execute.declared import NO_CLUSTER, declared_in, without_parameters_cell, works_on_a_cluster
 from runbook_lib.execute.recording import Recording, RunFacts
 from runbook_lib.locking import cluster_lock
 from runbook_lib.model.loading import Run, load_run
@@ -17,22 +17,27 @@ from runbook_lib.records.writer import new_record_id
 from runbook_lib.redact import Redactor
 
 
-def record_plain(notebook: Any, input_path: str | None) -> Recording:
+def record_plain(notebook: Any, input_path: object) -> Recording:
     """Check the parameters that papermill injected, lock the cluster, and open a record in the usual archive.
 
     Args:
         notebook: as papermill hands it to the engine, its parameters injected.
-        input_path: the notebook's file, or its address.
+        input_path: the notebook's file, or its address; anything else for one that has none.
 
     Raises:
         ParameterError: with every fault of the parameters; no kernel was started and nothing written.
-        InputError: an inventory that cannot be found, an archive that cannot be written.
+        InputError: an inventory that cannot be found, an archive that cannot be written; parameters for a notebook
+            without a cell for them.
         LockedError: another run holds the cluster.
     """
     given = dict(notebook.metadata.get("papermill", {}).get("parameters", {}))
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     declared = declared_in((cell.metadata.get("tags", []), cell.source) for cell in code)
-    name = Path(input_path or "notebook").stem
+    if given and not any("parameters" in cell.metadata.get("tags", []) for cell in code):
+        raise without_parameters_cell(input_path if isinstance(input_path, str) else "the notebook")
+    # papermill hands a notebook on that a program made, instead of a path.
+    path = input_path if isinstance(input_path, str) else ""
+    name = Path(path).stem or "notebook"
     run = load_run({**declared, **given}) if works_on_a_cluster(declared) else None
     with ExitStack() as stack:
         if run is not None:
@@ -46,7 +51,7 @@ def record_plain(notebook: Any, input_path: str | None) -> Recording:
             parameters=run.parameters.model_dump(mode="json") if run else given,
             redactor=_redactor(run),
         )
-        recording = Recording.begin(name, _source(notebook, input_path), facts)
+        recording = Recording.begin(name, _source(notebook, path), facts)
         recording.at_end.push(stack.pop_all())
     return recording
 
@@ -55,9 +60,9 @@ def _redactor(run: Run | None) -> Redactor:
     return redactor_for(run) if run is not None else Redactor()
 
 
-def _source(notebook: Any, input_path: str | None) -> str:
+def _source(notebook: Any, input_path: str) -> str:
     """The text of the notebook's file; of one that is elsewhere, what papermill made of it."""
-    path = Path(input_path or "")
+    path = Path(input_path)
     if path.is_file():
         return path.read_text(encoding="utf-8")
     import nbformat

@@ -66,7 +66,7 @@ class Recording:
     """
 
     @classmethod
-    def for_papermill(cls, notebook: Any, input_path: str | None) -> Recording:
+    def for_papermill(cls, notebook: Any, input_path: object) -> Recording:
         """The record of a notebook that papermill executes by itself; see ``plain.record_plain``."""
         from runbook_lib.execute.plain import record_plain
 
@@ -238,7 +238,11 @@ class Recording:
 
         if self._html.is_alive():
             self._html.join()
-        return html.render(nbformat.v4.writes_json(notebook), record)  # type: ignore[no-untyped-call]
+        text = nbformat.v4.writes_json(notebook)  # type: ignore[no-untyped-call]
+        try:
+            return html.render(text, record)
+        except Exception as error:  # noqa: BLE001 - told in the page itself: no output may cost the record its seal
+            return html.render_without_notebook(record, f"{type(error).__name__}: {error}")
 
     def _take(self, entry: Entry) -> None:
         match entry:

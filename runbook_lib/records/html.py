@@ -80,6 +80,13 @@ def render(notebook_text: str, record: Record | None = None, *, title: str = "")
     return str(page)
 
 
+def render_without_notebook(record: Record, why: str) -> str:
+    """The page of a record whose notebook cannot be shown: head and foot as ever, and ``why`` between them."""
+    words = f"The notebook cannot be shown as a page. It is in notebook.ipynb, as it was executed.\n\n{why}"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_raw_cell(words)])  # type: ignore[no-untyped-call]
+    return render(nbformat.v4.writes_json(notebook), record)  # type: ignore[no-untyped-call]
+
+
 def warm_up() -> None:
     """Do what the first page needs only once (templates, lexers), so that a later ``render`` is quick."""
     render(_WARMING_UP)

@@ -46,13 +46,15 @@ def start(notebook: str, namespace: Mapping[str, Any]) -> Session:
 
     Raises:
         ParameterError: with every fault, unknown parameters among them; no node was contacted.
-        InputError: an inventory that cannot be found, a key that others may read, a refused host key, engines that
-            have another control plane than the parameters name.
+        InputError: parameters that were given and that a later cell sets again, an inventory that cannot be found, a
+            key that others may read, a refused host key, engines that have another control plane than the parameters
+            name.
 
     A node that does not answer is no error yet: the table says so, and a reading that needs it fails.
     """
     names = [*Parameters.model_fields, *_unknown_parameters(namespace)]
     given = {name: namespace[name] for name in names if name in namespace}
+    _refuse_if_overruled(namespace)
     # What papermill injected is what its user asked for.
     values, origin = (given, "") if _injected(namespace) else with_parameter_file(given)
     run = load_run(values)
@@ -76,6 +78,46 @@ def _injected(namespace: Mapping[str, Any]) -> list[str]:
     """The source of the cells that papermill injected."""
     cells = namespace.get("In", [])
     return [source for source in cells if isinstance(source, str) and source.startswith(_INJECTED)]
+
+
+def _refuse_if_overruled(namespace: Mapping[str, Any]) -> None:
+    """Make sure that what was given counts: papermill puts it first where no cell has the tag ``parameters``.
+
+    Raises:
+        InputError: a cell after the injected one sets a parameter to something else than was given.
+    """
+    cells = [source for source in namespace.get("In", []) if isinstance(source, str)]
+    places = [place for place, source in enumerate(cells) if source.startswith(_INJECTED)]
+    if not places:
+        return
+    before, given, later = (
+        {name: value for source in part for name, value in _literals(source).items()}
+        for part in (cells[: places[0]], [cells[place] for place in places], cells[places[-1] + 1 :])
+    )
+    overruled = [name for name in given if name not in before and name in later and later[name] != given[name]]
+    if overruled:
+        names = ", ".join(overruled)
+        raise InputError(
+            f"{names} was given, and a later cell of the notebook sets it again: that would count",
+            place="parameters",
+            remedy="give the cell with the parameters the tag 'parameters' (JupyterLab: Property Inspector, "
+            "Cell Tags), or set nothing there that is given",
+        )
+
+
+def _literals(source: str) -> dict[str, Any]:
+    """What a cell's top level sets by a plain value, by name; empty for one that is more than Python."""
+    found: dict[str, Any] = {}
+    with suppress(SyntaxError):
+        for statement in ast.parse(source).body:
+            match statement:
+                case (
+                    ast.Assign(targets=[ast.Name(id=name)], value=value)
+                    | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+                ):
+                    with suppress(ValueError):
+                        found[name] = ast.literal_eval(value)
+    return found
 
 
 def _unknown_parameters(namespace: Mapping[str, Any]) -> list[str]:

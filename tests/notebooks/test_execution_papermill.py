@@ -7,11 +7,20 @@ import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import nbformat
 import pytest
+from nbclient.exceptions import CellTimeoutError
+from nbformat import NotebookNode
+from papermill.exceptions import PapermillExecutionError  # type: ignore[import-untyped]
+from papermill.execute import execute_notebook  # type: ignore[import-untyped]
 
-from tests.notebooks.generated import Workplace, always, ends, states, text_of
+from runbook_lib import records
+from runbook_lib.errors import InputError
+from tests.notebooks.generated import METADATA, Workplace, always, ends, states, text_of
 
 PROJECT = Path(__file__).parents[2]
 
@@ -170,3 +179,154 @@ def test_a_cell_that_works_holds_the_cluster_to_its_end_and_its_kernel_works_und
             assert f"the cluster is in use: {held_by} (process " in told, (moment, told)
         else:
             assert told == "free", (moment, told)
+
+
+def edited(notebook: Path, change: Callable[[Any], object]) -> Path:
+    """The same file with something changed in its JSON."""
+    content = json.loads(notebook.read_text())
+    change(content)
+    notebook.write_text(json.dumps(content))
+    return notebook
+
+
+INVALID: dict[str, tuple[Callable[[Any], object], str]] = {
+    "authors": (lambda nb: nb["metadata"].update(authors="Ada"), "metadata.authors: 'Ada' is not of type 'array'"),
+    "tags": (
+        lambda nb: nb["cells"][1]["metadata"].update(tags="parameters"),
+        "cell 2 (code).metadata.tags: 'parameters' is not of type 'array'",
+    ),
+    "language": (lambda nb: nb["metadata"]["kernelspec"].update(language="R"), "the notebook is in R, and only Python"),
+}
+
+
+@pytest.mark.parametrize(("change", "told"), INVALID.values(), ids=INVALID)
+def test_what_is_no_valid_notebook_or_no_python_is_refused_before_anything_is_done(
+    tmp_path: Path, change: Callable[[Any], object], told: str
+) -> None:
+    workplace = Workplace(tmp_path)
+    notebook = edited(workplace.notebook("01_mine", "open('done', 'w')"), change)
+    done = papermill(workplace, notebook, "--engine", "runbook", "-f", "parameters.yaml", "--cwd", str(tmp_path))
+    assert (done.returncode, told in done.stderr) == (2, True), done.stderr
+    command = [sys.executable, "-P", "-m", "runbook_lib", *workplace.arguments(notebook)]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (ran.returncode, told in ran.stderr) == (2, True), ran.stderr
+    assert not list(tmp_path.glob("done"))
+    assert workplace.recorded() == []
+
+
+def test_a_kernel_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    workplace = Workplace(tmp_path)
+    notebook = workplace.notebook("01_mine", "1")
+    for options, told in (
+        (("--kernel", "nosuch"), "has no kernel 'nosuch'"),
+        (("--language", "R", "-p", "plan", "true"), "the notebook is in R, and only Python"),
+    ):
+        done = papermill(workplace, notebook, "--engine", "runbook", *options)
+        assert (done.returncode, told in done.stderr) == (2, True), done.stderr
+    assert workplace.recorded() == []
+
+
+def test_parameters_for_a_notebook_whose_cell_for_them_lost_its_tag_are_refused_by_everybody(tmp_path: Path) -> None:
+    workplace = Workplace(tmp_path)
+    start = "from runbook_lib.session import start\nrun = start('01_mine', globals())"
+    notebook = edited(workplace.notebook("01_mine", start), lambda nb: nb["cells"][1]["metadata"].pop("tags"))
+    ours = papermill(workplace, notebook, "--engine", "runbook", "-f", "parameters.yaml")
+    assert (ours.returncode, "no cell has the tag 'parameters'" in ours.stderr) == (2, True), ours.stderr
+    command = [sys.executable, "-P", "-m", "runbook_lib", *workplace.arguments(notebook)]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (ran.returncode, "no cell has the tag 'parameters'" in ran.stderr) == (2, True), ran.stderr
+    assert workplace.recorded() == []
+    plain = papermill(workplace, notebook, "-f", "parameters.yaml")
+    assert plain.returncode == 1
+    assert errors_in(workplace) == ["InputError"]
+    assert "name, inventory was given, and a later cell of the notebook sets it again" in plain.stderr
+
+
+def test_a_kernelspec_without_a_name_to_show_does_no_harm(tmp_path: Path) -> None:
+    workplace = Workplace(tmp_path)
+    notebook = edited(workplace.notebook("01_mine", "1"), lambda nb: nb["metadata"]["kernelspec"].pop("display_name"))
+    done = papermill(workplace, notebook, "--engine", "runbook", "-f", "parameters.yaml")
+    assert done.returncode == 0, done.stderr
+    assert workplace.verdict("01_mine") == ("pass", 0)
+    page = (workplace.folder_of("01_mine") / "notebook.html").read_text()
+    assert "In&nbsp;[2]" in page
+
+
+@pytest.fixture
+def archive_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
+    workplace = Workplace(tmp_path)
+    monkeypatch.setenv("OVERLAY_RUNBOOK_RECORDS", str(workplace.records))
+    return workplace
+
+
+def test_a_notebook_that_a_program_made_is_executed_like_one_in_a_file(archive_here: Workplace) -> None:
+    path = archive_here.notebook("01_mine", "print('made by a program')")
+    made = nbformat.read(path, as_version=4)
+    given = {"name": "tiny", "inventory": str(archive_here.folder / "inventory.yaml"), "containers": []}
+    done = execute_notebook(made, None, given, engine_name="runbook", progress_bar=False)
+    assert "made by a program" in text_of(done)
+    assert archive_here.recorded() == ["notebook"]
+    assert archive_here.verdict("notebook") == ("pass", 0)
+
+
+def program(*sources: str | NotebookNode) -> NotebookNode:
+    """A notebook that needs no cluster."""
+    cells = [nbformat.v4.new_code_cell(source) if isinstance(source, str) else source for source in sources]
+    return nbformat.v4.new_notebook(cells=cells, metadata=METADATA)
+
+
+def run_with(notebook: NotebookNode, **options: Any) -> NotebookNode:
+    return execute_notebook(notebook, None, engine_name="runbook", progress_bar=False, **options)
+
+
+@pytest.mark.usefixtures("archive_here")
+def test_settings_of_nbclient_count_as_they_do_without_our_engine() -> None:
+    tagged = nbformat.v4.new_code_cell("print('not this')", metadata={"tags": ["leave-out"]})
+    told: list[tuple[str, int]] = []
+    hooks = {
+        f"on_cell_{name}": lambda cell_index, name=name, **_: told.append((name, cell_index))
+        for name in ("start", "execute", "complete", "executed", "error")
+    }
+    done = run_with(
+        program("print('first')", tagged, "import sys; print(sys.argv.count('--InteractiveShell.xmode=Plain'))"),
+        on_notebook_start=lambda notebook: told.append(("notebook", len(notebook.cells))),
+        raise_on_iopub_timeout=True,
+        iopub_timeout=30,
+        shell_timeout_interval=1,
+        skip_cells_with_tag="leave-out",
+        extra_arguments=["--InteractiveShell.xmode=Plain"],
+        record_timing=False,
+        store_widget_state=False,
+        coalesce_streams=True,
+        shutdown_kernel="immediate",
+        startup_timeout=1,
+        **hooks,
+    )
+    assert text_of(done).split() == ["first", "1"]
+    each = ("start", "execute", "complete", "executed")
+    assert told == [("notebook", 3), *((name, 0) for name in each), *((name, 2) for name in each)]
+    assert all("execution" not in cell.metadata for cell in done.cells)
+
+
+@pytest.mark.usefixtures("archive_here")
+def test_errors_that_the_caller_allows_do_not_end_the_notebook() -> None:
+    notebook = program("raise KeyError('first')", "print('went on')")
+    with pytest.raises(PapermillExecutionError, match="KeyError"):  # papermill's own word at the end, engine or not
+        run_with(notebook, allow_errors=True)
+    (record,) = records.frame("cells").groupby("record")["state"].agg(list)
+    assert record == ["completed", "completed"]
+
+
+@pytest.mark.usefixtures("archive_here")
+@pytest.mark.parametrize("options", [{"timeout": 1}, {"timeout_func": lambda cell: 1}], ids=["timeout", "timeout_func"])
+def test_a_time_limit_may_be_given_by_nbclients_names(options: dict[str, Any]) -> None:
+    with pytest.raises(CellTimeoutError, match="did not end within 1 s"):
+        run_with(program("import time; time.sleep(60)"), **options)
+    # None is no limit, and so is -1.
+    assert "done" in text_of(run_with(program("print('done')"), timeout=-1))
+
+
+@pytest.mark.usefixtures("archive_here")
+def test_a_kernel_of_the_callers_is_refused() -> None:
+    with pytest.raises(InputError, match="starts its own kernel"):
+        run_with(program("1"), kernel_manager_class="jupyter_client.manager.AsyncKernelManager")

@@ -43,3 +43,10 @@ def test_cells_that_run_whatever_happened_have_a_limit_of_their_own() -> None:
     limits = TimeLimits(cell=7)
     limits.clean_up()
     assert limits.of_next_cell() == 7
+
+
+def test_one_cells_own_limit_takes_the_place_of_that_of_all_cells() -> None:
+    limits = TimeLimits(cell=10)
+    assert limits.of_next_cell(3) == 3
+    assert limits.of_next_cell(None) is None
+    assert limits.of_next_cell() == 10

@@ -162,3 +162,18 @@ def test_the_saved_notebook_is_a_valid_one_at_every_moment(facts: RunFacts) -> N
     saved = nbformat.read(recording.folder / "notebook.ipynb", as_version=4)
     assert saved.cells[1].metadata.runbook.state == "completed"
     recording.abandon()
+
+
+def test_a_page_that_cannot_be_made_never_costs_the_record(facts: RunFacts) -> None:
+    recording = begin(facts)
+    tell(recording, START, FINISH)
+    executed = notebook(ran("1", CellState.COMPLETED))
+    executed.metadata["authors"] = "Ada"  # no page can be made of a notebook whose form is wrong
+    result = recording.finish(executed)
+    assert (result.verdict, result.exit_code) == ("pass", ExitCode.PASS)
+    assert read_record(recording.folder).verdict is RecordVerdict.PASS
+    assert (recording.folder / "seal.json").is_file()
+    page = (recording.folder / "notebook.html").read_text()
+    assert "The notebook cannot be shown as a page" in page
+    assert "&#x27;Ada&#x27; is not of type" in page or "&#39;Ada&#39; is not of type" in page
+    assert "</span> pass</p>" in page

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from papermill.parameterize import parameterize_notebook
 
-from runbook_lib.errors import KeyFileError, ParameterError
+from runbook_lib.errors import InputError, KeyFileError, ParameterError
 from runbook_lib.model.events import StartEvent
 from runbook_lib.session import start
 
@@ -40,6 +40,24 @@ def test_nodes_that_are_down_are_shown_and_do_not_end_the_session_yet(inventory:
     table = displayed.texts[1]
     assert "docker@127.0.0.1:1" in table
     assert "no: no SSH connection" in table
+
+
+def test_parameters_that_a_later_cell_sets_again_are_refused_for_that_cell_lost_its_tag(
+    inventory: Path, displayed
+) -> None:
+    names = namespace(inventory, name="lab")
+    own = "name = 'testbed'\ninventory = 'testbed:runbook'\ncontainers = []"
+    names |= {"name": "testbed", "inventory": "testbed:runbook", "In": [*names["In"], own]}
+    with pytest.raises(InputError, match="inventory, name was given, and a later cell") as caught:
+        start("05_ping_tests", names)
+    assert "the tag 'parameters'" in caught.value.remedy
+    assert displayed.events == []
+
+
+def test_a_cell_that_sets_what_the_notebook_set_before_it_was_given_is_somebody_at_work(inventory: Path) -> None:
+    names = namespace(inventory, name="lab")
+    names |= {"name": "mine", "In": ["name = 'testbed'", *names["In"], "name = 'mine'"]}
+    assert start("05_ping_tests", names).parameters.name == "mine"
 
 
 def test_a_parameter_that_papermill_injected_and_nobody_knows_is_refused(inventory: Path, displayed) -> None:
