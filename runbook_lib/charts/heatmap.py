@@ -29,8 +29,8 @@ def ping_heatmap(probes: Sequence[Probe]) -> Figure:
     """One panel for each way (by name, by address); a row a source, a column a target, in the order of the probes.
 
     A cell holds the warm probes' average in milliseconds (and, in a small matrix, the cold first probe's), ``✗`` for
-    a failure, ``!`` with the loss for a warning, ``silent`` where no answer is what was expected. A bar at its foot is
-    as long as the part that was lost without being expected to.
+    a failure with its loss or the largest packet that passes, ``!`` with the loss for a warning, ``silent`` where no
+    answer is what was expected. A bar at its foot is as long as the part that was lost without being expected to.
     """
     names = list(dict.fromkeys(name for probe in probes for name in (probe.source, probe.target)))
     ways = list(dict.fromkeys(probe.by for probe in probes))
@@ -172,9 +172,7 @@ class _Look(NamedTuple):
 
 def _look(probe: Probe, count: int) -> _Look:
     if probe.verdict is Verdict.FAIL:
-        words = "answers" if probe.expected == "unreachable" else f"{probe.loss_percent:.0f} % lost"
-        if not probe.resolved and probe.expected == "reachable":
-            words = "no name" if probe.by == "name" else "no address"
+        words = _failure(probe)
         return _Look(BAD_WASH, BAD, "", f"✗\n{words}" if count <= _COLD_UP_TO else "✗", BAD)
     if probe.verdict is Verdict.WARN:
         words = "stale name" if probe.expected == "unreachable" else f"{probe.loss_percent:.0f} % lost"
@@ -184,6 +182,17 @@ def _look(probe: Probe, count: int) -> _Look:
     time = probe.avg_ms if probe.avg_ms is not None else probe.first_ms
     shade = SHADES[bisect_right(_STEPS_MS, time or 0.0)]
     return _Look(shade, PAPER, "", _milliseconds(time) if count <= _NUMBERS_UP_TO else "", INK)
+
+
+def _failure(probe: Probe) -> str:
+    if probe.expected == "unreachable":
+        return "answers"
+    if not probe.resolved:
+        return "no name" if probe.by == "name" else "no address"
+    if probe.largest is not None and probe.full_size is not None and probe.largest < probe.full_size:
+        return f"{probe.largest} bytes\nat most"
+    # small packets and large ones pass: a connection or a table is wrong, and the row of the table says which
+    return f"{probe.loss_percent:.0f} % lost" if probe.loss_percent else "see table"
 
 
 def _milliseconds(time: float | None) -> str:

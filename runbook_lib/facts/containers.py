@@ -17,7 +17,8 @@ class ContainerFacts:
     """One container.
 
     ``state`` is Docker's word (``running``, ``exited``, ``created``, …), ``status`` adds the time or exit code.
-    ``addresses``, ``macs`` and ``endpoint_ids`` map network names to values; a stopped container has no addresses.
+    ``addresses``, ``macs``, ``endpoint_ids`` and ``network_ids`` map network names to values; a stopped container has
+    no addresses.
     ``networks`` are all that it is attached to. ``pid`` is 0 unless it runs. ``fixed_addresses`` (by network) are those
     that were asked for, which a restart keeps; ``published`` maps its ports (``8080/tcp``) to those of the node.
     ``gateways`` (by network) are ways out: an overlay has none.
@@ -40,6 +41,7 @@ class ContainerFacts:
     addresses: Mapping[str, str] = field(default_factory=dict)
     macs: Mapping[str, str] = field(default_factory=dict)
     endpoint_ids: Mapping[str, str] = field(default_factory=dict)
+    network_ids: Mapping[str, str] = field(default_factory=dict)
     fixed_addresses: Mapping[str, str] = field(default_factory=dict)
     published: Mapping[str, str] = field(default_factory=dict)
     gateways: Mapping[str, str] = field(default_factory=dict)
@@ -136,6 +138,7 @@ def parse_container(node: str, data: Mapping[str, Any]) -> ContainerFacts:
         macs=pick("MacAddress"),
         endpoint_ids=pick("EndpointID"),
         gateways=pick("Gateway"),
+        network_ids=pick("NetworkID"),
         fixed_addresses={
             name: str(address)
             for name, value in networks.items()

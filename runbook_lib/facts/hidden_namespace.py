@@ -117,8 +117,9 @@ hidden=$(hidden_namespace "$1")
 if [ -z "$hidden" ]; then exit 0; fi
 section path echo "$hidden"
 section links nsenter "--net=$hidden" ip -d addr show
-section fdb nsenter "--net=$hidden" bridge fdb show
+# in this order: the engine writes a neighbour first, so one that is seen here has its forwarding row by then
 section neighbours nsenter "--net=$hidden" ip neigh show
+section fdb nsenter "--net=$hidden" bridge fdb show
 """
 
 

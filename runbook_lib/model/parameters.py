@@ -72,6 +72,13 @@ class Probes(Model):
 
     count: WholeNumber = Field(3, ge=1, le=1000, description="echo requests a pair")
     timeout_seconds: Seconds = Field(1.0, description="how long an answer is waited for")
+    may_lose: WholeNumber = Field(
+        0,
+        ge=0,
+        le=49,
+        description="how many of 50 echo requests a pair may lose (of fewer in proportion, rounded up); the"
+        " first, which may have to wait until the overlay has learned where the peer is, is not counted",
+    )
 
 
 class Timeouts(Model):

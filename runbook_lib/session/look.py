@@ -19,7 +19,7 @@ from runbook_lib.facts.name_service import read_name_service
 from runbook_lib.facts.nat import read_nat_rules
 from runbook_lib.facts.networks import Endpoint, NetworkFacts, read_network
 from runbook_lib.model.parameters import Parameters
-from runbook_lib.model.results import Check
+from runbook_lib.model.results import Check, Verdict
 from runbook_lib.session.answers import answers
 from runbook_lib.session.claim import Claim, alone
 from runbook_lib.session.keeping import Kept, kept
@@ -27,7 +27,10 @@ from runbook_lib.session.wire import Surroundings, Wire
 from runbook_lib.tables import inside as look_tables
 from runbook_lib.tables.frame import FLAG, TEXT, WHOLE, frame
 from runbook_lib.verify.capture import capture_ping
+from runbook_lib.verify.full_size import VXLAN_OVERHEAD, mtu_remedy
 from runbook_lib.verify.overlay_tables import Entry, audit, check_entries
+from runbook_lib.verify.ping_matrix import ping_matrix
+from runbook_lib.verify.probe import Probe
 
 ENTRY_COLUMNS = {
     "node": TEXT,
@@ -47,7 +50,6 @@ MTU_COLUMNS = {
     "fits": FLAG,
 }
 _ALL_KEYS = {"key": TEXT, "value": TEXT, "left (s)": WHOLE}
-_VXLAN_OVERHEAD = 50
 # Docker's words for containers that keep a network alive on their node.
 _ALIVE = ("running", "paused", "restarting")
 
@@ -73,6 +75,33 @@ class TableAudit:
     def checks(self) -> tuple[Check, ...]:
         """A check a row."""
         return check_entries(self.entries)
+
+
+@dataclass(frozen=True)
+class Room:
+    """The room for a container's packets on each node, and what passed of full size between containers."""
+
+    table: pd.DataFrame
+    interface: str
+    probes: tuple[Probe, ...]
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """A check a node, then one for every ordered pair of containers."""
+        fits = []
+        for _, row in self.table.iterrows():
+            node, mtu, left = row["node"], row["overlay MTU (bytes)"], row["left for a container (bytes)"]
+            remedy = mtu_remedy(self.interface, node, mtu + VXLAN_OVERHEAD, left + VXLAN_OVERHEAD)
+            verdict, expected = Verdict.PASS if row["fits"] else Verdict.FAIL, f"at most {left} bytes"
+            claim = "a container's largest packet fits"
+            fits.append(Check(claim, node, verdict, expected, f"{mtu} bytes", "" if row["fits"] else remedy))
+        return (*fits, *(_passes(probe) for probe in self.probes))
+
+
+def _passes(probe: Probe) -> Check:
+    claim = f"{probe.source}'s largest packet reaches {probe.target}"
+    found = probe.detail or f"{probe.largest} bytes passed"
+    return Check(claim, probe.source_node, probe.verdict, "it passes whole", found, probe.remedy)
 
 
 @dataclass(frozen=True)
@@ -195,10 +224,10 @@ class Look:
         return look_tables.stored_endpoint_rows(rows, joined, self._overlay, self._vteps, self._wanted)
 
     @kept
-    def mtu(self) -> pd.DataFrame:
-        """The room for a container's packets, a row a node that carries the overlay.
+    def mtu(self) -> Room:
+        """The room for a container's packets, a row a node that carries the overlay; and whether full size passes.
 
-        Columns: node, cluster network MTU (bytes), VXLAN headers (bytes), left for a container (bytes),
+        Columns of its table: node, cluster network MTU (bytes), VXLAN headers (bytes), left for a container (bytes),
         overlay MTU (bytes), fits (what is left is enough for it).
         """
         rows = []
@@ -206,9 +235,20 @@ class Look:
             host = self._host_interface(item)
             if item.hidden is None or item.hidden.vxlan is None or host is None:
                 continue
-            left, mtu = host.mtu - _VXLAN_OVERHEAD, item.hidden.vxlan.mtu
-            rows.append((node, host.mtu, _VXLAN_OVERHEAD, left, mtu, mtu <= left))
-        return frame(rows, MTU_COLUMNS)
+            left, mtu = host.mtu - VXLAN_OVERHEAD, item.hidden.vxlan.mtu
+            rows.append((node, host.mtu, VXLAN_OVERHEAD, left, mtu, mtu <= left))
+        return Room(frame(rows, MTU_COLUMNS), self._cluster.inventory.network.interface, self._full_size())
+
+    def _full_size(self) -> tuple[Probe, ...]:
+        names = [container.name for container in self._parameters.containers]
+        if len(names) < 2:
+            return ()
+        try:
+            return ping_matrix(self._cluster, names, self._overlay, self._parameters.probes, by=("address",))
+        except PreconditionError:
+            if self._parameters.plan:
+                return ()
+            raise
 
     @kept
     @alone

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
@@ -17,7 +17,7 @@ from runbook_lib.model.results import Check, Verdict
 from runbook_lib.session.display import Picture
 from runbook_lib.tables.frame import DECIMAL, TEXT, WHOLE, frame
 from runbook_lib.verify.ping_matrix import ping_matrix
-from runbook_lib.verify.probe import By, Probe
+from runbook_lib.verify.probe import SHARED, By, Probe
 
 MOST_PINGS = 1000
 Ways = Literal["name", "address", "both"]
@@ -36,13 +36,20 @@ EACH_COLUMNS = {"source": TEXT, "target": TEXT, "by": TEXT, "number": WHOLE, "pi
 
 @dataclass(frozen=True)
 class Pings:
-    """Probes along ordered pairs of containers."""
+    """Probes along ordered pairs of containers.
+
+    ``reasons`` is what the ports and tables of the nodes of lost pairs say, looked at when one was lost.
+    """
 
     probes: tuple[Probe, ...]
+    reasons: tuple[Check, ...] = ()
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row a probe: source, target, by, resolved, loss (%), ping avg (ms), expected, verdict."""
+        """One row a probe: source, target, by, resolved, loss (%), ping avg (ms), largest (bytes), expected, verdict.
+
+        ``largest (bytes)`` is the largest IP packet that passed without being cut into fragments.
+        """
         return tables.probes(self.probes)
 
     @property
@@ -101,15 +108,32 @@ class Pings:
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """A check for every probe that is not as expected; one that counts them all when every one is."""
-        odd = [probe for probe in self.probes if probe.verdict is not Verdict.PASS]
-        if odd or not self.probes:
-            return tuple(_check(probe) for probe in odd) or (
-                Check("there is something to ping", "", Verdict.FAIL, "two running containers", "no pair at all"),
-            )
+        """A check for every pair that is not as expected, and why; one that counts them all when every one is.
+
+        What could not be tried (a TCP connection, where a node has no perl) is a warning.
+        """
+        if not self.probes:
+            return (Check("there is something to ping", "", Verdict.FAIL, "two running containers", "no pair at all"),)
+        odd: dict[tuple[str, str, Verdict, str], list[Probe]] = {}
+        for probe in self.probes:
+            if probe.verdict is not Verdict.PASS:
+                words = probe.detail.removesuffix(SHARED).removesuffix("; ")
+                odd.setdefault((probe.source, probe.target, probe.verdict, words), []).append(probe)
+        if odd:
+            return (*(_check(alike, words) for (*_, words), alike in odd.items()), *self.reasons)
         wanted = {probe.expected for probe in self.probes}
         count = f"{len(self.probes)} of {len(self.probes)}"
-        return (Check(f"pairs are {' or '.join(sorted(wanted))} as expected", "", Verdict.PASS, count, count),)
+        passed = Check(f"pairs are {' or '.join(sorted(wanted))} as expected", "", Verdict.PASS, count, count)
+        return (passed, *self._unproven())
+
+    def _unproven(self) -> Iterator[Check]:
+        nodes: dict[str, dict[str, None]] = {}
+        for probe in self.probes:
+            for words in probe.unproven:
+                nodes.setdefault(words, {})[probe.source_node] = None
+        for words, where in nodes.items():
+            expected = "packets of full size, a TCP connection and the tables, all tried"
+            yield Check("every kind of packet was tried", ", ".join(where), Verdict.WARN, expected, words)
 
     def picture(self) -> Picture:
         """The heat map, with the losses in words."""
@@ -153,7 +177,9 @@ def ping(
     return Pings(probes)
 
 
-def _check(probe: Probe) -> Check:
-    claim = f"{probe.target} is {probe.expected} from {probe.source} by {probe.by}"
-    found = probe.detail or f"{probe.loss_percent:.0f} % lost"
-    return Check(claim, probe.source_node, probe.verdict, probe.expected, found)
+def _check(alike: Sequence[Probe], words: str) -> Check:
+    probe = alike[0]
+    ways = " and by ".join(row.by for row in alike)
+    claim = f"{probe.target} is {probe.expected} from {probe.source} by {ways}"
+    found = words or f"{probe.loss_percent:.0f} % lost"
+    return Check(claim, probe.source_node, probe.verdict, probe.expected, found, probe.remedy)

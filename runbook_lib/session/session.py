@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -38,6 +39,7 @@ from runbook_lib.session.watching import Watched, wait_for_way_back
 from runbook_lib.steps import Step, require_success, run_step
 from runbook_lib.verify.convergence import Watch
 from runbook_lib.verify.gateway_bridge import gateway_bridge_experiment
+from runbook_lib.verify.lost_pairs import why_lost
 
 _SAMPLES_BEFORE = 5
 
@@ -217,6 +219,10 @@ class Session:
             if self.parameters.plan:  # what an earlier notebook would have made is not there: nothing to ping
                 return Pings(())
             raise
+        reasons = why_lost(self.cluster, self.control_plane, self.parameters.overlay, pings.probes)
+        if reasons:
+            pings = replace(pings, reasons=reasons)
+            self.kept.keep("why pings are lost", tables.checks(reasons))
         if count is not None:
             self.kept.keep(f"{count} pings by {by}", pings.each)
             self.kept.keep(f"{count} pings by {by} spread", pings.spread)

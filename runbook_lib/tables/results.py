@@ -67,6 +67,10 @@ class ProbeRow(Protocol):
         """The cold probe's answer, ``None`` when it was lost."""
 
     @property
+    def largest(self) -> int | None:
+        """The largest IP packet that passed whole, in bytes; ``None`` when none was tried."""
+
+    @property
     def expected(self) -> str:
         """``reachable`` or ``unreachable``."""
 
@@ -136,18 +140,30 @@ PROBE_COLUMNS = {
     "ping avg (ms)": DECIMAL,
     "ping max (ms)": DECIMAL,
     "first ping (ms)": DECIMAL,
+    "largest (bytes)": WHOLE,
     "expected": TEXT,
     "verdict": TEXT,
     "detail": TEXT,
 }
 
-PROBE_COLUMNS_SHORT = ("source", "target", "by", "resolved", "loss (%)", "ping avg (ms)", "expected", "verdict")
+PROBE_COLUMNS_SHORT = (
+    "source",
+    "target",
+    "by",
+    "resolved",
+    "loss (%)",
+    "ping avg (ms)",
+    "largest (bytes)",
+    "expected",
+    "verdict",
+)
 
 
 def probes(rows: Iterable[ProbeRow], *, full: bool = False) -> pd.DataFrame:
-    """One row a probe, source and target as ``node3/alpine1``; eight columns, or with ``full`` all of them.
+    """One row a probe, source and target as ``node3/alpine1``; nine columns, or with ``full`` all of them.
 
-    ``first ping (ms)`` is the cold probe's time, which is in none of the other three.
+    ``first ping (ms)`` is the cold probe's time, which is in none of the other three; ``largest (bytes)`` the largest
+    IP packet that passed whole.
     """
     table = frame(
         (
@@ -163,6 +179,7 @@ def probes(rows: Iterable[ProbeRow], *, full: bool = False) -> pd.DataFrame:
                 row.avg_ms,
                 row.max_ms,
                 row.first_ms,
+                row.largest,
                 row.expected,
                 row.verdict,
                 row.detail,

@@ -12,7 +12,8 @@ from runbook_lib.facts.networks import Endpoint
 from runbook_lib.model.results import Check, Verdict
 
 Table = Literal["forwarding", "neighbour"]
-_REMEDY = "connect the container anew, or see which engine gossips a wrong address (notebook 02)"
+_COLD = "nothing to mend: the first packet makes the engine ask the others"
+_STALE = "nothing to mend where the container is gone; a row that stays is the engine's: restart dockerd there"
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,9 @@ class Entry:
 
     The ``neighbour`` table tells the MAC of an address, the ``forwarding`` table the node (its VTEP) of a MAC. ``key``
     is looked up, ``expected`` is the truth, ``found`` what the table says (empty: no row). ``container`` is
-    ``node4/alpine2``, or empty for a row that leads to no container.
+    ``node4/alpine2``, or empty for a row that leads to no container. ``half`` is true for a row of the forwarding table
+    that the engine did not write although the neighbour table has its container's MAC: then the kernel asks the engine
+    for nothing. ``namespace`` is the file of the overlay's namespace.
     """
 
     node: str
@@ -30,13 +33,46 @@ class Entry:
     key: str
     expected: str
     found: str
+    half: bool = False
+    namespace: str = ""
 
     @property
     def verdict(self) -> Verdict:
-        """A wrong row fails. A missing one warns: the first packet makes the engine ask the others for it."""
+        """A wrong row fails, and one half of a pair of rows.
+
+        Where both are missing it is a warning: the first packet makes the engine ask the others for them.
+        """
+        if self.half:
+            return Verdict.FAIL
         if self.found == self.expected:
             return Verdict.PASS
         return Verdict.FAIL if self.found and self.container else Verdict.WARN
+
+    @property
+    def says(self) -> str:
+        """What the table says, in words."""
+        if self.half and self.found:
+            return f"{self.key} → {self.found}, learned from a packet and soon forgotten: the engine's own row is gone"
+        if self.half:
+            return f"{self.key} → no row, though the neighbour table has this MAC: nobody asks for it"
+        return f"{self.key} → {self.found or 'no row yet'}"
+
+    @property
+    def remedy(self) -> str:
+        """What mends it; empty where it passes."""
+        if self.verdict is Verdict.PASS:
+            return ""
+        if self.verdict is Verdict.WARN:
+            return _COLD if self.container else _STALE
+        name = self.container.rpartition("/")[2]
+        if self.table == "forwarding":
+            write = f"bridge fdb replace {self.key} dev vxlan0 dst {self.expected} self permanent"
+        else:
+            write = f"ip neigh replace {self.key} lladdr {self.expected} dev vxlan0 nud permanent"
+        anew = f"disconnect {name} from the overlay and connect it (notebook 06_disconnect_connect shows how)"
+        if not (self.namespace and self.expected):
+            return anew
+        return f"{anew}; or on {self.node} as root: nsenter --net={self.namespace} {write}"
 
 
 def audit(
@@ -64,7 +100,15 @@ def audit(
 def _of_neighbours(hidden: HiddenNamespace, away: Sequence[ContainerFacts], network: str) -> list[Entry]:
     found = {row.address: row.mac for row in hidden.neighbours if row.mac}
     known = [
-        Entry(hidden.node, "neighbour", item.full_name, address, item.macs.get(network, ""), found.pop(address, ""))
+        Entry(
+            hidden.node,
+            "neighbour",
+            item.full_name,
+            address,
+            item.macs.get(network, ""),
+            found.pop(address, ""),
+            namespace=hidden.path,
+        )
         for item in away
         for address in (item.addresses[network],)
     ]
@@ -75,8 +119,20 @@ def _of_forwarding(
     hidden: HiddenNamespace, away: Sequence[ContainerFacts], network: str, vteps: Mapping[str, str]
 ) -> list[Entry]:
     found = {row.mac: row.vtep for row in hidden.forwarding if row.vtep}
+    # both rows are the engine's: it writes them together, and is only asked again for a missing neighbour
+    written = {row.mac for row in hidden.forwarding if row.vtep and row.lasting}
+    standing = {(row.address, row.mac) for row in hidden.neighbours if row.state == "PERMANENT"}
     known = [
-        Entry(hidden.node, "forwarding", item.full_name, mac, vteps.get(item.node, ""), found.pop(mac, ""))
+        Entry(
+            hidden.node,
+            "forwarding",
+            item.full_name,
+            mac,
+            vteps.get(item.node, ""),
+            found.pop(mac, ""),
+            half=(item.addresses[network], mac) in standing and mac not in written,
+            namespace=hidden.path,
+        )
         for item in away
         for mac in (item.macs.get(network, ""),)
     ]
@@ -91,8 +147,8 @@ def check_entries(entries: Iterable[Entry]) -> tuple[Check, ...]:
             entry.node,
             entry.verdict,
             expected=f"{entry.key} → {entry.expected or 'no such row'}",
-            found=f"{entry.key} → {entry.found or 'no row yet'}",
-            remedy="" if entry.verdict is Verdict.PASS else _REMEDY,
+            found=entry.says,
+            remedy=entry.remedy,
         )
         for entry in entries
     )

@@ -1,24 +1,56 @@
-"""The ping matrix: every container pings every other by name and by address, in one round trip a node."""
+"""The ping matrix: every container pings every other by name and by address, in one round trip a node.
+
+Probing mends what it tests (an answer teaches the overlay the way back), so the tables of all nodes are read before the
+first packet, and each ordered pair is judged by the rows of its own source too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
-from runbook_lib.cluster import Cluster
-from runbook_lib.errors import InputError, PreconditionError
+from runbook_lib.cluster import Cluster, Node, Outcome
+from runbook_lib.errors import InputError, PreconditionError, RunbookError
 from runbook_lib.facts.containers import ContainerFacts, read_containers
+from runbook_lib.facts.hidden_namespace import HiddenNamespace, read_hidden_namespace
+from runbook_lib.facts.interfaces import read_host_network
 from runbook_lib.model.parameters import Probes
-from runbook_lib.verify.probe import By, Expectation, Pair, Probe, judge, unprobed
+from runbook_lib.model.results import Verdict
+from runbook_lib.verify.overlay_tables import Entry, audit
+from runbook_lib.verify.probe import SHARED, By, Evidence, Expectation, Pair, Probe, judge, unprobed
 from runbook_lib.verify.prober import Method, Reading, is_address, run_probers
 
+T = TypeVar("T")
 Unreachable = Collection[str | tuple[str, str]]
 
 _NO_RESOLUTION = {
     "nxdomain": "no resolution: the resolver does not know the name",
     "servfail": "no resolution: the resolver failed (SERVFAIL)",
-    "refused": "no resolution: nothing listens at 127.0.0.11",
+    "refused": "no resolution: the resolver refuses to answer (REFUSED)",
+    "closed": "no resolution: nothing listens at 127.0.0.11",
+    "no rule": "no resolution: dockerd listens in the container's namespace, but the rules (DNAT) are gone that lead"
+    " 127.0.0.11:53 to it",
     "timeout": "no resolution: 127.0.0.11 did not answer in time",
 }
+_RESTART = "docker restart {container}, which writes the rules anew"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was found before the first packet; ``unread`` says why a node's tables are not among the ``entries``."""
+
+    found: Mapping[str, ContainerFacts]
+    silent: str
+    entries: tuple[Entry, ...] = ()
+    unread: Mapping[str, str] = field(default_factory=dict)
+
+    def rows(self, source: str, target: str) -> list[Entry]:
+        """The rows of the source's node that lead to the target; none where both are on one node."""
+        if source not in self.found or target not in self.found:
+            return []
+        node, place = self.found[source].node, self.found[target].full_name
+        return [entry for entry in self.entries if entry.node == node and entry.container == place]
 
 
 def ping_matrix(
@@ -34,6 +66,7 @@ def ping_matrix(
 ) -> tuple[Probe, ...]:
     """Ping along all ordered pairs of the named containers, all at once.
 
+    Each pair that answers also gets a packet of full size and a TCP connection.
     ``expect_unreachable`` holds containers (every pair with one of them) and ordered pairs (source, target) that must
     not answer. ``last_known`` gives the addresses to try for containers that have none on the network now.
     Returns one row for each pair and way, also for those whose node does not answer; ordered by source, target, by
@@ -49,9 +82,9 @@ def ping_matrix(
             place="containers",
             remedy="name each container once",
         )
-    return _probe(
-        cluster, containers, containers, network, probes or Probes(), by, expect_unreachable, last_known or {}, method
-    )
+    before = look(cluster, containers, network)
+    unreachable, known = expect_unreachable, last_known or {}
+    return _probe(cluster, before, containers, containers, network, probes or Probes(), by, unreachable, known, method)
 
 
 def ping_pair(
@@ -66,13 +99,19 @@ def ping_pair(
     last_known: Mapping[str, str] | None = None,
     method: Method = "auto",
 ) -> tuple[Probe, ...]:
-    """Ping one container from another: one row a way, as in ``ping_matrix``, which also tells what is raised."""
+    """Ping one container from another: one row a way, as in ``ping_matrix``, which also tells what is raised.
+
+    Only echo requests are sent, and no tables are read before.
+    """
     unreachable = {(source, target)} if expected == "unreachable" else set[tuple[str, str]]()
-    return _probe(cluster, [source], [target], network, probes or Probes(), by, unreachable, last_known or {}, method)
+    before = Look(*find_containers(cluster, {source, target}))
+    known = last_known or {}
+    return _probe(cluster, before, [source], [target], network, probes or Probes(), by, unreachable, known, method)
 
 
 def _probe(
     cluster: Cluster,
+    before: Look,
     sources: Sequence[str],
     targets: Sequence[str],
     network: str,
@@ -82,22 +121,81 @@ def _probe(
     last_known: Mapping[str, str],
     method: Method,
 ) -> tuple[Probe, ...]:
-    found, silent = find_containers(cluster, {*sources, *targets})
+    found = before.found
     addresses = {
         name: (found[name].addresses.get(network, "") if name in found else "") or last_known.get(name, "")
         for name in targets
     }
     running = [found[name] for name in sources if name in found and found[name].running]
-    readings = run_probers(cluster, running, addresses, probes, by, method)
+    carry = sources == targets  # a connection needs a prober at its other end
+    readings = run_probers(cluster, running, addresses, probes, by, method, carry=carry)
     rows = []
     for pair in _pairs(sources, targets, by, found, addresses, unreachable):
         reading = readings.get(pair.source)
         if reading is None:
             container = found.get(pair.source)
-            rows.append(unprobed(pair, f"{pair.source} is {container.status}" if container else silent))
+            rows.append(unprobed(pair, f"{pair.source} is {container.status}" if container else before.silent))
         else:
-            rows.append(row(pair, reading, network))
+            evidence = _evidence(before, pair, reading, readings.get(pair.target), probes) if carry else None
+            rows.append(row(pair, reading, network, evidence or Evidence(may_lose=probes.may_lose)))
     return tuple(rows)
+
+
+def _evidence(before: Look, pair: Pair, reading: Reading, other: Reading | None, probes: Probes) -> Evidence:
+    here, back = before.rows(pair.source, pair.target), before.rows(pair.target, pair.source)
+    faults = [
+        (f"{entry.node}'s {entry.table} table said before the first packet: {entry.says}", entry) for entry in here
+    ]
+    connection = reading.connections.get(pair.target, "")
+    if (
+        connection not in ("", "passed")
+        and not connection.startswith("not tried")
+        and (other is None or not other.listens)
+    ):
+        connection = f"not tried: nothing could listen in {pair.target}"
+    return Evidence(
+        size=reading.sizes.get(pair.target),
+        connection=connection,
+        faults=tuple((words, entry.remedy) for words, entry in faults if entry.verdict is Verdict.FAIL),
+        way_known=bool(here and back) and all(entry.verdict is Verdict.PASS for entry in (*here, *back)),
+        may_lose=probes.may_lose,
+        unread=before.unread.get(pair.source_node, ""),
+    )
+
+
+def look(cluster: Cluster, names: Collection[str], network: str) -> Look:
+    """The named containers, and what the tables of their nodes say of them; nothing is sent to them.
+
+    Raises:
+        PreconditionError: all nodes answered and none has a container of one of the names.
+    """
+
+    def ask(node: Node) -> tuple[tuple[ContainerFacts, ...], str, HiddenNamespace | None, str]:
+        containers = read_containers(node)
+        joined = [item for item in containers if item.name in names and item.running and network in item.network_ids]
+        if not joined:
+            return containers, "", None, ""
+        try:
+            address = _address(node, cluster.inventory.network.interface)
+            hidden = read_hidden_namespace(node, joined[0].network_ids[network])
+        except RunbookError as error:
+            return containers, "", None, f"{node.name}'s tables were not read before: {error.message.splitlines()[0]}"
+        return containers, address, hidden, ""
+
+    outcomes = cluster.each(ask)
+    found, silent = _found({outcome.node: outcome.value[0] for outcome in outcomes if outcome.value}, outcomes, names)
+    seen = {outcome.node: outcome.value for outcome in outcomes if outcome.value is not None}
+    vteps = {node: address for node, (_, address, _, _) in seen.items() if address}
+    hidden = [item for _, _, item, _ in seen.values() if item is not None]
+    known = [item for item in found.values() if item.node in vteps]
+    unread = {node: reason for node, (*_, reason) in seen.items() if reason}
+    return Look(found, silent, audit(hidden, known, network, vteps), unread)
+
+
+def _address(node: Node, interface: str) -> str:
+    """A node's address on the cluster's network as it is now: where the others' tables must lead."""
+    found = [item.address for item in read_host_network(node)[0] if item.name == interface]
+    return found[0].partition("/")[0] if found else node.spec.cluster_address
 
 
 def find_containers(cluster: Cluster, names: Collection[str]) -> tuple[dict[str, ContainerFacts], str]:
@@ -106,14 +204,21 @@ def find_containers(cluster: Cluster, names: Collection[str]) -> tuple[dict[str,
     Raises:
         PreconditionError: all nodes answered and none has a container of one of the names.
     """
+    outcomes = cluster.each(read_containers)
+    return _found({outcome.node: outcome.value for outcome in outcomes if outcome.value}, outcomes, names)
+
+
+def _found(
+    containers: Mapping[str, Sequence[ContainerFacts]], outcomes: Sequence[Outcome[T]], names: Collection[str]
+) -> tuple[dict[str, ContainerFacts], str]:
     found: dict[str, ContainerFacts] = {}
-    silent = []
-    for outcome in cluster.each(read_containers):
-        if outcome.error is not None:
-            silent.append(f"{outcome.node} does not answer: {outcome.error.message}")
-        for container in outcome.value or ():
-            if container.name in names:
-                found.setdefault(container.name, container)
+    for items in containers.values():
+        for item in items:
+            if item.name in names:
+                found.setdefault(item.name, item)
+    silent = [
+        f"{outcome.node} does not answer: {outcome.error.message}" for outcome in outcomes if outcome.error is not None
+    ]
     missing = sorted(set(names) - set(found))
     if missing and not silent:
         raise PreconditionError(
@@ -148,19 +253,21 @@ def _pairs(
                 )
 
 
-def row(pair: Pair, reading: Reading, network: str) -> Probe:
-    """The row of one pair, from what the prober in its source found."""
+def row(pair: Pair, reading: Reading, network: str, evidence: Evidence | None = None) -> Probe:
+    """The row of one pair, from what the prober in its source found and what else is known of the pair."""
+    evidence = evidence or Evidence()
     if not reading.complete:
         return unprobed(pair, reading.error or f"the prober in {pair.source} did not finish")
     if pair.by == "address" and not pair.address:
-        return judge(pair, "", (), f"no address: {pair.target} is not on {network}")
+        return judge(pair, "", (), f"no address: {pair.target} is not on {network}", evidence)
     answer = pair.address if pair.by == "address" else reading.answers.get(pair.target, "timeout")
     if not is_address(answer):
-        return judge(pair, "", (), _NO_RESOLUTION.get(answer, f"no resolution: {answer}"))
+        words = _NO_RESOLUTION.get(answer, f"no resolution: {answer}")
+        remedy = _RESTART.format(container=pair.source) if answer == "no rule" else ""
+        return judge(pair, "", (), words, evidence, remedy)
     echoes = reading.echoes.get((pair.target, pair.by))
     if echoes is None:
         return unprobed(pair, f"no echo request was sent to {answer}")
-    note = echoes.trouble
-    if echoes.shared and pair.by == "name":
-        note = "; ".join(part for part in (note, "the same echo requests as by address") if part)
-    return judge(pair, answer, echoes.times, note=note)
+    shared = SHARED if echoes.shared and pair.by == "name" else ""
+    notes = [part for part in (echoes.trouble, shared) if part]
+    return judge(pair, answer, echoes.times, evidence=replace(evidence, note="; ".join(notes)))

@@ -68,8 +68,13 @@ def try_ports(
     addresses: Mapping[str, str],
     tcp: Mapping[str, Sequence[tuple[str, int]]],
     udp_ports: Sequence[int],
+    *,
+    length: int = _LENGTH,
 ) -> PortReading:
-    """Connect from each node to its ``tcp`` targets and send UDP probes along all ordered pairs of ``addresses``."""
+    """Connect from each node to its ``tcp`` targets and send UDP probes along all ordered pairs of ``addresses``.
+
+    ``length`` is that of a probe's IP packet, in bytes; it must not be that of the ports' real packets.
+    """
     nodes = [node for node in cluster if node.name in addresses]
     chain = f"RUNBOOK-{uuid4().hex[:8]}"
     ports = [f"udp:{port}" for port in udp_ports]
@@ -78,9 +83,12 @@ def try_ports(
     def others(node: Node) -> list[str]:
         return [address for name, address in addresses.items() if name != node.name]
 
-    started = cluster.each(lambda node: _start(node, chain, ports, others(node)), nodes=nodes)
+    started = cluster.each(lambda node: _start(node, chain, length, ports, others(node)), nodes=nodes)
     try:
-        sent = cluster.each(lambda node: _send(node, others(node), tcp.get(node.name, ()), udp_ports), nodes=nodes)
+        payload = _PAYLOAD.ljust(length - 28, ".")
+        sent = cluster.each(
+            lambda node: _send(node, payload, others(node), tcp.get(node.name, ()), udp_ports), nodes=nodes
+        )
     finally:
         stopped = cluster.each(lambda node: _stop(node, chain, others(node)), nodes=nodes)
     errors: dict[str, str] = {}
@@ -101,8 +109,8 @@ def try_ports(
     )
 
 
-def _start(node: Node, chain: str, ports: Sequence[str], others: Sequence[str]) -> str:
-    arguments = (chain, str(_WATCHDOG_SECONDS), str(_LENGTH), " ".join(ports), *others)
+def _start(node: Node, chain: str, length: int, ports: Sequence[str], others: Sequence[str]) -> str:
+    arguments = (chain, str(_WATCHDOG_SECONDS), str(length), " ".join(ports), *others)
     result = node.ssh.script(program("count.sh"), "start", *arguments, sudo=True, check=False)
     words = result.stdout.strip()
     if "counting " in words or "cannot " in words:
@@ -110,10 +118,12 @@ def _start(node: Node, chain: str, ports: Sequence[str], others: Sequence[str]) 
     return f"cannot count: {result.stderr.strip() or 'no root over SSH'}"
 
 
-def _send(node: Node, others: Sequence[str], tcp: Sequence[tuple[str, int]], ports: Sequence[int]) -> dict[Target, str]:
+def _send(
+    node: Node, payload: str, others: Sequence[str], tcp: Sequence[tuple[str, int]], ports: Sequence[int]
+) -> dict[Target, str]:
     targets = [f"tcp:{address}:{port}" for address, port in tcp]
     targets += [f"udp:{address}:{port}" for address in others for port in ports]
-    result = node.ssh.script(program("send.sh"), str(PROBES), _PAYLOAD, *targets)
+    result = node.ssh.script(program("send.sh"), str(PROBES), payload, *targets)
     return parse_results(result.stdout)
 
 

@@ -17,6 +17,7 @@ from runbook_lib.facts.interfaces import Route, read_host_network
 from runbook_lib.facts.networks import NetworkFacts, read_network, read_networks
 from runbook_lib.model.parameters import Overlay
 from runbook_lib.model.results import Check, Verdict
+from runbook_lib.verify.full_size import check_full_size
 from runbook_lib.verify.member_checks import check_members
 from runbook_lib.verify.port_checks import check_ports
 from runbook_lib.verify.swarm_manager import check_manager
@@ -40,12 +41,14 @@ def preflight(
     """
     engines = cluster.each(read_engine)
     known = {outcome.node: outcome.value for outcome in engines if outcome.value is not None}
+    ports = check_ports(cluster, known, control_plane)
     return (
         *check_manager(cluster),
         *judge_engines(engines, control_plane),
         *judge_engine_ids(known),
         *check_members(cluster, control_plane),
-        *check_ports(cluster, known, control_plane),
+        *ports,
+        *check_full_size(cluster, overlay, control_plane.ports(known).data_path, ports),
         *judge_clocks(cluster.each(read_host)),
         *check_subnets(cluster, overlay),
         *check_pool(cluster, overlay, containers),

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 from statistics import fmean
 from typing import Literal
 
 from runbook_lib.model.results import Verdict
+
+# The least that every IPv4 host must take: an overlay is not made with less.
+_LEAST_MTU = 576
+
+# What the row by name says where both ways led to one address, so that one series of pings served both.
+SHARED = "the same echo requests as by address"
 
 By = Literal["name", "address"]
 Expectation = Literal["reachable", "unreachable"]
@@ -21,7 +28,9 @@ class Probe:
     cold first probe, which may have to wait until the overlay has learned where the peer is; ``min_ms``, ``avg_ms``
     and ``max_ms`` are those of the probes after it; ``times`` holds each probe's, in the order in which they were sent.
     All are in milliseconds, ``None`` where nothing answered.
-    ``verdict`` is ``pass`` when ``expected`` holds, so also for a peer that rightly does not answer.
+    ``verdict`` is ``pass`` when ``expected`` holds, so also for a peer that rightly does not answer. ``largest`` is the
+    largest IP packet, in bytes, that passed whole, ``full_size`` what the interface takes; both are ``None`` where none
+    was tried. ``unproven`` is what could not be tried of a peer that answers; ``remedy`` is for what failed.
     """
 
     source: str
@@ -41,6 +50,48 @@ class Probe:
     verdict: Verdict
     detail: str
     times: tuple[float | None, ...] = ()
+    largest: int | None = None
+    full_size: int | None = None
+    unproven: tuple[str, ...] = ()
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class FullSize:
+    """Packets as large as the interface takes, which must not be fragmented; sizes are bytes of the IP packet.
+
+    ``wanted`` is the interface's MTU, ``largest`` what passed. ``sent`` and ``answered`` count those of full size. In
+    ``doubt`` is what the tool could not prove, or, where ``wanted`` is 0, why nothing was tried.
+    """
+
+    wanted: int = 0
+    largest: int = 0
+    sent: int = 0
+    answered: int = 0
+    doubt: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a pair beside its echo requests.
+
+    ``size`` and ``connection`` (``passed``, ``not tried: …`` or what became of it) are those of the answering target.
+    ``faults`` are rows of the source node's tables that were wrong before the first packet, each with its remedy;
+    ``way_known`` is true where all rows both ways were right, so that the first packet was no cold one. ``unread``
+    says why the source node's were not read. ``may_lose`` is how many of 50 may be lost.
+    """
+
+    size: FullSize | None = None
+    connection: str = ""
+    faults: tuple[tuple[str, str], ...] = ()
+    way_known: bool = False
+    may_lose: int = 0
+    unread: str = ""
+    note: str = ""
+
+    def bound(self, sent: int) -> int:
+        """How many of so many may be lost."""
+        return ceil(self.may_lose * sent / 50)
 
 
 @dataclass(frozen=True)
@@ -56,15 +107,25 @@ class Pair:
     expected: Expectation = "reachable"
 
 
-def judge(pair: Pair, resolved: str, times: Sequence[float | None], trouble: str = "", note: str = "") -> Probe:
-    """The row of a pair, from the time of each probe in milliseconds (``None``: lost).
+def judge(
+    pair: Pair,
+    resolved: str,
+    times: Sequence[float | None],
+    trouble: str = "",
+    evidence: Evidence | None = None,
+    remedy: str = "",
+) -> Probe:
+    """The row of a pair, from the time of each probe in milliseconds (``None``: lost) and what else is known of it.
 
     ``trouble`` says why nothing could be sent: then no expectation holds unless a name that does not resolve
-    was the expectation. ``note`` is added to the detail.
+    was the expectation. ``remedy`` is that trouble's.
     """
+    evidence = evidence or Evidence()
     received = [time for time in times if time is not None]
     warm = [time for time in times[1:] if time is not None]
-    verdict, detail = _verdict(pair, resolved, times, trouble)
+    verdict, detail, remedies = _verdict(pair, resolved, times, trouble, evidence)
+    size = evidence.size
+    unproven = _unproven(evidence) if received and pair.expected == "reachable" else ()
     return Probe(
         source=pair.source,
         source_node=pair.source_node,
@@ -81,8 +142,12 @@ def judge(pair: Pair, resolved: str, times: Sequence[float | None], trouble: str
         first_ms=times[0] if times else None,
         expected=pair.expected,
         verdict=verdict,
-        detail="; ".join(part for part in (detail, note) if part),
+        detail="; ".join(part for part in (detail, *unproven, evidence.note) if part),
         times=tuple(times),
+        largest=size.largest if size is not None and size.wanted else None,
+        full_size=size.wanted if size is not None and size.wanted else None,
+        unproven=unproven,
+        remedy="; ".join(part for part in (remedy, *remedies) if part) if verdict is Verdict.FAIL else "",
     )
 
 
@@ -91,24 +156,90 @@ def unprobed(pair: Pair, reason: str) -> Probe:
     return judge(pair, "", (), f"not probed: {reason}")
 
 
-def _verdict(pair: Pair, resolved: str, times: Sequence[float | None], trouble: str) -> tuple[Verdict, str]:
+def _verdict(
+    pair: Pair, resolved: str, times: Sequence[float | None], trouble: str, evidence: Evidence
+) -> tuple[Verdict, str, list[str]]:
     if trouble.startswith("not probed"):
-        return Verdict.FAIL, trouble
+        return Verdict.FAIL, trouble, []
     received = sum(time is not None for time in times)
-    wrong = bool(resolved and pair.by == "name" and pair.address and resolved != pair.address)
     if pair.expected == "unreachable":
-        return _verdict_unreachable(pair, resolved, received, trouble)
+        return *_verdict_unreachable(pair, resolved, received, trouble), []
+    found = [*_answers(pair, resolved, times, trouble, evidence)]
+    if received:
+        found += [*_size_faults(evidence), *_connection_faults(evidence)]
+    found += [(Verdict.FAIL, words, remedy) for words, remedy in evidence.faults]
+    worst = [verdict for verdict in (Verdict.FAIL, Verdict.WARN) if any(row[0] is verdict for row in found)]
+    details = [row[1] for row in found]
+    return worst[0] if worst else Verdict.PASS, "; ".join(details), [row[2] for row in found if row[2]]
+
+
+Found = tuple[Verdict, str, str]  # verdict, detail, remedy
+
+
+def _answers(
+    pair: Pair, resolved: str, times: Sequence[float | None], trouble: str, evidence: Evidence
+) -> Iterator[Found]:
+    lost = sum(time is None for time in times)
+    wrong = bool(resolved and pair.by == "name" and pair.address and resolved != pair.address)
     if not resolved:
-        return Verdict.FAIL, trouble
-    if received == 0:
-        return Verdict.FAIL, f"no answer from {resolved}" + (f", and {pair.address} is its address" if wrong else "")
-    if wrong:
-        return Verdict.FAIL, f"resolves to {resolved}, but {pair.address} is its address"
-    if received < len(times):
-        if times[0] is None and received == len(times) - 1:
-            return Verdict.PASS, "the cold first probe was lost, all later ones were answered"
-        return Verdict.WARN, f"{len(times) - received} of {len(times)} probes lost"
-    return Verdict.PASS, ""
+        yield Verdict.FAIL, trouble, ""
+    elif lost == len(times):
+        also = f", and {pair.address} is its address" if wrong else ""
+        yield Verdict.FAIL, f"no answer from {resolved}{also}", ""
+    elif wrong:
+        yield Verdict.FAIL, f"resolves to {resolved}, but {pair.address} is its address", ""
+    elif lost == 1 and times[0] is None:
+        if evidence.way_known and evidence.bound(len(times)) < 1:
+            yield Verdict.FAIL, f"the first of {len(times)} probes was lost, though the tables knew the way", ""
+        else:
+            yield Verdict.PASS, "the cold first probe was lost, all later ones were answered", ""
+    elif lost:
+        yield from _losses(lost, times, evidence)
+
+
+def _losses(lost: int, times: Sequence[float | None], evidence: Evidence) -> Iterator[Found]:
+    counted = lost if evidence.way_known or times[0] is not None else lost - 1
+    within = counted <= evidence.bound(len(times) - 1)
+    bound = f", of 50 {evidence.may_lose} may be" if evidence.may_lose else ""
+    yield Verdict.WARN if within else Verdict.FAIL, f"{lost} of {len(times)} probes lost{bound}", ""
+
+
+def _size_faults(evidence: Evidence) -> Iterator[Found]:
+    size = evidence.size
+    if size is None or not size.wanted:
+        return
+    lost = size.sent - size.answered
+    if not size.answered:
+        smaller = f", or make the overlay with overlay.options com.docker.network.driver.mtu: {size.largest}"
+        yield (
+            Verdict.FAIL,
+            f"no packet of {size.wanted} bytes passes whole ({lost} lost), the largest that passed has {size.largest}",
+            "give the interfaces of all nodes on the cluster's network one MTU (notebook 00_meet_the_cluster compares"
+            f" them) and look for what drops large packets on the way{smaller * (size.largest >= _LEAST_MTU)}",
+        )
+    elif lost:
+        within = lost <= evidence.bound(size.sent)
+        words = f"{lost} of {size.sent} packets of {size.wanted} bytes lost"
+        yield Verdict.WARN if within else Verdict.FAIL, words, ""
+
+
+def _connection_faults(evidence: Evidence) -> Iterator[Found]:
+    result = evidence.connection
+    if result in ("", "passed") or result.startswith("not tried"):
+        return
+    remedy = ""
+    if evidence.size is None or evidence.size.answered:
+        remedy = (
+            "pings of all sizes pass and TCP does not: see whether a firewall in the container refuses it, or whether"
+            " the nodes' interface makes wrong checksums (ethtool -K INTERFACE tx-checksum-ip-generic off)"
+        )
+    yield Verdict.FAIL, f"TCP: {result}", remedy
+
+
+def _unproven(evidence: Evidence) -> tuple[str, ...]:
+    doubt = evidence.size.doubt if evidence.size is not None else ""
+    connection = f"TCP {evidence.connection}" if evidence.connection.startswith("not tried") else ""
+    return tuple(text for text in (doubt, connection, evidence.unread) if text)
 
 
 def _verdict_unreachable(pair: Pair, resolved: str, received: int, trouble: str) -> tuple[Verdict, str]:

@@ -9,6 +9,7 @@ Three ways, the best that a node allows:
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,8 +21,14 @@ from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import CommandError, RunbookError
 from runbook_lib.facts.containers import ContainerFacts
 from runbook_lib.model.parameters import Probes
+from runbook_lib.verify.probe import FullSize
 
 Method = Literal["auto", "perl", "ping", "exec"]
+
+# kinds of lines, with the least number of fields that they have
+_FACTS = {"size": 3, "tcp": 3, "listen": 1, "error": 2, "end": 1}
+# Where the probers listen for each other: below the ports that kernels hand out by themselves.
+_PORTS = (20000, 29999)
 
 _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 # iputils: "… icmp_seq=1 ttl=64 time=0.301 ms"; busybox counts from 0: "… seq=0 ttl=64 time=0.088 ms"
@@ -41,10 +48,17 @@ class Echoes:
 
 @dataclass
 class Reading:
-    """What the prober of one container found. ``answers`` maps a name to its address or the reason why it has none."""
+    """What the prober of one container found. ``answers`` maps a name to its address or the reason why it has none.
+
+    ``sizes`` and ``connections`` are by target; a connection's text is ``passed`` or what became of it. ``listens``
+    tells whether other probers could connect to this one.
+    """
 
     answers: dict[str, str] = field(default_factory=dict)
     echoes: dict[tuple[str, str], Echoes] = field(default_factory=dict)
+    sizes: dict[str, FullSize] = field(default_factory=dict)
+    connections: dict[str, str] = field(default_factory=dict)
+    listens: bool = False
     complete: bool = False
     error: str = ""
 
@@ -61,21 +75,25 @@ def run_probers(
     probes: Probes,
     by: Sequence[str],
     method: Method = "auto",
+    *,
+    carry: bool = False,
 ) -> dict[str, Reading]:
     """Probe all targets (name to address, which may be empty) from every source; one ``Reading`` a source.
 
-    A node or namespace that fails leaves its error in the readings of its sources.
+    With ``carry`` each target that answers also gets a packet of full size and a TCP connection. A node or namespace
+    that fails leaves its error in the readings of its sources.
     """
     arguments = (
         str(probes.count),
         f"{probes.timeout_seconds:g}",
         ",".join(by),
+        str(random.randint(*_PORTS)) if carry else "0",
         *(f"{name}={address}" for name, address in targets.items()),
     )
     local: dict[str, list[ContainerFacts]] = {}
     for source in sources:
         local.setdefault(source.node, []).append(source)
-    limit = 10 + 3 * (probes.count + 1) * probes.timeout_seconds * (1 + len(targets) // 16)
+    limit = 30 + 3 * (probes.count + 1) * probes.timeout_seconds * (1 + len(targets) // 16)
 
     def ask(node: Node) -> dict[str, Reading]:
         if method == "exec":
@@ -163,14 +181,33 @@ def parse_readings(text: str, count: int) -> dict[str, Reading]:
                 troubles[key] = fields[6]
         elif kind == "ping" and len(fields) == 4:
             _add_ping(readings.setdefault(fields[0], Reading()), fields, lines, count)
-        elif kind == "error" and len(fields) == 2:
-            readings.setdefault(fields[0], Reading()).error = fields[1]
-        elif kind == "end" and len(fields) == 1:
-            readings.setdefault(fields[0], Reading()).complete = True
+        elif kind in _FACTS and len(fields) >= _FACTS[kind]:
+            _add_fact(readings.setdefault(fields[0], Reading()), kind, fields)
     for (source, target, by, address), values in times.items():
         trouble = troubles.get((source, target, by, address), "")
         readings.setdefault(source, Reading()).echoes[target, by] = Echoes(address, tuple(values), trouble)
     return readings
+
+
+def _add_fact(reading: Reading, kind: str, fields: Sequence[str]) -> None:
+    match kind:
+        case "size":
+            reading.sizes[fields[1]] = _full_size(fields[2:])
+        case "tcp":
+            reading.connections[fields[1]] = fields[2]
+        case "listen":
+            reading.listens = True
+        case "error":
+            reading.error = fields[1]
+        case "end":
+            reading.complete = True
+
+
+def _full_size(fields: Sequence[str]) -> FullSize:
+    if len(fields) < 4:
+        return FullSize(doubt=fields[0])
+    wanted, largest, sent, answered = map(int, fields[:4])
+    return FullSize(wanted, largest, sent, answered, *fields[4:5])
 
 
 def _add_ping(reading: Reading, fields: Sequence[str], lines: Iterator[str], count: int) -> None:

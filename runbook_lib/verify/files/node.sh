@@ -14,7 +14,7 @@ export LC_ALL=C
 
 if [ "$method" = auto ]; then
     method=ping
-    if perl -MSocket -MTime::HiRes -e 1 2>/dev/null; then
+    if perl -MErrno -MFcntl -MSocket -MTime::HiRes -e 1 2>/dev/null; then
         method=perl
     fi
 fi

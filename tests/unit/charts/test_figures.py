@@ -24,7 +24,7 @@ from runbook_lib.charts import (
     spread_text,
     timeline_text,
 )
-from runbook_lib.verify.probe import Pair, Probe, judge
+from runbook_lib.verify.probe import Evidence, FullSize, Pair, Probe, judge
 from runbook_lib.verify.samples import Convergence, Sample, summarize
 from tests.unit.charts.conftest import address
 
@@ -69,10 +69,19 @@ def test_a_heat_map_writes_times_cold_probes_and_expected_silence() -> None:
 def test_a_failure_is_a_symbol_with_words() -> None:
     bad = judge(Pair("a", "n1", "b", "n2", "address", "10.0.0.9"), "10.0.0.9", (None, None, None))
     nameless = judge(Pair("a", "n1", "b", "n2", "name", "10.0.0.9"), "", (), "no resolution: nxdomain")
-    warned = judge(Pair("b", "n2", "a", "n1", "address", "10.0.0.8"), "10.0.0.8", (0.2, None, 0.2))
+    bounded = Evidence(may_lose=5)
+    warned = judge(Pair("b", "n2", "a", "n1", "address", "10.0.0.8"), "10.0.0.8", (0.2, None, 0.2), evidence=bounded)
     found = words(ping_heatmap([bad, nameless, warned]))
     assert {"✗\n100 % lost", "✗\nno name", "!\n33 % lost"} <= set(found)
     assert "a to b by address: no answer from 10.0.0.9." in heatmap_text([bad, nameless, warned])
+
+
+def test_a_pair_whose_large_packets_are_lost_looks_failed_and_says_what_passes() -> None:
+    pair = Pair("a", "n1", "b", "n2", "address", "10.0.0.9")
+    cut = judge(pair, "10.0.0.9", (0.2, 0.2), evidence=Evidence(FullSize(1450, 1350, 3, 0)))
+    hung = judge(pair, "10.0.0.9", (0.2, 0.2), evidence=Evidence(connection="no connection in 3 s"))
+    assert "✗\n1350 bytes\nat most" in words(ping_heatmap([cut]))
+    assert "✗\nsee table" in words(ping_heatmap([hung]))
 
 
 def test_a_large_matrix_is_shaded_without_numbers() -> None:

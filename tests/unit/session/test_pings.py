@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.model.results import Verdict
+from runbook_lib.model.results import Check, Verdict
 from runbook_lib.session.pings import Pings
-from runbook_lib.verify.probe import Pair, Probe, judge, unprobed
+from runbook_lib.verify.probe import Evidence, FullSize, Pair, Probe, judge, unprobed
 
 TIMES = (1.9, 0.4, 0.5)
 
@@ -35,7 +35,7 @@ def test_a_peer_that_rightly_does_not_answer_is_as_expected() -> None:
     ("probe", "verdict", "words"),
     [
         pytest.param(LOST, Verdict.FAIL, "no answer from 10.0.0.3", id="lost"),
-        pytest.param(LOSSY, Verdict.WARN, "1 of 3 probes lost", id="lossy"),
+        pytest.param(LOSSY, Verdict.FAIL, "1 of 3 probes lost", id="lossy"),
         pytest.param(unprobed(pair(), "alpine1 is Exited (0)"), Verdict.FAIL, "alpine1 is Exited (0)", id="unprobed"),
     ],
 )
@@ -46,6 +46,27 @@ def test_each_probe_that_is_not_as_expected_is_a_check_with_its_node(
     assert (check.check, check.node) == ("alpine2 is reachable from alpine1 by name", "node3")
     assert check.verdict is verdict
     assert words in check.found
+
+
+def test_a_pair_that_fails_both_ways_for_one_reason_is_one_check_with_its_remedy() -> None:
+    cut = Evidence(FullSize(1450, 1350, 3, 0))
+    rows = [judge(pair(by=by), "10.0.0.3", TIMES, evidence=cut) for by in ("name", "address")]
+    (check,) = Pings((ANSWERED, *rows)).checks
+    assert check.check == "alpine2 is reachable from alpine1 by name and by address"
+    assert "the largest that passed has 1350" in check.found
+    assert "driver.mtu: 1350" in check.remedy
+
+
+def test_why_a_pair_is_lost_follows_the_pair() -> None:
+    closed = Check("udp 4789 between nodes", "node4", Verdict.FAIL, "3 probes", "0 of 3", "open udp 4789")
+    assert [check.node for check in Pings((LOST,), (closed,)).checks] == ["node3", "node4"]
+
+
+def test_what_could_not_be_tried_is_one_warning_a_reason() -> None:
+    blind = judge(pair(), "10.0.0.3", TIMES, evidence=Evidence(connection="not tried: no perl"))
+    passed, untried = Pings((blind, blind)).checks
+    assert (passed.verdict, untried.verdict) == (Verdict.PASS, Verdict.WARN)
+    assert (untried.node, untried.found) == ("node3", "TCP not tried: no perl")
 
 
 def test_no_probe_at_all_proves_nothing() -> None:
@@ -63,7 +84,7 @@ def test_no_probe_at_all_still_has_its_tables_and_its_picture() -> None:
 
 def test_the_short_table_fits_a_page_and_the_details_have_every_column() -> None:
     pings = Pings((ANSWERED,))
-    assert len(pings.table.columns) == 8
+    assert len(pings.table.columns) == 9
     assert pings.details["first ping (ms)"].item() == 1.9
     assert pings.summary["passed"].item() == 1
 

@@ -34,6 +34,7 @@ class Probe:
     expected: str
     verdict: str
     detail: str = ""
+    largest: int | None = None
 
 
 GOOD = Probe(

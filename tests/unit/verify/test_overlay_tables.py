@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.facts.hidden_namespace import HiddenNamespace, parse_hidden_namespace
+from runbook_lib.facts.hidden_namespace import HiddenNamespace, parse_forwarding, parse_hidden_namespace
 from runbook_lib.facts.networks import Endpoint
 from runbook_lib.facts.reading import parse_sections
 from runbook_lib.model.results import Verdict
@@ -52,9 +52,33 @@ def test_a_row_that_leads_to_a_node_where_the_container_is_not_fails(hidden: Hid
     assert verdicts(hidden, CONTAINERS, moved)["forwarding"] is Verdict.FAIL
 
 
-def test_a_missing_row_warns_for_the_first_packet_makes_the_engine_ask(hidden: HiddenNamespace) -> None:
+def test_two_missing_rows_warn_for_the_first_packet_makes_the_engine_ask(hidden: HiddenNamespace) -> None:
     empty = replace(hidden, forwarding=(), neighbours=())
     assert set(verdicts(empty, CONTAINERS).values()) == {Verdict.WARN}
+
+
+def test_a_missing_neighbour_alone_warns_for_the_engine_is_asked_for_it(hidden: HiddenNamespace) -> None:
+    assert verdicts(replace(hidden, neighbours=()), CONTAINERS) == {
+        "neighbour": Verdict.WARN,
+        "forwarding": Verdict.PASS,
+    }
+
+
+def test_a_missing_forwarding_row_fails_while_its_neighbour_stands(hidden: HiddenNamespace) -> None:
+    half = replace(hidden, forwarding=())
+    assert verdicts(half, CONTAINERS) == {"neighbour": Verdict.PASS, "forwarding": Verdict.FAIL}
+    (row,) = [check for check in check_entries(audit([half], CONTAINERS, "ovr0", VTEPS)) if check.remedy]
+    assert "no row, though the neighbour table has this MAC" in row.found
+    write = "bridge fdb replace 02:42:0a:00:00:02 dev vxlan0 dst 192.168.95.107 self permanent"
+    assert f"on node3 as root: nsenter --net={hidden.path} {write}" in row.remedy
+
+
+def test_a_row_that_was_only_learned_does_not_hide_that_the_engines_own_is_missing(hidden: HiddenNamespace) -> None:
+    learned = parse_forwarding("02:42:0a:00:00:02 dev vxlan0 dst 192.168.95.107 link-netnsid 0 self \n")
+    assert verdicts(replace(hidden, forwarding=learned), CONTAINERS)["forwarding"] is Verdict.FAIL
+    # without the neighbour nothing of it was written yet: a packet came before the gossip
+    cold = replace(hidden, forwarding=learned, neighbours=())
+    assert verdicts(cold, CONTAINERS) == {"neighbour": Verdict.WARN, "forwarding": Verdict.PASS}
 
 
 def test_a_row_that_leads_to_no_container_warns_and_says_so(hidden: HiddenNamespace) -> None:

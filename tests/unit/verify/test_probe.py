@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runbook_lib.model.results import Verdict
-from runbook_lib.verify.probe import By, Expectation, Pair, judge, unprobed
+from runbook_lib.verify.probe import By, Evidence, Expectation, FullSize, Pair, judge, unprobed
 
 
 def pair(by: By = "name", expected: Expectation = "reachable", address: str = "10.0.0.3") -> Pair:
@@ -27,10 +27,82 @@ def test_a_lost_cold_probe_alone_passes_and_is_told() -> None:
     assert "cold first probe was lost" in row.detail
 
 
-def test_a_lost_warm_probe_is_a_warning() -> None:
+def test_a_lost_warm_probe_fails() -> None:
     row = judge(pair(), "10.0.0.3", (0.3, None, 0.4))
-    assert row.verdict is Verdict.WARN
+    assert row.verdict is Verdict.FAIL
     assert row.detail == "1 of 3 probes lost"
+
+
+@pytest.mark.parametrize(
+    ("may_lose", "lost", "verdict"),
+    [(0, 1, Verdict.FAIL), (2, 2, Verdict.WARN), (2, 3, Verdict.FAIL), (0, 0, Verdict.PASS)],
+)
+def test_loss_within_the_bound_warns_and_beyond_it_fails(may_lose: int, lost: int, verdict: Verdict) -> None:
+    times = (0.3, *[None] * lost, *[0.2] * (50 - lost))
+    assert judge(pair(), "10.0.0.3", times, evidence=Evidence(may_lose=may_lose)).verdict is verdict
+
+
+def test_of_few_probes_the_bound_allows_one_and_the_cold_first_is_not_counted() -> None:
+    allowing = Evidence(may_lose=1)
+    assert judge(pair(), "10.0.0.3", (0.3, None, 0.2), evidence=allowing).verdict is Verdict.WARN
+    assert judge(pair(), "10.0.0.3", (None, None, 0.2), evidence=allowing).verdict is Verdict.WARN
+    assert judge(pair(), "10.0.0.3", (0.3, None, None), evidence=allowing).verdict is Verdict.FAIL
+    assert judge(pair(), "10.0.0.3", (None, None, 0.2)).verdict is Verdict.FAIL
+
+
+def test_a_first_probe_is_only_cold_where_the_tables_did_not_know_the_way() -> None:
+    row = judge(pair(), "10.0.0.3", (None, 0.2, 0.4), evidence=Evidence(way_known=True))
+    assert row.verdict is Verdict.FAIL
+    assert row.detail == "the first of 3 probes was lost, though the tables knew the way"
+
+
+def test_a_row_that_was_wrong_before_the_first_packet_fails_although_the_peer_answers() -> None:
+    evidence = Evidence(faults=(("node3's forwarding table said: no row", "connect alpine2 anew"),))
+    row = judge(pair(), "10.0.0.3", (0.3, 0.2, 0.4), evidence=evidence)
+    assert (row.verdict, row.remedy) == (Verdict.FAIL, "connect alpine2 anew")
+    assert "no row" in row.detail
+
+
+def test_the_row_says_the_largest_size_that_passed() -> None:
+    whole = judge(pair(), "10.0.0.3", (0.3, 0.2), evidence=Evidence(FullSize(1450, 1450, 1, 1), "passed"))
+    assert (whole.verdict, whole.largest, whole.detail) == (Verdict.PASS, 1450, "")
+    cut = judge(pair(), "10.0.0.3", (0.3, 0.2), evidence=Evidence(FullSize(1450, 1350, 3, 0), "passed"))
+    assert (cut.verdict, cut.largest, cut.full_size) == (Verdict.FAIL, 1350, 1450)
+    assert cut.detail == "no packet of 1450 bytes passes whole (3 lost), the largest that passed has 1350"
+    assert "com.docker.network.driver.mtu: 1350" in cut.remedy
+
+
+def test_an_overlay_with_packets_too_small_for_ipv4_is_no_remedy() -> None:
+    row = judge(pair(), "10.0.0.3", (0.3, 0.2), evidence=Evidence(FullSize(1450, 100, 3, 0)))
+    assert "driver.mtu" not in row.remedy
+
+
+def test_a_packet_of_full_size_that_is_lost_once_counts_as_loss() -> None:
+    size = FullSize(1450, 1450, 2, 1)
+    row = judge(pair(), "10.0.0.3", (0.3, 0.2), evidence=Evidence(size))
+    assert (row.verdict, row.detail) == (Verdict.FAIL, "1 of 2 packets of 1450 bytes lost")
+    assert judge(pair(), "10.0.0.3", (0.3, 0.2), evidence=Evidence(size, may_lose=2)).verdict is Verdict.WARN
+
+
+def test_a_connection_that_hangs_fails_and_names_what_came_back() -> None:
+    connection = "connected, but 0 of 4350 bytes came back in 3 s"
+    row = judge(pair(), "10.0.0.3", (0.3, 0.2), evidence=Evidence(FullSize(1450, 1450, 1, 1), connection))
+    assert (row.verdict, row.detail) == (Verdict.FAIL, f"TCP: {connection}")
+    assert "checksum" in row.remedy
+
+
+def test_what_a_tool_cannot_try_is_said_and_is_no_failure() -> None:
+    evidence = Evidence(FullSize(1450, 1450, 1, 1, "it may have been cut"), "not tried: no perl", unread="no root")
+    row = judge(pair(), "10.0.0.3", (0.3, 0.2), evidence=evidence)
+    assert row.verdict is Verdict.PASS
+    assert row.unproven == ("it may have been cut", "TCP not tried: no perl", "no root")
+    assert row.detail == "; ".join(row.unproven)
+
+
+def test_neither_size_nor_connection_of_a_silent_peer_is_judged() -> None:
+    silent = judge(pair(expected="unreachable"), "10.0.0.3", (None, None), evidence=Evidence(connection="refused"))
+    assert silent.verdict is Verdict.WARN  # by name: it still resolves
+    assert "TCP" not in silent.detail
 
 
 def test_no_answer_and_no_resolution_are_told_apart() -> None:

@@ -1,0 +1,117 @@
+"""Whether packets as large as the overlay makes them pass between the nodes, not only small ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from runbook_lib.cluster import Cluster, Node
+from runbook_lib.facts.interfaces import read_host_network
+from runbook_lib.model.parameters import Overlay
+from runbook_lib.model.results import Check, Verdict
+from runbook_lib.verify.ports import PROBES, PortReading, try_ports
+
+VXLAN_OVERHEAD = 50
+MTU_OPTION = "com.docker.network.driver.mtu"
+_ASSUMED = 1500  # what Docker takes for the nodes' network where no option says otherwise
+CHECK = "full-size packets between nodes"
+
+
+@dataclass(frozen=True)
+class Link:
+    """A node's interface on the cluster's network: its name, address and MTU (bytes)."""
+
+    interface: str
+    address: str
+    mtu: int
+
+
+def needed_bytes(overlay: Overlay) -> int:
+    """The size of the largest packet (an IP packet, in bytes) that the nodes' network has to carry for the overlay."""
+    wanted = overlay.options.get(MTU_OPTION, "")
+    return int(wanted) + VXLAN_OVERHEAD if wanted.isdigit() else _ASSUMED
+
+
+def mtu_remedy(interface: str, node: str, needed: int, room: int) -> str:
+    """What to do where an interface takes only ``room`` bytes of the ``needed`` ones."""
+    return (
+        f"ip link set {interface} mtu {needed} on {node}, and in its configuration; where its network carries no more,"
+        f" make the overlay with overlay.options {MTU_OPTION}: {room - VXLAN_OVERHEAD}"
+    )
+
+
+def check_full_size(cluster: Cluster, overlay: Overlay, port: int, ports: Sequence[Check]) -> tuple[Check, ...]:
+    """Each node's MTU, and UDP packets of full size to the overlay's port along all ordered pairs; a row a receiver.
+
+    ``ports`` are the rows of ``check_ports``: a port where small packets do not pass is not tried with large ones.
+    """
+    interface, needed = cluster.inventory.network.interface, needed_bytes(overlay)
+
+    def ask(node: Node) -> Link | None:
+        for item in read_host_network(node)[0]:
+            if item.name == interface and item.address:
+                return Link(interface, item.address.partition("/")[0], item.mtu)
+        return None
+
+    outcomes = cluster.each(ask)
+    links = {outcome.node: outcome.value for outcome in outcomes if outcome.value is not None}
+    errors = {outcome.node: outcome.error.message for outcome in outcomes if outcome.error is not None}
+    closed = {row.node for row in ports if row.check == f"udp {port} between nodes" and row.verdict is not Verdict.PASS}
+    addresses = {name: link.address for name, link in links.items()}
+    # one byte less than the full packets of a transfer, which would be counted as ours
+    reading = try_ports(cluster, addresses, {}, (port,), length=needed - 1)
+    return tuple(judge_full_size([node.name for node in cluster], needed, port, links, errors, closed, reading))
+
+
+def judge_full_size(
+    names: Sequence[str],
+    needed: int,
+    port: int,
+    links: Mapping[str, Link],
+    errors: Mapping[str, str],
+    closed: set[str],
+    reading: PortReading,
+) -> Iterator[Check]:
+    """Rows from the nodes' interfaces (``links``) and from what was counted of packets of that size."""
+    expected = f"{needed} bytes from every other node"
+    for name in names:
+        link, error = links.get(name), errors.get(name) or reading.errors.get(name, "")
+        if error or link is None:
+            found = (error or "the node has no address on the cluster's network").splitlines()[0]
+            yield Check(CHECK, name, Verdict.FAIL, expected, found)
+        elif link.mtu < needed:
+            found = f"its {link.interface} takes {link.mtu}"
+            yield Check(CHECK, name, Verdict.FAIL, expected, found, mtu_remedy(link.interface, name, needed, link.mtu))
+        elif len(links) < 2:
+            yield Check(CHECK, name, Verdict.SKIP, expected, "there is no other node to send from")
+        elif name in closed:
+            yield Check(CHECK, name, Verdict.SKIP, expected, f"not tried: small ones do not pass (udp {port})")
+        else:
+            yield _arrivals(name, needed, port, links, reading)
+
+
+def _arrivals(name: str, needed: int, port: int, links: Mapping[str, Link], reading: PortReading) -> Check:
+    expected = f"{needed} bytes from every other node"
+    counts = reading.counts.get(name)
+    if counts is None:
+        reason = reading.uncounted.get(name, "nothing was counted")
+        remedy = "counting needs root over SSH and iptables on the node"
+        return Check(CHECK, name, Verdict.WARN, expected, f"not proven: {reason}", remedy)
+    # a sender with a smaller interface has a row of its own, and cuts such a packet into fragments
+    senders = [other for other, link in links.items() if other != name and link.mtu >= needed]
+    passed = {other: counts.of("passed", "udp", links[other].address, port) or 0 for other in senders}
+    lost = [other for other, count in passed.items() if count < PROBES]
+    if not lost:
+        found = f"{PROBES} each from {', '.join(senders) or 'no node that could send one'}"
+        return Check(CHECK, name, Verdict.PASS, expected, found)
+    found = ", ".join(f"{passed[other]} of {PROBES} from {other}" for other in lost)
+    arrived = {other: counts.of("arrived", "udp", links[other].address, port) for other in lost}
+    if all(count is not None and count > passed[other] for other, count in arrived.items()):
+        found = f"{found}, though they arrive: its own firewall drops them"
+        remedy = f"look for the rule that drops udp {port} by its length on {name} (iptables -S)"
+        return Check(CHECK, name, Verdict.FAIL, expected, found, remedy)
+    remedy = (
+        f"small packets pass and large ones do not: look for an MTU below {needed} and for what drops udp {port} by its"
+        f" length on the way to {name}; or make the overlay with a smaller MTU (overlay.options {MTU_OPTION})"
+    )
+    return Check(CHECK, name, Verdict.FAIL, expected, found, remedy)
