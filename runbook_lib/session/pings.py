@@ -46,7 +46,7 @@ class Pings:
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row a probe: source, target, by, resolved, loss (%), ping avg (ms), largest (bytes), expected, verdict.
+        """One row a probe: source, target, by, resolved, loss (%), ping avg (ms), largest (bytes), verdict.
 
         ``largest (bytes)`` is the largest IP packet that passed without being cut into fragments.
         """

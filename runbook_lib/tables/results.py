@@ -154,13 +154,12 @@ PROBE_COLUMNS_SHORT = (
     "loss (%)",
     "ping avg (ms)",
     "largest (bytes)",
-    "expected",
     "verdict",
 )
 
 
 def probes(rows: Iterable[ProbeRow], *, full: bool = False) -> pd.DataFrame:
-    """One row a probe, source and target as ``node3/alpine1``; nine columns, or with ``full`` all of them.
+    """One row a probe, source and target as ``node3/alpine1``; eight columns, or with ``full`` all of them.
 
     ``first ping (ms)`` is the cold probe's time, which is in none of the other three; ``largest (bytes)`` the largest
     IP packet that passed whole.
