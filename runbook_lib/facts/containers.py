@@ -21,7 +21,7 @@ class ContainerFacts:
     no addresses.
     ``networks`` are all that it is attached to. ``pid`` is 0 unless it runs. ``fixed_addresses`` (by network) are those
     that were asked for, which a restart keeps; ``published`` maps its ports (``8080/tcp``) to those of the node.
-    ``gateways`` (by network) are ways out: an overlay has none.
+    ``gateways`` (by network) are ways out: an overlay has none. ``created_at`` is Docker's own text.
     """
 
     node: str
@@ -45,6 +45,7 @@ class ContainerFacts:
     fixed_addresses: Mapping[str, str] = field(default_factory=dict)
     published: Mapping[str, str] = field(default_factory=dict)
     gateways: Mapping[str, str] = field(default_factory=dict)
+    created_at: str = ""
 
     @property
     def running(self) -> bool:
@@ -129,6 +130,7 @@ def parse_container(node: str, data: Mapping[str, Any]) -> ContainerFacts:
         state=str(state["Status"]),
         status=_status(state),
         restart_policy=str(policy.get("Name") or "no"),
+        created_at=str(data.get("Created") or ""),
         pid=int(state.get("Pid") or 0),
         sandbox_key=str(data["NetworkSettings"].get("SandboxKey") or ""),
         network_mode=str(host.get("NetworkMode") or ""),

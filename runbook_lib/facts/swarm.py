@@ -20,8 +20,8 @@ class SwarmState:
 
     ``state`` is inactive, pending, active, error or locked; ``error`` is why a manager has no quorum. ``address`` is
     what it advertises. ``managers`` are the managers that it knows, node ID to ``address:port``. ``cluster_id``,
-    ``data_path_port`` and ``autolock`` (managers that start wait for the unlock key) are known to a manager of a
-    quorum only.
+    ``data_path_port``, ``autolock`` (managers that start wait for the unlock key) and ``made_at`` (when the swarm was
+    made, as Docker writes it) are known to a manager of a quorum only.
     """
 
     state: str = "inactive"
@@ -33,6 +33,7 @@ class SwarmState:
     managers: tuple[tuple[str, str], ...] = ()
     data_path_port: int | None = None
     autolock: bool = False
+    made_at: str = ""
 
     @property
     def trouble(self) -> str:
@@ -83,6 +84,7 @@ def parse_swarm(info: Mapping[str, Any]) -> SwarmState:
         managers=tuple((str(item["NodeID"]), str(item["Addr"])) for item in info.get("RemoteManagers") or ()),
         data_path_port=int(cluster.get("DataPathPort") or 0) or None,
         autolock=bool(encryption.get("AutoLockManagers")),
+        made_at=str(cluster.get("CreatedAt") or ""),
     )
 
 

@@ -118,6 +118,15 @@ class StepCatalog:
         }
         return tuple(make() for make in made.get(notebook, ()))
 
+    def proved_by_restart(self, notebook: str) -> tuple[Step[Any, Any], ...]:
+        """The steps of a notebook (its name) whose result a restart of the nodes proves; none for most notebooks."""
+        made: dict[str, tuple[Callable[[], Step[Any, Any]], ...]] = {
+            "01_fix_node_ips": (self.static_addresses,),
+            "02_autostart_etcd": (self.etcd_autostart,),
+            "08_fixed_external_address": tuple(partial(self.external_address, way) for way in WAYS),
+        }
+        return tuple(make() for make in made.get(notebook, ()))
+
 
 def wanted_container(parameters: Parameters, place: int) -> str:
     """The name of a wanted container, by its place among them.

@@ -33,15 +33,15 @@ class Drift:
 
     @property
     def expected(self) -> dict[str, bool]:
-        """Per node, whether its address should have moved: those that DHCP assigned, after a restart.
+        """Per node, whether its address should have moved: those that DHCP assigned, after a restart; without one none.
 
         A node whose address was assigned otherwise after it than before is left out: it came to its new address by
         another way, and whether that is the old one says nothing.
         """
         return {
-            old.node: self.restarted and old.assigned_by == "dhcp"
+            old.node: old.assigned_by == "dhcp"
             for old, new in zip(self.before, self.after, strict=True)
-            if old.assigned_by == new.assigned_by
+            if self.restarted and old.assigned_by == new.assigned_by
         }
 
     def picture(self) -> Picture:

@@ -144,12 +144,14 @@ class Session:
             table = self._done(done)
         return tables.steps(rows) if len(steps) > 1 else table
 
-    def power_cycle(self, *nodes: str, shuffle: bool = False) -> pd.DataFrame:
+    def power_cycle(self, *nodes: str, shuffle: bool = False, again: bool = False) -> pd.DataFrame:
         """Restart every node, or those that are named, and wait until its engine answers.
 
         On the testbed ``shuffle`` (every node, in another order) makes DHCP hand out other addresses; elsewhere nodes
         restart all at once.
-        Needs the parameter ``power_cycle``; without it, and in plan mode, nothing is restarted.
+        Needs the parameter ``power_cycle``; without it, and in plan mode, nothing is restarted. Nor is it where a
+        restart would prove nothing new: what this notebook makes is there, has not been changed now, and the nodes have
+        booted since. ``again`` restarts them all the same.
 
         Returns:
             Columns: node, status, before, after, time (s), detail.
@@ -159,8 +161,10 @@ class Session:
             TestbedError: the testbed could not restart its nodes.
         """
         idle = self.parameters.plan or not self.parameters.power_cycle
+        proves = () if again else self.steps.proved_by_restart(self.notebook)
+        work = power.Work(nodes, shuffle, proves, tuple(self._results))
         with nullcontext() if idle else self.claim.held(), LiveLines(power.STEP, self.inventory.names) as live:
-            rows = power.cycle(self.cluster, self.parameters, nodes, shuffle=shuffle, reporter=live)
+            rows = power.cycle(self.cluster, self.parameters, work, reporter=live)
         self.kept.keep(power.STEP, tables.steps(rows))
         table = self._done(rows)
         self._restarted = any(row.status is Status.CHANGED for row in rows)
@@ -172,14 +176,15 @@ class Session:
         """Restart the testbed's nodes in another order and compare addresses.
 
         Elsewhere, in plan mode, and without the parameters ``show_drift`` and ``power_cycle``, nothing is restarted
-        and the addresses are only read.
+        and the addresses are only read; so it is where they are fixed already, and none would move.
         """
         before = self.read.address_facts()
         wanted = self.parameters.show_drift and self.parameters.power_cycle and not self.parameters.plan
-        restart = wanted and self.parameters.testbed_name is not None
-        if restart:
+        restarted = False
+        if wanted and self.parameters.testbed_name is not None:
             self.power_cycle(shuffle=True)
-        drift = Drift(before, self.read.address_facts(), restart)
+            restarted = self._restarted
+        drift = Drift(before, self.read.address_facts(), restarted)
         self.kept.keep("drift", drift.table)
         return drift
 
@@ -192,11 +197,11 @@ class Session:
     def after_power_cycle(self, starts: pd.DataFrame) -> Outage:
         """What a power cycle left of the store, against what would start it (``read.autostart()`` from before).
 
-        What starts by itself is waited for, at most ``timeouts.converge`` seconds. When no node was restarted (plan
-        mode, parameter ``power_cycle``), nothing is expected.
+        What starts by itself is waited for, at most ``timeouts.converge`` seconds. When no node was restarted, what
+        starts by itself is expected to run all the same, and every engine to be connected.
         """
-        expected = dict(zip(starts["node"], starts["starts at boot"], strict=True)) if self._restarted else {}
-        outage = after_power_cycle(self.cluster, self.parameters, expected)
+        expected = dict(zip(starts["node"], starts["starts at boot"].astype(bool), strict=True))
+        outage = after_power_cycle(self.cluster, self.parameters, expected, restarted=self._restarted)
         self.kept.keep("after power cycle", outage.table)
         self._store(outage.store)
         return outage

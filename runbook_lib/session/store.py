@@ -147,13 +147,20 @@ def _last_boot(cluster: Cluster) -> float | None:
 
 @dataclass(frozen=True)
 class Outage:
-    """The store after a power cycle, and per node whether its member was to start by itself.
+    """The store after a power cycle, and per node with a member whether something ``starts`` it at boot.
 
-    ``expected`` is empty when no node was restarted: then there is nothing to expect.
+    When no node was ``restarted``, what starts by itself runs all the same, and a member that nothing starts may run:
+    somebody started it by hand.
     """
 
     store: StoreState
-    expected: Mapping[str, bool] = field(default_factory=dict)
+    starts: Mapping[str, bool] = field(default_factory=dict)
+    restarted: bool = False
+
+    @property
+    def expected(self) -> dict[str, bool]:
+        """Per node, whether its member should run; of a node that is left out it is not known."""
+        return {node: starts for node, starts in self.starts.items() if starts or self.restarted}
 
     @property
     def table(self) -> pd.DataFrame:
@@ -169,21 +176,24 @@ class Outage:
 
     @property
     def should_connect(self) -> bool:
-        """Whether every engine should be: all members start by themselves. Without a restart, whatever is so."""
-        return all(self.expected.values()) if self.expected else self.connected
+        """Whether every engine should be: all members start by themselves, or no node was restarted."""
+        return not self.restarted or all(self.starts.values())
 
 
-def after_power_cycle(cluster: Cluster, parameters: Parameters, expected: Mapping[str, bool]) -> Outage:
+def after_power_cycle(
+    cluster: Cluster, parameters: Parameters, starts: Mapping[str, bool], *, restarted: bool
+) -> Outage:
     """The store after a power cycle; waits for what should start by itself and for nothing else.
 
     Args:
-        expected: per node with a member, whether something starts it; empty when no node was restarted.
+        starts: per node with a member, whether something starts it at boot.
+        restarted: whether the nodes were restarted.
     """
-    if expected and all(expected.values()):
-        return Outage(wait_for_store(cluster, parameters), expected)
+    if not restarted or all(starts.values()):
+        return Outage(wait_for_store(cluster, parameters), starts, restarted)
 
     def started(state: StoreState) -> bool:
         runs = {member.node for member in state.member_facts if member.container_state == "running"}
-        return all(node in runs for node, starts in expected.items() if starts)
+        return all(node in runs for node, starting in starts.items() if starting)
 
-    return Outage(wait_for_store(cluster, parameters, started), expected)
+    return Outage(wait_for_store(cluster, parameters, started), starts, restarted)

@@ -16,6 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import RunbookError, StepFailed, UnreachableError
 from runbook_lib.model.results import Status, StepResult
+from runbook_lib.steps.turns import Turns
 
 OWNER_LABEL = "org.overlay-runbook.owner"
 """Label of every container and network that a step makes; its value is the cluster's name in the parameters."""
@@ -142,6 +143,17 @@ class Step(ABC, Generic[R, W]):
     def apply(self, cluster: Cluster, node: Node, work: W, say: Say) -> None:
         """Do one node's work. Runs on all nodes at once. Raises ``RunbookError``."""
 
+    def begin(self, work: Mapping[str, W]) -> Turns:
+        """Hear all nodes' work before the first begins, and say in which order they act where that matters."""
+        return Turns()
+
+    def unproved(self, node: Node) -> str:
+        """What acts at a node's boot and was changed since the last one, in words; empty when there is no such thing.
+
+        Only reads. Raises ``RunbookError``.
+        """
+        return ""
+
     def confirm(
         self, before: Mapping[str, R], fresh: Mapping[str, R], missing: frozenset[str]
     ) -> Mapping[str, Finding[W]]:
@@ -217,15 +229,24 @@ class _Run(Generic[R, W]):
     def apply(self) -> None:
         """Do the pending work, all nodes at once."""
         work = {node: finding.work for node, finding in self._findings.items() if finding.verb is Verb.PENDING}
+        turns = self._step.begin({node: mine for node, mine in work.items() if mine is not None})
 
         def one(node: Node) -> None:
             mine = work[node.name]
-            if mine is not None:
+            if mine is None:
+                return
+            try:
                 self._say(node.name, "applying")
                 self._step.apply(self._cluster, node, mine, lambda state: self._say(node.name, state))
                 self._say(node.name, "applied")
+            finally:
+                turns.leave(node.name)
 
-        self._note(self._cluster.each(one, nodes=[node for node in self._nodes if node.name in work]))
+        try:
+            self._note(self._cluster.each(one, nodes=[node for node in self._nodes if node.name in work]))
+        except BaseException:
+            turns.abandon()
+            raise
 
     def verify(self) -> None:
         """Read again all that answered, until it is as wanted or the step's time to settle is up."""

@@ -29,6 +29,7 @@ from runbook_lib.steps.endpoints import force_disconnect, stale_endpoints
 from runbook_lib.steps.gossip import wait_for_gossip
 from runbook_lib.steps.networks import Difference
 from runbook_lib.steps.placement import full_image_name, place
+from runbook_lib.steps.turns import Turns
 
 COMMAND = ("/bin/sh",)
 STOP_SECONDS = 1
@@ -81,6 +82,9 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
     A stopped one is started, one of ours that has lost its network is connected again. A container of that name with
     another image or network, or on another node, is never touched: its differences are listed. Names are unique over
     the cluster. An endpoint of the name that no container has (left over from a crash) is taken off first.
+
+    The engines give the overlay's addresses out at a container's start, the lowest that is free. So containers start in
+    the order of the parameters, whatever nodes they are on; all else goes on side by side.
     """
 
     name = "run containers"
@@ -93,6 +97,7 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
         self._network = overlay.name
         self._control_plane = control_plane
         self._owner = owner
+        self._turns = Turns()
 
     def read(self, node: Node) -> ContainersReading:
         """Containers, network and images of one node."""
@@ -108,6 +113,12 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
         """Place the containers, then compare each node with what it should run."""
         sight = self._look(readings, missing)
         return {name: self._finding(name, reading, sight) for name, reading in readings.items()}
+
+    def begin(self, work: Mapping[str, tuple[Job, ...]]) -> Turns:
+        """Containers are given their addresses in the order of the parameters."""
+        nodes = {job.spec.name: node for node, jobs in work.items() for job in jobs}
+        self._turns = Turns([(nodes[spec.name], spec.name) for spec in self._containers if spec.name in nodes])
+        return self._turns
 
     def apply(self, cluster: Cluster, node: Node, work: tuple[Job, ...], say: Say) -> None:
         """Do the jobs of one node, one after the other."""
@@ -128,10 +139,11 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
                     stop_timeout=STOP_SECONDS,
                     labels=our_labels(self._owner, CONTAINERS_NOTEBOOK),
                 )
-            if job.connect:
-                connect_whole(node, name, self._network)
-            if job.start:
-                _start(node, name)
+            with self._turns.take(node.name, name):
+                if job.connect:
+                    connect_whole(node, name, self._network)
+                if job.start:
+                    _start(node, name)
 
     def _look(self, readings: Mapping[str, ContainersReading], missing: frozenset[str]) -> _Sight:
         everything = [item for reading in readings.values() for item in reading.containers]

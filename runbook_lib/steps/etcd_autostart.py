@@ -31,6 +31,7 @@ from typing import Literal
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.addresses import BOOTLOCAL, read_bootlocal
+from runbook_lib.facts.boot import read_boot_clock
 from runbook_lib.facts.containers import ContainerFacts
 from runbook_lib.facts.engine import EngineFacts, read_engine
 from runbook_lib.facts.etcd_unit import DROP_IN, ETCD_UNIT, UnitMember, read_own_members
@@ -200,6 +201,12 @@ class EtcdAutostart(_Autostart):
             return satisfied(_describe(reading), self.detail(reading))
         wanted = f"bootlocal.sh starts {', '.join(reading.names)}" if by_script else _by_host(reading)
         return pending(_describe(reading), wanted, work, self.detail(reading))
+
+    def unproved(self, node: Node) -> str:
+        """Block or drop-in, as long as no boot has read them. When a restart policy was set, nobody can tell."""
+        found = read_autostart(node, self._etcd)
+        files = [BOOTLOCAL] if has_autostart_block(found.bootlocal) else []
+        return ", ".join(read_boot_clock(node, [*files, DROP_IN]).files_since)
 
     def _mechanism(self, reading: AutostartReading) -> str:
         if self._etcd.autostart != "auto":

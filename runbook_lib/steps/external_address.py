@@ -26,7 +26,7 @@ from runbook_lib.steps.base import (
     skipped,
 )
 from runbook_lib.steps.networks import Difference
-from runbook_lib.steps.web import create, differences, has_image, labels, no_image
+from runbook_lib.steps.web import create, differences, has_image, labels, no_image, unproved
 
 _PARENT_DRIVERS = ("macvlan", "ipvlan")
 
@@ -139,6 +139,10 @@ class ExternalAddress(Step[ExternalReading, ExternalJob]):
             create(node, self._spec, self._owner, address=work.address)
         if work.start:
             node.engine.start(self._spec.container)
+
+    def unproved(self, node: Node) -> str:
+        """The container, as long as no boot has brought it back."""
+        return unproved(node, self._spec.container) if node.name == self._spec.node else ""
 
     def _target(self, own: ExternalReading, seen: ExternalReading | None) -> _Target:
         if own.trouble:

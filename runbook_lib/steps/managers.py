@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from runbook_lib.cluster import Cluster, Node
+from runbook_lib.facts.boot import read_boot_clock
 from runbook_lib.facts.engine_start import EngineStart, read_engine_start
 from runbook_lib.facts.swarm import read_swarm
 from runbook_lib.steps.base import Finding, Say, Step, refused, satisfied
@@ -56,6 +57,10 @@ class ManagersAutostart(Step[ManagerStart, None]):
 
     def apply(self, cluster: Cluster, node: Node, work: None, say: Say) -> None:
         """Never called: there is no work."""
+
+    def unproved(self, node: Node) -> str:
+        """The swarm itself, as long as a manager has not come back to it by a boot."""
+        return "its swarm" if read_boot_clock(node).is_since_text(read_swarm(node).made_at) else ""
 
     def _finding(self, start: ManagerStart) -> Finding[None]:
         if not start.engine.by:

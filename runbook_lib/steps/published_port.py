@@ -10,7 +10,7 @@ from runbook_lib.facts.containers import ContainerFacts, read_container
 from runbook_lib.model.external import PORT, External
 from runbook_lib.steps.base import Finding, Say, Step, blocked, pending, refused, satisfied
 from runbook_lib.steps.networks import Difference
-from runbook_lib.steps.web import create, differences, has_image, no_image
+from runbook_lib.steps.web import create, differences, has_image, no_image, unproved
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,10 @@ class PublishPort(Step[PublishedReading, PublishedJob]):
             create(node, self._spec, self._owner, ports={PORT: PORT})
         if work.start:
             node.engine.start(self._spec.container)
+
+    def unproved(self, node: Node) -> str:
+        """The container, as long as no boot has brought it back."""
+        return unproved(node, self._spec.container) if node.name == self._spec.node else ""
 
     def _finding(self, reading: PublishedReading) -> Finding[PublishedJob]:
         name, found = self._spec.container, reading.container

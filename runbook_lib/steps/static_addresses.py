@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.addresses import BOOTSYNC
 from runbook_lib.facts.arp import arp_owner
+from runbook_lib.facts.boot import read_boot_clock
 from runbook_lib.facts.platform import HostNetwork, read_platform
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.parameters import Addresses
@@ -81,6 +82,11 @@ class StaticAddresses(Step[AddressReading, Change]):
     def apply(self, cluster: Cluster, node: Node, work: Change, say: Say) -> None:
         """Change the files as the platform does."""
         self._platform_of(node.name, work.host).apply(cluster, node, work, self._addresses.guard_seconds, say)
+
+    def unproved(self, node: Node) -> str:
+        """The files that give the address, as long as no boot has read them."""
+        _, files = self.planned_files(node.name, read_address(node, self._inventory.network, probe=False))
+        return ", ".join(read_boot_clock(node, [file.path for file in files]).files_since)
 
     def planned_files(self, node: str, reading: AddressReading) -> tuple[Platform, tuple[FileChange, ...]]:
         """A node's platform, and the files as they are without us beside what they become, whether written yet or not.

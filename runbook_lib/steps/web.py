@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from runbook_lib.cluster import Node
 from runbook_lib.errors import EngineNotFound
-from runbook_lib.facts.containers import ContainerFacts
+from runbook_lib.facts.boot import read_boot_clock
+from runbook_lib.facts.containers import ContainerFacts, read_container
 from runbook_lib.model.external import PORT, External
 from runbook_lib.steps.base import EXTERNAL_LABEL, EXTERNAL_NOTEBOOK, OWNER_LABEL, our_labels
 from runbook_lib.steps.networks import Difference
@@ -63,6 +64,14 @@ def create(
         stop_timeout=STOP_SECONDS,
         labels=labels(spec.way, owner),
     )
+
+
+def unproved(node: Node, container: str) -> str:
+    """The container, as long as no boot of its node has brought it back; empty without one. Raises ``RunbookError``."""
+    found = read_container(node, container)
+    if found is None or not read_boot_clock(node).is_since_text(found.created_at):
+        return ""
+    return container
 
 
 def differences(found: ContainerFacts, spec: External, owner: str) -> list[Difference]:

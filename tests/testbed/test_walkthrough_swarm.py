@@ -144,7 +144,7 @@ def test_4_managers_that_their_swarm_locks_are_not_restarted_and_one_that_is_loc
     key = manager.run(["docker", "swarm", "unlock-key", "-q"]).stdout
     boots = [read_boot(node) for node in cluster]
     with pytest.raises(InputError, match="node1, node2, node3 would wait for the swarm's unlock key") as caught:
-        power.cycle(cluster, run.parameters, shuffle=False, reporter=lambda *told: None)
+        power.cycle(cluster, run.parameters, power.Work(), reporter=lambda *told: None)
     assert "docker swarm update --autolock=false" in caught.value.remedy
     assert all(read_boot(node).same_as(boot) for node, boot in zip(cluster, boots, strict=True))
     cluster.close()

@@ -1,6 +1,6 @@
 import pytest
 
-from runbook_lib.facts.boot import parse_boot
+from runbook_lib.facts.boot import parse_boot, parse_boot_clock
 from runbook_lib.facts.reading import Section
 
 # Captured on a node of the testbed.
@@ -40,3 +40,19 @@ def test_a_busybox_without_getconf_counts_a_hundred_ticks_a_second() -> None:
 def test_an_answer_that_was_cut_off_is_no_boot(section: str) -> None:
     with pytest.raises((ValueError, IndexError)):
         parse_boot("node1", {**SECTIONS, section: Section("", 143)})
+
+
+def test_what_was_written_after_the_boot_no_boot_has_proved_yet() -> None:
+    sections = {
+        **SECTIONS,
+        "now": Section("1764402000\n", 0),
+        "file /var/lib/boot2docker/bootsync.sh": Section("1764401000\n", 0),  # before the boot, 942 s ago
+        "file /var/lib/boot2docker/bootlocal.sh": Section("1764401900\n", 0),
+        "file /etc/odd": Section("1764409999\n", 0),  # the clock was set back
+    }
+    clock = parse_boot_clock("node1", sections)
+    assert clock.booted == pytest.approx(1764402000 - 942.5, abs=0.1)
+    assert clock.files_since == ("/var/lib/boot2docker/bootlocal.sh",)
+    assert clock.is_since_text("2025-11-29T07:39:50.123456789Z")
+    assert not clock.is_since_text("2025-11-29T07:20:00.123456789Z")
+    assert not clock.is_since_text("")

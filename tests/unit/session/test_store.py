@@ -75,9 +75,9 @@ def test_the_timing_tells_what_was_measured_and_what_is_only_an_upper_bound() ->
 
 
 def test_after_a_power_cycle_a_store_is_expected_only_if_every_member_starts_by_itself() -> None:
-    assert Outage(READY, dict.fromkeys(NODES, True)).should_connect
-    assert not Outage(DOWN, dict.fromkeys(NODES, False)).should_connect
-    assert not Outage(DOWN, {"node1": True, "node2": True, "node3": False}).should_connect
+    assert Outage(READY, dict.fromkeys(NODES, True), restarted=True).should_connect
+    assert not Outage(DOWN, dict.fromkeys(NODES, False), restarted=True).should_connect
+    assert not Outage(DOWN, {"node1": True, "node2": True, "node3": False}, restarted=True).should_connect
 
 
 def test_an_outage_shows_which_members_run() -> None:
@@ -86,8 +86,10 @@ def test_an_outage_shows_which_members_run() -> None:
     assert list(table["runs"]) == [True, False]
 
 
-def test_without_a_restart_whatever_is_so_is_as_expected() -> None:
-    for state in (READY, DOWN):
-        outage = Outage(state)
-        assert outage.expected == {}
-        assert outage.should_connect is outage.connected
+def test_without_a_restart_what_starts_by_itself_runs_and_every_engine_is_connected_all_the_same() -> None:
+    starts = {"node1": True, "node2": True, "node3": False}
+    assert Outage(READY, starts, restarted=True).expected == starts
+    left_alone = Outage(DOWN, starts)
+    assert left_alone.expected == {"node1": True, "node2": True}
+    assert left_alone.should_connect
+    assert not left_alone.connected

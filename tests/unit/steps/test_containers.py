@@ -1,9 +1,15 @@
+from collections.abc import Callable
 from dataclasses import replace
+from threading import Event
 
+import pytest
+
+from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.containers import ContainerFacts
 from runbook_lib.facts.control_plane import Standing
 from runbook_lib.facts.control_planes.etcd import EtcdStore
 from runbook_lib.facts.networks import Endpoint, NetworkFacts
+from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.parameters import ContainerSpec, Etcd, Overlay
 from runbook_lib.steps.base import (
     CONTAINERS_NOTEBOOK,
@@ -13,8 +19,10 @@ from runbook_lib.steps.base import (
     Finding,
     Verb,
     our_labels,
+    run_step,
 )
 from runbook_lib.steps.containers import ContainersReading, Job, RemoveContainers, RunContainers
+from runbook_lib.transport.engine import Engine
 
 OVR0 = NetworkFacts("node1", "a" * 64, "ovr0", "overlay", "global", "10.0.0.0/24", "10.0.0.1")
 EMPTY = ContainersReading((), OVR0, frozenset({"alpine:latest"}))
@@ -141,6 +149,38 @@ def test_only_nodes_with_the_network_are_spread_over() -> None:
 def test_removal_is_by_id_and_says_the_names() -> None:
     finding = RemoveContainers("mine").assess({"node2": (RUNNING,)}, frozenset())["node2"]
     assert (finding.before, finding.work) == ("alpine1", ("1" * 64,))
+
+
+def test_containers_start_in_the_order_of_the_parameters_on_whatever_node(
+    monkeypatch: pytest.MonkeyPatch, make_inventory: Callable[..., Inventory]
+) -> None:
+    specs = [ContainerSpec(name=f"c{n}", node=node) for n, node in enumerate(["node2", "node1", "node3", "node2"])]
+    started: list[str] = []
+
+    class Slow(RunContainers):
+        def read(self, node: Node) -> ContainersReading:
+            found = [spec for spec in specs if spec.name in started and spec.node == node.name]
+            own = [replace(RUNNING, node=node.name, name=spec.name, id=spec.name, endpoint_ids={}) for spec in found]
+            return replace(EMPTY, containers=tuple(own))
+
+    # node2, which has the first container, is the last to be ready
+    ready = {"node1": Event(), "node3": Event()}
+
+    def create(engine: Engine, name: str, *arguments: object, **more: object) -> str:
+        waiting = {"c0": list(ready.values())}.get(name, [])
+        assert all(event.wait(10) for event in waiting)
+        for spec in specs:
+            if spec.name == name and spec.node in ready:
+                ready[spec.node].set()
+        return name
+
+    monkeypatch.setattr(Engine, "create_container", create)
+    monkeypatch.setattr(Engine, "start", lambda engine, name: started.append(name))
+    monkeypatch.setattr("runbook_lib.steps.containers.wait_for_gossip", lambda *arguments: None)
+    step = Slow(specs, Overlay(), EtcdStore(Etcd()), "mine")
+    rows = run_step(Cluster(make_inventory(3)), step)
+    assert [row.status.value for row in rows] == ["changed"] * 3, rows
+    assert started == ["c0", "c1", "c2", "c3"]
 
 
 def test_undoing_one_notebook_leaves_the_containers_of_another_and_says_so() -> None:
