@@ -133,6 +133,10 @@ class ControlPlane(ABC):
         """
 
     @abstractmethod
+    def read_last_line(self, node: Node, member: Member) -> str:
+        """The last line of a member's log, from its node; where it cannot be read, why."""
+
+    @abstractmethod
     def read_registrations(self, cluster: Cluster) -> tuple[Registration, ...]:
         """Every engine's link, one row a node, in the inventory's order; one that does not answer is a row too."""
 

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 
 from runbook_lib import tables
-from runbook_lib.cluster import Cluster
+from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.control_plane import Member, Registration
 from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.gossip import Gossip
 from runbook_lib.facts.host import read_host
+from runbook_lib.facts.last_line import engine_last_line
 from runbook_lib.model.parameters import Parameters
+from runbook_lib.model.results import Check, Verdict
 from runbook_lib.tables.frame import DECIMAL, FLAG, TEXT, frame
 
 _PAUSE = 0.25
@@ -40,6 +42,7 @@ class StoreState:
     gossip_facts: tuple[Gossip, ...]
     became_healthy: Milestone = Milestone()
     became_connected: Milestone = Milestone()
+    last_lines: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def members(self) -> pd.DataFrame:
@@ -55,6 +58,59 @@ class StoreState:
         return table
 
     @property
+    def member_checks(self) -> tuple[Check, ...]:
+        """Whether each member is healthy; one that is not, with what is wrong and the end of its log."""
+        claim = "every member is healthy"
+        return tuple(
+            Check(claim, row.node, Verdict.PASS, f"{row.name} healthy", "healthy")
+            if row.health == "healthy"
+            else Check(claim, row.node, Verdict.FAIL, f"{row.name} healthy", self._told(row), row.remedy)
+            for row in self.member_facts
+        )
+
+    @property
+    def leader_checks(self) -> tuple[Check, ...]:
+        """Whether exactly one member leads; if not, who does, and how all of them are."""
+        leaders = [row for row in self.member_facts if row.leader]
+        names = ", ".join(row.name for row in self.member_facts)
+        found = " and ".join(f"{row.name} on {row.node}" for row in leaders) or "none of them"
+        if len(leaders) != 1:
+            states = (f"{row.name} on {row.node or 'no node'} is {row.health}" for row in self.member_facts)
+            found = f"{found}: {', '.join(states)}"
+        verdict = Verdict.PASS if len(leaders) == 1 else Verdict.FAIL
+        return (Check("exactly one member leads", "", verdict, f"one of {names}", found),)
+
+    @property
+    def engine_checks(self) -> tuple[Check, ...]:
+        """Whether each engine is connected to its store; one that is not, with the reason and the end of its log."""
+        claim = "every engine is connected to its store"
+        silent = self._silent
+        return tuple(
+            Check(claim, row.node, Verdict.PASS, "connected", "connected")
+            if row.connected and row.node not in silent
+            else Check(claim, row.node, Verdict.FAIL, "connected", self._why(row))
+            for row in self.registration_facts
+        )
+
+    @property
+    def _silent(self) -> set[str]:
+        """The nodes whose engine does not take part in the gossip."""
+        gossiping = {row.node for row in self.gossip_facts if row.address}
+        return {row.node for row in self.registration_facts} - gossiping
+
+    def _told(self, member: Member) -> str:
+        told = f"{member.name} {member.health}" + (f": {member.detail}" if member.detail else "")
+        return self._with_log(told, member.name)
+
+    def _why(self, row: Registration) -> str:
+        why = row.detail or "not connected" if not row.connected else "it does not take part in the engines' gossip"
+        return self._with_log(why, _log_of_engine(row.node))
+
+    def _with_log(self, told: str, whose: str) -> str:
+        """What is said, with the end of that log where it was read."""
+        return f"{told}; its log ends: {self.last_lines[whose]}" if whose in self.last_lines else told
+
+    @property
     def healthy(self) -> int:
         """How many members are healthy."""
         return sum(member.health == "healthy" for member in self.member_facts)
@@ -67,8 +123,7 @@ class StoreState:
     @property
     def connected(self) -> int:
         """How many engines are connected to the store and, having found their peers there, take part in the gossip."""
-        gossiping = {row.node for row in self.gossip_facts if row.address}
-        return sum(row.connected and row.node in gossiping for row in self.registration_facts)
+        return sum(row.connected and row.node not in self._silent for row in self.registration_facts)
 
     @property
     def decides(self) -> bool:
@@ -108,7 +163,8 @@ def wait_for_store(
 ) -> StoreState:
     """Read the store again and again until it is ready, at most ``timeouts.converge`` seconds (in plan mode once).
 
-    Running out of time is no error here: the state tells what is missing, and the notebook's expectations fail.
+    Running out of time is no error here: the state tells what is missing, with the end of the logs of those that are
+    not as they should be, and the notebook's expectations fail.
 
     Raises:
         RunbookError: no node answers at all.
@@ -123,8 +179,10 @@ def wait_for_store(
         healthy = (healthy if healthy.seconds is not None else now) if state.decides else Milestone()
         connected = now if state.ready else Milestone()
         state = replace(state, became_healthy=healthy, became_connected=connected)
-        if until(state) or parameters.plan or time.monotonic() > deadline:
+        if until(state):
             return state
+        if parameters.plan or time.monotonic() > deadline:
+            return replace(state, last_lines=_last_lines(cluster, parameters, state))
         awaited = True
         time.sleep(_PAUSE)
 
@@ -136,6 +194,26 @@ def read_store(cluster: Cluster, parameters: Parameters) -> StoreState:
     gossip = tuple(outcome.value for outcome in outcomes if outcome.value is not None)
     members = control_plane.read_members(cluster)
     return StoreState(members, control_plane.read_registrations(cluster), gossip)
+
+
+def _last_lines(cluster: Cluster, parameters: Parameters, state: StoreState) -> dict[str, str]:
+    """The ends of logs: of each member that is not healthy, by its name, and of each engine that is not connected."""
+    control_plane = control_plane_of(parameters)
+    members = [row for row in state.member_facts if row.health != "healthy" and row.node]
+    engines = {check.node for check in state.engine_checks if check.verdict is Verdict.FAIL}
+
+    def read(node: Node) -> dict[str, str]:
+        found = {row.name: control_plane.read_last_line(node, row) for row in members if row.node == node.name}
+        return {_log_of_engine(node.name): engine_last_line(node)} | found if node.name in engines else found
+
+    lines: dict[str, str] = {}
+    for outcome in cluster.each(read):
+        lines |= outcome.result
+    return lines
+
+
+def _log_of_engine(node: str) -> str:
+    return f"engine of {node}"
 
 
 def _last_boot(cluster: Cluster) -> float | None:
@@ -173,6 +251,17 @@ class Outage:
     def connected(self) -> bool:
         """Whether every engine is connected to its store; ``False`` also when only some are."""
         return self.store.connected == len(self.store.registration_facts)
+
+    @property
+    def engine_checks(self) -> tuple[Check, ...]:
+        """Whether engines have their store if, and only if, the members that it needs run."""
+        if self.should_connect:
+            return self.store.engine_checks
+        names = ", ".join(row.name for row in self.store.member_facts if not self.starts.get(row.node))
+        expected = f"not every engine connected, for nothing starts {names}"
+        verdict = Verdict.FAIL if self.connected else Verdict.PASS
+        found = f"{self.store.connected} of {len(self.store.registration_facts)} connected"
+        return (Check("engines have their store only if etcd runs", "", verdict, expected, found),)
 
     @property
     def should_connect(self) -> bool:

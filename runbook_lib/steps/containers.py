@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import EngineError, EngineNotFound
@@ -26,7 +27,7 @@ from runbook_lib.steps.base import (
 )
 from runbook_lib.steps.connections import connect_whole
 from runbook_lib.steps.endpoints import force_disconnect, stale_endpoints
-from runbook_lib.steps.gossip import wait_for_gossip
+from runbook_lib.steps.gossip import once_network_is_seen, wait_for_gossip
 from runbook_lib.steps.networks import Difference
 from runbook_lib.steps.placement import full_image_name, place
 from runbook_lib.steps.turns import Turns
@@ -140,10 +141,15 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
                     labels=our_labels(self._owner, CONTAINERS_NOTEBOOK),
                 )
             with self._turns.take(node.name, name):
-                if job.connect:
-                    connect_whole(node, name, self._network)
-                if job.start:
-                    _start(node, name)
+                attach = partial(self._attach, node, job)
+                once_network_is_seen(node, self._control_plane, self._network, attach, say)
+
+    def _attach(self, node: Node, job: Job) -> None:
+        """What gives a container its address."""
+        if job.connect:
+            connect_whole(node, job.spec.name, self._network)
+        if job.start:
+            _start(node, job.spec.name)
 
     def _look(self, readings: Mapping[str, ContainersReading], missing: frozenset[str]) -> _Sight:
         everything = [item for reading in readings.values() for item in reading.containers]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.errors import DeadlineError
+from runbook_lib.errors import DeadlineError, EngineError, EngineNotFound
 from runbook_lib.facts.control_plane import ControlPlane
 from runbook_lib.facts.gossip import GOSSIP_PORT, Gossip, exchange, strangers
 from runbook_lib.facts.memberlist import REQUEST
 from runbook_lib.steps.base import Finding, Say, Step, blocked, pending, satisfied
 
+# What an engine says of a network, by name or ID, that its store does not show it at this moment.
+_NO_NETWORK = re.compile(r"network \S+ not found")
 # two looks at the store, at an engine's default heartbeat of 20 s
 PATIENCE_SECONDS = 45.0
 _PAUSE = 0.25
@@ -41,6 +44,42 @@ def wait_for_gossip(node: Node, control_plane: ControlPlane, say: Say, patience:
             )
         if not told:
             say("waiting until the engine gossips")
+            told = True
+        time.sleep(_PAUSE)
+
+
+def once_network_is_seen(
+    node: Node, control_plane: ControlPlane, network: str, act: Callable[[], None], say: Say
+) -> None:
+    """Do what needs a network that was seen before; again, bounded, while the engine says that there is none.
+
+    An engine keeps no list of the cluster's networks: it asks its store anew for every call, over connections of its
+    own, and what it cannot read it calls *not found*. After its node was cut off, these connections are the last to
+    work again, later than the heartbeat by which the engine counts as connected.
+
+    Raises:
+        EngineError: it still says so after ``PATIENCE_SECONDS``.
+        RunbookError: what ``act`` raises else.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    told = False
+    while True:
+        try:
+            return act()
+        except EngineNotFound as error:
+            if not _NO_NETWORK.search(error.explanation):
+                raise
+            if time.monotonic() > deadline:
+                raise EngineError(
+                    node.name,
+                    error.call,
+                    f"for {PATIENCE_SECONDS:.0f} s the engine has said that there is no network {network}: either"
+                    f" {control_plane.members_title} does not answer this engine, or somebody has removed the network",
+                    status=error.status,
+                    remedy=f"{control_plane.remedy}; notebook 03_create_overlay makes the network",
+                ) from error
+        if not told:
+            say(f"waiting until the engine sees {network} in its store")
             told = True
         time.sleep(_PAUSE)
 

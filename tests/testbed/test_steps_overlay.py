@@ -160,6 +160,29 @@ def test_a_node_that_dies_in_the_middle_fails_alone_and_a_second_run_finishes_it
         assert statuses(rows) == ["ok", "changed", "ok", "ok"], rows
 
 
+def test_an_engine_that_cannot_read_its_store_for_a_moment_starts_its_container_all_the_same(run: Run) -> None:
+    rule = "OUTPUT -p tcp --dport 2379 -j REJECT --reject-with tcp-reset"
+    told: list[str] = []
+
+    class Hesitating(RunContainers):
+        def apply(self, cluster: Cluster, node: Node, work: tuple[Job, ...], say: Say) -> None:
+            lift = f"(sleep 3; iptables -D {rule}) </dev/null >/dev/null 2>&1 &"
+            node.ssh.run(["sh", "-c", f"iptables -I {rule}; {lift}"], sudo=True)
+            super().apply(cluster, node, work, say)
+
+    parameters = run.parameters
+    with Cluster(run.inventory) as cluster:
+        step = Hesitating(
+            [ContainerSpec(name="late", node="node2")],
+            parameters.overlay,
+            control_plane_of(parameters),
+            parameters.name,
+        )
+        rows = run_step(cluster, step, reporter=lambda step, node, state: told.append(state))
+        assert statuses(rows) == ["ok", "changed", "ok", "ok"], rows
+        assert "waiting until the engine sees ovr0 in its store" in told
+
+
 def test_a_node_that_does_not_come_back_in_time_is_a_failure_that_names_what_was_missing(
     run: Run, testbed: Testbed
 ) -> None:

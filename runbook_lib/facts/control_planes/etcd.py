@@ -10,7 +10,9 @@ from runbook_lib.errors import InputError
 from runbook_lib.facts.control_plane import ControlPlane, Member, Ports, Registration, Standing, Stored
 from runbook_lib.facts.engine import EngineFacts, Mode, parse_version
 from runbook_lib.facts.etcd import read_members
+from runbook_lib.facts.etcd_unit import ETCD_UNIT
 from runbook_lib.facts.gossip import Gossip, read_gossip, read_gossip_address
+from runbook_lib.facts.last_line import container_last_line, unit_last_line
 from runbook_lib.facts.registrations import parse_store, read_registration, read_registrations
 from runbook_lib.facts.store_keys import read_store_keys, stored_endpoints, stored_vnis
 from runbook_lib.facts.swarm import parse_swarm
@@ -39,6 +41,12 @@ class EtcdStore(ControlPlane):
     def read_members(self, cluster: Cluster) -> tuple[Member, ...]:
         """Every member of ``etcd.members``, in that order."""
         return read_members(cluster, self._etcd)
+
+    def read_last_line(self, node: Node, member: Member) -> str:
+        """That of its container, or of its unit."""
+        if member.restart_policy.startswith(ETCD_UNIT):
+            return unit_last_line(node, ETCD_UNIT)
+        return container_last_line(node, member.name)
 
     def read_registrations(self, cluster: Cluster) -> tuple[Registration, ...]:
         """Who has renewed its key in the store (see ``facts.registrations``)."""

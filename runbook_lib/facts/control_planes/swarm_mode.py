@@ -12,6 +12,7 @@ from runbook_lib.facts.control_plane import ControlPlane, Health, Member, Ports,
 from runbook_lib.facts.engine import EngineFacts, Mode, parse_version
 from runbook_lib.facts.engine_start import read_engine_start
 from runbook_lib.facts.gossip import Gossip, gossips_at
+from runbook_lib.facts.last_line import engine_last_line
 from runbook_lib.facts.networks import read_network, read_networks
 from runbook_lib.facts.stored import StoredEndpoint, StoreKey
 from runbook_lib.facts.swarm import (
@@ -53,6 +54,10 @@ class SwarmMode(ControlPlane):
         states = _answered(outcomes)
         roster = read_swarm_nodes(_managers(cluster, states))
         return members(roster, states, {node.name: node.spec.cluster_address for node in cluster})
+
+    def read_last_line(self, node: Node, member: Member) -> str:
+        """That of its engine, which a manager is."""
+        return engine_last_line(node)
 
     def read_registrations(self, cluster: Cluster) -> tuple[Registration, ...]:
         """Who is active by its own word and ready by its managers'."""

@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from runbook_lib.errors import CheckFailed
 from runbook_lib.facts.control_plane import Member, Registration
 from runbook_lib.facts.gossip import Gossip
+from runbook_lib.model.results import Verdict
+from runbook_lib.session.expectations import report
 from runbook_lib.session.store import Milestone, Outage, StoreState
 
 NODES = ("node1", "node2", "node3")
@@ -93,3 +96,53 @@ def test_without_a_restart_what_starts_by_itself_runs_and_every_engine_is_connec
     assert left_alone.expected == {"node1": True, "node2": True}
     assert left_alone.should_connect
     assert not left_alone.connected
+
+
+def test_a_member_that_is_not_healthy_is_named_with_its_node_what_is_wrong_and_the_end_of_its_log() -> None:
+    ill = replace(member(3, "down", "exited"), detail="container exited with 2", remedy="start it")
+    state = replace(READY, member_facts=(*READY.member_facts[:2], ill), last_lines={"etcd3": "no space left on device"})
+    assert [check.verdict for check in state.member_checks] == [Verdict.PASS, Verdict.PASS, Verdict.FAIL]
+    with pytest.raises(CheckFailed) as caught:
+        report("every member is healthy", state.member_checks)
+    error = caught.value
+    assert (error.node, error.expected, error.remedy) == ("node3", "etcd3 healthy", "start it")
+    assert error.found == "etcd3 down: container exited with 2; its log ends: no space left on device"
+    (leads,) = state.leader_checks
+    assert (leads.verdict, leads.found) == (Verdict.PASS, "etcd1 on node1")
+
+
+def test_without_a_leader_every_member_says_how_it_is() -> None:
+    (check,) = DOWN.leader_checks
+    assert (check.verdict, check.expected) == (Verdict.FAIL, "one of etcd1, etcd2, etcd3")
+    assert check.found == "none of them: etcd1 on node1 is down, etcd2 on node2 is down, etcd3 on node3 is down"
+    two = replace(READY, member_facts=(member(1, leader=True), member(2, leader=True), member(3)))
+    assert two.leader_checks[0].found.startswith("etcd1 on node1 and etcd2 on node2: ")
+
+
+def test_an_engine_that_is_not_connected_is_named_with_the_reason_and_the_end_of_its_log() -> None:
+    registrations = (*READY.registration_facts[:1], Registration("node2", "", False, detail="refused"))
+    state = replace(
+        READY,
+        registration_facts=(*registrations, READY.registration_facts[2]),
+        gossip_facts=READY.gossip_facts[:2],
+        last_lines={"engine of node2": "cluster store is unavailable", "node3": "a member of that name"},
+    )
+    told = {check.node: (check.verdict, check.found) for check in state.engine_checks}
+    assert told == {
+        "node1": (Verdict.PASS, "connected"),
+        "node2": (Verdict.FAIL, "refused; its log ends: cluster store is unavailable"),
+        "node3": (Verdict.FAIL, "it does not take part in the engines' gossip"),
+    }
+
+
+def test_after_a_power_cycle_engines_are_connected_if_and_only_if_the_members_start() -> None:
+    all_start, some_start = dict.fromkeys(NODES, True), {"node1": True, "node2": False, "node3": False}
+    assert [check.verdict for check in Outage(READY, all_start, restarted=True).engine_checks] == [Verdict.PASS] * 3
+    assert [check.verdict for check in Outage(DOWN, all_start, restarted=True).engine_checks] == [Verdict.FAIL] * 3
+    (check,) = Outage(DOWN, some_start, restarted=True).engine_checks
+    assert (check.verdict, check.found) == (Verdict.PASS, "0 of 3 connected")
+    (check,) = Outage(READY, some_start, restarted=True).engine_checks
+    assert (check.verdict, check.expected) == (
+        Verdict.FAIL,
+        "not every engine connected, for nothing starts etcd2, etcd3",
+    )

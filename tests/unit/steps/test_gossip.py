@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
+
+from runbook_lib.cluster import Cluster, Node
+from runbook_lib.errors import EngineError, EngineNotFound
 from runbook_lib.facts.control_planes.etcd import EtcdStore
 from runbook_lib.facts.gossip import Gossip
+from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.parameters import Etcd
 from runbook_lib.steps.base import Verb
-from runbook_lib.steps.gossip import Introduction, JoinGossip
+from runbook_lib.steps.gossip import Introduction, JoinGossip, once_network_is_seen
 
-JOIN = JoinGossip(EtcdStore(Etcd()))
+STORE = EtcdStore(Etcd())
+JOIN = JoinGossip(STORE)
 TOGETHER = {
     node: Gossip(node, address, frozenset({"192.168.99.104", "192.168.99.105"}))
     for node, address in (("node1", "192.168.99.104"), ("node2", "192.168.99.105"))
@@ -36,3 +44,49 @@ def test_an_engine_without_a_store_cannot_be_introduced_and_says_which_notebook_
     assert findings["node4"].verb is Verb.BLOCKED
     assert "02_autostart_etcd" in findings["node4"].detail
     assert findings["node1"].verb is Verb.SATISFIED
+
+
+@pytest.fixture
+def node(make_inventory: Callable[..., Inventory]) -> Node:
+    return Cluster(make_inventory(1)).node("node1")
+
+
+def refusing(times: int, explanation: str) -> tuple[Callable[[], None], list[str]]:
+    """A start that an engine refuses so often, as seen on the testbed, and the calls that were made."""
+    calls: list[str] = []
+
+    def start() -> None:
+        calls.append("start bad1")
+        if len(calls) <= times:
+            raise EngineNotFound("node1", "start bad1", explanation, status=404)
+
+    return start, calls
+
+
+def test_a_network_that_the_engines_store_does_not_show_at_this_moment_is_waited_for(node: Node) -> None:
+    start, calls = refusing(2, "network d42a3b9a1f5e not found")
+    said: list[str] = []
+    once_network_is_seen(node, STORE, "ovr0", start, said.append)
+    assert len(calls) == 3
+    assert said == ["waiting until the engine sees ovr0 in its store"]
+
+
+def test_another_thing_that_is_not_found_is_not_waited_for(node: Node) -> None:
+    start, calls = refusing(9, "No such container: bad1")
+    with pytest.raises(EngineNotFound, match="No such container"):
+        once_network_is_seen(node, STORE, "ovr0", start, lambda state: None)
+    assert len(calls) == 1
+
+
+def test_a_network_that_does_not_come_back_is_a_failure_that_names_node_cause_and_remedy(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runbook_lib.steps.gossip.PATIENCE_SECONDS", 0.0)
+    start, _ = refusing(10**9, "network d42a3b9a1f5e not found")
+    with pytest.raises(EngineError) as caught:
+        once_network_is_seen(node, STORE, "ovr0", start, lambda state: None)
+    error = caught.value
+    assert (error.place, error.call) == ("node1", "start bad1")
+    assert "there is no network ovr0: either the cluster store does not answer this engine" in error.message
+    assert "notebook 02_autostart_etcd" in error.remedy
+    assert "notebook 03_create_overlay" in error.remedy
