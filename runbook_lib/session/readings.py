@@ -196,11 +196,15 @@ class Readings:
 
     @kept
     def placement(self) -> Checked:
-        """Whether each wanted container is on its node, and whether they are on more than one."""
-        found = {item.name: item.node for item in self.container_facts()}
+        """Whether each wanted container runs, on its node, and whether they are on more than one."""
+        facts = {item.name: item for item in self.container_facts()}
+        found = {name: item.node for name, item in facts.items()}
         checks = []
         for wanted in self._parameters.containers:
             node = found.get(wanted.name, "")
+            runs = Verdict.PASS if node and facts[wanted.name].running else Verdict.FAIL
+            status = facts[wanted.name].status if node else "no such container"
+            checks.append(Check(f"{wanted.name} runs", node, runs, "running", status))
             right = bool(node) and wanted.node in (None, node)
             verdict = Verdict.PASS if right else Verdict.FAIL
             place = wanted.node or "any node"
