@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.errors import EngineError, EngineNotFound
-from runbook_lib.facts.containers import ContainerFacts, read_containers
+from runbook_lib.errors import EngineError, EngineNotFound, StoreUnavailable
+from runbook_lib.facts.containers import ContainerFacts, read_container, read_containers
 from runbook_lib.facts.control_plane import ABLE, ControlPlane, Standing
 from runbook_lib.facts.networks import NetworkFacts, read_network
 from runbook_lib.model.parameters import ContainerSpec, Overlay
@@ -27,7 +27,7 @@ from runbook_lib.steps.base import (
 )
 from runbook_lib.steps.connections import connect_whole
 from runbook_lib.steps.endpoints import force_disconnect, stale_endpoints
-from runbook_lib.steps.gossip import once_network_is_seen, wait_for_gossip
+from runbook_lib.steps.gossip import once_store_answers, wait_for_gossip
 from runbook_lib.steps.networks import Difference
 from runbook_lib.steps.placement import full_image_name, place
 from runbook_lib.steps.turns import Turns
@@ -142,14 +142,31 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
                 )
             with self._turns.take(node.name, name):
                 attach = partial(self._attach, node, job)
-                once_network_is_seen(node, self._control_plane, self._network, attach, say)
+                once_store_answers(node, self._control_plane, self._network, attach, say)
 
     def _attach(self, node: Node, job: Job) -> None:
-        """What gives a container its address."""
-        if job.connect:
-            connect_whole(node, job.spec.name, self._network)
+        """What gives a container its address.
+
+        Raises:
+            StoreUnavailable: the engine runs it and keeps no address for it; doing this again mends that.
+            RunbookError: the node does not answer, or its engine refuses.
+        """
+        name = job.spec.name
+        if job.connect or self._is_forgotten(node, name):
+            connect_whole(node, name, self._network)
         if job.start:
-            _start(node, job.spec.name)
+            _start(node, name)
+        if self._is_forgotten(node, name):
+            why = f"the engine keeps no address for {name} on {self._network}"
+            raise StoreUnavailable(node.name, f"start {name}", why, remedy=self._control_plane.remedy)
+
+    def _is_forgotten(self, node: Node, name: str) -> bool:
+        """Whether a container runs on the network while Docker does not know its address there: see connect_whole."""
+        found = read_container(node, name)
+        return found is not None and self._forgets(found)
+
+    def _forgets(self, found: ContainerFacts) -> bool:
+        return found.running and self._network in found.networks and not found.addresses.get(self._network)
 
     def _look(self, readings: Mapping[str, ContainersReading], missing: frozenset[str]) -> _Sight:
         everything = [item for reading in readings.values() for item in reading.containers]
@@ -205,7 +222,7 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
             return Job(spec, release=stale, create=True, start=True)
         attached = self._network in holders[0].networks
         running = holders[0].running
-        forgotten = running and attached and not holders[0].addresses.get(self._network)
+        forgotten = self._forgets(holders[0])
         return Job(
             spec, release=stale and not (running and attached), connect=not attached or forgotten, start=not running
         )

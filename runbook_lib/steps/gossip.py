@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.errors import DeadlineError, EngineError, EngineNotFound
+from runbook_lib.errors import DeadlineError, EngineError, EngineNotFound, StoreUnavailable
 from runbook_lib.facts.control_plane import ControlPlane
 from runbook_lib.facts.gossip import GOSSIP_PORT, Gossip, exchange, strangers
 from runbook_lib.facts.memberlist import REQUEST
@@ -48,17 +48,17 @@ def wait_for_gossip(node: Node, control_plane: ControlPlane, say: Say, patience:
         time.sleep(_PAUSE)
 
 
-def once_network_is_seen(
+def once_store_answers(
     node: Node, control_plane: ControlPlane, network: str, act: Callable[[], None], say: Say
 ) -> None:
-    """Do what needs a network that was seen before; again, bounded, while the engine says that there is none.
+    """Do what needs a network that was seen before; again, bounded, while the engine cannot read or write its store.
 
     An engine keeps no list of the cluster's networks: it asks its store anew for every call, over connections of its
     own, and what it cannot read it calls *not found*. After its node was cut off, these connections are the last to
     work again, later than the heartbeat by which the engine counts as connected.
 
     Raises:
-        EngineError: it still says so after ``PATIENCE_SECONDS``.
+        EngineError: it still cannot after ``PATIENCE_SECONDS``.
         RunbookError: what ``act`` raises else.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -66,20 +66,20 @@ def once_network_is_seen(
     while True:
         try:
             return act()
-        except EngineNotFound as error:
-            if not _NO_NETWORK.search(error.explanation):
+        except (EngineNotFound, StoreUnavailable) as error:
+            if isinstance(error, EngineNotFound) and not _NO_NETWORK.search(error.explanation):
                 raise
             if time.monotonic() > deadline:
                 raise EngineError(
                     node.name,
                     error.call,
-                    f"for {PATIENCE_SECONDS:.0f} s the engine has said that there is no network {network}: either"
-                    f" {control_plane.members_title} does not answer this engine, or somebody has removed the network",
+                    f"for {PATIENCE_SECONDS:.0f} s {control_plane.members_title} has not answered this engine, or"
+                    f" somebody has removed {network}: {error.explanation}",
                     status=error.status,
                     remedy=f"{control_plane.remedy}; notebook 03_create_overlay makes the network",
                 ) from error
         if not told:
-            say(f"waiting until the engine sees {network} in its store")
+            say(f"waiting until {control_plane.members_title} answers the engine")
             told = True
         time.sleep(_PAUSE)
 

@@ -180,7 +180,7 @@ def test_an_engine_that_cannot_read_its_store_for_a_moment_starts_its_container_
         )
         rows = run_step(cluster, step, reporter=lambda step, node, state: told.append(state))
         assert statuses(rows) == ["ok", "changed", "ok", "ok"], rows
-        assert "waiting until the engine sees ovr0 in its store" in told
+        assert "waiting until the cluster store answers the engine" in told
 
 
 def test_a_node_that_does_not_come_back_in_time_is_a_failure_that_names_what_was_missing(

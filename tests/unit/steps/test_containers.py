@@ -177,10 +177,30 @@ def test_containers_start_in_the_order_of_the_parameters_on_whatever_node(
     monkeypatch.setattr(Engine, "create_container", create)
     monkeypatch.setattr(Engine, "start", lambda engine, name: started.append(name))
     monkeypatch.setattr("runbook_lib.steps.containers.wait_for_gossip", lambda *arguments: None)
+    monkeypatch.setattr("runbook_lib.steps.containers.read_container", lambda node, name: None)
     step = Slow(specs, Overlay(), EtcdStore(Etcd()), "mine")
     rows = run_step(Cluster(make_inventory(3)), step)
     assert [row.status.value for row in rows] == ["changed"] * 3, rows
     assert started == ["c0", "c1", "c2", "c3"]
+
+
+def test_a_started_container_whose_address_the_engine_does_not_keep_is_connected_until_it_does(
+    monkeypatch: pytest.MonkeyPatch, make_inventory: Callable[..., Inventory]
+) -> None:
+    calls: list[str] = []
+
+    def look(node: Node, name: str) -> ContainerFacts:
+        kept = calls.count("connect") == 2
+        return replace(RUNNING, state="running" if calls else "created", addresses={"ovr0": "10.0.0.2"} if kept else {})
+
+    monkeypatch.setattr("runbook_lib.steps.containers.read_container", look)
+    monkeypatch.setattr("runbook_lib.steps.containers.wait_for_gossip", lambda *arguments: None)
+    monkeypatch.setattr("runbook_lib.steps.containers.connect_whole", lambda *arguments: calls.append("connect"))
+    monkeypatch.setattr(Engine, "start", lambda engine, name: calls.append("start"))
+    step = RunContainers([PINNED], Overlay(), EtcdStore(Etcd()), "mine")
+    cluster = Cluster(make_inventory(2))
+    step.apply(cluster, cluster.node("node2"), (Job(PINNED, start=True),), lambda state: None)
+    assert calls == ["start", "connect", "start", "connect", "start"]
 
 
 def test_undoing_one_notebook_leaves_the_containers_of_another_and_says_so() -> None:

@@ -5,13 +5,13 @@ from collections.abc import Callable
 import pytest
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.errors import EngineError, EngineNotFound
+from runbook_lib.errors import EngineError, EngineNotFound, StoreUnavailable
 from runbook_lib.facts.control_planes.etcd import EtcdStore
 from runbook_lib.facts.gossip import Gossip
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.parameters import Etcd
 from runbook_lib.steps.base import Verb
-from runbook_lib.steps.gossip import Introduction, JoinGossip, once_network_is_seen
+from runbook_lib.steps.gossip import Introduction, JoinGossip, once_store_answers
 
 STORE = EtcdStore(Etcd())
 JOIN = JoinGossip(STORE)
@@ -66,15 +66,27 @@ def refusing(times: int, explanation: str) -> tuple[Callable[[], None], list[str
 def test_a_network_that_the_engines_store_does_not_show_at_this_moment_is_waited_for(node: Node) -> None:
     start, calls = refusing(2, "network d42a3b9a1f5e not found")
     said: list[str] = []
-    once_network_is_seen(node, STORE, "ovr0", start, said.append)
+    once_store_answers(node, STORE, "ovr0", start, said.append)
     assert len(calls) == 3
-    assert said == ["waiting until the engine sees ovr0 in its store"]
+    assert said == ["waiting until the cluster store answers the engine"]
+
+
+def test_a_store_that_the_engine_cannot_write_at_this_moment_is_waited_for_too(node: Node) -> None:
+    calls: list[str] = []
+
+    def start() -> None:
+        calls.append("start bad1")
+        if len(calls) == 1:
+            raise StoreUnavailable("node1", "start bad1", "client: etcd cluster is unavailable or misconfigured")
+
+    once_store_answers(node, STORE, "ovr0", start, lambda state: None)
+    assert len(calls) == 2
 
 
 def test_another_thing_that_is_not_found_is_not_waited_for(node: Node) -> None:
     start, calls = refusing(9, "No such container: bad1")
     with pytest.raises(EngineNotFound, match="No such container"):
-        once_network_is_seen(node, STORE, "ovr0", start, lambda state: None)
+        once_store_answers(node, STORE, "ovr0", start, lambda state: None)
     assert len(calls) == 1
 
 
@@ -84,9 +96,9 @@ def test_a_network_that_does_not_come_back_is_a_failure_that_names_node_cause_an
     monkeypatch.setattr("runbook_lib.steps.gossip.PATIENCE_SECONDS", 0.0)
     start, _ = refusing(10**9, "network d42a3b9a1f5e not found")
     with pytest.raises(EngineError) as caught:
-        once_network_is_seen(node, STORE, "ovr0", start, lambda state: None)
+        once_store_answers(node, STORE, "ovr0", start, lambda state: None)
     error = caught.value
     assert (error.place, error.call) == ("node1", "start bad1")
-    assert "there is no network ovr0: either the cluster store does not answer this engine" in error.message
+    assert "the cluster store has not answered this engine, or somebody has removed ovr0: network d42a" in error.message
     assert "notebook 02_autostart_etcd" in error.remedy
     assert "notebook 03_create_overlay" in error.remedy
