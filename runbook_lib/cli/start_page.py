@@ -42,7 +42,8 @@ _HTML = re.compile(r"[<>&]")
 _COPIES = (
     "These notebooks are your copies: type, run and save as you like. They are kept, and the originals stay as "
     "committed. *reset* makes a copy as committed again; what you changed in it is kept beside it.",
-    "What is run here leaves no record. `./runbook run` executes the originals, without exercises, and leaves one.",
+    "What is run here leaves no record. A command executes the original, without exercises, and leaves one: "
+    "`./runbook run 05 -f {file}`; `./runbook records list` shows them.",
 )
 
 # How long somebody needs who reads, predicts, and looks at what a cell shows.
@@ -125,7 +126,7 @@ def page(
         "predict, the cluster answers. Every notebook can be run twice, and says how to undo what it did.",
         "## The learning path",
         _learning_path(path, there, next_one, yours or {}),
-        *_COPIES,
+        *(text.format(file=parameter_file) for text in _COPIES),
         "## The cluster now",
         _cluster(state, parameter_file, next_one) if state else _no_cluster(trouble),
         "## How to stop",

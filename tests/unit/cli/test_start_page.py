@@ -85,7 +85,8 @@ def test_the_page_says_whose_notebooks_these_are_and_that_what_is_run_here_leave
     text = page(lessons(NOTEBOOKS), overview(True, True, True, True), FILE, yours=yours)
     (row,) = [line for line in text.splitlines() if "(05_ping_tests.ipynb)" in line]
     assert row.endswith("| changed by you, [reset](reset/05_ping_tests-a0.md) |  |")
-    for sentence in ("These notebooks are your copies", "the originals stay as committed", "leaves no record"):
+    command = f"`./runbook run 05 -f {FILE}`"
+    for sentence in ("These notebooks are your copies", "the originals stay as committed", "leaves no record", command):
         assert sentence in text
 
 
