@@ -138,7 +138,7 @@ def test_an_answer_is_kept_in_the_copy_until_it_is_reset(page: Page, copies: Pat
     assert 'prediction=\\"one\\"' in (copies / "10_read_the_archive.ipynb").read_text()
     page.locator(".lm-TabBar-tab").filter(has_text="START.md").click()
     menu(page, "File", "Reload Markdown File from Disk")
-    row = page.locator(".jp-MarkdownViewer tr").filter(has_text=re.compile("^10 · "))
+    row = page.locator(".jp-MarkdownViewer tr").filter(has=page.get_by_role("link", name=re.compile("^10 · ")))
     expect(row).to_contain_text("changed by you", timeout=30_000)
     screenshots(page, "start-changed", 1800)
     row.get_by_role("link", name="reset").click()
