@@ -224,6 +224,7 @@ class Look:
         return look_tables.stored_endpoint_rows(rows, joined, self._overlay, self._vteps, self._wanted)
 
     @kept
+    @alone
     def mtu(self) -> Room:
         """The room for a container's packets, a row a node that carries the overlay; and whether full size passes.
 

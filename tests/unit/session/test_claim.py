@@ -68,6 +68,7 @@ def run_step_of(run: Session) -> object:
         lambda run: run.wait_for_store(),
         lambda run: run.read.preflight(),
         lambda run: run.look.ping(),
+        lambda run: run.look.mtu(),
         lambda run: run.external.look(),
         lambda run: run.external.addresses(),
     ],
