@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.interfaces import read_host_network
 from runbook_lib.model.parameters import Overlay
 from runbook_lib.model.results import Check, Verdict
-from runbook_lib.verify.ports import PROBES, PortReading, try_ports
+from runbook_lib.verify.port_checks import judge_udp
+from runbook_lib.verify.ports import PortReading, try_ports
 
 VXLAN_OVERHEAD = 50
 MTU_OPTION = "com.docker.network.driver.mtu"
@@ -56,7 +57,7 @@ def check_full_size(cluster: Cluster, overlay: Overlay, port: int, ports: Sequen
     outcomes = cluster.each(ask)
     links = {outcome.node: outcome.value for outcome in outcomes if outcome.value is not None}
     errors = {outcome.node: outcome.error.message for outcome in outcomes if outcome.error is not None}
-    closed = {row.node for row in ports if row.check == f"udp {port} between nodes" and row.verdict is not Verdict.PASS}
+    closed = {row.node for row in ports if row.check == f"udp {port} between nodes" and row.verdict is Verdict.FAIL}
     addresses = {name: link.address for name, link in links.items()}
     # one byte less than the full packets of a transfer, which would be counted as ours
     reading = try_ports(cluster, addresses, {}, (port,), length=needed - 1)
@@ -74,44 +75,28 @@ def judge_full_size(
 ) -> Iterator[Check]:
     """Rows from the nodes' interfaces (``links``) and from what was counted of packets of that size."""
     expected = f"{needed} bytes from every other node"
+    # whoever cannot take part has a row that says so, and accuses nobody else
+    able = {name: link for name, link in links.items() if link.mtu >= needed and name not in (*errors, *closed)}
+    addresses = {name: link.address for name, link in able.items()}
+    interface = next((link.interface for link in able.values()), "")
+    judged = {row.node: row for row in judge_udp(list(able), addresses, reading, interface, port)}
     for name in names:
-        link, error = links.get(name), errors.get(name) or reading.errors.get(name, "")
+        link, error = links.get(name), errors.get(name, "")
         if error or link is None:
             found = (error or "the node has no address on the cluster's network").splitlines()[0]
             yield Check(CHECK, name, Verdict.FAIL, expected, found)
         elif link.mtu < needed:
             found = f"its {link.interface} takes {link.mtu}"
             yield Check(CHECK, name, Verdict.FAIL, expected, found, mtu_remedy(link.interface, name, needed, link.mtu))
-        elif len(links) < 2:
-            yield Check(CHECK, name, Verdict.SKIP, expected, "there is no other node to send from")
         elif name in closed:
             yield Check(CHECK, name, Verdict.SKIP, expected, f"not tried: small ones do not pass (udp {port})")
         else:
-            yield _arrivals(name, needed, port, links, reading)
-
-
-def _arrivals(name: str, needed: int, port: int, links: Mapping[str, Link], reading: PortReading) -> Check:
-    expected = f"{needed} bytes from every other node"
-    counts = reading.counts.get(name)
-    if counts is None:
-        reason = reading.uncounted.get(name, "nothing was counted")
-        remedy = "counting needs root over SSH and iptables on the node"
-        return Check(CHECK, name, Verdict.WARN, expected, f"not proven: {reason}", remedy)
-    # a sender with a smaller interface has a row of its own, and cuts such a packet into fragments
-    senders = [other for other, link in links.items() if other != name and link.mtu >= needed]
-    passed = {other: counts.of("passed", "udp", links[other].address, port) or 0 for other in senders}
-    lost = [other for other, count in passed.items() if count < PROBES]
-    if not lost:
-        found = f"{PROBES} each from {', '.join(senders) or 'no node that could send one'}"
-        return Check(CHECK, name, Verdict.PASS, expected, found)
-    found = ", ".join(f"{passed[other]} of {PROBES} from {other}" for other in lost)
-    arrived = {other: counts.of("arrived", "udp", links[other].address, port) for other in lost}
-    if all(count is not None and count > passed[other] for other, count in arrived.items()):
-        found = f"{found}, though they arrive: its own firewall drops them"
-        remedy = f"look for the rule that drops udp {port} by its length on {name} (iptables -S)"
-        return Check(CHECK, name, Verdict.FAIL, expected, found, remedy)
-    remedy = (
-        f"small packets pass and large ones do not: look for an MTU below {needed} and for what drops udp {port} by its"
-        f" length on the way to {name}; or make the overlay with a smaller MTU (overlay.options {MTU_OPTION})"
-    )
-    return Check(CHECK, name, Verdict.FAIL, expected, found, remedy)
+            row = judged[name]
+            remedy = (
+                f"small packets pass and large ones do not: look on {name} for what drops udp {port} by its length"
+                f" (iptables -S), and for an MTU below {needed} on the way to it; or make the overlay with a smaller"
+                f" MTU (overlay.options {MTU_OPTION})"
+            )
+            yield replace(
+                row, check=CHECK, expected=expected, remedy=remedy if row.verdict is Verdict.FAIL else row.remedy
+            )

@@ -61,6 +61,13 @@ def judge_ports(
         yield from judge.between("udp", port)
 
 
+def judge_udp(
+    names: Sequence[str], addresses: Mapping[str, str], reading: PortReading, interface: str, port: int
+) -> Iterator[Check]:
+    """The rows of one UDP port alone, among the nodes that have an address here; each loss with the node at fault."""
+    yield from _Judge(names, addresses, reading, interface).between("udp", port)
+
+
 @dataclass(frozen=True)
 class _Loss:
     """What did not get from one node to another, and whose fault that is: ``culprit``, empty while nobody knows.

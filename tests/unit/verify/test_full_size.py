@@ -7,65 +7,65 @@ import pytest
 from runbook_lib.model.parameters import Overlay
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.verify.full_size import Link, judge_full_size, needed_bytes
-from runbook_lib.verify.ports import PROBES, NodeCounts, PortReading
+from runbook_lib.verify.ports import PROBES, NodeCounts, PortReading, Stage
 
-NAMES = ("node1", "node2", "node3")
+NAMES = ("node1", "node2", "node3", "node4")
 
 
 def rows(
-    mtus: dict[str, int],
-    lost: tuple[str, ...] = (),
+    mtus: dict[str, int] | None = None,
+    *,
+    kept_in: str = "",
+    lost_to: str = "",
+    filtered_by: str = "",
     closed: tuple[str, ...] = (),
-    filtered: tuple[str, ...] = (),
 ) -> dict[str, Check]:
-    links = {name: Link("eth1", f"10.1.0.{place}", mtus.get(name, 1500)) for place, name in enumerate(NAMES)}
-    counts = {
-        name: NodeCounts(
-            "security",
-            frozenset(("arrived", "passed")),
-            {
-                (stage, "udp", links[other].address, 4789): 0 if name in where else PROBES
-                for other in NAMES
-                if other != name
-                for stage, where in (("arrived", lost), ("passed", (*lost, *filtered)))
-            },
-        )
-        for name in NAMES
-    }
-    reading = PortReading(counts=counts)
+    links = {name: Link("eth1", f"10.1.0.{place}", (mtus or {}).get(name, 1500)) for place, name in enumerate(NAMES, 1)}
+    pairs = [(one, other) for one in NAMES for other in NAMES if one != other]
+    packets: dict[str, dict[tuple[Stage, str, str, int], int]] = {name: {} for name in NAMES}
+    for sender, receiver in pairs:
+        left = sender != kept_in and links[sender].mtu >= 1500
+        arrived = left and receiver != lost_to and links[receiver].mtu >= 1500
+        passed = arrived and receiver != filtered_by
+        packets[sender]["left", "udp", links[receiver].address, 4789] = PROBES * left
+        packets[receiver]["arrived", "udp", links[sender].address, 4789] = PROBES * arrived
+        packets[receiver]["passed", "udp", links[sender].address, 4789] = PROBES * passed
+    stages = frozenset[Stage](("left", "arrived", "passed"))
+    reading = PortReading(
+        sent={(one, ("udp", links[other].address, 4789)): "sent" for one, other in pairs},
+        counts={name: NodeCounts("security", stages, packets[name]) for name in NAMES},
+    )
     return {row.node: row for row in judge_full_size(NAMES, 1500, 4789, links, {}, set(closed), reading)}
 
 
+def verdicts(found: dict[str, Check]) -> list[Verdict]:
+    return [row.verdict for row in found.values()]
+
+
 def test_packets_of_full_size_that_arrive_pass() -> None:
-    found = rows({})
-    assert {row.verdict for row in found.values()} == {Verdict.PASS}
-    assert found["node1"].found == f"{PROBES} each from node2, node3"
+    assert verdicts(rows()) == [Verdict.PASS] * 4
 
 
-def test_the_node_with_the_smaller_interface_is_named_and_its_packets_accuse_nobody_else() -> None:
-    found = rows({"node3": 1400}, lost=("node3",))
-    assert [row.verdict for row in found.values()] == [Verdict.PASS, Verdict.PASS, Verdict.FAIL]
+def test_the_node_with_the_smaller_interface_is_named_and_accuses_nobody_else() -> None:
+    found = rows({"node3": 1400})
+    assert verdicts(found) == [Verdict.PASS, Verdict.PASS, Verdict.FAIL, Verdict.PASS]
     assert found["node3"].found == "its eth1 takes 1400"
     assert "ip link set eth1 mtu 1500 on node3" in found["node3"].remedy
     assert "com.docker.network.driver.mtu: 1350" in found["node3"].remedy
 
 
-def test_large_packets_that_are_lost_on_the_way_fail_though_the_interfaces_say_1500() -> None:
-    row = rows({}, lost=("node2",))["node2"]
-    assert (row.verdict, row.found) == (Verdict.FAIL, f"0 of {PROBES} from node1, 0 of {PROBES} from node3")
-    assert "on the way to node2" in row.remedy
-
-
-def test_large_packets_that_arrive_and_are_dropped_are_the_nodes_own_firewall() -> None:
-    row = rows({}, filtered=("node2",))["node2"]
-    assert row.verdict is Verdict.FAIL
-    assert row.found.endswith("though they arrive: its own firewall drops them")
-    assert "by its length on node2" in row.remedy
+@pytest.mark.parametrize("where", ["kept_in", "lost_to", "filtered_by"])
+def test_whoever_loses_large_packets_fails_though_its_interface_says_1500(where: str) -> None:
+    found = rows(**{where: "node2"})  # type: ignore[arg-type]
+    assert verdicts(found) == [Verdict.PASS, Verdict.FAIL, Verdict.PASS, Verdict.PASS]
+    assert f"0 of {PROBES}" in found["node2"].found
+    assert "by its length" in found["node2"].remedy
 
 
 def test_where_small_packets_do_not_pass_large_ones_are_not_judged() -> None:
-    row = rows({}, lost=("node2",), closed=("node2",))["node2"]
-    assert (row.verdict, row.found) == (Verdict.SKIP, "not tried: small ones do not pass (udp 4789)")
+    found = rows(lost_to="node2", closed=("node2",))
+    assert verdicts(found) == [Verdict.PASS, Verdict.SKIP, Verdict.PASS, Verdict.PASS]
+    assert found["node2"].found == "not tried: small ones do not pass (udp 4789)"
 
 
 @pytest.mark.parametrize(("options", "needed"), [({}, 1500), ({"com.docker.network.driver.mtu": "1350"}, 1400)])

@@ -8,7 +8,7 @@ import pytest
 
 from runbook_lib.model.results import Verdict
 from runbook_lib.verify.ping_matrix import row
-from runbook_lib.verify.probe import By, Pair
+from runbook_lib.verify.probe import By, FullSize, Pair
 from runbook_lib.verify.prober import is_address, parse_ping, parse_readings
 
 Captured = Callable[[str], str]
@@ -71,6 +71,47 @@ def test_a_namespace_that_is_gone_leaves_its_reason(captured: Captured, file: st
 def test_a_prober_that_was_cut_off_is_not_complete(captured: Captured) -> None:
     text = captured("matrix_perl.txt").replace("end\tv-01\n", "")
     assert not parse_readings(text, 3)["v-01"].complete
+
+
+def test_every_prober_tells_the_largest_packet_and_what_became_of_a_connection(captured: Captured) -> None:
+    reading = parse_readings(captured("carry_perl.txt"), 3)["alpine1"]
+    assert reading.listens
+    assert reading.sizes == {"alpine2": FullSize(1450, 1450, 1, 1)}
+    assert reading.connections == {"alpine2": "passed"}
+    lost = parse_readings(captured("carry_perl_lost.txt"), 3)["alpine1"]
+    assert lost.sizes == {"alpine2": FullSize(1450, 100, 3, 0)}
+    assert lost.connections == {"alpine2": "connected, but 0 of 4350 bytes came back in 5 s"}
+
+
+@pytest.mark.parametrize(("file", "whole"), [("carry_ping.txt", True), ("carry_exec.txt", False)])
+def test_what_a_ping_cannot_do_is_never_silent(captured: Captured, file: str, whole: bool) -> None:
+    reading = parse_readings(captured(file), 3)["alpine1"]
+    assert not reading.listens
+    assert reading.connections == {"alpine2": "not tried: it needs perl, and root over SSH"}
+    size = reading.sizes["alpine2"]
+    assert (size.largest, size.doubt == "") == (1450, whole)
+
+
+def test_a_size_that_could_not_be_tried_gives_its_reason() -> None:
+    reading = parse_readings("size\ta\tb\tfull size not tried: no ip\nend\ta\n", 3)["a"]
+    assert reading.sizes == {"b": FullSize(doubt="full size not tried: no ip")}
+
+
+@pytest.mark.parametrize(
+    ("answer", "words", "remedy"),
+    [
+        ("no rule", "the rules (DNAT) are gone", "docker restart v-01"),
+        ("closed", "nothing listens at 127.0.0.11", ""),
+        ("refused", "refuses to answer", ""),
+    ],
+)
+def test_a_resolver_without_its_rules_is_told_from_one_that_nobody_serves(answer: str, words: str, remedy: str) -> None:
+    reading = parse_readings(f"dns\tv-01\tv-25\t{answer}\nend\tv-01\n", 3)["v-01"]
+    found = row(pair("v-25", "name", "10.77.0.5"), reading, "ovr0")
+    assert found.verdict is Verdict.FAIL
+    assert words in found.detail
+    assert found.remedy.startswith(remedy)
+    assert bool(found.remedy) is bool(remedy)
 
 
 def test_rows_come_from_a_reading(captured: Captured) -> None:
