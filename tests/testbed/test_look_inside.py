@@ -68,6 +68,42 @@ def test_a_row_that_somebody_bent_is_found(look: Look, cluster: Cluster) -> None
     assert "192.0.2.1" in wrong.found
 
 
+def test_a_missing_row_whose_neighbour_stands_fails_and_its_remedy_mends_it(look: Look, cluster: Cluster) -> None:
+    node, other = cluster.node(PLACES[FIRST]), cluster.node(PLACES[SECOND])
+    mac = other.engine.container(SECOND)["NetworkSettings"]["Networks"][NETWORK]["MacAddress"]
+    name = look.namespaces().set_index("node").loc[node.name, "hidden namespace"]
+    row = f"{mac} dev vxlan0 dst {other.spec.cluster_address} self"
+    table = f"nsenter --net=/var/run/docker/netns/{name} bridge fdb"
+    node.ssh.run(["sh", "-c", f"{table} del {row}"], sudo=True)
+    try:
+        (missing,) = [check for check in look.tables().checks if check.verdict is Verdict.FAIL]
+    finally:
+        node.ssh.run(["sh", "-c", f"{table} replace {row} permanent"], sudo=True)
+    assert missing.node == node.name
+    assert "no row, though" in missing.found
+    assert missing.remedy.endswith(f"on {node.name} as root: {table} replace {row} permanent")
+    assert {check.verdict for check in look.tables().checks} == {Verdict.PASS}
+
+
+def test_the_room_for_a_packet_fails_where_an_interface_has_less_and_says_what_to_do(
+    look: Look, cluster: Cluster
+) -> None:
+    assert {check.verdict for check in look.mtu().checks} == {Verdict.PASS}
+    node = cluster.node(PLACES[FIRST])
+    node.ssh.run(["ip", "link", "set", "eth1", "mtu", "1400"], sudo=True)
+    try:
+        room = look.mtu()
+    finally:
+        node.ssh.run(["ip", "link", "set", "eth1", "mtu", "1500"], sudo=True)
+    failed = [check for check in room.checks if check.verdict is Verdict.FAIL]
+    assert failed[0].node == node.name
+    assert f"ip link set eth1 mtu 1500 on {node.name}" in failed[0].remedy
+    assert [check.check for check in failed[1:]] == [
+        f"{FIRST}'s largest packet reaches {SECOND}",
+        f"{SECOND}'s largest packet reaches {FIRST}",
+    ]
+
+
 def test_one_ping_is_seen_four_times_and_costs_50_bytes_more_outside(cluster: Cluster, overlay: None) -> None:
     capture = capture_ping(cluster, FIRST, SECOND, NETWORK)
     assert not capture.impossible

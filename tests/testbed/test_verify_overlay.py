@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from runbook_lib.cluster import Cluster
+from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import DeadlineError, InputError, PreconditionError
+from runbook_lib.facts.control_planes import control_plane_of
+from runbook_lib.facts.hidden_namespace import read_hidden_namespace
 from runbook_lib.model.loading import Run
-from runbook_lib.model.parameters import Timeouts
+from runbook_lib.model.parameters import Probes, Timeouts
 from runbook_lib.model.results import Verdict
 from runbook_lib.testbed import Testbed
 from runbook_lib.verify.convergence import Watch, measure
 from runbook_lib.verify.gateway_bridge import BridgeExperiment, gateway_bridge_experiment
+from runbook_lib.verify.lost_pairs import why_lost
 from runbook_lib.verify.ping_matrix import ping_matrix, ping_pair
 from runbook_lib.verify.prober import Method
 from tests.testbed.verify_cluster import FIRST, NETWORK, PLACES, SECOND, remove, start_containers, start_store
@@ -44,6 +48,8 @@ def test_every_pair_answers_by_name_and_by_address_whatever_the_prober(cluster: 
     assert {row.verdict for row in rows} == {Verdict.PASS}, [row.detail for row in rows]
     assert {(row.sent, row.source_node) for row in rows} == {(3, PLACES[FIRST]), (3, PLACES[SECOND])}
     assert all(row.avg_ms is not None and row.avg_ms < 1000 for row in rows)
+    assert {row.largest for row in rows} == {1450}
+    assert {bool(row.unproven) for row in rows} == {method in ("ping", "exec")}
 
 
 @pytest.mark.parametrize("method", ["perl", "ping", "exec"])
@@ -93,6 +99,87 @@ def test_names_that_no_node_has_and_senseless_matrices_are_refused(cluster: Clus
         ping_matrix(cluster, [FIRST, "nobody"], NETWORK)
     with pytest.raises(InputError, match="two or more different containers"):
         ping_matrix(cluster, [FIRST], NETWORK)
+
+
+@contextmanager
+def broken(node: Node, act: str, mend: str) -> Iterator[None]:
+    node.ssh.run(["sh", "-c", act], sudo=True)
+    try:
+        yield
+    finally:
+        node.ssh.run(["sh", "-c", mend], sudo=True)
+
+
+def test_an_interface_that_takes_less_than_the_overlay_assumes_fails_and_the_row_says_what_passes(
+    cluster: Cluster,
+) -> None:
+    with broken(cluster.node(PLACES[FIRST]), "ip link set eth1 mtu 1400", "ip link set eth1 mtu 1500"):
+        rows = ping_matrix(cluster, [FIRST, SECOND], NETWORK, by=["address"])
+    assert {(row.verdict, row.received, row.largest) for row in rows} == {(Verdict.FAIL, 3, 1350)}
+    assert "com.docker.network.driver.mtu: 1350" in rows[0].remedy
+    rows = ping_matrix(cluster, [FIRST, SECOND], NETWORK, by=["address"])
+    assert {(row.verdict, row.largest) for row in rows} == {(Verdict.PASS, 1450)}
+
+
+@pytest.mark.parametrize("method", ["perl", "ping", "exec"])
+def test_a_path_that_drops_large_packets_fails_whatever_the_prober(cluster: Cluster, method: Method) -> None:
+    rule = "INPUT -p udp --dport 4789 -m length --length 200: -j DROP"
+    with broken(cluster.node(PLACES[SECOND]), f"iptables -I {rule}", f"iptables -D {rule}"):
+        rows = ping_matrix(cluster, [FIRST, SECOND], NETWORK, by=["address"], method=method)
+    assert {(row.verdict, row.received, row.largest) for row in rows} == {(Verdict.FAIL, 3, 100)}
+    assert all(("0 of 4350 bytes came back" if method == "perl" else "TCP not tried") in row.detail for row in rows)
+
+
+def test_packets_that_are_lost_now_and_then_fail(cluster: Cluster) -> None:
+    rule = "INPUT -p udp --dport 4789 -m statistic --mode nth --every 5 --packet 0 -j DROP"
+    with broken(cluster.node(PLACES[SECOND]), f"iptables -I {rule}", f"iptables -D {rule}"):
+        rows = ping_matrix(cluster, [FIRST, SECOND], NETWORK, Probes(count=50), by=["address"])
+    assert {row.verdict for row in rows} == {Verdict.FAIL}, [row.detail for row in rows]
+
+
+def test_a_missing_forwarding_row_fails_its_direction_although_the_other_one_teaches_it(cluster: Cluster) -> None:
+    here, there = cluster.node(PLACES[FIRST]), cluster.node(PLACES[SECOND])
+    found = there.engine.container(SECOND)["NetworkSettings"]["Networks"][NETWORK]
+    hidden = read_hidden_namespace(here, found["NetworkID"])
+    assert hidden is not None
+    table = f"nsenter --net={hidden.path} bridge fdb"
+    row = f"{found['MacAddress']} dev vxlan0 dst {there.spec.cluster_address} self"
+    with broken(here, f"{table} del {row}", f"{table} replace {row} permanent"):
+        # the second time the answers of the first have taught the bridge, and it would go unseen
+        for _ in range(2):
+            rows = ping_matrix(cluster, [FIRST, SECOND], NETWORK, by=["address"])
+            assert [(row.source, row.verdict) for row in rows] == [(FIRST, Verdict.FAIL), (SECOND, Verdict.PASS)]
+            assert "forwarding table said before the first packet" in rows[0].detail
+    rows = ping_matrix(cluster, [FIRST, SECOND], NETWORK, by=["address"])
+    assert {row.verdict for row in rows} == {Verdict.PASS}
+
+
+@pytest.mark.parametrize("method", ["perl", "ping", "exec"])
+def test_a_resolver_whose_rules_were_flushed_is_called_that(cluster: Cluster, method: Method) -> None:
+    node = cluster.node(PLACES[FIRST])
+    rules = f"nsenter --net=/proc/{node.engine.container(FIRST)['State']['Pid']}/ns/net iptables-save -t nat"
+    saved = node.ssh.run(["sh", "-c", rules], sudo=True).stdout
+    flush = rules.replace("iptables-save -t nat", "iptables -t nat -F")
+    with broken(node, flush, f"{rules.replace('-save -t nat', '-restore')} <<'RULES'\n{saved}\nRULES"):
+        rows = ping_matrix(cluster, [FIRST, SECOND], NETWORK, by=["name"], method=method)
+    assert [row.verdict for row in rows] == [Verdict.FAIL, Verdict.PASS]
+    assert "the rules (DNAT) are gone" in rows[0].detail
+    assert rows[0].remedy.startswith(f"docker restart {FIRST}")
+
+
+def test_a_lost_pair_carries_what_the_ports_and_tables_say_and_nothing_is_looked_at_otherwise(
+    cluster: Cluster, run: Run
+) -> None:
+    overlay = run.parameters.overlay.model_copy(update={"name": NETWORK})
+    control_plane = control_plane_of(run.parameters)
+    rule = "INPUT -p udp --dport 4789 -j DROP"
+    with broken(cluster.node(PLACES[SECOND]), f"iptables -I {rule}", f"iptables -D {rule}"):
+        rows = ping_matrix(cluster, [FIRST, SECOND], NETWORK, by=["address"])
+        (why,) = why_lost(cluster, control_plane, overlay, rows)
+    assert (why.check, why.node, why.verdict) == ("udp 4789 between nodes", PLACES[SECOND], Verdict.FAIL)
+    assert "open udp 4789" in why.remedy
+    rows = ping_matrix(cluster, [FIRST, SECOND], NETWORK, by=["address"])
+    assert why_lost(cluster, control_plane, overlay, rows) == ()
 
 
 def test_disconnect_and_connect_are_seen_by_the_peer(cluster: Cluster) -> None:

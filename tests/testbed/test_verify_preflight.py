@@ -80,6 +80,31 @@ def test_what_a_node_does_not_let_out_is_found_on_that_node(
     assert "out on node2" in " ".join(row.remedy for row in rows)
 
 
+@pytest.mark.parametrize("chain", ["INPUT", "OUTPUT"])
+def test_a_node_that_drops_large_packets_is_found_though_small_ones_pass(
+    cluster: Cluster, run: Run, chain: str
+) -> None:
+    rule = [chain, "-p", "udp", "--dport", "4789", "-m", "length", "--length", "200:", "-j", "DROP"]
+    node = cluster.node("node2")
+    node.ssh.run(["iptables", "-I", *rule], sudo=True)
+    try:
+        rows = checks(cluster, run)
+    finally:
+        node.ssh.run(["iptables", "-D", *rule], sudo=True)
+    assert bad(rows) == [("full-size packets between nodes", "node2")]
+
+
+def test_a_node_whose_interface_takes_less_than_the_others_is_found(cluster: Cluster, run: Run) -> None:
+    node = cluster.node("node2")
+    node.ssh.run(["ip", "link", "set", "eth1", "mtu", "1400"], sudo=True)
+    try:
+        rows = checks(cluster, run)
+    finally:
+        node.ssh.run(["ip", "link", "set", "eth1", "mtu", "1500"], sudo=True)
+    assert bad(rows) == [("full-size packets between nodes", "node2")]
+    assert "ip link set eth1 mtu 1500 on node2" in " ".join(row.remedy for row in rows)
+
+
 def test_a_route_astray_under_a_strict_reverse_path_filter_is_called_that_and_no_closed_port(
     cluster: Cluster, run: Run
 ) -> None:
