@@ -17,6 +17,7 @@ from runbook_lib.facts.hidden_namespace import OverlayLink, read_hidden_namespac
 from runbook_lib.facts.networks import NetworkFacts, read_network
 from runbook_lib.facts.reading import reading
 from runbook_lib.model.results import Check, Verdict
+from runbook_lib.transport.ssh import without_marks
 from runbook_lib.verify.packets import Direction, WirePacket, between, decode
 from runbook_lib.verify.prober import program
 from runbook_lib.verify.two_nodes import on_two_nodes
@@ -109,7 +110,7 @@ class _Tap:
                 node.name, argv[:1], exit_status=None, reason="it keeps silent", remedy=_NEEDS
             ) from error
         if ready != "ready":
-            complaint = "".join(self._channel.makefile_stderr("r"))
+            complaint = without_marks("".join(self._channel.makefile_stderr("r")))
             raise CommandError(
                 node.name,
                 ("perl", "capture.pl", interface),

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.errors import CommandError, HostKeyError, InputError, SudoError, UnreachableError
+from runbook_lib.errors import CommandError, HostKeyError, InputError, NodeError, SudoError, UnreachableError
 from runbook_lib.facts.addresses import read_cluster_address
 from runbook_lib.model.inventory import DockerAccess, NodeSpec, SshAccess
 from runbook_lib.model.loading import Run
@@ -35,10 +35,29 @@ for user in worker guest bound; do
     cp -R /home/docker/.ssh "/home/$user/.ssh"
     chown -R "$user:" "/home/$user"
 done
+useradd --create-home --shell /bin/bash --groups docker noisy
+useradd --create-home --shell /usr/sbin/nologin closed
+for user in noisy closed; do
+    cp -R /home/docker/.ssh "/home/$user/.ssh"
+    chown -R "$user:" "/home/$user"
+    echo "$user:$1" | chpasswd  # sshd refuses an account without a password
+done
+cat >/home/noisy/.bashrc <<'FILE'
+echo hi
+echo 'stty: standard input: Inappropriate ioctl for device' >&2
+cd /usr
+export LANG=de_DE.UTF-8 LC_ALL=de_DE.UTF-8 PATH=/usr/bin:/bin http_proxy=http://10.255.255.1:3128
+export DOCKER_HOST=tcp://10.255.255.1:2376 DOCKER_TLS_VERIFY=1
+set -e
+FILE
+echo 'ALL_PROXY=http://10.255.255.1:3128' >>/etc/environment
+echo 'noisy ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/noisy
+printf 'Defaults:noisy env_keep += "http_proxy HTTPS_PROXY DOCKER_HOST"\n' >>/etc/sudoers.d/noisy
 echo 'worker ALL=(ALL) ALL' >/etc/sudoers.d/worker
 printf 'bound ALL=(ALL) NOPASSWD: ALL\nDefaults:bound requiretty\n' >/etc/sudoers.d/bound
 /usr/sbin/sshd -p 2222 -o PidFile=none -o PasswordAuthentication=yes -o AllowTcpForwarding=no
-/usr/sbin/sshd -p 2223 -o PidFile=none -o UsePAM=yes -o KbdInteractiveAuthentication=yes -o PasswordAuthentication=no
+/usr/sbin/sshd -p 2223 -o PidFile=none -o UsePAM=yes -o KbdInteractiveAuthentication=yes -o PasswordAuthentication=no \\
+    -o SetEnv=HTTPS_PROXY=http://10.255.255.1:3128
 """
 
 
@@ -207,6 +226,36 @@ def test_sudo_with_a_password_runs_commands_that_get_their_own_input(place: Plac
         assert free.run(["cat"], sudo=True, stdin=data).stdout.encode() == data
     with connected(place.node("node1", sudo_password=SECRET)) as free:
         assert free.run(["cat"], sudo=True, stdin=data).stdout.encode() == data
+
+
+def test_a_login_shell_that_prints_and_sets_a_proxy_a_language_and_another_engine_changes_nothing(
+    place: Place, run: Run
+) -> None:
+    node = Node(place.trusted("node1", user="noisy", port=BY_QUESTION), Timeouts(connect=5, command=20))
+    raw = subprocess.run(
+        ["sh", "-c", f"ssh {node.ssh.destination} env"], capture_output=True, text=True, timeout=30, check=True
+    ).stdout
+    assert raw.startswith("hi\n")
+    assert all(f"{name}=http://10.255.255.1" in raw for name in ("http_proxy", "HTTPS_PROXY", "ALL_PROXY")), raw
+    content = bytes(range(256)) * 50
+    node.ssh.write_file("/var/lib/boot2docker/noisy", content, mode=0o600)
+    assert node.ssh.read_file("/var/lib/boot2docker/noisy", sudo=True) == content
+    node.ssh.run(["rm", "/var/lib/boot2docker/noisy"], sudo=True)
+    for sudo in (False, True):
+        seen = {line.partition("=")[0]: line for line in node.ssh.run(["env"], sudo=sudo).stdout.splitlines()}
+        assert seen["LC_ALL"] == "LC_ALL=C"
+        assert not [name for name in seen if "proxy" in name.lower() or name == "DOCKER_HOST"]
+    assert node.ssh.run(["ls", "/nowhere"], check=False).stderr.strip().endswith("No such file or directory")
+    assert node.engine.version() == Node(run.inventory.node("node1"), Timeouts()).engine.version()
+    assert read_cluster_address(node, run.inventory.network).dhcp_client
+    node.close()
+
+
+def test_a_user_who_may_not_log_in_is_named_with_what_the_node_says(place: Place) -> None:
+    with connected(place.trusted("node1", user="closed")) as ssh:
+        for call in (lambda: ssh.run(["true"]), lambda: ssh.read_file("/etc/passwd"), lambda: ssh.stream(["true"])):
+            with pytest.raises(NodeError, match=r"login shell of closed ended .*account is currently not available"):
+                call()
 
 
 def test_what_sudo_refuses_is_told_in_a_sentence(place: Place) -> None:

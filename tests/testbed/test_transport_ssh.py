@@ -63,7 +63,7 @@ def test_streams_of_any_size_flow_both_ways_at_once(node: Node) -> None:
 def test_signals_statuses_and_time_limits_are_told_apart(node: Node) -> None:
     assert node.ssh.run(["sh", "-c", "exit 42"], check=False).exit_status == 42
     with pytest.raises(CommandError, match="ended by a signal"):
-        node.ssh.run(["exec", "sh", "-c", "kill -TERM $$"], check=False)
+        node.ssh.run(["sh", "-c", "kill -TERM $$"], check=False)
     with pytest.raises(CommandTimeout):
         node.ssh.run(["sleep", "5"], timeout=0.3)
     with pytest.raises(CommandError, match="not found") as caught:
@@ -108,12 +108,12 @@ def test_files_are_written_as_root_with_mode_and_one_backup(node: Node) -> None:
 def test_files_that_are_not_there_and_files_that_may_not_be_read(node: Node) -> None:
     assert node.ssh.read_file("/no/such/file") is None
     assert node.ssh.read_file("/no/such/file", sudo=True) is None
-    with pytest.raises(NodeError, match="cannot read /etc/shadow over SFTP: Permission denied"):
+    with pytest.raises(NodeError, match=r"cannot read /etc/shadow: .*Permission denied"):
         node.ssh.read_file("/etc/shadow")
     shadow = node.ssh.read_file("/etc/shadow", sudo=True)
     assert shadow is not None
     assert shadow.startswith(b"root:")
-    with pytest.raises(CommandError, match="No such file or directory"):
+    with pytest.raises(CommandError, match=r"cannot create /no/such/folder/file\.new"):
         node.ssh.write_file("/no/such/folder/file", b"x")
 
 

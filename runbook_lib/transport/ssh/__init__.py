@@ -3,6 +3,7 @@
 from runbook_lib.transport.ssh.connection import CommandResult, SshConnection
 from runbook_lib.transport.ssh.known_hosts import fingerprint
 from runbook_lib.transport.ssh.login import SOCKET_OPTIONS
+from runbook_lib.transport.ssh.shell import without_marks
 from runbook_lib.transport.ssh.stream import ChannelSocket
 from runbook_lib.transport.ssh.trust import OfferedKey, Standing, ask_for_key, machines_by_depth
 
@@ -16,4 +17,5 @@ __all__ = [
     "ask_for_key",
     "fingerprint",
     "machines_by_depth",
+    "without_marks",
 ]

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import io
-import shlex
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from types import TracebackType
-from typing import NoReturn, Self
-from uuid import uuid4
+from typing import Self
 
 import paramiko
 
@@ -22,30 +17,40 @@ from runbook_lib.errors import CommandError, CommandTimeout, NodeError, SudoErro
 from runbook_lib.model.inventory import NodeSpec
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.transport.ssh.destination import destination
-from runbook_lib.transport.ssh.exchange import FAULTS, close, closed_at, closing, exchange
+from runbook_lib.transport.ssh.exchange import NotBegun, close, closed_at, closing, exchange, read_until
 from runbook_lib.transport.ssh.link import Link, transport_of
 from runbook_lib.transport.ssh.machine import machine_of_node
-from runbook_lib.transport.ssh.sudo import (
-    WITH_PASSWORD,
-    refusal,
-    sudo_password,
-    sudo_words,
-    typed_password,
-    with_password,
-)
+from runbook_lib.transport.ssh.shell import Arrival, Passage, Stage, passage, trouble
+from runbook_lib.transport.ssh.sudo import WITH_PASSWORD, refusal, sudo_password, sudo_words, typed_password
 
 # sshd takes 10 sessions a connection unless told otherwise (MaxSessions); two are left to the Docker API.
 _SESSIONS_AT_ONCE = 8
+# A login shell that has not begun a command after this time waits for something.
+_SHELL_SECONDS = 10.0
 
 Words = tuple[str, ...]
 
 # The whole script is read before it begins, so that no command in it can swallow the rest of it as its input.
 _SCRIPT_RUNNER = 'script=$(cat) && eval "$script" </dev/null'
 
+# Exit status 66 stands for "no such file", which no failing command here returns.
+_NO_FILE = 66
+_READ = '[ -e "$1" ] || exit 66; exec cat -- "$1"'
+# The content comes on standard input, which ends when the connection does: what is not whole is never put in place.
+_WRITE = (
+    'set -e; umask 077; new=$2.new; trap \'rm -f -- "$new"\' EXIT; cat >"$new"; '
+    'size=$(($(wc -c <"$new"))); if [ "$size" -ne "$1" ]; then echo "only $size of $1 bytes came" >&2; exit 1; fi; '
+    'if [ -n "$4" ] && [ -e "$2" ] && [ ! -e "$4" ]; then cp -p "$2" "$4"; fi; '
+    'chmod "$3" "$new"; mv -f "$new" "$2"; sync "$2" "${2%/*}/"'
+)
+
 
 @dataclass(frozen=True)
 class CommandResult:
-    """A finished command: who ran what, its exit status, its output and how long it took."""
+    """A finished command: who ran what, its exit status, its output and how long it took.
+
+    ``stdout`` is ``raw`` as text. ``refused`` tells that sudo did not run it: what stands there are sudo's own words.
+    """
 
     node: str
     argv: tuple[str, ...]
@@ -53,6 +58,8 @@ class CommandResult:
     stdout: str
     stderr: str
     seconds: float
+    raw: bytes = field(default=b"", repr=False)
+    refused: bool = False
 
 
 class SshConnection:
@@ -108,6 +115,7 @@ class SshConnection:
             CommandError: it exits non-zero (unless ``check`` is false), or a signal ends it.
             SudoError: sudo does not let the user run it (unless ``check`` is false: sudo's own exit status then is 1).
             CommandTimeout: it does not end in time.
+            NodeError: the user's login shell does not begin it.
         """
         if not argv:
             raise ValueError("not a command: it has no words")
@@ -139,10 +147,10 @@ class SshConnection:
         if prefix == WITH_PASSWORD:
             tried = self._password_tried()
             if tried.exit_status != 0:
-                return self._judged(replace(tried, argv=(*prefix, *words)), stdin, sudo, check)
+                return self._judged(replace(tried, argv=(*prefix, *words)), stdin, check)
         with journal.call(self._node.name, "ssh", (*prefix, *told)) as answer:
             result = self._run(prefix, words, answer, stdin, timeout or self._timeouts.command)
-            return self._judged(result, stdin, sudo, check)
+            return self._judged(result, stdin, check)
 
     def _password_tried(self) -> CommandResult:
         """What sudo says to the password, with no other input that it could take for further passwords.
@@ -152,49 +160,68 @@ class SshConnection:
         with self._trying_password:
             tried = self._tried_password
             if tried is None:
-                password = sudo_password(self._node.ssh, self._node.name) + b"\n"
                 with journal.call(self._node.name, "ssh", (*WITH_PASSWORD, "true")) as answer:
-                    tried = self._run((), (*WITH_PASSWORD, "true"), answer, password, self._timeouts.command)
+                    tried = self._run(WITH_PASSWORD, ("true",), answer, b"", self._timeouts.command, trial=True)
                 self._tried_password = tried
             return tried
 
-    def _run(self, prefix: Words, words: Words, answer: journal.Answer, stdin: bytes, limit: float) -> CommandResult:
+    def _passage(self, prefix: Words, words: Words, *, has_input: bool, trial: bool = False) -> Passage:
+        password = sudo_password(self._node.ssh, self._node.name) if prefix == WITH_PASSWORD else None
+        return passage(words, sudo=prefix, password=password, only_password=trial, has_input=has_input)
+
+    def _run(
+        self, prefix: Words, words: Words, answer: journal.Answer, stdin: bytes, limit: float, *, trial: bool = False
+    ) -> CommandResult:
         """Run words, as root where a prefix stands before them; the result's status is -1 when a signal ended it."""
         started = time.monotonic()
-        sent, head = (*prefix, *words), b""
-        if prefix == WITH_PASSWORD:
-            sent, head = with_password(words, sudo_password(self._node.ssh, self._node.name))
-        output = b"", b""
+        way = self._passage(prefix, words, has_input=bool(stdin), trial=trial)
+        deadline, begin_by = started + limit, started + max(_SHELL_SECONDS, self._timeouts.connect)
         try:
-            with self._sessions, closing(self._link.session(started + limit)) as channel:
-                with self._link.may_vanish(channel), closed_at(channel, started + limit):
-                    channel.exec_command(_command_line(sent))
+            with self._sessions, closing(self._link.session(deadline)) as channel:
+                with self._link.may_vanish(channel), closed_at(channel, deadline):
+                    channel.exec_command(way.line)
                 with self._link.may_vanish(channel):
-                    output = exchange(channel, head + stdin, started + limit)
+                    output = exchange(
+                        channel, way.head + stdin, deadline, sign=way.token(Stage.LOGIN_SHELL), begin_by=begin_by
+                    )
                 status = channel.recv_exit_status()
                 answer.status = status if status != -1 else None
                 alive = transport_of(channel).is_active()
+        except NotBegun as error:
+            raise self._shell_trouble(way.arrived(error.stdout, error.stderr), None) from error
         except TimeoutError as error:
             raise CommandTimeout(
                 self._node.name,
                 (*prefix, *words),
                 limit=limit,
-                stdin=b"" if words[: len(WITH_PASSWORD)] == WITH_PASSWORD else stdin,  # a password on trial
+                stdin=stdin,
                 destination=self.destination,
-                password=typed_password(self._node.ssh) if head else "",
+                password=typed_password(self._node.ssh) if prefix == WITH_PASSWORD else "",
             ) from error
         if status == -1 and not alive:
             raise self._machine.unreachable(f"the connection closed before '{words[0]}' ended")
-        stdout, stderr = (part.decode(errors="replace") for part in output)
-        return CommandResult(self._node.name, (*prefix, *words), status, stdout, stderr, time.monotonic() - started)
+        arrival = way.arrived(*output)
+        if arrival.stage is Stage.LOGIN_SHELL:
+            raise self._shell_trouble(arrival, status)
+        stdout, stderr = (part.decode(errors="replace") for part in (arrival.stdout, arrival.stderr))
+        return CommandResult(
+            self._node.name,
+            (*prefix, *words),
+            status,
+            stdout,
+            stderr,
+            time.monotonic() - started,
+            raw=arrival.stdout,
+            refused=arrival.stage is Stage.SUDO and status != -1,
+        )
 
-    def _judged(self, result: CommandResult, stdin: bytes, sudo: bool, check: bool) -> CommandResult:
+    def _judged(self, result: CommandResult, stdin: bytes, check: bool) -> CommandResult:
         """The result, unless it is an error."""
         signalled = result.exit_status == -1
         if not signalled and (not check or result.exit_status == 0):
             return result
-        if sudo:
-            self._raise_refusal(result)
+        if result.refused:
+            raise self._refusal(result)
         with_sudo_password = result.argv[: len(WITH_PASSWORD)] == WITH_PASSWORD
         raise CommandError(
             self._node.name,
@@ -208,19 +235,17 @@ class SshConnection:
             password=typed_password(self._node.ssh) if with_sudo_password else "",
         )
 
-    def _raise_refusal(self, result: CommandResult) -> None:
-        """Raise ``SudoError`` when it was sudo that did not run the command."""
-        found = refusal(result.stderr, self._node.ssh)
-        if found is not None:
-            why, remedy = found
-            raise SudoError(
-                self._node.name,
-                result.argv,
-                why=why,
-                remedy=remedy,
-                exit_status=result.exit_status,
-                stderr=result.stderr,
-            )
+    def _refusal(self, result: CommandResult) -> SudoError:
+        """The error for a command that sudo did not run."""
+        why, remedy = refusal(result.stderr, self._node.ssh)
+        return SudoError(
+            self._node.name,
+            result.argv,
+            why=why,
+            remedy=remedy,
+            exit_status=result.exit_status,
+            stderr=result.stderr,
+        )
 
     def read_file(self, path: str, *, sudo: bool = False) -> bytes | None:
         """The content of a file on the node, or ``None`` when there is none.
@@ -228,46 +253,32 @@ class SshConnection:
         Raises:
             NodeError: it is there and cannot be read; or as ``run``.
         """
-        if sudo:
-            # exit status 66 stands for "no such file", which no failing command here returns
-            script = '[ -e "$1" ] || exit 66; exec base64 -- "$1"'
-            found = self.script(script, path, sudo=True, check=False)
-            if found.exit_status == 66:
-                return None
-            if found.exit_status != 0:
-                self._raise_refusal(found)
-                raise NodeError(self._node.name, f"cannot read {path}: {found.stderr.strip()}")
-            return base64.b64decode(found.stdout)
-        with self._sftp(f"read {path}") as (sftp, answer):
-            content = io.BytesIO()
-            try:
-                sftp.getfo(path, content)
-            except FileNotFoundError:
-                answer.error = "no such file"
-                return None
-            answer.status = 0
-            return content.getvalue()
+        found = self.run(("sh", "-c", _READ, "sh", path), sudo=sudo, check=False)
+        if found.exit_status == _NO_FILE:
+            return None
+        if found.refused:
+            raise self._refusal(found)
+        if found.exit_status != 0:
+            raise NodeError(
+                self._node.name,
+                f"cannot read {path}: {found.stderr.strip() or f'exit status {found.exit_status}'}",
+                remedy="look at it on the node by hand",
+            )
+        return found.raw
 
     def write_file(self, path: str, content: bytes, *, mode: int = 0o644, backup: str | None = None) -> None:
-        """Put a file in place as root: SFTP to a temporary name, ``install``, ``sync``.
+        """Put a file in place as root: whole and under another name first, then renamed and synced.
 
         The sync matters: a hard power-off right after an unsynced write loses it. It is of the file and its
         folder, where ``sync`` knows how: a whole machine's takes long. With ``backup`` the file that stood
         there is first copied to that name, once.
 
         Raises:
-            NodeError: the file cannot be written; or as ``run``.
+            CommandError: the file cannot be written; or as ``run``.
         """
-        temporary = f"/tmp/.runbook-{uuid4().hex}"
-        with self._sftp(f"write {temporary}") as (sftp, answer):
-            sftp.putfo(io.BytesIO(content), temporary, file_size=len(content))
-            answer.status = 0
-        script = (
-            "set -e; trap 'rm -f \"$1\"' EXIT; "
-            'if [ -n "$4" ] && [ -e "$2" ] && [ ! -e "$4" ]; then cp -p "$2" "$4"; fi; '
-            'install -m "$3" "$1" "$2.new"; mv -f "$2.new" "$2"; sync "$2" "${2%/*}/"'
-        )
-        self.script(script, temporary, str(PurePosixPath(path)), f"{mode:04o}", backup or "", sudo=True)
+        place = str(PurePosixPath(path))
+        words = ("sh", "-c", _WRITE, "sh", str(len(content)), place, f"{mode:04o}", backup or "")
+        self.run(words, sudo=True, stdin=content)
 
     def transport(self) -> paramiko.Transport:
         """The open transport, for channels (opened now if need be)."""
@@ -278,68 +289,60 @@ class SshConnection:
 
         Raises:
             UnreachableError, HostKeyError: as ``run``.
-            SudoError: sudo does not take the password. Where it wants one and none is named, it says so in the channel.
+            SudoError: sudo does not let the user run it.
             CommandTimeout: the node does not start it in time.
+            NodeError: the user's login shell does not begin it.
         """
-        words, head = tuple(argv), b""
+        words = tuple(argv)
         prefix = sudo_words(self._node.ssh) if sudo else ()
         if prefix == WITH_PASSWORD:
-            self._judged(replace(self._password_tried(), argv=(*prefix, *words)), b"", sudo=True, check=True)
-            sent, head = with_password(words, sudo_password(self._node.ssh, self._node.name))
-        else:
-            sent = (*prefix, *words)
+            self._judged(replace(self._password_tried(), argv=(*prefix, *words)), b"", check=True)
         deadline = time.monotonic() + self._timeouts.connect
         with journal.call(self._node.name, "ssh", (*prefix, *words)):
             try:
-                return self._started(sent, head, deadline)
+                return self._started(prefix, words, deadline)
             except TimeoutError as error:
                 raise CommandTimeout(
                     self._node.name, (*prefix, *words), limit=self._timeouts.connect, destination=self.destination
                 ) from error
 
-    def _started(self, words: Words, head: bytes, deadline: float) -> paramiko.Channel:
+    def _started(self, prefix: Words, words: Words, deadline: float) -> paramiko.Channel:
+        way = self._passage(prefix, words, has_input=False)
         channel = self._link.session(deadline)
         try:
             with self._link.may_vanish(channel), closed_at(channel, deadline):
-                channel.exec_command(_command_line(words))
-                if head:
-                    channel.sendall(head)
+                channel.exec_command(way.line)
+                if way.head:
+                    channel.sendall(way.head)
+            with self._link.may_vanish(channel):
+                arrival = way.arrived(*read_until(channel, way.last_token, deadline))
+            if arrival.stage is not Stage.BEGUN:
+                raise self._not_started((*prefix, *words), arrival, channel, deadline)
+        except NotBegun as error:
+            close(channel)
+            raise self._shell_trouble(way.arrived(error.stdout, error.stderr), None) from error
         except BaseException:
             close(channel)
             raise
         return channel
 
-    @contextlib.contextmanager
-    def _sftp(self, what: str) -> Iterator[tuple[paramiko.SFTPClient, journal.Answer]]:
-        limit = self._timeouts.command
-        deadline = time.monotonic() + limit
-        with (
-            journal.call(self._node.name, "ssh", ("sftp", *what.split(maxsplit=1))) as answer,
-            self._sessions,
-            closing(self._link.session(deadline)) as channel,
-        ):
-            try:
-                with closed_at(channel, deadline):
-                    channel.invoke_subsystem("sftp")
-                    channel.settimeout(limit)
-                    yield paramiko.SFTPClient(channel), answer
-            except TimeoutError as error:
-                raise CommandTimeout(
-                    self._node.name, ["sftp", what], limit=limit, destination=self.destination
-                ) from error
-            except FAULTS as error:
-                self._sftp_failed(what, channel, error)
+    def _not_started(self, words: Words, arrival: Arrival, channel: paramiko.Channel, deadline: float) -> NodeError:
+        """The error for a command whose channel ended before it began."""
+        ended = channel.status_event.wait(max(0.0, deadline - time.monotonic()))
+        status = channel.recv_exit_status() if ended else -1
+        if status == -1 and not transport_of(channel).is_active():
+            return self._machine.unreachable(f"the connection closed before '{words[0]}' began")
+        if arrival.stage is Stage.LOGIN_SHELL:
+            return self._shell_trouble(arrival, status)
+        stderr = arrival.stderr.decode(errors="replace")
+        return self._refusal(CommandResult(self._node.name, words, status, "", stderr, 0.0, refused=True))
 
-    def _sftp_failed(self, what: str, channel: paramiko.Channel, error: Exception) -> NoReturn:
-        transport = transport_of(channel)
-        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        if not transport.is_active():
-            self._link.discard(transport)
-            raise self._machine.unreachable(why) from error
-        raise NodeError(self._node.name, f"cannot {what} over SFTP: {why}") from error
-
-
-def _command_line(words: Sequence[str]) -> str:
-    """The words as one line for the node's shell; a first word such as ``A=b`` is no assignment there."""
-    line = shlex.join(words)
-    return f"'{words[0]}'{line[len(words[0]) :]}" if "=" in words[0] and line.startswith(words[0]) else line
+    def _shell_trouble(self, arrival: Arrival, status: int | None) -> NodeError:
+        if arrival.stage is Stage.SUDO:
+            why, remedy = (
+                f"sudo has not begun the command yet; it says: {arrival.said or 'nothing'}",
+                "look for what it waits for: sudo true",
+            )
+        else:
+            why, remedy = trouble(arrival, status, self._node.ssh.user)
+        return NodeError(self._node.name, why, remedy=f"{remedy}; try it by hand: ssh {self.destination} true")

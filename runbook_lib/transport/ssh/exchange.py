@@ -55,14 +55,26 @@ def closed_at(channel: paramiko.Channel, deadline: float) -> Iterator[None]:
         watchdog.cancel()
 
 
-def exchange(channel: paramiko.Channel, stdin: bytes, deadline: float) -> tuple[bytes, bytes]:
+class NotBegun(TimeoutError):
+    """What came on both outputs instead of the sign that a command begins."""
+
+    def __init__(self, stdout: bytes, stderr: bytes) -> None:
+        super().__init__("it has not begun in time")
+        self.stdout, self.stderr = stdout, stderr
+
+
+def exchange(
+    channel: paramiko.Channel, stdin: bytes, deadline: float, *, sign: bytes, begin_by: float
+) -> tuple[bytes, bytes]:
     """Feed standard input and collect both outputs until the command ends or the connection does.
 
     As with ``ssh``, a command has ended when it has exited *and* nothing holds its outputs open any more.
 
     Raises:
         TimeoutError: it has not ended by the deadline.
+        NotBegun: ``sign`` has not come on its standard output at ``begin_by``, before the deadline.
     """
+    begun = False
     poller = select.poll()
     poller.register(channel.fileno(), select.POLLIN)
     stdout, stderr = bytearray(), bytearray()
@@ -79,9 +91,12 @@ def exchange(channel: paramiko.Channel, stdin: bytes, deadline: float) -> tuple[
             rest = unsent
         if over and not moved:
             return bytes(stdout), bytes(stderr)
-        left = deadline - time.monotonic()
+        begun = begun or sign in stdout
+        left = min(deadline, deadline if begun else begin_by) - time.monotonic()
         if left <= 0:
-            raise TimeoutError
+            if begun or deadline <= begin_by:
+                raise TimeoutError
+            raise NotBegun(bytes(stdout), bytes(stderr))
         if moved:
             continue
         if rest:
@@ -91,6 +106,36 @@ def exchange(channel: paramiko.Channel, stdin: bytes, deadline: float) -> tuple[
             channel.status_event.wait(min(left, _LONGEST_WAIT))
         else:
             poller.poll(min(left, _LONGEST_WAIT) * 1000)
+
+
+def read_until(channel: paramiko.Channel, sign: bytes, deadline: float) -> tuple[bytes, bytes]:
+    """Read standard output up to and with ``sign``, and no further; what came there and on standard error.
+
+    Raises:
+        NotBegun: the deadline came first.
+    """
+    stdout = bytearray()
+    channel.settimeout(0.1)
+    while not stdout.endswith(sign):
+        try:
+            byte = channel.recv(1)
+        except TimeoutError:
+            if time.monotonic() < deadline:
+                continue
+            raise NotBegun(bytes(stdout), _waiting_stderr(channel)) from None
+        if not byte:
+            break
+        stdout += byte
+    channel.settimeout(None)
+    stderr = bytearray()
+    while not stdout.endswith(sign) and (more := channel.recv_stderr(_CHUNK)):  # it has ended: nothing is waited for
+        stderr += more
+    return bytes(stdout), bytes(stderr)
+
+
+def _waiting_stderr(channel: paramiko.Channel) -> bytes:
+    """What has come on standard error and was not read yet."""
+    return channel.recv_stderr(_CHUNK) if channel.recv_stderr_ready() else b""
 
 
 def _receive(channel: paramiko.Channel, stdout: bytearray, stderr: bytearray) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import paramiko
 
 from runbook_lib.transport.ssh.exchange import FAULTS, close
+from runbook_lib.transport.ssh.shell import without_marks
 
 
 class ChannelSocket:
@@ -52,7 +53,7 @@ class ChannelSocket:
         said = b""
         while self._channel.recv_stderr_ready():
             said += self._channel.recv_stderr(65536)
-        return said.decode(errors="replace").strip()
+        return without_marks(said.decode(errors="replace"))
 
     def release(self) -> None:
         """Take note that a file made from it was closed."""

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
-from uuid import uuid4
 
 from runbook_lib.model.inventory import SshAccess
-
-# sudo reads the password's line or, where its rules ask for none, leaves it to the command. This passes over all that
-# stands before the mark, so that the command finds its own input only. 'read' and sudo take a byte at a time.
-_SKIP_TO_MARK = 'while IFS= read -r line; do [ "$line" = "$1" ] && break; done; shift; exec "$@"'
 
 WITHOUT_PASSWORD = ("sudo", "-n", "--")
 WITH_PASSWORD = ("sudo", "-S", "-p", "", "--")
@@ -22,12 +16,6 @@ def sudo_words(access: SshAccess) -> tuple[str, ...]:
     if access.user == "root":
         return ()
     return WITHOUT_PASSWORD if access.sudo_password is None else WITH_PASSWORD
-
-
-def with_password(argv: Sequence[str], password: bytes) -> tuple[tuple[str, ...], bytes]:
-    """The words that run a command as root, and the beginning of their standard input: the command's own follows."""
-    mark = uuid4().hex
-    return (*WITH_PASSWORD, "sh", "-c", _SKIP_TO_MARK, "sh", mark, *argv), password + f"\n{mark}\n".encode()
 
 
 def sudo_password(access: SshAccess, node: str) -> bytes:
@@ -46,7 +34,8 @@ def typed_password(access: SshAccess) -> str:
     return f'"$(cat {shlex.quote(str(reference.file))})"'
 
 
-# What sudo, and sudo-rs after it, say when they do not run a command, in the order of their meaning.
+# What sudo, and sudo-rs after it, say when they do not run a command, in the order of their meaning; in English, for
+# they are called with LC_ALL=C. That they did not run it is known without a word of theirs.
 _NO_RIGHT = re.compile(
     r"is not in the sudoers file|(may not|is not allowed to) run sudo on |^Sorry, user .* is not allowed to execute "
     r"|^sudo: I'm sorry .*\. I'm afraid I can't do that",
@@ -60,10 +49,8 @@ _WANTS_TERMINAL = re.compile(r"must have a tty")
 _NO_SUDO = re.compile(r"sudo: (command )?not found|sudo: No such file")
 
 
-def refusal(stderr: str, access: SshAccess) -> tuple[str, str] | None:
-    """Why sudo did not run a command, and the remedy; ``None`` when that is not what its words mean."""
-    if "sudo" not in stderr and not _NO_RIGHT.search(stderr):
-        return None
+def refusal(stderr: str, access: SshAccess) -> tuple[str, str]:
+    """Why sudo, which said this, did not run a command, and the remedy. Words that nobody knows are told as such."""
     user = access.user
     if _NO_RIGHT.search(stderr):
         return (
@@ -88,4 +75,8 @@ def refusal(stderr: str, access: SshAccess) -> tuple[str, str] | None:
         )
     if _NO_SUDO.search(stderr):
         return "there is no sudo on the node", "install it there, or name root as ssh.user"
-    return None
+    words = " ".join(stderr.split())[:300]
+    return (
+        f"sudo did not run the command for {user}: it says {words or 'nothing'}",
+        "let an administrator of the node look at its sudo, or name another user",
+    )

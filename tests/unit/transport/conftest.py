@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -43,25 +45,6 @@ case "$1 $2 $3 $4" in
 esac
 RAN_AS_ROOT=yes exec "$@"
 """
-
-
-class Files(paramiko.SFTPServerInterface):
-    """SFTP on the real file system."""
-
-    def open(self, path: str, flags: int, attr: paramiko.SFTPAttributes) -> Any:
-        try:
-            handle = os.fdopen(os.open(path, flags, 0o600), "r+b" if flags & os.O_RDWR else "wb" if flags else "rb")
-        except OSError as error:
-            return paramiko.SFTPServer.convert_errno(error.errno or 0)
-        result = paramiko.SFTPHandle(flags)
-        result.readfile = result.writefile = handle  # type: ignore[attr-defined]
-        return result
-
-    def stat(self, path: str) -> Any:
-        try:
-            return paramiko.SFTPAttributes.from_stat(os.stat(path))  # noqa: PTH116
-        except OSError as error:
-            return paramiko.SFTPServer.convert_errno(error.errno or 0)
 
 
 class Connection(paramiko.Transport):
@@ -169,11 +152,13 @@ class Session(paramiko.ServerInterface):
         return True
 
     def _run(self, channel: paramiko.Channel, command: str) -> None:
-        environment = os.environ | {"PATH": f"{self.server.folder}/bin:{os.environ['PATH']}"}
+        environment = os.environ | {"PATH": f"{self.server.folder}/bin:{os.environ['PATH']}"} | self.server.environment
         pipe = subprocess.PIPE
         with (
             contextlib.suppress(*FAULTS),
-            subprocess.Popen(["sh", "-c", command], stdin=pipe, stdout=pipe, stderr=pipe, env=environment) as process,
+            subprocess.Popen(
+                [self.server.shell, "-c", command], stdin=pipe, stdout=pipe, stderr=pipe, env=environment
+            ) as process,
         ):
             pumps = [
                 threading.Thread(target=pump, args=(process.stdout, channel.sendall), daemon=True),
@@ -191,6 +176,16 @@ class Session(paramiko.ServerInterface):
                 channel.send_exit_status(status)
         close(channel)
         self.open_sessions -= 1
+
+
+def bare(line: str) -> str:
+    """What a line for the login shell runs."""
+    sent = re.sub(r"\\0(\d{3})", lambda found: chr(int(found[1], 8)), shlex.split(line)[-1])
+    words = shlex.split(sent.rpartition("-LOGIN_SHELL-out; exec ")[2])
+    if "/bin/sh" in words:  # behind sudo
+        at = words.index("/bin/sh")
+        words[at : at + 4] = []
+    return shlex.join(words)
 
 
 def pump(source: Any, sink: Callable[[bytes], None]) -> None:
@@ -221,6 +216,7 @@ class SshServer:
         self.wants_all = False
         self.password = "open Sesame"
         self.forwards = True
+        self.shell, self.environment = "sh", dict[str, str]()
         self.attempts: list[str] = []
         self.forwarded: list[tuple[str, int]] = []
         self.commands: list[str] = []
@@ -236,6 +232,16 @@ class SshServer:
         self.know(*self.host_keys)
         threading.Thread(target=self._serve, args=(self.socket,), daemon=True).start()
 
+    @property
+    def ran(self) -> list[str]:
+        """The commands without what brings them past the login shell, those of sudo included."""
+        return [bare(line) for line in self.commands]
+
+    def at_login(self, text: str) -> None:
+        """Make bash the user's login shell, which reads this first, as it does for sshd whatever the command is."""
+        (self.folder / ".bashrc").write_text(text)
+        self.shell, self.environment = "bash", {"HOME": str(self.folder), "SSH_CLIENT": "10.0.0.9 1 2", "SHLVL": "0"}
+
     def know(self, *keys: paramiko.PKey, name: str = "") -> None:
         """Make known_hosts say that these are the server's keys."""
         name = name or f"[127.0.0.1]:{self.port}"
@@ -250,7 +256,6 @@ class SshServer:
                 transport = Connection(client)
                 for key in self.host_keys:
                     transport.add_server_key(key)
-                transport.set_subsystem_handler("sftp", paramiko.SFTPServer, Files)
                 with contextlib.suppress(paramiko.SSHException, EOFError):
                     transport.start_server(server=Session(self, transport), event=threading.Event())
                 self.clients.append(transport)

@@ -63,7 +63,7 @@ def test_an_engine_is_reached_over_the_nodes_ssh_connection(
     }
     assert engine.execute("x", ["true"]) == (0, "out and more")
     assert server.connections == 1
-    assert server.commands[0] == "docker system dial-stdio"
+    assert server.ran[0] == "docker system dial-stdio"
 
 
 def test_the_engine_is_there_again_after_the_node_was(server: SshServer, over_ssh: tuple[EngineServer, Engine]) -> None:
@@ -103,8 +103,8 @@ def test_an_engine_that_the_user_may_not_use_is_reached_as_root(
     shim.write_text(f'#!/bin/sh\n[ -n "$RAN_AS_ROOT" ] || {{ {denied}; }}\n' + shim.read_text())
     engine.ping()
     engine.ping()
-    assert server.commands[:2] == ["docker system dial-stdio", "sudo -n -- docker system dial-stdio"]
-    assert server.commands.count("docker system dial-stdio") == 1
+    assert server.ran[:2] == ["docker system dial-stdio", "sudo -n -- docker system dial-stdio"]
+    assert server.ran.count("docker system dial-stdio") == 1
     (server.folder / "bin/asks").write_text("a password")
     engine.close()
     with pytest.raises(UnreachableError, match=r"reached over SSH \(dial unix .*permission denied\)") as caught:
