@@ -23,19 +23,26 @@ fi
 FETCH = (
     _LIMIT
     + """\
-if command -v wget >/dev/null; then client='wget -qO-'
-elif command -v busybox >/dev/null && busybox wget --help >/dev/null 2>&1; then client='busybox wget -qO-'
-elif command -v curl >/dev/null; then client='curl -sSf'
+# The way to a proxy may stand in the environment or in a file of the client's; a store is asked straight.
+unset http_proxy HTTP_PROXY https_proxy HTTPS_PROXY all_proxy ALL_PROXY
+if command -v wget >/dev/null; then
+    client='wget'
+    case $(wget --version 2>/dev/null) in 'GNU Wget'*) client='wget --no-config --no-proxy' ;; esac
+elif command -v busybox >/dev/null && busybox wget --help >/dev/null 2>&1; then client='busybox wget'
+elif command -v curl >/dev/null; then client=curl
 else client=
 fi
 fetch() {
-    if [ -z "$client" ]; then
+    case $client in
+    '')
         echo 'this node has neither wget nor busybox nor curl'
         return 69
-    fi
-    $limit $client "$1" 2>&1
+        ;;
+    curl) $limit curl -q -sSf --noproxy '*' "$1" 2>&1 ;;
+    *) $limit $client -qO- "$1" 2>&1 ;;
+    esac
     fetched=$?
-    case $fetched in 6 | 8) $limit wget -S -q -O /dev/null "$1" 2>&1 ;; esac
+    case $client-$fetched in wget*-6 | wget*-8) $limit $client -S -q -O /dev/null "$1" 2>&1 ;; esac
     return "$fetched"
 }
 """

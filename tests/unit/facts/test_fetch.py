@@ -8,7 +8,7 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from runbook_lib.facts.reading import Section, parse_sections, reading_script
 from runbook_lib.testbed.certificates import Authority
 
 TOOLS = ("timeout", "true")
+NO_PROXY = {"no_proxy": "*"}
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
@@ -52,7 +53,7 @@ def tools(folder: Path, *clients: str) -> str:
     return str(folder)
 
 
-def fetch(url: str, path: str, program: str = FETCH) -> Section:
+def fetch(url: str, path: str, program: str = FETCH, *, environment: Mapping[str, str] = NO_PROXY) -> Section:
     result = subprocess.run(
         ["/bin/sh", "-s", "--", url],
         input=reading_script(program + 'section it fetch "$1"\n'),
@@ -60,7 +61,7 @@ def fetch(url: str, path: str, program: str = FETCH) -> Section:
         text=True,
         check=True,
         timeout=20,
-        env={"PATH": path, "no_proxy": "*"},
+        env={"PATH": path, **environment},
     )
     return parse_sections(result.stdout)["it"]
 
@@ -82,6 +83,21 @@ def test_a_refused_request_tells_its_status(client: str, server: str, page: str,
     assert section.exit_status != 0
     assert http_status(section) == status
     assert fetch_trouble(section) == f"the server answers HTTP {status}"
+
+
+def test_a_proxy_in_the_environment_or_in_a_file_of_the_client_is_passed_by(
+    client: str, server: str, tmp_path: Path
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        proxy = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        (tmp_path / ".wgetrc").write_text(f"use_proxy = on\nhttp_proxy = {proxy}\n")
+        (tmp_path / ".curlrc").write_text(f"proxy = {proxy}\n")
+        names = ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy")
+        environment = {"HOME": str(tmp_path), **dict.fromkeys(names, proxy)}
+        section = fetch(f"{server}/good", client, environment=environment)
+        refused = fetch(f"{server}/missing", client, environment=environment)
+    assert (section.text, http_status(refused)) == ('{"health":"true"}', 404)
 
 
 def test_nobody_listening_is_no_answer(client: str) -> None:
