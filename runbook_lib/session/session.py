@@ -260,9 +260,9 @@ class Session:
                 watch.wait_for_samples(_SAMPLES_BEFORE)
                 watch.mark(step.name)
                 rows = self._run(step, plan=False)
+                self._done(rows)  # what did not happen is not waited for
                 with suppress(DeadlineError):  # the time line then lacks the moment, and the checks on it fail
                     watch.until(reachable=reachable, timeout=limit)
-            self._done(rows)
             if reachable:
                 wait_for_way_back(self.cluster, target, peer, overlay, limit)
         watched = Watched(rows, watch.convergence, reachable, limit)

@@ -1,21 +1,32 @@
-"""Takes a container off a network and puts it on again, on whatever node it runs."""
+"""Takes a container off a network and puts it on again, on whatever node it runs.
+
+An engine before 23.0 may lose its store for one call while the node reaches it well. When the last container of a node
+leaves an overlay, libnetwork lets go of an operating system's thread that still stands in the network namespace which
+vanishes then (``drivers/overlay/ov_network.go``: ``watchMiss``). Whatever the engine later does on that thread finds
+"network is unreachable", until the thread is used for a namespace again. Such a call is made again after a moment.
+"""
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
 from runbook_lib.cluster import Cluster, Node
+from runbook_lib.errors import EngineError, NodeError, StoreUnavailable
 from runbook_lib.facts.containers import ContainerFacts, read_container
 from runbook_lib.facts.control_plane import ABLE, ControlPlane, Standing
 from runbook_lib.facts.interfaces import ContainerInterface, read_interfaces
 from runbook_lib.facts.networks import NetworkFacts, read_network
 from runbook_lib.steps.base import Finding, Say, Step, blocked, pending, refused, satisfied, skipped
+from runbook_lib.steps.endpoints import force_disconnect
 from runbook_lib.steps.gossip import wait_for_gossip
 
-_ATTEMPTS = 3
+_ATTEMPTS = 6
+_PAUSE = 0.5
+_NO_ENDPOINT = "is not connected to network"
 
 
 @dataclass(frozen=True)
@@ -103,10 +114,11 @@ class _Attachment(Step[AttachmentReading, str]):
             return blocked(container.state, self.wanted, why, remedy="notebook 04_run_containers starts it")
         if reading.network is None and (reading.standing.manages or reading.standing.trouble):
             return self._no_network(reading, container)
-        inside = reading.inside()
-        if self._network in container.networks and inside and not container.addresses.get(self._network):
+        inside, listed = reading.inside(), self._network in container.networks
+        if listed and inside and not container.addresses.get(self._network):
             return self.judge_forgotten(inside)
-        return self.judge(self._network in container.networks, inside)
+        # a call that failed may leave the name of the network there, and no endpoint behind it
+        return self.judge(listed and bool(inside or container.endpoint_ids.get(self._network)), inside)
 
     def _no_network(self, reading: AttachmentReading, container: ContainerFacts) -> Finding[str]:
         if reading.standing.trouble:
@@ -135,7 +147,7 @@ class Disconnect(_Attachment):
 
     def apply(self, cluster: Cluster, node: Node, work: str, say: Say) -> None:
         """Disconnect it."""
-        node.engine.disconnect(work, self._network)
+        take_off(cluster, node, self._control_plane, work, self._network)
 
 
 class Connect(_Attachment):
@@ -160,23 +172,82 @@ class Connect(_Attachment):
     def apply(self, cluster: Cluster, node: Node, work: str, say: Say) -> None:
         """Connect it."""
         wait_for_gossip(node, self._control_plane, say)
-        connect_whole(node, work, self._network)
+        connect_whole(cluster, node, self._control_plane, work, self._network)
 
 
-def connect_whole(node: Node, container: str, network: str) -> None:
-    """Connect a container, and again if Docker does not know its address afterwards.
+def connect_whole(cluster: Cluster, node: Node, control_plane: ControlPlane, container: str, network: str) -> None:
+    """Connect a container, and again if the engine could not ask its store or does not know the address afterwards.
 
     An engine whose store hesitates at that moment connects the container and keeps no address for it, without a word
     (moby 20.10, daemon/network.go: "It is not an error to get an empty endpoint info"). It then answers no name.
+
+    Raises:
+        StoreUnavailable: the engine does not reach its store, again and again.
+        RunbookError: the engine refuses, or a node that must be asked does not answer.
     """
-    for _ in range(_ATTEMPTS):
-        found = read_container(node, container)
-        if found is not None and network in found.networks:
-            node.engine.disconnect(container, network)
-        node.engine.connect(container, network)
+    for attempt in range(_ATTEMPTS):
+        take_off(cluster, node, control_plane, container, network)
+        try:
+            node.engine.connect(container, network)
+        except StoreUnavailable:
+            if attempt == _ATTEMPTS - 1:
+                raise
+            time.sleep(_PAUSE)
+            continue
         found = read_container(node, container)
         if found is None or not found.running or found.addresses.get(network):
             return
+
+
+def take_off(cluster: Cluster, node: Node, control_plane: ControlPlane, container: str, network: str) -> None:
+    """Take a container off a network, and what a failed call has left of its connection out of the store as well.
+
+    Raises:
+        StoreUnavailable: the engine does not reach its store, again and again.
+        RunbookError: the engine refuses, or a node that must be asked does not answer.
+    """
+    for attempt in range(_ATTEMPTS):
+        try:
+            found = read_container(node, container)
+            if found is not None and not (network in found.networks and _disconnected(node, container, network)):
+                _release(cluster, node, control_plane, found, network)
+            return
+        except StoreUnavailable:
+            if attempt == _ATTEMPTS - 1:
+                raise
+            time.sleep(_PAUSE)
+
+
+def _disconnected(node: Node, container: str, network: str) -> bool:
+    """Disconnect a container; false if it has no endpoint there, whatever the engine lists."""
+    try:
+        node.engine.disconnect(container, network)
+    except EngineError as error:
+        if isinstance(error, StoreUnavailable) or _NO_ENDPOINT not in error.explanation:
+            raise
+        return False
+    return True
+
+
+def _release(
+    cluster: Cluster, node: Node, control_plane: ControlPlane, container: ContainerFacts, network: str
+) -> None:
+    """Remove the endpoint that a network lists under the name of a container which is not on it.
+
+    The engine of the container's own node refuses: another one does it. A container of that name on another node may
+    own the endpoint, so that every node has to answer first.
+    """
+    facts = read_network(node, network)
+    if facts is None or all(item.name != container.name for item in facts.endpoints):
+        return
+    for other in cluster.nodes:
+        if other.name != node.name and read_container(other, container.name) is not None:
+            raise NodeError(
+                node.name,
+                f"{network} has an endpoint {container.name}, which may be of the container on {other.name}",
+                remedy=f"give one of the two containers named {container.name} another name",
+            )
+    force_disconnect(cluster, node, control_plane, network, container.name)
 
 
 def _describe(attached: bool, inside: tuple[str, ...]) -> str:

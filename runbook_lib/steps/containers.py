@@ -141,10 +141,10 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
                     labels=our_labels(self._owner, CONTAINERS_NOTEBOOK),
                 )
             with self._turns.take(node.name, name):
-                attach = partial(self._attach, node, job)
+                attach = partial(self._attach, cluster, node, job)
                 once_store_answers(node, self._control_plane, self._network, attach, say)
 
-    def _attach(self, node: Node, job: Job) -> None:
+    def _attach(self, cluster: Cluster, node: Node, job: Job) -> None:
         """What gives a container its address.
 
         Raises:
@@ -153,7 +153,7 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
         """
         name = job.spec.name
         if job.connect or self._is_forgotten(node, name):
-            connect_whole(node, name, self._network)
+            connect_whole(cluster, node, self._control_plane, name, self._network)
         if job.start:
             _start(node, name)
         if self._is_forgotten(node, name):

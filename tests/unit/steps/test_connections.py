@@ -1,12 +1,19 @@
+from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
+
+from runbook_lib.errors import EngineError, NodeError, StoreUnavailable
 from runbook_lib.facts.containers import ContainerFacts
 from runbook_lib.facts.control_plane import Standing
 from runbook_lib.facts.control_planes.etcd import EtcdStore
 from runbook_lib.facts.control_planes.swarm_mode import SwarmMode
 from runbook_lib.facts.interfaces import ContainerInterface
-from runbook_lib.facts.networks import NetworkFacts
+from runbook_lib.facts.networks import Endpoint, NetworkFacts
 from runbook_lib.model.parameters import Etcd, Parameters
+from runbook_lib.steps import connections, endpoints
 from runbook_lib.steps.base import Verb
 from runbook_lib.steps.connections import AttachmentReading, Connect, Disconnect
 
@@ -78,3 +85,107 @@ def test_a_worker_of_a_swarm_forgets_the_network_and_the_container_is_still_prov
     assert step.confirm({"node3": ON}, {"node3": forgot}, frozenset())["node3"].verb is Verb.SATISFIED
     still_inside = replace(forgot, interfaces=(ETH0, GWBRIDGE))
     assert step.confirm({"node3": ON}, {"node3": still_inside}, frozenset())["node3"].verb is Verb.PENDING
+
+
+class Store:
+    """The endpoints that all engines share."""
+
+    def __init__(self) -> None:
+        self.endpoints: list[str] = []
+
+
+class Engine:
+    """What dockerd 20.10 did here when some of its calls ran on a thread in a namespace that had vanished."""
+
+    def __init__(self, store: Store, *, has_container: bool, lost_calls: int = 0) -> None:
+        self.store, self.has_container, self.lost_calls = store, has_container, lost_calls
+        self.listed = self.attached = False
+
+    def _lose(self, call: str) -> None:
+        if self.lost_calls:
+            self.lost_calls -= 1
+            raise StoreUnavailable("node3", call, "dial tcp 192.168.99.104:2379: connect: network is unreachable")
+
+    def connect(self, container: str, network: str) -> None:
+        if container in self.store.endpoints:
+            raise EngineError("node3", "network connect", f"endpoint with name {container} already exists in {network}")
+        self.listed = True
+        self.store.endpoints.append(container)  # rolling it back fails as well
+        self._lose("network connect")
+        self.attached = True
+
+    def disconnect(self, container: str, network: str, *, force: bool = False) -> None:
+        if self.has_container:
+            if not self.attached:
+                raise EngineError("node3", "network disconnect", f"container 1 is not connected to network {network}")
+            self._lose("network disconnect")
+            self.listed = self.attached = False
+        else:
+            assert force
+        self.store.endpoints.remove(container)
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """A function that makes the stand-ins of two nodes, and lets the step's facts come from them."""
+
+    def make(*, lost_calls: int, elsewhere: bool = False) -> Any:
+        store = Store()
+        engines = {
+            "node3": Engine(store, has_container=True, lost_calls=lost_calls),
+            "node4": Engine(store, has_container=elsewhere),
+        }
+
+        def read_container(node: Any, name: str) -> ContainerFacts | None:
+            engine = engines[node.name]
+            networks = ("ovr0",) if engine.listed else ()
+            addresses = {"ovr0": "10.0.0.2"} if engine.attached else {}
+            return replace(ALPINE1, networks=networks, addresses=addresses) if engine.has_container else None
+
+        def read_network(node: Any, name: str) -> NetworkFacts:
+            return replace(OVR0, endpoints=tuple(Endpoint(item, "e" * 64, "", "") for item in store.endpoints))
+
+        for module in (connections, endpoints):
+            monkeypatch.setattr(module, "read_container", read_container)
+            monkeypatch.setattr(module, "read_network", read_network)
+        monkeypatch.setattr(EtcdStore, "read_engine_elsewhere", lambda *_: "")
+        monkeypatch.setattr(connections, "_PAUSE", 0.0)
+        return SimpleNamespace(
+            nodes=[SimpleNamespace(name=name, engine=engine) for name, engine in engines.items()], engines=engines
+        )
+
+    return make
+
+
+@pytest.mark.parametrize("lost_calls", [0, 1, 2])
+def test_a_call_that_the_engine_lost_is_made_again_and_what_it_left_behind_is_removed(
+    cluster: Callable[..., Any], lost_calls: int
+) -> None:
+    nodes = cluster(lost_calls=lost_calls)
+    connections.connect_whole(nodes, nodes.nodes[0], STORE, "alpine1", "ovr0")
+    assert nodes.engines["node3"].attached
+    assert nodes.engines["node3"].store.endpoints == ["alpine1"]
+    nodes.engines["node3"].lost_calls = lost_calls
+    connections.take_off(nodes, nodes.nodes[0], STORE, "alpine1", "ovr0")
+    assert not nodes.engines["node3"].attached
+    assert nodes.engines["node3"].store.endpoints == []
+
+
+def test_an_engine_that_never_reaches_its_store_is_an_error_in_the_end(cluster: Callable[..., Any]) -> None:
+    nodes = cluster(lost_calls=1000)
+    with pytest.raises(StoreUnavailable, match="network is unreachable"):
+        connections.connect_whole(nodes, nodes.nodes[0], STORE, "alpine1", "ovr0")
+
+
+def test_an_endpoint_that_may_be_of_another_nodes_container_is_left_alone(cluster: Callable[..., Any]) -> None:
+    nodes = cluster(lost_calls=0, elsewhere=True)
+    nodes.engines["node3"].store.endpoints.append("alpine1")
+    with pytest.raises(NodeError, match="may be of the container on node4"):
+        connections.connect_whole(nodes, nodes.nodes[0], STORE, "alpine1", "ovr0")
+    assert nodes.engines["node3"].store.endpoints == ["alpine1"]
+
+
+def test_a_network_that_docker_lists_without_an_endpoint_is_not_left_any_more() -> None:
+    listed = AttachmentReading(replace(ALPINE1, addresses={}), (), OVR0)
+    assert verbs(DISCONNECT, listed)["node3"] is Verb.SATISFIED
+    assert verbs(CONNECT, listed)["node3"] is Verb.PENDING
