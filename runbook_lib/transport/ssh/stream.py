@@ -34,9 +34,16 @@ class ChannelSocket:
         self._channel.settimeout(seconds)
 
     def sendall(self, data: Any) -> None:
-        """Send all of it."""
-        with _faults_as_socket():
-            self._channel.sendall(bytes(data))
+        """Send all of it.
+
+        Raises:
+            BrokenPipeError: the other end has ended, which HTTP clients take for a reason to read what it said before.
+        """
+        try:
+            with _faults_as_socket():
+                self._channel.sendall(bytes(data))
+        except ConnectionResetError as error:
+            raise BrokenPipeError(str(error)) from error
 
     def recv(self, size: int) -> bytes:
         """What has arrived, at most ``size`` bytes; nothing at the end."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import paramiko
 import pytest
 
 from runbook_lib.errors import HostKeyError, UnreachableError
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.transport.engine import Engine
+from runbook_lib.transport.ssh import SshConnection
 
 if TYPE_CHECKING:
     from .conftest import SshServer
@@ -91,6 +93,25 @@ def test_what_the_node_says_instead_of_an_engine_is_shown(
     _, engine = over_ssh
     (server.folder / "bin/docker").write_text("#!/bin/sh\necho 'permission denied on docker.sock' >&2; exit 1\n")
     with pytest.raises(UnreachableError, match=r"reached over SSH \(permission denied on docker\.sock\)"):
+        engine.ping()
+
+
+def test_what_a_command_said_that_ended_before_it_was_asked_is_shown(
+    server: SshServer, over_ssh: tuple[EngineServer, Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, engine = over_ssh
+    (server.folder / "bin/docker").write_text("#!/bin/sh\necho 'no such engine here' >&2; exit 1\n")
+    stream = SshConnection.stream
+
+    def ended(ssh: SshConnection, argv: Sequence[str], *, sudo: bool = False) -> paramiko.Channel:
+        channel = stream(ssh, argv, sudo=sudo)
+        channel.recv_exit_status()
+        while not channel.closed:
+            time.sleep(0.01)
+        return channel
+
+    monkeypatch.setattr(SshConnection, "stream", ended)
+    with pytest.raises(UnreachableError, match=r"reached over SSH \(no such engine here\)"):
         engine.ping()
 
 
