@@ -32,6 +32,8 @@ _LOCK_SECONDS = 60.0
 _UNNAMED_LOCK_SECONDS = 10.0
 _LOCK_POLL_SECONDS = 0.25
 _CREATE_ATTEMPTS = 5
+# What paramiko says of a first packet that begins with text.
+_NOT_SFTP = "Garbage packet received"
 # Written last: the first makes a record of a folder.
 _LAST = (SEAL_FILE, RECORD_FILE)
 
@@ -226,11 +228,11 @@ class Place:
             raise
         except Exception as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise RecordError(
-                f"it cannot be {verb} ({reason})",
-                place=self._shown(name),
-                remedy="see that the place is there and lets you in, or name another: --records LOCATION",
-            ) from error
+            remedy = "see that the place is there and lets you in, or name another: --records LOCATION"
+            if _NOT_SFTP in reason:
+                reason = "the login shell there prints something before SFTP begins"
+                remedy = "let ~/.bashrc and its like print on a terminal only: [ -t 1 ] && echo …"
+            raise RecordError(f"it cannot be {verb} ({reason})", place=self._shown(name), remedy=remedy) from error
 
 
 def check_url(url: str) -> None:

@@ -90,6 +90,19 @@ class OneKey(paramiko.ServerInterface):
         return paramiko.OPEN_SUCCEEDED
 
 
+class Server(SFTPServer):
+    """Says something first, as a login shell does that prints."""
+
+    def __init__(self, channel: Any, name: str, server: Any, files: Any, says: bytes) -> None:
+        super().__init__(channel, name, server, files)
+        self._says = says
+
+    def start_subsystem(self, name: str, transport: Any, channel: Any) -> None:
+        """Begin."""
+        channel.sendall(self._says)
+        super().start_subsystem(name, transport, channel)
+
+
 class SftpServer:
     """A listening server; ``home`` is what its clients need: their key and a known_hosts file."""
 
@@ -98,6 +111,7 @@ class SftpServer:
         client_key = paramiko.ECDSAKey.generate()
         self._client_key: paramiko.PKey = client_key
         self._clients: list[paramiko.Transport] = []
+        self.says = b""
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._socket.getsockname()[1])
         (home / ".ssh").mkdir(parents=True)
@@ -120,7 +134,7 @@ class SftpServer:
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 transport = paramiko.Transport(client)
                 transport.add_server_key(self.host_key)
-                transport.set_subsystem_handler("sftp", SFTPServer, Files)
+                transport.set_subsystem_handler("sftp", Server, Files, self.says)
                 with contextlib.suppress(*OSERRORS_OF_PARAMIKO):
                     transport.start_server(server=OneKey(self._client_key), event=threading.Event())
                 self._clients.append(transport)

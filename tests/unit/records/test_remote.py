@@ -221,6 +221,13 @@ def test_a_server_that_known_hosts_does_not_vouch_for_is_refused(remote: Archive
         begin(remote)
 
 
+def test_a_login_shell_that_prints_before_sftp_begins_is_named(remote: Archive, server: SftpServer) -> None:
+    server.says = b"hi\n"
+    with pytest.raises(RecordError, match="the login shell there prints something before SFTP begins") as caught:
+        begin(remote)
+    assert "~/.bashrc" in caught.value.remedy
+
+
 @pytest.mark.parametrize(
     ("url", "message"),
     [
