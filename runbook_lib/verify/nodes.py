@@ -100,7 +100,7 @@ def _check_nodes(cluster: Cluster, parameters: Parameters, trust: str) -> tuple[
 
 
 def _look(node: Node, network: ClusterNetwork) -> _Seen:
-    ssh = _tried(lambda: node.ssh.transport() is not None)
+    ssh = _tried(lambda: node.ssh.run(["true"]).exit_status == 0)  # a login that runs no command is of no use
     if ssh.error is not None:
         # over TLS the engine may answer all the same
         engine = _tried(lambda: read_engine(node)) if node.spec.docker.via == "tls" else _Answer[EngineFacts]()
