@@ -67,6 +67,22 @@ def table(belongings: Sequence[Belonging]) -> pd.DataFrame:
     return frame(rows, {"kind": TEXT, "name": TEXT, "ours": FLAG, "nodes": TEXT, "detail": TEXT})
 
 
+def gone(before: pd.DataFrame, after: pd.DataFrame) -> set[str]:
+    """Objects that were not ours and are not there any more, of two such tables, as ``web on node1``.
+
+    What others do meanwhile (start, stop, add) is left out of account.
+    """
+
+    def places(rows: pd.DataFrame) -> set[tuple[str, str, str]]:
+        return {
+            (kind, name, node)
+            for kind, name, nodes in zip(rows["kind"], rows["name"], rows["nodes"], strict=True)
+            for node in nodes.split(", ")
+        }
+
+    return {f"{name} on {node}" for _, name, node in places(before[~before["ours"]]) - places(after)}
+
+
 def leftovers(cluster: Cluster, parameters: Parameters, *, boot_scripts: bool) -> tuple[Check, ...]:
     """Whether anything of ours is left, read now: see ``judge``.
 

@@ -275,6 +275,10 @@ class Readings:
         """
         return leftovers.table(leftovers.read_belongings(self._cluster, self._parameters))
 
+    def gone(self, before: pd.DataFrame, after: pd.DataFrame) -> set[str]:
+        """What of others was there and is no more (``web on node1``), of two tables of ``belongings``."""
+        return leftovers.gone(before, after)
+
     @kept
     def leftovers(self, *, boot_scripts: bool) -> Checked:
         """Whether anything is left that a notebook made; with ``boot_scripts`` also in these."""

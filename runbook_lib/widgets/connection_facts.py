@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -29,10 +29,10 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Connection:
-    """A container and a network. ``switchable``: an overlay can be left and joined again without losing anything.
+    """A container of ours and a network. ``switchable``: an overlay can be left and joined again without loss.
 
     A network with another driver is shown only: there a container may have an address that ``docker network connect``
-    alone would not give back.
+    alone would not give back. So is an overlay that is not ``own``: it is somebody else's.
     """
 
     container: str
@@ -42,6 +42,7 @@ class Connection:
     driver: str
     connected: bool
     address: str = ""
+    own: bool = True
 
     @property
     def name(self) -> str:
@@ -51,7 +52,7 @@ class Connection:
     @property
     def switchable(self) -> bool:
         """Whether it can be switched."""
-        return self.driver == "overlay" and self.state == "running"
+        return self.driver == "overlay" and self.own and self.state == "running"
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,9 @@ def read_connections(cluster: Cluster, parameters: Parameters) -> Connections:
 def join(
     containers: Sequence[ContainerFacts], networks: Sequence[NetworkFacts], parameters: Parameters
 ) -> tuple[Connection, ...]:
-    """A row for each container of the runbook and each overlay, and for each other network that a container is on."""
+    """A row for each container of the runbook and each overlay of ours, and for each other network that it is on."""
     drivers = {(item.node, item.name): item.driver for item in networks}
-    overlays = list(dict.fromkeys(item.name for item in networks if item.driver == "overlay" and not item.ingress))
+    overlays = list(dict.fromkeys(item.name for item in networks if _is_own(item, parameters)))
     return tuple(
         Connection(
             container.name,
@@ -108,16 +109,20 @@ def join(
             "overlay" if network in overlays else drivers.get((container.node, network), ""),
             network in container.networks,
             container.addresses.get(network, ""),
+            network in overlays,
         )
         for container in sorted(containers, key=lambda item: item.name)
-        if _belongs(container, parameters, overlays)
+        if _belongs(container, parameters)
         for network in [*overlays, *(name for name in container.networks if name not in overlays)]
     )
 
 
-def _belongs(container: ContainerFacts, parameters: Parameters, overlays: Collection[str]) -> bool:
+def _is_own(network: NetworkFacts, parameters: Parameters) -> bool:
+    ours = network.name == parameters.overlay.name or network.labels.get(OWNER_LABEL) == parameters.name
+    return network.driver == "overlay" and not network.ingress and ours
+
+
+def _belongs(container: ContainerFacts, parameters: Parameters) -> bool:
     wanted = {item.name for item in parameters.containers}
     ours = container.labels.get(OWNER_LABEL) == parameters.name
-    return container.name not in control_plane_of(parameters).member_containers and (
-        container.name in wanted or ours or any(name in overlays for name in container.networks)
-    )
+    return container.name not in control_plane_of(parameters).member_containers and (container.name in wanted or ours)

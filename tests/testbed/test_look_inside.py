@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pandas as pd
 import pytest
 
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import InputError, PreconditionError
+from runbook_lib.facts.containers import read_container
+from runbook_lib.facts.networks import read_network
 from runbook_lib.model.loading import Run
 from runbook_lib.model.results import Verdict
 from runbook_lib.session.claim import Claim
 from runbook_lib.session.keeping import Kept
 from runbook_lib.session.look import Look
 from runbook_lib.verify.capture import capture_ping
+from runbook_lib.verify.gateway_bridge import gateway_bridge_experiment
 from tests.testbed.verify_cluster import FIRST, NETWORK, PLACES, SECOND, remove, start_containers, start_store
 
 pytestmark = pytest.mark.testbed
@@ -42,6 +46,52 @@ def test_the_overlay_is_on_the_nodes_of_its_containers_under_one_number(look: Lo
     table = look.namespaces().set_index("node")
     assert set(table.index[table["hidden namespace"] != ""]) == set(PLACES.values())
     assert set(table["VNI"].dropna()) == {256}
+
+
+def test_what_is_not_ours_is_told_apart_and_the_kernel_s_own_devices_are_left_out(
+    look: Look, cluster: Cluster, overlay: None
+) -> None:
+    here, third = cluster.node(PLACES[FIRST]), cluster.node("node1")
+    own = read_container(here, FIRST)
+    assert own is not None
+    hidden = look.namespaces().set_index("node").loc[here.name, "hidden namespace"]
+    inside, mine = look.inside(), look.container(FIRST)
+    device = "ip link add sit0 type dummy 2>/dev/null || ip link add sit0 type ifb; ip link add tunl0 type ifb || :"
+    files = [f"/var/run/docker/netns/{hidden}", f"/proc/{own.pid}/ns/net"]
+    for file in files:
+        here.ssh.run(["nsenter", f"--net={file}", "sh", "-c", device], sudo=True)
+    third.engine.create_container("theirs", "alpine", command=["sleep", "100000"], network=NETWORK)
+    third.engine.start("theirs")
+    try:
+        pd.testing.assert_frame_equal(look.container(FIRST), mine)
+        changed = look.inside()
+        pd.testing.assert_frame_equal(changed[changed["node"] == here.name], inside[inside["node"] == here.name])
+        row = look.namespaces().set_index("node").loc["node1"]
+        assert (row["hidden namespace"] != "", row["containers here"], row["others here"]) == (True, "", "theirs")
+        stored = look.stored_endpoints().set_index("container")
+        assert stored["ours"].to_dict() == {FIRST: True, SECOND: True, "theirs": False}
+    finally:
+        third.engine.remove_container("theirs", force=True)
+        for file in files:
+            here.ssh.run(
+                ["nsenter", f"--net={file}", "sh", "-c", "ip link del sit0; ip link del tunl0 || :"], sudo=True
+            )
+
+
+def test_the_namespace_is_found_however_often_the_engine_has_made_it(look: Look, cluster: Cluster) -> None:
+    node = cluster.node(PLACES[FIRST])
+    for _ in range(10):
+        node.engine.disconnect(FIRST, NETWORK)
+        node.engine.connect(FIRST, NETWORK)
+    name = look.namespaces().set_index("node").loc[node.name, "hidden namespace"]
+    number, _, digits = name.partition("-")
+    assert int(number) > 9, name
+    assert look.namespaces()["VNI"].nunique() == 1
+    network = read_network(node, NETWORK)
+    assert network is not None
+    assert (len(name), network.id.startswith(digits)) == (12, True)
+    experiment = gateway_bridge_experiment(cluster, FIRST, SECOND, NETWORK, packets=5)
+    assert {row.place for row in experiment.traffic} == {"node", "overlay", "container"}
 
 
 def test_the_tables_lead_to_the_node_of_the_other_container(look: Look, cluster: Cluster) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from runbook_lib.facts.control_plane import Member
 from runbook_lib.model.results import Verdict
-from runbook_lib.session.leftovers import Belonging, judge, table
+from runbook_lib.session.leftovers import Belonging, gone, judge, table
 
 BELONGINGS = (
     Belonging("node1", "container", "etcd1", False, "running"),
@@ -24,6 +26,15 @@ def test_what_is_alike_on_several_nodes_is_one_row_and_ours_comes_first() -> Non
     assert rows["name"].tolist() == ["alpine1", "ovr0", "etcd1"]
     assert rows["ours"].tolist() == [True, True, False]
     assert rows["nodes"].tolist() == ["node2", "node1, node2", "node1"]
+
+
+def test_what_others_made_is_gone_only_if_it_is_no_more_on_its_node() -> None:
+    web = [Belonging(node, "container", "web", False, "running") for node in NODES]
+    before = table([*BELONGINGS, *web])
+    started_again = replace(web[1], detail="restarting")
+    new = Belonging("node1", "container", "new", False, "running")
+    assert gone(before, table([BELONGINGS[0], web[0], started_again, new])) == set()
+    assert gone(before, table([BELONGINGS[0], web[0]])) == {"web on node2"}
 
 
 def test_only_what_is_ours_and_left_fails_and_names_object_and_node() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from runbook_lib.facts.containers import ContainerFacts
 from runbook_lib.facts.networks import NetworkFacts
 from runbook_lib.model.parameters import Parameters
@@ -19,6 +21,7 @@ def network(name: str, driver: str) -> NetworkFacts:
     return NetworkFacts(node="node3", id=name, name=name, driver=driver, scope="global", subnet="", gateway="")
 
 
+MINE = {OWNER_LABEL: "testbed"}
 NETWORKS = [network("ovr0", "overlay"), network("bridge", "bridge"), network("outside", "macvlan")]
 
 
@@ -41,13 +44,20 @@ def test_a_stopped_container_is_shown_and_cannot_be_switched() -> None:
     assert (row.connected, row.switchable, row.state) == (True, False, "exited")
 
 
-def test_members_of_etcd_and_strangers_have_no_toggles() -> None:
-    assert names(container("etcd1", "bridge"), container("stranger", "bridge")) == []
+def test_members_of_etcd_and_containers_of_others_have_no_toggles() -> None:
+    others = [container("etcd1", "bridge"), container("stranger", "bridge"), container("guest", "ovr0")]
+    assert names(*others) == []
+    assert names(*others, container("tool", labels={OWNER_LABEL: "testbed"})) == ["tool on ovr0"]
 
 
-def test_whatever_this_runbook_made_or_is_on_an_overlay_has_toggles() -> None:
-    ours = container("tool", labels={OWNER_LABEL: "testbed"})
-    assert names(container("guest", "ovr0"), ours) == ["guest on ovr0", "tool on ovr0"]
+def test_an_overlay_of_others_is_shown_where_a_container_is_on_it_and_cannot_be_switched() -> None:
+    networks = [*NETWORKS, network("theirs", "overlay"), replace(network("ovr1", "overlay"), labels=MINE)]
+    assert [row.name for row in join([container("alpine1")], networks, Parameters())] == [
+        "alpine1 on ovr0",
+        "alpine1 on ovr1",
+    ]
+    rows = join([container("alpine1", "theirs")], networks, Parameters())
+    assert {row.network: row.switchable for row in rows} == {"ovr0": True, "ovr1": True, "theirs": False}
 
 
 def test_the_table_has_its_columns_also_without_a_row() -> None:
