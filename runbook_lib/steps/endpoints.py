@@ -38,11 +38,10 @@ def force_disconnect(cluster: Cluster, node: Node, control_plane: ControlPlane, 
         RunbookError: a node does not answer, or its engine refuses.
     """
     known = read_network(node, network)
-    elsewhere = control_plane.read_engine_elsewhere(cluster, known.id, endpoint) if known is not None else ""
-    if elsewhere:
+    if known is not None and (elsewhere := control_plane.read_engine_elsewhere(cluster, known.id, endpoint)):
         raise NodeError(
             node.name,
-            f"endpoint {endpoint} of {network} is on the engine at {elsewhere}, which the inventory does not name",
+            f"{endpoint} of {known.name} is on the engine at {elsewhere}, which the inventory does not name",
             remedy=f"disconnect {endpoint} there, or add that node to the inventory",
         )
     others = [item for item in cluster.nodes if item.name != node.name]
