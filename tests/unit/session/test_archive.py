@@ -80,3 +80,9 @@ def test_every_cell_of_the_notebook_runs_where_there_is_nothing_to_compare(
     assert ("There is no record in" in said) is not bool(records)
     assert "there is nothing to compare" in said
     assert "there is nothing to follow" in said
+
+
+def test_answers_are_tried_headlessly_in_the_worked_solutions_alone(tmp_path: Path, displayed) -> None:
+    fill(tmp_path)
+    assert not read_archive(tmp_path).exercise("10-a", "reboot").answered
+    assert read_archive(tmp_path, notebook="10_solutions").exercise("10-a", "reboot").answered
