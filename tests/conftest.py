@@ -14,6 +14,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from runbook_lib.model import commands
 from runbook_lib.model.locations import LOCKS_VARIABLE, RECORDS_VARIABLE, SIGNING_KEY_VARIABLE
 
 #: What takes minutes, by the beginnings of its paths and longest first; after it comes the rest of those that boot
@@ -62,6 +63,13 @@ def own_archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             del os.environ[name]
         else:
             os.environ[name] = value
+
+
+@pytest.fixture(autouse=True)
+def no_cluster_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that one test ran in this process names no cluster in the texts of the next."""
+    monkeypatch.setattr(commands, "_said", None)
+    monkeypatch.delenv(commands.VARIABLE, raising=False)
 
 
 def testbed_is_required() -> bool:

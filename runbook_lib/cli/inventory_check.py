@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from runbook_lib.cli.columns import one_line
 from runbook_lib.cli.records_options import print_json
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import ExitCode
+from runbook_lib.model.commands import at_hand
 from runbook_lib.model.loading import load_run
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.model.secrets import redactor_for
@@ -39,10 +39,12 @@ def check(
 
     It only reads. The exit code is 0 when nothing is red, 1 when something is, 2 for a file that does not validate.
     """
+    at_hand(file)
     run = load_run(file)
+    at_hand(file, testbed=run.parameters.testbed_name)
     redact = redactor_for(run)
     with Cluster(run.inventory, run.parameters.timeouts) as cluster:
-        found = check_nodes(cluster, run.parameters, f"./runbook inventory trust -f {shlex.quote(str(file))}")
+        found = check_nodes(cluster, run.parameters)
     rows = [replace(row, found=redact(row.found), remedy=redact(row.remedy)) for row in found]
     passed = all(row.verdict is not Verdict.FAIL for row in rows)
     if as_json:

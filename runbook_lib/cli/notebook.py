@@ -17,6 +17,7 @@ from runbook_lib.cli.system_packages import install_missing_packages
 from runbook_lib.errors import InputError
 from runbook_lib.execute.notebooks import choose_notebooks
 from runbook_lib.execute.preparation import Request, ensure_testbed
+from runbook_lib.model.commands import at_hand, environment
 from runbook_lib.model.locations import copies_folder
 
 app = typer.Typer(add_completion=False)
@@ -56,6 +57,7 @@ def notebook(
     chosen = (file or project / "params" / "testbed.yaml").absolute()
     request = Request(chosen)
     parameters = request.parameters()
+    at_hand(file, testbed=parameters.testbed_name)
     if testbed and parameters.testbed_name is not None:
         become_root(parameters.secret_variables)
         ensure_testbed(parameters, plan=False, before_up=install_missing_packages)
@@ -68,7 +70,7 @@ def notebook(
     _say("JupyterLab starts; Ctrl-C here ends it")
     places = lab_arguments(copies.folder, port, browser=browser)
     arguments = [sys.executable, "-P", "-m", "runbook_lib.cli.lab", *places]
-    os.execve(sys.executable, arguments, lab_environment(os.environ, chosen))
+    os.execve(sys.executable, arguments, {**lab_environment(os.environ, chosen), **environment()})
 
 
 def _reset(copies: Copies, notebooks: Sequence[Path]) -> None:

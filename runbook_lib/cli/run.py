@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,8 +36,9 @@ from runbook_lib.execute.earlier import EarlierRun, check_same_run, earlier_run
 from runbook_lib.execute.engine import OUTPUT_LIMIT
 from runbook_lib.execute.interruption import Interruption
 from runbook_lib.execute.notebooks import choose_notebooks, undoing
-from runbook_lib.execute.preparation import Request, parse_overrides, typed_command
+from runbook_lib.execute.preparation import Request, parse_overrides
 from runbook_lib.execute.reporting import Reporter, reporter_for
+from runbook_lib.model.commands import at_hand, at_hand_by_record, command_on_testbed, notebook_command
 from runbook_lib.model.loading import Run
 from runbook_lib.model.locations import records_location
 from runbook_lib.records.archive import open_archive
@@ -89,6 +91,7 @@ def run(
     project = project_folder()
     location = records or records_location()
     overrides = parse_overrides(pairs(parameter), plan=plan)
+    at_hand(file, overrides)
     earlier = earlier_run(open_archive(location), resume) if resume else None
     if earlier is not None and earlier.cluster == NO_CLUSTER:
         overrides = {**earlier.parameters, **overrides}
@@ -97,14 +100,23 @@ def run(
     request = Request(source, overrides)
     prepared = _prepare(chosen, request, earlier, given=file is not None)
     testbed = prepared.parameters.testbed_name if prepared else None
+    if prepared is not None:
+        _say_cluster(prepared, file, overrides, resumed=earlier is not None)
     reporter = reporter_for(sys.stdout)
     wanted = ClusterRequest(
         tuple(chosen), request, location, timeout, notebook_timeout, output_limit, log_output, earlier
     )
     with Interruption(notify=reporter.note).installed() as interruption:
         result = run_cluster(wanted, prepared, reporter, interruption)
-    _conclude(result, testbed, reporter)
+    _conclude(result, testbed, reporter, records)
     raise typer.Exit(result.exit_code)
+
+
+def _say_cluster(prepared: Run, file: Path | None, overrides: Mapping[str, Any], *, resumed: bool) -> None:
+    """Let commands in texts name this run's cluster; a run that goes on with another one got it from its record."""
+    at_hand(file, overrides, prepared.parameters.testbed_name)
+    if resumed and file is None:
+        at_hand_by_record(prepared.parameters.inventory)
 
 
 def _choose(names: Sequence[str], folder: Path, *, undo: bool) -> list[Path]:
@@ -133,12 +145,13 @@ def _prepare(chosen: Sequence[Path], request: Request, earlier: EarlierRun | Non
     return prepare_cluster(request, install_missing_packages)
 
 
-def _conclude(result: ClusterResult, testbed: str | None, reporter: Reporter) -> None:
+def _conclude(result: ClusterResult, testbed: str | None, reporter: Reporter, records: str | None) -> None:
     from runbook_lib.execute.summary import conclude
 
-    conclude(result.results, result.archive, reporter)
+    elsewhere = f" --records {shlex.quote(records)}" if records else ""
+    conclude(result.results, result.archive, reporter, elsewhere)
     if left_over(result.results):
-        reporter.line(Text(f"go on from there: ./runbook run --resume {result.run}"))
+        reporter.line(Text(f"go on from there: ./runbook run --resume {result.run}{elsewhere}"))
     if result.exit_code is ExitCode.PASS and testbed is not None:
         reporter.line(Text(_what_next(testbed)))
 
@@ -146,7 +159,7 @@ def _conclude(result: ClusterResult, testbed: str | None, reporter: Reporter) ->
 def _what_next(testbed: str) -> str:
     return (
         f"The testbed '{testbed}' stays up.\n"
-        f"  enter a node:  {typed_command('ssh node1', testbed)}\n"
-        f"  the notebooks: ./runbook notebook\n"
-        f"  remove it:     {typed_command('down', testbed)}"
+        f"  enter a node:  {command_on_testbed('ssh node1', testbed)}\n"
+        f"  the notebooks: {notebook_command()}\n"
+        f"  remove it:     {command_on_testbed('down', testbed)}"
     )

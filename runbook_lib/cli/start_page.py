@@ -13,6 +13,7 @@ from pathlib import Path
 
 from runbook_lib.cli.copies import Copy, ResetLinks
 from runbook_lib.errors import RunbookError
+from runbook_lib.model.commands import command_on_testbed, notebook_command, run_command, testbed_at_hand
 from runbook_lib.model.loading import load_run
 from runbook_lib.session.overview import Overview, overview
 
@@ -41,9 +42,7 @@ _HTML = re.compile(r"[<>&]")
 
 _COPIES = (
     "These notebooks are your copies: type, run and save as you like. They are kept, and the originals stay as "
-    "committed. *reset* makes a copy as committed again; what you changed in it is kept beside it.",
-    "What is run here leaves no record. A command executes the original, without exercises, and leaves one: "
-    "`./runbook run 05 -f {file}`; `./runbook records list` shows them.",
+    "committed. *reset* makes a copy as committed again; what you changed in it is kept beside it."
 )
 
 # How long somebody needs who reads, predicts, and looks at what a cell shows.
@@ -126,15 +125,21 @@ def page(
         "predict, the cluster answers. Every notebook can be run twice, and says how to undo what it did.",
         "## The learning path",
         _learning_path(path, there, next_one, yours or {}),
-        *(text.format(file=parameter_file) for text in _COPIES),
+        _COPIES,
+        "What is run here leaves no record. A command executes the original, without exercises, and leaves one: "
+        f"`{run_command('05')}`; `./runbook records list` shows them.",
         "## The cluster now",
         _cluster(state, parameter_file, next_one) if state else _no_cluster(trouble),
         "## How to stop",
         "Press **Ctrl-C** in the terminal in which `./runbook notebook` runs, or choose *File → Shut Down* here. A "
         "step that is running is interrupted and has time to clean up; then all kernels end. The cluster stays as it "
-        "is: `./runbook testbed down` removes the testbed, `./runbook notebook` comes back to it.",
+        f"is: {_down()}`{notebook_command()}` comes back to it.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _down() -> str:
+    return f"`{command_on_testbed('down')}` removes the testbed, " if testbed_at_hand() else ""
 
 
 def _learning_path(

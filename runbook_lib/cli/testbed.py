@@ -18,6 +18,7 @@ from rich.table import Table
 from runbook_lib.cli.privileges import asks_for_help, become_root
 from runbook_lib.cli.system_packages import install_missing_packages
 from runbook_lib.errors import RequirementError
+from runbook_lib.model.commands import command_on_testbed
 from runbook_lib.testbed import ConsoleReport, Testbed, TestbedStatus
 from runbook_lib.testbed.kind import Kind, choose_kind
 from runbook_lib.testbed.layout import DEFAULT_NAME, DEFAULT_NODES, DEFAULT_SUBNET, ENGINE_PORT
@@ -35,8 +36,7 @@ _STYLES = {"running": "green", "booting": "yellow", "no engine": "red", "off": "
 
 
 def _command(name: str, node: str, testbed: str) -> str:
-    option = "" if testbed == DEFAULT_NAME else f" --name {testbed}"
-    return f"./runbook testbed {name}{option} {node}".rstrip()
+    return command_on_testbed(f"{name} {node}", testbed)
 
 
 @app.callback()

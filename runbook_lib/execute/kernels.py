@@ -25,6 +25,7 @@ import runbook_lib
 from runbook_lib.execute.pacing import ACKNOWLEDGED_TOGETHER, PACE_VARIABLE, units
 from runbook_lib.journal import JOURNAL_VARIABLE
 from runbook_lib.locking import handed_on
+from runbook_lib.model import commands
 
 # How often to look whether a kernel has ended.
 _POLL_SECONDS = 0.02
@@ -238,6 +239,7 @@ def _environment(kernel: ProjectKernelManager) -> dict[str, str]:
         **os.environ,
         "PYTHONPATH": os.pathsep.join([package, *others]),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        **commands.environment(),
         JOURNAL_VARIABLE: str(kernel.journal),
         PACE_VARIABLE: str(kernel.pace),
         **handed_on(),

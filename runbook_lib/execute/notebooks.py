@@ -10,6 +10,7 @@ from typing import Any
 
 from runbook_lib.errors import InputError
 from runbook_lib.execute.validity import check_form, check_language
+from runbook_lib.model.commands import run_command
 
 _NUMBERED = re.compile(r"\d\d_\w+")
 _UNDO = "undo"
@@ -60,7 +61,7 @@ def undoing(notebooks: Sequence[Path]) -> list[Path]:
         raise InputError(
             "--undo takes back what the named notebooks changed",
             place="--undo",
-            remedy="name them: ./runbook run 01 --undo",
+            remedy=f"name them: {run_command('01', '--undo')}",
         )
     found = []
     for path in reversed(notebooks):

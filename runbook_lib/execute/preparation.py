@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from runbook_lib.errors import Fault, InputError, ParameterError
+from runbook_lib.model.commands import command_on_testbed
 from runbook_lib.model.loading import Run, anchored, load_parameters, load_run, override, read_document
 from runbook_lib.model.locations import testbed_inventory
 from runbook_lib.model.parameters import Parameters
@@ -96,7 +97,7 @@ def ensure_testbed(parameters: Parameters, *, plan: bool, before_up: Callable[[]
         raise InputError(
             f"the testbed '{name}' is not up, and --plan changes nothing, so it does not bring it up",
             place="--plan",
-            remedy=f"bring it up first: {typed_command('up', name)}",
+            remedy=f"bring it up first: {command_on_testbed('up', name)}",
         )
     before_up()
     try:
@@ -105,12 +106,5 @@ def ensure_testbed(parameters: Parameters, *, plan: bool, before_up: Callable[[]
     except InputError as error:
         if error.place == "--subnet":
             # That option belongs to another command, which then is the one to call.
-            error.remedy = f"{typed_command('up', name)} --subnet auto, and then run again"
+            error.remedy = f"{command_on_testbed('up', name)} --subnet auto, and then run again"
         raise
-
-
-def typed_command(command: str, name: str) -> str:
-    """How a testbed command is typed; the default testbed needs no name."""
-    head, _, rest = command.partition(" ")
-    option = "" if name == "runbook" else f" --name {name}"
-    return f"./runbook testbed {head}{option} {rest}".rstrip()

@@ -75,8 +75,8 @@ def shown_path(path: Path) -> str:
     return str(path) if relative.startswith("..") else relative
 
 
-def conclude(results: Sequence[NotebookResult], archive: str, reporter: Reporter) -> None:
-    """Print what failed and why, the summary, and where the records are."""
+def conclude(results: Sequence[NotebookResult], archive: str, reporter: Reporter, option: str = "") -> None:
+    """Print what failed and why, the summary, and where the records are; ``option`` names them to another command."""
     for result in results:
         if result.failure is not None:
             _tell_failure(result, result.failure, reporter)
@@ -86,7 +86,7 @@ def conclude(results: Sequence[NotebookResult], archive: str, reporter: Reporter
     place = archive if "://" in archive else f"{shown_path(Path(archive))}{os.sep}"
     reporter.line(Text(f"\nrecords: {place}"))
     if any(result.record_id for result in results):
-        reporter.line(Text("  read one: ./runbook records show ID"))
+        reporter.line(Text(f"  read one: ./runbook records show ID{option}"))
 
 
 def _tell_failure(result: NotebookResult, failure: Failure, reporter: Reporter) -> None:

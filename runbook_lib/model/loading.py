@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from runbook_lib.errors import Fault, InputError, ParameterError
 from runbook_lib.model import faults
 from runbook_lib.model.base import Model
+from runbook_lib.model.commands import command_on_testbed
 from runbook_lib.model.complaints import explain
 from runbook_lib.model.documents import Document, KeyPath, Source, anchored, override, read_document
 from runbook_lib.model.inventory import Inventory
@@ -180,10 +181,9 @@ def _inventory_path(reference: str, source: Source) -> Path:
         )
     path = testbed_inventory(name)
     if not path.is_file():
-        option = "" if name == "runbook" else f" --name {name}"
         raise InputError(
             f"the testbed '{name}' is not up",
             place=source.place(),
-            remedy=f"bring it up: ./runbook testbed up{option}",
+            remedy=f"bring it up: {command_on_testbed('up', name)}",
         )
     return path

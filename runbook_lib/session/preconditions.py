@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
 
 import pandas as pd
 
@@ -16,6 +17,7 @@ from runbook_lib.facts.control_plane import ControlPlane
 from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.gossip import strangers
 from runbook_lib.facts.networks import read_network
+from runbook_lib.model.commands import run_command
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.session.answers import answers
 from runbook_lib.tables.frame import FLAG, TEXT, frame
@@ -23,6 +25,8 @@ from runbook_lib.tables.frame import FLAG, TEXT, frame
 # An engine looks for lost peers every second, one of them at a time (moby, libnetwork/networkdb: reconnectNode).
 _REUNION_SECONDS = 20.0
 _PAUSE = 0.5
+
+_BELOW = ("_solutions", "_undo")
 
 COLUMNS = {"needed": TEXT, "there": FLAG, "found": TEXT, "made by": TEXT}
 
@@ -57,8 +61,25 @@ def look(cluster: Cluster, parameters: Parameters, things: Iterable[str]) -> tup
     return tuple(_look(thing)(cluster, parameters) for thing in things)
 
 
-def insist(rows: Sequence[Precondition]) -> None:
-    """Make sure that all is there.
+def link(row: Precondition, notebook: str) -> tuple[str, str]:
+    """What leads somebody who has the notebooks open to the one to run first: as text, and as HTML.
+
+    Args:
+        row: what is missing.
+        notebook: the notebook that needs it, whose folder the link begins at.
+    """
+    # Solutions and undoing notebooks are in a folder of their own, below the others.
+    above = "../" if notebook.endswith(_BELOW) else ""
+    after = f"run it first, for this one needs: {row.needed}"
+    address = f"{above}{row.notebook}.ipynb"
+    return (
+        f"Open {row.notebook} and {after}",
+        f'<p>Open <a href="{escape(address)}">{escape(row.notebook)}</a> and {escape(after)}</p>',
+    )
+
+
+def insist(rows: Sequence[Precondition], *, linked: bool = False) -> None:
+    """Make sure that all is there. ``linked``: a link to the notebook to run has been shown.
 
     Raises:
         PreconditionError: the first thing that is missing, with the notebook to run. What comes later builds on it.
@@ -69,8 +90,15 @@ def insist(rows: Sequence[Precondition]) -> None:
                 f"this notebook needs: {row.needed}",
                 expected=row.needed,
                 found=row.found,
-                remedy=f"run the notebook {row.notebook} first: ./runbook run {row.notebook}",
+                remedy=_remedy(row.notebook, linked=linked),
             )
+
+
+def _remedy(notebook: str, *, linked: bool) -> str:
+    if linked:
+        return f"run the notebook {notebook} first: the link above opens it"
+    command = run_command(notebook)
+    return f"run the notebook {notebook} first" + (f": {command}" if command else ", with the same parameters")
 
 
 def table(rows: Sequence[Precondition]) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import InputError, NodeError
 from runbook_lib.facts.addresses import read_cluster_address
 from runbook_lib.journal import NodeFacts
+from runbook_lib.model.commands import at_hand_by_inventory
 from runbook_lib.model.events import StartEvent
 from runbook_lib.model.inventory import ClusterNetwork
 from runbook_lib.model.loading import load_run
@@ -57,6 +58,7 @@ def start(notebook: str, namespace: Mapping[str, Any]) -> Session:
     _refuse_if_overruled(namespace)
     # What papermill injected is what its user asked for.
     values, origin = (given, "") if _injected(namespace) else with_parameter_file(given)
+    at_hand_by_inventory(values.get("inventory", Parameters.model_fields["inventory"].default))
     run = load_run(values)
     session = Session(notebook, run, Cluster(run.inventory, run.parameters.timeouts), started=time.monotonic())
     parameters = run.parameters

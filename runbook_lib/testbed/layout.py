@@ -82,6 +82,11 @@ class NodeLayout:
         return self.folder / "console.log"
 
     @property
+    def testbed(self) -> str:
+        """The name of the testbed that the node is of."""
+        return self.folder.parents[1].name
+
+    @property
     def cgroup(self) -> str:
         """The cgroup that the supervisor makes for the node."""
         return f"overlay-runbook.{self.machine}"

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from runbook_lib.errors import InputError, RunbookError, TestbedError
+from runbook_lib.model.commands import command_on_testbed
 from runbook_lib.testbed import boot, client, dhcp, images, network, power, removal, requirements, rootfs, state, swarm
 from runbook_lib.testbed import node as nodes
 from runbook_lib.testbed.kind import Kind
@@ -82,7 +83,7 @@ def _build(current: State, report: Report) -> None:
 def _give_up(current: State, error: BaseException, report: Report) -> None:
     """Remove a testbed that never came up; one that was complete before is left for a second try."""
     layout = current.layout
-    command = f"./runbook testbed down --name {layout.name}"
+    command = command_on_testbed("down", layout.name)
     if current.complete:
         if isinstance(error, RunbookError) and not error.remedy:
             error.remedy = f"try again, or remove it: {command}"
@@ -136,7 +137,7 @@ def _existing(name: str) -> Iterator[State]:
         current = state.require(name)
         if not current.complete or not network.switch_is_up(current.layout):
             raise InputError(
-                "the testbed is not up", place=name, remedy=f"bring it up: ./runbook testbed up --name {name}"
+                "the testbed is not up", place=name, remedy=f"bring it up: {command_on_testbed('up', name)}"
             )
         yield _with_dhcp(current)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from runbook_lib.errors import TestbedError
+from runbook_lib.model.commands import command_on_testbed
 from runbook_lib.testbed import cgroups, host
 from runbook_lib.testbed.host import Process
 from runbook_lib.testbed.layout import Layout, NodeLayout
@@ -136,5 +137,5 @@ def _wait_off(nodes: Sequence[NodeLayout], processes: Mapping[str, Sequence[Proc
             f"still running {timeout:.0f} s after the request to stop",
             place=names,
             log_tail=host.tail_of(left[0].console_log),
-            remedy=f"cut the power: ./runbook testbed poweroff --hard {names}",
+            remedy=f"cut the power: {command_on_testbed(f'poweroff --hard {names}', left[0].testbed)}",
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runbook_lib.errors import TestbedError
+from runbook_lib.model.commands import command_on_testbed
 from runbook_lib.testbed import node as nodes
 from runbook_lib.testbed.host import Process
 from runbook_lib.testbed.layout import ENGINE_PORT, Layout, NodeLayout
@@ -82,7 +83,7 @@ def _failure(node: NodeLayout, rung: Rung, what: str, log: Log) -> TestbedError:
         place=node.name,
         rung=rung.name,
         log_tail=log.tail(),
-        remedy=f"a cable of it is pulled: ./runbook testbed restore {node.name}" if cut else "",
+        remedy=f"a cable of it is pulled: {command_on_testbed(f'restore {node.name}', node.testbed)}" if cut else "",
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from runbook_lib.errors import InputError, RequirementError
+from runbook_lib.model.commands import command_on_testbed
 from runbook_lib.model.locations import cache_root, state_root
 from runbook_lib.testbed import host, network, rootfs, state, subnets
 from runbook_lib.testbed.kind import ARTICLES_KIND, Kind
@@ -112,7 +113,7 @@ def check_same(layout: Layout, node_count: int | None, subnet: str | None, kind:
         raise InputError(
             f"the name is in use by a testbed that exists: {' and '.join(differences)}",
             place=layout.name,
-            remedy=f"take it down first (./runbook testbed down --name {layout.name}), or give another --name",
+            remedy=f"take it down first ({command_on_testbed('down', layout.name)}), or give another --name",
         )
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.errors import InputError, LockedError, TestbedError
+from runbook_lib.model.commands import command_on_testbed
 from runbook_lib.model.locations import state_root, testbed_folder
 from runbook_lib.testbed.host import Process, write_atomically
-from runbook_lib.testbed.layout import DEFAULT_NAME, Layout
+from runbook_lib.testbed.layout import Layout
 
 FILE = "state.json"
 _VERSION = 1
@@ -77,7 +78,7 @@ def require(name: str) -> State:
         others = ", ".join(names())
         raise InputError(
             f"there is no testbed called {name!r}" + (f" (there are: {others})" if others else ""),
-            remedy="bring it up: ./runbook testbed up" + ("" if name == DEFAULT_NAME else f" --name {name}"),
+            remedy=f"bring it up: {command_on_testbed('up', name)}",
         )
     return found
 

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from runbook_lib.errors import EngineError, TestbedError
+from runbook_lib.model.commands import command_on_testbed
 from runbook_lib.testbed import client, host
 from runbook_lib.testbed.layout import Layout, NodeLayout
 from runbook_lib.testbed.progress import Report, step
@@ -132,7 +133,7 @@ def _await(reached: Callable[[], bool], layout: Layout, node: NodeLayout) -> Non
                 f"the swarm is not complete after {_PATIENCE:.0f} s; the end of {node.docker_log}:",
                 place=node.name,
                 log_tail=host.tail_of(node.docker_log),
-                remedy=f"remove the testbed and make it anew: ./runbook testbed down --name {layout.name}",
+                remedy=f"remove the testbed and make it anew: {command_on_testbed('down', layout.name)}",
             )
         time.sleep(_POLL)
 

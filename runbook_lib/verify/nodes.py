@@ -16,6 +16,7 @@ from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.engine import EngineFacts, read_engine
 from runbook_lib.facts.host import HostFacts, read_host
 from runbook_lib.facts.platform import HostNetwork, read_platform
+from runbook_lib.model.commands import inventory_command
 from runbook_lib.model.inventory import ClusterNetwork, NodeSpec
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.platforms import PlatformName
@@ -57,13 +58,8 @@ class _Seen:
     platform: _Answer[HostNetwork] = _Answer()
 
 
-def check_nodes(
-    cluster: Cluster, parameters: Parameters, trust: str = "./runbook inventory trust"
-) -> tuple[Check, ...]:
+def check_nodes(cluster: Cluster, parameters: Parameters) -> tuple[Check, ...]:
     """Try every node, all at once: SSH, sudo, engine, control plane, network, clock, platform.
-
-    Args:
-        trust: the command that records host keys, for the remedy of an unknown one.
 
     Returns:
         A row of a classic Swarm manager, where there is one (of the node ``all``). Then a row for each check of each
@@ -73,11 +69,11 @@ def check_nodes(
     manager = tuple(check_manager(cluster))
     if any(row.verdict is Verdict.FAIL for row in manager):
         with cluster.without_manager() as own:
-            return (*manager, *_check_nodes(own, parameters, trust))
-    return (*manager, *_check_nodes(cluster, parameters, trust))
+            return (*manager, *_check_nodes(own, parameters))
+    return (*manager, *_check_nodes(cluster, parameters))
 
 
-def _check_nodes(cluster: Cluster, parameters: Parameters, trust: str) -> tuple[Check, ...]:
+def _check_nodes(cluster: Cluster, parameters: Parameters) -> tuple[Check, ...]:
     network = cluster.inventory.network
     seen = {outcome.node: outcome.result for outcome in cluster.each(lambda node: _look(node, network))}
     clocks = {row.node: row for row in _clocks(seen)}
@@ -88,7 +84,7 @@ def _check_nodes(cluster: Cluster, parameters: Parameters, trust: str) -> tuple[
     for node in cluster:
         each = seen[node.name]
         rows += (
-            _ssh(node.spec, each.ssh, trust),
+            _ssh(node.spec, each.ssh, inventory_command("trust")),
             _sudo(node.spec, each),
             _engine(node, each.engine),
             _control_plane(node.name, each.engine, plane, usual_store),

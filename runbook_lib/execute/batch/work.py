@@ -11,17 +11,20 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from pathlib import Path
 from types import FrameType
 
 from rich.text import Text
 
 from runbook_lib.errors import InterruptedRun
+from runbook_lib.execute.batch.display import shown_path
 from runbook_lib.execute.batch.jobs import Cancel, Job, JobResult, Progress, failed
 from runbook_lib.execute.cluster_run import ClusterRequest, ClusterResult, prepare_cluster, run_cluster
 from runbook_lib.execute.interruption import SIGNALS, Interruption
 from runbook_lib.execute.outcome import NotebookResult
 from runbook_lib.execute.preparation import Request
 from runbook_lib.execute.reporting import Reporter
+from runbook_lib.model.commands import at_hand
 from runbook_lib.model.events import CheckEvent, StepEvent
 from runbook_lib.model.record import RecordVerdict
 from runbook_lib.model.results import Status, Verdict
@@ -56,8 +59,12 @@ def work(job: Job, connection: Connection) -> JobResult:
 
 def _run(job: Job, reporter: RelayReporter) -> ClusterResult:
     request = Request(job.file, job.overrides)
+    # As somebody would type it where the batch was called.
+    shown = Path(shown_path(job.file))
+    at_hand(shown, job.overrides)
     with contextlib.redirect_stderr(_Lines(reporter)):  # a testbed that comes up tells it there
         run = prepare_cluster(request, _nothing_to_install)
+    at_hand(shown, job.overrides, run.parameters.testbed_name)
     reporter.redactor = redactor_for(run)
     wanted = ClusterRequest(job.notebooks, request, job.archive, job.cell_timeout, job.notebook_timeout)
     with Interruption().installed() as interruption:

@@ -11,6 +11,7 @@ from typing import Any, cast
 import paramiko
 
 from runbook_lib.errors import HostKeyError
+from runbook_lib.model.commands import inventory_command
 from runbook_lib.transport.ssh.authentication import authenticate, ways_in
 from runbook_lib.transport.ssh.exchange import FAULTS
 from runbook_lib.transport.ssh.known_hosts import KnownKeys, fingerprint, read_known_keys
@@ -172,5 +173,5 @@ def _verify(offered: paramiko.PKey, machine: Machine, known: KnownKeys) -> None:
         known_hosts=hop.known_hosts,
         host=f"{hop.host}:{hop.port}",
         revoked=known.revokes(offered),
-        hint="" if known.trusted or known.revokes(offered) else " (./runbook inventory trust -f FILE does it for you)",
+        hint="" if known.trusted or known.revokes(offered) else f" ({inventory_command('trust')} does it for you)",
     )

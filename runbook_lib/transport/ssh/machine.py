@@ -6,12 +6,17 @@ import time
 from dataclasses import dataclass
 
 from runbook_lib.errors import UnreachableError
+from runbook_lib.model.commands import command_on_testbed, testbed_at_hand
 from runbook_lib.model.inventory import NodeSpec, SshHop
 
-_NODE_REMEDY = "is the node on, and does its address still hold? './runbook testbed status' tells for a testbed"
 _JUMP_HOST_REMEDY = (
     "is the jump host on, and does its address still hold? the nodes behind it are reached through it only"
 )
+
+
+def _node_remedy() -> str:
+    question = "is the node on, and does its address still hold?"
+    return f"{question} '{command_on_testbed('status')}' tells for a testbed" if testbed_at_hand() else question
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Machine:
         return UnreachableError(
             self.name,
             f"no SSH connection to {self.address}{through} ({why})",
-            remedy=remedy or (_JUMP_HOST_REMEDY if self.is_jump_host else _NODE_REMEDY),
+            remedy=remedy or (_JUMP_HOST_REMEDY if self.is_jump_host else _node_remedy()),
         )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from runbook_lib.cli.copies import Copies, ResetLinks
 from runbook_lib.cli.start_page import PAGE, QUESTIONS, lessons, page, write_start_page
+from runbook_lib.model import commands
 from runbook_lib.session.display import Picture
 from runbook_lib.session.overview import Achievement, NodeOverview, Overview
 
@@ -63,7 +64,18 @@ def test_the_page_reads_as_plain_text() -> None:
     assert "All that the walkthrough makes is there." in text
     assert "![a picture](images/now.svg)" in text
     assert "**Ctrl-C**" in text
-    assert "./runbook testbed down" in text
+    assert "is: `./runbook testbed down` removes the testbed, `./runbook notebook` comes back to it." in text
+
+
+def test_the_commands_on_the_page_are_for_the_cluster_that_it_shows() -> None:
+    commands.at_hand(Path("params/learn.yaml"), testbed="learn")
+    text = page(lessons(NOTEBOOKS), overview(True, True, True, True), FILE)
+    assert "`./runbook testbed down --name learn` removes the testbed" in text
+    assert "`./runbook notebook -f params/learn.yaml` comes back to it" in text
+    assert "executes the original, without exercises, and leaves one: `./runbook run 05 -f params/learn.yaml`" in text
+    commands.at_hand(Path("params/mine.yaml"))
+    text = page(lessons(NOTEBOOKS), overview(True, True, True, True), FILE)
+    assert "testbed down" not in text
 
 
 def test_a_cluster_that_is_not_there_is_told_of_and_the_path_is_shown_all_the_same(tmp_path: Path) -> None:
@@ -81,6 +93,7 @@ def test_a_cluster_that_is_not_there_is_told_of_and_the_path_is_shown_all_the_sa
 
 
 def test_the_page_says_whose_notebooks_these_are_and_that_what_is_run_here_leaves_no_record() -> None:
+    commands.at_hand(FILE)
     yours = {"05_ping_tests.ipynb": "changed by you, [reset](reset/05_ping_tests-a0.md)"}
     text = page(lessons(NOTEBOOKS), overview(True, True, True, True), FILE, yours=yours)
     (row,) = [line for line in text.splitlines() if "(05_ping_tests.ipynb)" in line]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.errors import InputError, ParameterError
-from runbook_lib.execute.preparation import Request, ensure_testbed, parse_overrides, typed_command
+from runbook_lib.execute.preparation import Request, ensure_testbed, parse_overrides
 from runbook_lib.model.locations import STATE_VARIABLE
 from runbook_lib.model.parameters import Parameters
 
@@ -89,8 +89,3 @@ def test_plan_mode_does_not_bring_a_testbed_up(tmp_path: Path, monkeypatch: pyte
     assert caught.value.remedy.endswith("./runbook testbed up --name absent")
     assert not begun
     assert not list(tmp_path.iterdir())
-
-
-def test_a_testbed_command_names_the_testbed_unless_it_is_the_usual_one() -> None:
-    assert typed_command("ssh node1", "runbook") == "./runbook testbed ssh node1"
-    assert typed_command("ssh node1", "other") == "./runbook testbed ssh --name other node1"

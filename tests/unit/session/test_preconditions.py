@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from runbook_lib.errors import InputError, PreconditionError, UnreachableError
+from runbook_lib.model import commands
+from runbook_lib.session import preconditions
 from runbook_lib.session.preconditions import Precondition, insist, table
 
 STORE = Precondition("a cluster store", (), "4 engines connected", "02_autostart_etcd")
@@ -27,6 +31,44 @@ def test_the_first_missing_thing_is_named_with_the_notebook_that_makes_it() -> N
         "  found:    no network ovr0 on node1, node2",
         "  remedy: run the notebook 03_create_overlay first: ./runbook run 03_create_overlay",
     ]
+
+
+def test_the_command_names_the_cluster_at_hand() -> None:
+    commands.at_hand(Path("params/learn.yaml"), {"overlay.name": "ovr9", "plan": True}, "learn")
+    with pytest.raises(PreconditionError) as caught:
+        insist([OVERLAY])
+    assert caught.value.remedy == (
+        "run the notebook 03_create_overlay first: "
+        "./runbook run 03_create_overlay -f params/learn.yaml -p overlay.name ovr9"
+    )
+
+
+def test_an_inventory_that_stands_in_the_notebook_itself_can_be_in_no_command() -> None:
+    commands.at_hand_by_inventory({"nodes": []})
+    with pytest.raises(PreconditionError) as caught:
+        insist([OVERLAY])
+    assert caught.value.remedy == "run the notebook 03_create_overlay first, with the same parameters"
+
+
+@pytest.mark.parametrize(
+    ("notebook", "address"),
+    [("05_ping_tests", "03_create_overlay.ipynb"), ("05_solutions", "../03_create_overlay.ipynb")],
+)
+def test_somebody_in_front_of_the_notebook_gets_a_link_in_the_place_of_a_command(
+    open_session, displayed, monkeypatch: pytest.MonkeyPatch, notebook: str, address: str
+) -> None:
+    monkeypatch.setattr("runbook_lib.session.session.attended", lambda: True)
+    monkeypatch.setattr(preconditions, "look", lambda *_: (STORE, OVERLAY))
+    run = open_session()
+    run.notebook = notebook
+    shown: list[dict[str, str]] = []
+    monkeypatch.setattr("runbook_lib.session.session.publish_display_data", shown.append)
+    with pytest.raises(PreconditionError) as caught:
+        run.require("overlay")
+    assert caught.value.remedy == "run the notebook 03_create_overlay first: the link above opens it"
+    (link,) = shown
+    assert f'<a href="{address}">03_create_overlay</a>' in link["text/html"]
+    assert link["text/plain"].startswith("Open 03_create_overlay and run it first")
 
 
 @pytest.mark.parametrize("thing", ["fixed addresses", "cluster store", "overlay", "containers"])

@@ -61,7 +61,7 @@ def test_a_wait_that_is_given_up_ends_at_once(layout: Layout, supervisor: Proces
 
 def test_a_pulled_cable_is_the_first_thing_to_look_at(layout: Layout, supervisor: Process) -> None:
     (layout.nodes[0].folder / "cut.cluster").touch()
-    with pytest.raises(TestbedError, match=r"testbed restore node1"):
+    with pytest.raises(TestbedError, match=r"testbed restore --name tests node1"):
         readiness.climb(layout, layout.nodes[0], supervisor, timeout=0.1)
 
 
