@@ -42,9 +42,6 @@ def why_lost(
         for check in _looked_at(part, control_plane, overlay, lost)
         if check.verdict in (Verdict.FAIL, Verdict.WARN)
     ]
-    # what the pairs' own rows say already is not said twice
-    told = " ".join(probe.detail for probe in lost)
-    odd = [check for check in odd if check.found not in told]
     between = ", ".join(node.name for node in part)
     return tuple(odd) or (
         Check("ports and tables of lost pairs", between, Verdict.PASS, "nothing wrong", "nothing else is wrong there"),
@@ -62,7 +59,13 @@ def _looked_at(part: Cluster, control_plane: ControlPlane, overlay: Overlay, los
         return [
             Check("ports and tables of lost pairs", error.place, Verdict.WARN, "nothing wrong", found, error.remedy)
         ]
-    rows = [entry for probe in lost for entry in before.rows(probe.source, probe.target)]
+    # what a pair's own row says already is not said twice
+    rows = [
+        entry
+        for probe in lost
+        for entry in before.rows(probe.source, probe.target)
+        if f"{entry.table} table said before the first packet: {entry.key}" not in probe.detail
+    ]
     unread = [
         Check("tables of lost pairs", node, Verdict.WARN, "they can be read", reason)
         for node, reason in before.unread.items()

@@ -147,12 +147,12 @@ def _evidence(before: Look, pair: Pair, reading: Reading, other: Reading | None,
         (f"{entry.node}'s {entry.table} table said before the first packet: {entry.says}", entry) for entry in here
     ]
     connection = reading.connections.get(pair.target, "")
-    if (
-        connection not in ("", "passed")
-        and not connection.startswith("not tried")
-        and (other is None or not other.listens)
-    ):
-        connection = f"not tried: nothing could listen in {pair.target}"
+    if connection not in ("", "passed") and not connection.startswith("not tried"):
+        if other is None or not other.listens:
+            connection = f"not tried: nothing could listen in {pair.target}"
+        elif connection == "refused" and pair.source not in other.connections:
+            # nothing of the source answered it, so it had no reason to wait for a connection
+            connection = f"not tried: the prober in {pair.target} had ended, for which {pair.source} is silent"
     return Evidence(
         size=reading.sizes.get(pair.target),
         connection=connection,

@@ -15,9 +15,9 @@
 # by name and by address leave together. A probe that is answered is followed by the next one right away, one
 # that is not after TIMEOUT / COUNT; each is waited for TIMEOUT seconds.
 #
-# A target's first answer starts two more probes: an echo request as large as the interface takes (up to three times,
-# then smaller ones, all at once), and a connection to PORT, where the target's own prober sends back what it gets:
-# three times the interface's MTU, so more than one segment each way.
+# A target's first answer starts two more probes: an echo request as large as the interface takes (again where it is
+# lost, then smaller ones, all at once), and a connection to PORT, where the target's own prober sends back what it
+# gets: three times the interface's MTU, so more than one segment each way.
 use strict;
 use warnings;
 use Errno qw(EAGAIN ECONNREFUSED EINPROGRESS);
@@ -29,16 +29,15 @@ use constant {
     ECHO_REPLY => 0, ECHO_REQUEST => 8, SOL_RAW => 255, ICMP_FILTER => 1, SO_RCVBUFFORCE => 33, SIOCGSTAMP => 0x8906,
     SIOCGIFMTU => 0x8921, SOL_IP => 0, IP_MTU_DISCOVER => 10, IP_PMTUDISC_PROBE => 3
 };
-use constant { SMALL => 84, FULL_TRIES => 3, STEP => 50, MOST => 1 << 18 };
+use constant { SMALL => 84, FULL_TRIES => 2, STEP => 50, MOST => 1 << 18 };
 
 my ($source, $count, $timeout, $by, $port, @targets) = @ARGV;
 my %by = map { $_ => 1 } split /,/, $by;
 my $gap = $timeout / $count < 0.01 ? 0.01 : $timeout / $count;
 my $cookie = pack 'NN', $$, int(rand(2**32));
 
-sub now { return clock_gettime(CLOCK_MONOTONIC) }
-
 $SIG{PIPE} = 'IGNORE';
+sub now { return clock_gettime(CLOCK_MONOTONIC) }
 sub report { syswrite STDOUT, join("\t", @_) . "\n" }
 
 sub icmp_socket {
@@ -172,8 +171,8 @@ sub stream {
 sub listen_for_peers {
     my $stream = stream();
     return if !bind($stream, pack_sockaddr_in($port, INADDR_ANY)) || !listen $stream, 1024;
-    $listener = $stream;
     report('listen', $source);
+    $listener = $stream;
 }
 
 sub call {
@@ -184,12 +183,11 @@ sub call {
     end_call($call, $!);
 }
 
-# A peer that refuses has not begun yet: it is called again.
-sub end_call {
+sub end_call {    # a peer that refuses has not begun yet: it is called again
     my ($call, $error) = @_;
     close delete $call->{socket};
-    if ($error == ECONNREFUSED && now() < $linger) { $call->{due} = now() + 0.05; return }
-    $call->{result} = $error == ECONNREFUSED ? 'refused' : "$error";
+    if ($error == ECONNREFUSED && now() < $start + $patience) { $call->{due} = now() + 0.05 }
+    else { $call->{result} = $error == ECONNREFUSED ? 'refused' : "$error" }
 }
 
 sub write_out {
@@ -246,14 +244,17 @@ sub serve {
         my $read = sysread $guest->{socket}, $guest->{in}, 65536, length $guest->{in};
         $guest->{open} = 0 if defined $read ? !$read : $! != EAGAIN;
         my $length = length $guest->{in} < 4 ? MOST : unpack 'N', $guest->{in};
-        if (length $guest->{in} >= 4 + $length) { ($guest->{out}, $guest->{in}) = ('.' x $length, '') }
+        ($guest->{out}, $guest->{in}) = ('.' x $length, '') if length $guest->{in} >= 4 + $length;
     }
     $guest->{open} = 0 if !write_out($guest);
-    $served{ $guest->{address} } ||= !$guest->{open};
+    $served{ $guest->{address} } = 1 if !$guest->{open};
 }
 
-# Whether the prober of somebody who answered has still to connect.
-sub awaited { return $listener && (@guests || grep { !$served{ $_->{address} } } values %calls) }
+# Until when peers may still connect: long where they answered us, else as long as an answer takes.
+sub open_until {
+    return $listener ? $linger : 0 if !$listener || @guests || grep { !$served{ $_->{address} } } values %calls;
+    return keys(%served) < grep({ index $_, "$source=" } @targets) ? $start + $timeout : 0;
+}
 
 for my $pair (@targets) {
     my ($target, $address) = split /=/, $pair, 2;
@@ -306,7 +307,7 @@ sub send_echoes {
         $slot->{sent_at}[$sequence] = Time::HiRes::time();
         $slot->{unsent}[$sequence] = "$!"
             if !defined send($icmp, echo_request($index, $sequence, $slot->{size}), 0, $slot->{to});
-        $slot->{due} = $sequence + 1 < $slot->{most} ? $slot->{sent}[$sequence] + $gap : undef;
+        $slot->{due} = $sequence + 1 < $slot->{most} ? $slot->{sent}[$sequence] + ($slot->{by} ? $gap : $timeout) : undef;
         read_echoes();
     }
 }
@@ -354,7 +355,7 @@ sub next_event {
         push @times, $end if $end > $now;
     }
     push @times, map { $_->{due} // $_->{give_up} } grep { !$_->{result} } values %calls;
-    push @times, $linger if $now < $linger && awaited();
+    push @times, grep { $now < $_ } open_until();
     my ($first) = sort { $a <=> $b } @times;
     return $first;
 }

@@ -85,7 +85,7 @@ carry() {
     fi
     largest=84
     answered=0
-    for sent in 1 2 3; do
+    for sent in 1 2; do
         if passes "$mtu" "$2"; then
             largest=$mtu
             answered=1
