@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 import pandas as pd
+from IPython.display import publish_display_data
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import InputError, PreconditionError
@@ -20,6 +21,7 @@ from runbook_lib.facts.networks import read_network
 from runbook_lib.model.commands import run_command
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.session.answers import answers
+from runbook_lib.session.attended import attended
 from runbook_lib.tables.frame import FLAG, TEXT, frame
 
 # An engine looks for lost peers every second, one of them at a time (moby, libnetwork/networkdb: reconnectNode).
@@ -61,31 +63,28 @@ def look(cluster: Cluster, parameters: Parameters, things: Iterable[str]) -> tup
     return tuple(_look(thing)(cluster, parameters) for thing in things)
 
 
-def link(row: Precondition, notebook: str) -> tuple[str, str]:
-    """What leads somebody who has the notebooks open to the one to run first: as text, and as HTML.
-
-    Args:
-        row: what is missing.
-        notebook: the notebook that needs it, whose folder the link begins at.
-    """
+def _show_link(row: Precondition, notebook: str) -> None:
+    """Show what leads somebody who has the notebooks open to the one to run first."""
     # Solutions and undoing notebooks are in a folder of their own, below the others.
     above = "../" if notebook.endswith(_BELOW) else ""
     after = f"run it first, for this one needs: {row.needed}"
     address = f"{above}{row.notebook}.ipynb"
-    return (
-        f"Open {row.notebook} and {after}",
-        f'<p>Open <a href="{escape(address)}">{escape(row.notebook)}</a> and {escape(after)}</p>',
-    )
+    text = f"Open {row.notebook} and {after}"
+    html = f'<p>Open <a href="{escape(address)}">{escape(row.notebook)}</a> and {escape(after)}</p>'
+    publish_display_data({"text/plain": text, "text/html": html})  # type: ignore[no-untyped-call]
 
 
-def insist(rows: Sequence[Precondition], *, linked: bool = False) -> None:
-    """Make sure that all is there. ``linked``: a link to the notebook to run has been shown.
+def insist(rows: Sequence[Precondition], notebook: str = "") -> None:
+    """Make sure that all is there; somebody in front of ``notebook`` is shown a link to the one to run first.
 
     Raises:
         PreconditionError: the first thing that is missing, with the notebook to run. What comes later builds on it.
     """
     for row in rows:
         if not row.there:
+            linked = attended()
+            if linked:
+                _show_link(row, notebook)
             raise PreconditionError(
                 f"this notebook needs: {row.needed}",
                 expected=row.needed,

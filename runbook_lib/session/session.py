@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 import pandas as pd
-from IPython.display import publish_display_data
 
 from runbook_lib import tables
 from runbook_lib.cluster import Cluster
@@ -19,7 +18,6 @@ from runbook_lib.model.events import FinishEvent, StepEvent
 from runbook_lib.model.loading import Run
 from runbook_lib.model.results import Check, Status, StepResult, Verdict, with_warnings
 from runbook_lib.session import expectations, power, preconditions
-from runbook_lib.session.attended import attended
 from runbook_lib.session.catalog import StepCatalog, wanted_container
 from runbook_lib.session.claim import Claim, alone
 from runbook_lib.session.display import Picture, step_line
@@ -95,12 +93,8 @@ class Session:
             UnreachableError: a node that must be asked does not answer.
         """
         found = preconditions.look(self.cluster, self.parameters, things)
-        missing = [row for row in found if not row.there]
-        if missing and not self.parameters.plan:
-            if linked := attended():
-                text, html = preconditions.link(missing[0], self.notebook)
-                publish_display_data({"text/plain": text, "text/html": html})  # type: ignore[no-untyped-call]
-            preconditions.insist(found, linked=linked)
+        if not self.parameters.plan:
+            preconditions.insist(found, self.notebook)
         self._missing += tuple(row for row in found if not row.there)
         table = preconditions.table(found)
         self.kept.keep("preconditions", table)

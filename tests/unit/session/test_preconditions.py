@@ -57,12 +57,12 @@ def test_an_inventory_that_stands_in_the_notebook_itself_can_be_in_no_command() 
 def test_somebody_in_front_of_the_notebook_gets_a_link_in_the_place_of_a_command(
     open_session, displayed, monkeypatch: pytest.MonkeyPatch, notebook: str, address: str
 ) -> None:
-    monkeypatch.setattr("runbook_lib.session.session.attended", lambda: True)
+    monkeypatch.setattr("runbook_lib.session.preconditions.attended", lambda: True)
     monkeypatch.setattr(preconditions, "look", lambda *_: (STORE, OVERLAY))
     run = open_session()
     run.notebook = notebook
     shown: list[dict[str, str]] = []
-    monkeypatch.setattr("runbook_lib.session.session.publish_display_data", shown.append)
+    monkeypatch.setattr("runbook_lib.session.preconditions.publish_display_data", shown.append)
     with pytest.raises(PreconditionError) as caught:
         run.require("overlay")
     assert caught.value.remedy == "run the notebook 03_create_overlay first: the link above opens it"
