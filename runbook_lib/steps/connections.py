@@ -12,6 +12,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 
 from runbook_lib.cluster import Cluster, Node
@@ -22,7 +23,7 @@ from runbook_lib.facts.interfaces import ContainerInterface, read_interfaces
 from runbook_lib.facts.networks import NetworkFacts, read_network
 from runbook_lib.steps.base import Finding, Say, Step, blocked, pending, refused, satisfied, skipped
 from runbook_lib.steps.endpoints import force_disconnect
-from runbook_lib.steps.gossip import wait_for_gossip
+from runbook_lib.steps.gossip import once_store_answers, wait_for_gossip
 
 _ATTEMPTS = 6
 _PAUSE = 0.5
@@ -172,7 +173,8 @@ class Connect(_Attachment):
     def apply(self, cluster: Cluster, node: Node, work: str, say: Say) -> None:
         """Connect it."""
         wait_for_gossip(node, self._control_plane, say)
-        connect_whole(cluster, node, self._control_plane, work, self._network)
+        connecting = partial(connect_whole, cluster, node, self._control_plane, work, self._network)
+        once_store_answers(node, self._control_plane, self._network, connecting, say)
 
 
 def connect_whole(cluster: Cluster, node: Node, control_plane: ControlPlane, container: str, network: str) -> None:

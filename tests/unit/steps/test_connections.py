@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.errors import EngineError, NodeError, StoreUnavailable
+from runbook_lib.cluster import Cluster
+from runbook_lib.errors import EngineError, EngineNotFound, NodeError, StoreUnavailable
 from runbook_lib.facts.containers import ContainerFacts
 from runbook_lib.facts.control_plane import Standing
 from runbook_lib.facts.control_planes.etcd import EtcdStore
 from runbook_lib.facts.control_planes.swarm_mode import SwarmMode
 from runbook_lib.facts.interfaces import ContainerInterface
 from runbook_lib.facts.networks import Endpoint, NetworkFacts
+from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.parameters import Etcd, Parameters
 from runbook_lib.steps import connections, endpoints
 from runbook_lib.steps.base import Verb
@@ -189,3 +191,21 @@ def test_a_network_that_docker_lists_without_an_endpoint_is_not_left_any_more() 
     listed = AttachmentReading(replace(ALPINE1, addresses={}), (), OVR0)
     assert verbs(DISCONNECT, listed)["node3"] is Verb.SATISFIED
     assert verbs(CONNECT, listed)["node3"] is Verb.PENDING
+
+
+def test_connecting_waits_for_a_network_that_the_engine_cannot_read_at_this_moment(
+    monkeypatch: pytest.MonkeyPatch, make_inventory: Callable[..., Inventory]
+) -> None:
+    calls: list[str] = []
+
+    def connect(*arguments: object) -> None:
+        calls.append("connect")
+        if len(calls) == 1:
+            raise EngineNotFound("node1", "network connect", "network ovr0 not found", status=404)
+
+    monkeypatch.setattr(connections, "wait_for_gossip", lambda *arguments: None)
+    monkeypatch.setattr(connections, "connect_whole", connect)
+    nodes, said = Cluster(make_inventory(1)), list[str]()
+    CONNECT.apply(nodes, nodes.node("node1"), "alpine1", said.append)
+    assert len(calls) == 2
+    assert said == ["waiting until the cluster store answers the engine"]
