@@ -28,8 +28,9 @@ def judge_bridge(row: GatewayBridge, wanted: Collection[str], *, every_node: boo
     if row.endpoints:
         users = row.users(row.containers) or tuple(item.name for item in row.endpoints)
         return Check(CLAIM, row.node, Verdict.PASS, f"one for {', '.join(users)}", "there")
-    found = "one that nothing uses: Docker leaves it where a container once was"
-    remedy = f"it does no harm and the next container uses it; on {row.node}: docker network rm {GATEWAY_BRIDGE}"
+    by_hand = f"docker network rm {GATEWAY_BRIDGE}"
+    found = f"one that nothing uses, for Docker never removes it ({by_hand} on that node does)"
+    remedy = f"it does no harm, and the next container on an overlay uses it; on {row.node}: {by_hand}"
     return Check(CLAIM, row.node, Verdict.WARN, "none", found, remedy)
 
 

@@ -88,7 +88,8 @@ def audit(
     has one a node) are left out.
     """
     known = {word for endpoint in balancers for word in (endpoint.address, endpoint.mac)}
-    joined = [item for item in containers if item.running and network in item.addresses]
+    # a paused container keeps its address, and its rows
+    joined = [item for item in containers if network in item.addresses]
     entries = []
     for hidden in namespaces:
         away = [item for item in joined if item.node != hidden.node]

@@ -32,6 +32,8 @@ def test_one_too_many_is_a_note_with_how_to_remove_it() -> None:
     check = judged(BRIDGE)
     assert check.verdict is Verdict.WARN
     assert "on node3: docker network rm docker_gwbridge" in check.remedy
+    # a warning's remedy is in its table alone
+    assert "docker network rm docker_gwbridge" in check.found
     assert judged(BRIDGE, replace(ALPINE1, state="exited", addresses={})).verdict is Verdict.WARN
 
 

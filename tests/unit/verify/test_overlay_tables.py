@@ -47,6 +47,11 @@ def test_tables_that_say_the_truth_pass_and_a_nodes_own_containers_need_no_row(h
     assert verdicts(hidden, CONTAINERS) == {"neighbour": Verdict.PASS, "forwarding": Verdict.PASS}
 
 
+def test_a_paused_container_is_still_where_its_rows_lead(hidden: HiddenNamespace) -> None:
+    paused = [replace(item, state="paused") for item in CONTAINERS]
+    assert set(verdicts(hidden, paused).values()) == {Verdict.PASS}
+
+
 def test_a_row_that_leads_to_a_node_where_the_container_is_not_fails(hidden: HiddenNamespace) -> None:
     moved = VTEPS | {"node4": "192.168.95.28"}
     assert verdicts(hidden, CONTAINERS, moved)["forwarding"] is Verdict.FAIL
