@@ -29,11 +29,13 @@ from tests.unit.transport.classic_swarm_server import (
     ManagerServer,
     Recorded,
     endpoint,
+    listed,
     node,
     of_kind,
     own_engine,
     real_engine,
     real_manager,
+    recorded,
 )
 
 # What this package reads of an answer.
@@ -90,18 +92,18 @@ def nodes(info: dict[str, Any]) -> tuple[ManagedNode, ...]:
 def explore(manager: SwarmManager) -> Contact:
     """Find a container on a healthy node of a real manager, by the raw API."""
     blank = Contact(manager, node("none"), "", "", "", "", True)
-    listed = {item.name: item for item in nodes(blank.get("/info").json())}
+    known = {item.name: item for item in nodes(blank.get("/info").json())}
     # Its list of running ones misses starts; and every node may have one of a name, as of swarm-agent.
     every = {item["Names"][0]: item for item in blank.get("/containers/json?all=1").json()}
     for name, item in every.items():
         _, where, container = name.split("/", 2)
-        others = [other for other in listed if f"/{other}/{container}" not in every]
-        if listed[where].status != "Healthy" or item["Image"].startswith("swarm") or not others:
+        others = [other for other in known if f"/{other}/{container}" not in every]
+        if known[where].status != "Healthy" or item["Image"].startswith("swarm") or not others:
             continue
         if blank.get(f"/containers/{item['Id']}/json").json()["State"]["Running"]:
-            spec = real_engine(where, listed[where].address)
+            spec = real_engine(where, known[where].address)
             return Contact(manager, spec, others[0], container, item["Image"], f"runbook-{os.getpid()}", True)
-    pytest.fail(f"no running container on the healthy nodes of the manager: {', '.join(map(str, listed.values()))}")
+    pytest.fail(f"no running container on the healthy nodes of the manager: {', '.join(map(str, known.values()))}")
 
 
 @pytest.fixture
@@ -121,11 +123,28 @@ def test_a_question_is_answered_as_recorded(contact: Contact, item: Recorded) ->
         "node3": contact.node.name,
         "node4": contact.elsewhere,
     }
-    answer = contact.get(re.sub("|".join(named), lambda found: named[found[0]], item.path))
+
+    def here(text: str) -> str:
+        return re.sub("|".join(named), lambda found: named[found[0]], text)
+
+    answer = contact.get(here(item.path))
     assert answer.status_code == item.status
+    if item.text:
+        assert answer.text == here(item.text)
     if item.name in READ:
         value: Any = answer.json()
         assert READ[item.name] <= set(value[0] if isinstance(value, list) else value)
+
+
+def test_what_is_told_of_a_node_has_the_recorded_form(contact: Contact) -> None:
+    known = {item.name: item for item in nodes(contact.get("/info").json())}
+    told = {pair[0]: pair[1] for pair in known[contact.node.name].pairs}
+    assert set(told) == {pair[0] for pair in listed()["node3"].pairs}
+    assert re.fullmatch(r"[0-9]+ \([0-9]+ Running, [0-9]+ Paused, [0-9]+ Stopped\)", told["Containers"])
+    inspected = contact.get(f"/containers/{contact.node.name}/{contact.container}/json").json()
+    assert set(inspected["Node"]) == set(recorded()["container"].json["Node"])
+    assert inspected["Node"]["ID"] == told["ID"]
+    assert inspected["Name"] == f"/{contact.container}"
 
 
 def test_what_belongs_to_swarm_mode_is_an_unknown_page(contact: Contact) -> None:
