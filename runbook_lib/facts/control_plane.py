@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import InputError
+from runbook_lib.facts.advertised import Advertised
 from runbook_lib.facts.engine import EngineFacts, Mode
 from runbook_lib.facts.gossip import Gossip
 from runbook_lib.facts.stored import StoredEndpoint, StoreKey
@@ -30,7 +31,8 @@ class Member:
     ``healthy`` (it says so, which needs a leader), ``unhealthy`` (it answers and says no) or ``down`` (nothing answers
     at ``client_url``, or nobody could ask: see ``detail``). ``term`` and ``index`` are raft's; members that agree on
     the term follow the same leader. ``detail`` says what is wrong with it, and ends with the ``remedy`` where there is
-    one: such a member is of no use to engines, be it healthy or not.
+    one: such a member is of no use to engines, be it healthy or not. ``advice`` is what to do about one that is of use
+    to them all the same.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Member:
     version: str = ""
     detail: str = ""
     remedy: str = ""
+    advice: str = ""
 
 
 @dataclass(frozen=True)
@@ -192,6 +195,10 @@ class ControlPlane(ABC):
     @abstractmethod
     def objection(self, engine: EngineFacts) -> str:
         """Why an engine cannot belong to it as it is, with the remedy; empty when it can."""
+
+    @abstractmethod
+    def advertise_remedy(self, facts: Advertised) -> str:
+        """What to do about an engine that advertises an address which is not on the cluster's network."""
 
     @abstractmethod
     def refusal(self, infos: Mapping[str, Mapping[str, Any]]) -> InputError | None:

@@ -25,12 +25,27 @@ from runbook_lib.facts.store_access import (
 )
 from runbook_lib.model.parameters import Etcd
 
+_CANNOT_DECIDE = "it has no leader, or cannot commit"
+_DISARM = (
+    "ETCDCTL_API=3 etcdctl alarm list tells who raised it; make room (etcdctl compact REVISION, etcdctl defrag), then"
+    " etcdctl alarm disarm"
+)
 # After what defines `fetch`.
 _MEMBER_SCRIPT = (
     SPEAKS_TLS
     + """\
 raft() {
     fetch "$1/debug/vars" | grep '"raft.status"'
+}
+# a question that etcd takes by POST only; fetch's clients are curl and wget, over TLS without their options
+alarms() {
+    question='{"action":"GET"}'
+    case $client in
+    curl) secure_curl -d "$question" "$1/v3/maintenance/alarm" ;;
+    wget) secure_wget -qO- --post-data "$question" "$1/v3/maintenance/alarm" ;;
+    curl*) $limit $client -d "$question" "$1/v3/maintenance/alarm" ;;
+    *) $limit $client --post-data "$question" "$1/v3/maintenance/alarm" ;;
+    esac
 }
 section health fetch "$1/health"
 asked=$?
@@ -42,6 +57,8 @@ section self fetch "$1/v2/stats/self"
 section version fetch "$1/version"
 section raft raft "$1"
 section keys fetch "$1/v2/keys"
+# why it is not healthy: 3.4 does not say
+case $asked in 0) ;; *) section alarms alarms "$1" ;; esac
 """
 )
 
@@ -119,8 +136,15 @@ def parse_member(
         tls = sections.get("tls")
         spoken = tls is not None and tls.exit_status == 0
         return _troubled(member, without_tls(access) if spoken else no_answer(asked, access))
-    health, trouble = parse_health(asked)
     state, raft = _json(sections["self"]), _raft(sections["raft"])
+    health, trouble = parse_health(asked)
+    alarms = parse_alarms(sections["alarms"]) if health == "unhealthy" and "alarms" in sections else ()
+    alarm = ""
+    if alarms:
+        trouble, alarm = f"alarm {', '.join(alarms)}", _DISARM
+    if alarms == ("NOSPACE",) and raft.get("lead") != "0":
+        # seen on 3.4: it refuses writes of the v3 API, and engines' by v2 pass
+        health, trouble = "healthy", f"{trouble}: the v3 database has reached its quota, which engines do not use"
     version = str(_json(sections["version"]).get("etcdserver") or "")
     barred = v2_trouble(version) if http_status(sections["self"]) == 404 else _barred(sections, access)
     if barred and not trouble:
@@ -139,6 +163,7 @@ def parse_member(
         index=_whole(raft.get("applied", raft.get("commit"))),
         version=version,
         detail=trouble,
+        advice=alarm,
     )
 
 
@@ -155,6 +180,8 @@ def parse_health(section: Section) -> tuple[Health, str]:
 
     etcd 2 and 3 say ``{"health":"true"}`` (3.5 adds a reason); an unhealthy one answers 503 or says ``false``.
     """
+    if http_status(section) == 503:
+        return "unhealthy", _CANNOT_DECIDE
     if section.exit_status != 0:
         return "unhealthy", fetch_trouble(section)
     answer = parse_json(section.text)
@@ -162,7 +189,14 @@ def parse_health(section: Section) -> tuple[Health, str]:
         raise ValueError(f"/health answered {section.text.strip()!r}")
     if str(answer["health"]).lower() == "true":
         return "healthy", ""
-    return "unhealthy", str(answer.get("reason") or "it has no leader, or cannot commit")
+    return "unhealthy", str(answer.get("reason") or _CANNOT_DECIDE)
+
+
+def parse_alarms(section: Section) -> tuple[str, ...]:
+    """The kinds of alarm that are raised (``NOSPACE``, ``CORRUPT``); none where the member does not tell."""
+    if section.exit_status != 0:
+        return ()
+    return tuple(sorted({str(item["alarm"]) for item in parse_json(section.text).get("alarms") or ()}))
 
 
 def _json(section: Section) -> dict[str, Any]:

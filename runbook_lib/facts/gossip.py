@@ -41,14 +41,15 @@ fi | od -An -v -tx1
 class Gossip:
     """Whom one engine knows: the addresses of the engines that it takes to be alive, its own (``address``) included.
 
-    Both are empty when it does not gossip. ``topics`` are what engines must have in common to hear of each other;
-    ``None`` where all of them do.
+    Both are empty when it does not gossip. ``trouble`` is why one that does was not heard. ``topics`` are what engines
+    must have in common to hear of each other; ``None`` where all of them do.
     """
 
     node: str
     address: str = ""
     members: frozenset[str] = frozenset()
     topics: frozenset[str] | None = None
+    trouble: str = ""
 
     def hears_of(self, other: Gossip) -> bool:
         """Whether it ought to know the other engine."""
@@ -61,7 +62,30 @@ def strangers(rows: Iterable[Gossip]) -> dict[str, tuple[str, ...]]:
     return {
         row.node: tuple(other.node for other in gossiping if other.address not in row.members and row.hears_of(other))
         for row in gossiping
+        if not row.trouble  # whom such a one knows, nobody can tell
     }
+
+
+def splits(rows: Iterable[Gossip]) -> tuple[str, ...]:
+    """What is wrong with the gossip, in a sentence each: of the one node that all of it has in common, if there is one,
+    else of each engine that does not know another."""
+    unknown = strangers(rows)
+    common = common_node(frozenset((node, other)) for node, others in unknown.items() for other in others)
+    if common:
+        ends = [node for node, others in unknown.items() if node != common and common in others]
+        ends += [other for other in unknown.get(common, ()) if other not in ends]
+        return (f"{common}: its engine and those of {', '.join(sorted(ends))} do not know each other",)
+    return tuple(f"{node}: its engine does not know {', '.join(others)}" for node, others in unknown.items() if others)
+
+
+def common_node(ends: Iterable[frozenset[str]]) -> str:
+    """The node that all broken connections have in common, given both ends of each; empty where that is not just one.
+
+    A connection between two nodes alone says nothing of which of them is to blame.
+    """
+    pairs = set(ends)
+    common = frozenset.intersection(*pairs) if pairs else frozenset[str]()
+    return next(iter(common)) if len(common) == 1 else ""
 
 
 def read_gossip(node: Node) -> Gossip:
@@ -75,7 +99,11 @@ def read_gossip(node: Node) -> Gossip:
     if not address:
         return Gossip(node.name)
     with reading(node.name, f"gossip of the engine at {address}"):
-        members = parse_members(exchange(node, address, REQUEST))
+        answer = exchange(node, address, REQUEST)
+        if not answer:
+            trouble = f"its engine listens at {address}:{GOSSIP_PORT}, and nothing comes back from there"
+            return Gossip(node.name, address, trouble=trouble)
+        members = parse_members(answer)
     return Gossip(node.name, address, frozenset(member.address for member in members if member.alive))
 
 

@@ -13,16 +13,19 @@ from IPython.display import publish_display_data
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import InputError, PreconditionError
 from runbook_lib.facts.addresses import read_cluster_address
+from runbook_lib.facts.advertised import read_advertised
 from runbook_lib.facts.containers import read_containers
 from runbook_lib.facts.control_plane import ControlPlane
 from runbook_lib.facts.control_planes import control_plane_of
-from runbook_lib.facts.gossip import strangers
+from runbook_lib.facts.gossip import GOSSIP_PORT, splits
 from runbook_lib.facts.networks import read_network
 from runbook_lib.model.commands import run_command
 from runbook_lib.model.parameters import Parameters
+from runbook_lib.model.results import Verdict
 from runbook_lib.session.answers import answers
 from runbook_lib.session.attended import attended
 from runbook_lib.tables.frame import FLAG, TEXT, frame
+from runbook_lib.verify.advertised import judge_advertised
 
 # An engine looks for lost peers every second, one of them at a time (moby, libnetwork/networkdb: reconnectNode).
 _REUNION_SECONDS = 20.0
@@ -35,12 +38,16 @@ COLUMNS = {"needed": TEXT, "there": FLAG, "found": TEXT, "made by": TEXT}
 
 @dataclass(frozen=True)
 class Precondition:
-    """Something needed: what is wrong with it, else what was found; and the notebook that makes it."""
+    """Something needed: what is wrong with it, else what was found; and the notebook that makes it.
+
+    ``remedy`` is what to do where no notebook mends it.
+    """
 
     needed: str
     faults: tuple[str, ...]
     good: str
     notebook: str
+    remedy: str = ""
 
     @property
     def there(self) -> bool:
@@ -82,14 +89,14 @@ def insist(rows: Sequence[Precondition], notebook: str = "") -> None:
     """
     for row in rows:
         if not row.there:
-            linked = attended()
+            linked = attended() and not row.remedy
             if linked:
                 _show_link(row, notebook)
             raise PreconditionError(
                 f"this notebook needs: {row.needed}",
                 expected=row.needed,
                 found=row.found,
-                remedy=_remedy(row.notebook, linked=linked),
+                remedy=row.remedy or _remedy(row.notebook, linked=linked),
             )
 
 
@@ -108,6 +115,7 @@ def table(rows: Sequence[Precondition]) -> pd.DataFrame:
 def _look(thing: str) -> Callable[[Cluster, Parameters], Precondition]:
     looks = {
         "fixed addresses": _fixed_addresses,
+        "advertised addresses": _advertised_addresses,
         "cluster store": _cluster_store,
         "overlay": _overlay,
         "containers": _containers,
@@ -129,8 +137,22 @@ def _fixed_addresses(cluster: Cluster, parameters: Parameters) -> Precondition:
     return Precondition("a fixed address on every node", faults, good, "01_fix_node_ips")
 
 
+def _advertised_addresses(cluster: Cluster, parameters: Parameters) -> Precondition:
+    """No notebook mends it: who started the engine says what it advertises."""
+    control_plane, network = control_plane_of(parameters), cluster.inventory.network
+    found = answers(cluster.each(lambda node: read_advertised(node, network)))
+    wrong = [row for row in (judge_advertised(item, control_plane) for item in found) if row.verdict is Verdict.FAIL]
+    faults = tuple(f"{row.node} advertises {row.found}, not {row.expected}" for row in wrong)
+    needed = f"engines that the others find at {network.interface}"
+    remedy = "; ".join(row.remedy for row in wrong)
+    return Precondition(needed, faults, f"{len(found)} engines advertise it", "00_meet_the_cluster", remedy)
+
+
 def _cluster_store(cluster: Cluster, parameters: Parameters) -> Precondition:
     """The store now, or a little later: engines whose node was cut off need a moment to find each other again."""
+    advertised = _advertised_addresses(cluster, parameters)
+    if not advertised.there:
+        return advertised
     deadline = time.monotonic() + (0.0 if parameters.plan else _REUNION_SECONDS)
     while True:
         found, passing = _cluster_store_now(cluster, parameters)
@@ -146,14 +168,16 @@ def _cluster_store_now(cluster: Cluster, parameters: Parameters) -> tuple[Precon
     gossip = answers(cluster.each(control_plane.read_gossip))
     rows = control_plane.read_registrations(cluster)
     faults = [f"{row.node}: {row.detail}" for row in rows if not row.connected]
-    passing = not faults
+    passing = not faults and not any(row.trouble for row in gossip)
     quiet = {row.node for row in gossip if not row.address}
     faults += [f"{row.node}: not in the engines' gossip yet" for row in rows if row.connected and row.node in quiet]
-    faults += [
-        f"{node}: its engine does not know {', '.join(others)}" for node, others in strangers(gossip).items() if others
-    ]
+    faults += [f"{row.node}: {row.trouble}" for row in gossip if row.trouble]
+    faults += splits(gossip)
     needed = "a control plane that connects every engine with every other"
-    return Precondition(needed, tuple(faults), f"{len(rows)} engines connected", "02_autostart_etcd"), passing
+    deaf = ", ".join(row.node for row in gossip if row.trouble)
+    remedy = f"open tcp {GOSSIP_PORT} on {deaf} (notebook 00_meet_the_cluster tries every port)" if deaf else ""
+    good = f"{len(rows)} engines connected"
+    return Precondition(needed, tuple(faults), good, "02_autostart_etcd", remedy), passing
 
 
 def _overlay(cluster: Cluster, parameters: Parameters) -> Precondition:

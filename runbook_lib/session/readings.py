@@ -31,6 +31,7 @@ from runbook_lib.steps.targets import check_targets
 from runbook_lib.tables.frame import FLAG, TEXT, WHOLE, frame
 from runbook_lib.verify import preflight
 from runbook_lib.verify.bridge_places import judge_bridge
+from runbook_lib.verify.preflight import judge_engine_ids
 
 T = TypeVar("T")
 
@@ -85,6 +86,11 @@ class Readings:
         return tables.engines(self._all(read_engine))
 
     @kept
+    def engine_ids(self) -> Checked:
+        """Whether every engine has an ID of its own."""
+        return Checked(tuple(judge_engine_ids({facts.node: facts for facts in self._all(read_engine)})))
+
+    @kept
     def members(self) -> pd.DataFrame:
         """Columns: member, node, container, restart policy, health, leader, client URL, detail."""
         return tables.members(self.member_facts())
@@ -102,7 +108,7 @@ class Readings:
     def gossip(self) -> pd.DataFrame:
         """Which engines know each other. Columns: node, gossips at, knows (other engines), does not know."""
         rows = self._all(self._control_plane.read_gossip)
-        unknown = strangers(rows)
+        unknown = strangers(rows) | {row.node: (f"nobody can tell: {row.trouble}",) for row in rows if row.trouble}
         columns = {"node": TEXT, "gossips at": TEXT, "knows": WHOLE, "does not know": TEXT}
         table = [
             (row.node, row.address, len(row.members - {row.address}), ", ".join(unknown.get(row.node, ())))

@@ -274,14 +274,15 @@ class Session:
 
     @alone
     def gateway_experiment(self) -> Experiment:
-        """Count packets on the overlay and on docker_gwbridge while pinging the peer, then the outside.
+        """Try each container's way out; then count packets on the overlay and docker_gwbridge while pinging both ways.
 
         Raises:
             PreconditionError: one of the first two containers does not run on the overlay (not in plan mode).
             InputError: both are on one node, where nothing would cross the overlay's tunnel.
         """
         try:
-            result = gateway_bridge_experiment(self.cluster, self.first, self.peer, self.parameters.overlay.name)
+            network, names = self.parameters.overlay.name, {item.name for item in self.parameters.containers}
+            result = gateway_bridge_experiment(self.cluster, self.first, self.peer, network, others=names)
         except PreconditionError:
             if self.parameters.plan:
                 return Experiment(None)

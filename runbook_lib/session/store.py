@@ -52,7 +52,7 @@ class StoreState:
     @property
     def registrations(self) -> pd.DataFrame:
         """Columns: node, advertises, connected, gossips, last heartbeat (s ago), detail."""
-        gossiping = [row.node for row in self.gossip_facts if row.address]
+        gossiping = [row.node for row in self.gossip_facts if row.address and not row.trouble]
         table = tables.registrations(self.registration_facts)
         table.insert(3, "gossips", table["node"].isin(gossiping).astype(FLAG))  # type: ignore[call-overload]
         return table
@@ -95,7 +95,7 @@ class StoreState:
     @property
     def _silent(self) -> set[str]:
         """The nodes whose engine does not take part in the gossip."""
-        gossiping = {row.node for row in self.gossip_facts if row.address}
+        gossiping = {row.node for row in self.gossip_facts if row.address and not row.trouble}
         return {row.node for row in self.registration_facts} - gossiping
 
     def _told(self, member: Member) -> str:

@@ -129,6 +129,9 @@ class JoinGossip(Step[Gossip, Introduction]):
         if not row.address:
             why, remedy = f"{self._control_plane.members_title} does not answer it", self._control_plane.remedy
             return blocked("does not gossip", "knows the other engines", why, remedy=remedy)
+        if row.trouble:
+            remedy = f"open tcp {GOSSIP_PORT} on this node: notebook 00_meet_the_cluster tries every port"
+            return blocked("is not heard", wanted, row.trouble, remedy=remedy)
         if not unknown:
             return satisfied(wanted)
         if self._control_plane.finds_peers_again:

@@ -8,7 +8,7 @@ North-south traffic (to the outside, along the default route) moves docker_gwbri
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,13 +19,14 @@ from runbook_lib.facts.hidden_namespace import FIND_NAMESPACE
 from runbook_lib.facts.networks import read_network
 from runbook_lib.facts.reading import reading
 from runbook_lib.model.results import Check, Verdict
+from runbook_lib.verify.ping_matrix import find_containers
 from runbook_lib.verify.prober import parse_ping, program
 from runbook_lib.verify.two_nodes import on_two_nodes
+from runbook_lib.verify.way_out import GATEWAY_BRIDGE, check_ways_out
 
 Direction = Literal["east-west", "north-south"]
 Role = Literal["overlay", "gateway bridge", "container on overlay", "container on gateway bridge", "cluster network"]
 
-GATEWAY_BRIDGE = "docker_gwbridge"
 _PHASES: tuple[tuple[Direction, str, str], ...] = (
     ("east-west", "before", "between"),
     ("north-south", "between", "after"),
@@ -60,9 +61,18 @@ class BridgeExperiment:
 
 
 def gateway_bridge_experiment(
-    cluster: Cluster, container: str, peer: str, network: str, *, outside: str = "", packets: int = 20
+    cluster: Cluster,
+    container: str,
+    peer: str,
+    network: str,
+    *,
+    others: Collection[str] = (),
+    outside: str = "",
+    packets: int = 20,
 ) -> BridgeExperiment:
     """Ping the peer over the overlay, then an outside address, and compare what each interface counted.
+
+    Before that, the way out is tried from both containers and the ``others``, as far as they run on the network.
 
     ``outside`` is by default the cluster address of the peer's node. Changes nothing; needs root over SSH.
 
@@ -78,6 +88,8 @@ def gateway_bridge_experiment(
         raise PreconditionError(
             f"{source.node} knows no network {network}", remedy="notebook 03_create_overlay makes it"
         )
+    found, _ = find_containers(cluster, {container, peer, *others})
+    ways = check_ways_out(cluster, [each for each in found.values() if network in each.addresses], network)
     address = target.addresses[network]
     outside = outside or cluster.node(target.node).spec.cluster_address
     arguments = (str(source.pid), facts.id, address, outside, str(packets))
@@ -94,7 +106,8 @@ def gateway_bridge_experiment(
                 destination=node.ssh.destination,
                 remedy="the experiment needs root over SSH (sudo) and nsenter on the node",
             )
-        return evaluate(frames, source, network, cluster.inventory.network.interface, address, outside, packets)
+        underlay = cluster.inventory.network.interface
+        return evaluate(frames, source, network, underlay, address, outside, packets, ways)
 
 
 def parse_frames(text: str) -> dict[str, str]:
@@ -127,8 +140,13 @@ def evaluate(
     address: str,
     outside: str,
     packets: int,
+    ways: Sequence[Check] = (),
 ) -> BridgeExperiment:
-    """Rows and verdicts from the outputs of bridge.sh. Raises ``ValueError`` or ``KeyError`` when one is unreadable."""
+    """Rows and verdicts from the outputs of bridge.sh, after those on the ``ways`` out of each node.
+
+    Raises:
+        ValueError, KeyError: an output that is unreadable.
+    """
     roles = _roles(frames, source.addresses[network], underlay)
     rows = []
     for direction, first, second in _PHASES:
@@ -138,7 +156,8 @@ def evaluate(
             target = address if direction == "east-west" else outside
             rows.append(Traffic(direction, target, source.node, place, interface, role, before, after, after - before))
     route = next((line.strip() for line in frames["facts routes"].splitlines() if line.startswith("default")), "")
-    return BridgeExperiment(tuple(rows), route, _verdicts(rows, frames, route, source.node, packets))
+    verdicts = _verdicts(rows, frames, route, source.node, packets, ways)
+    return BridgeExperiment(tuple(rows), route, (*ways, *verdicts))
 
 
 def _roles(frames: Mapping[str, str], own: str, underlay: str) -> dict[tuple[str, str], Role]:
@@ -153,23 +172,35 @@ def _roles(frames: Mapping[str, str], own: str, underlay: str) -> dict[tuple[str
     for interface in parse_counters(frames["before overlay"]):
         if interface.startswith(("vxlan", "vx-")):
             roles["overlay", interface] = "overlay"
-    roles["node", GATEWAY_BRIDGE] = "gateway bridge"
+    if GATEWAY_BRIDGE in parse_counters(frames["before node"]):  # else it was deleted, which its way out says
+        roles["node", GATEWAY_BRIDGE] = "gateway bridge"
     roles["node", underlay] = "cluster network"
     return roles
 
 
+_BUSY = "something else passed meanwhile: repeat it on a quiet cluster"
+_LOST = "notebook 00_meet_the_cluster tries what the overlay's packets need between the nodes"
+_NO_ANSWER = "whether the address that was pinged answers at all"
+
+
 def _verdicts(
-    rows: Sequence[Traffic], frames: Mapping[str, str], route: str, node: str, packets: int
+    rows: Sequence[Traffic],
+    frames: Mapping[str, str],
+    route: str,
+    node: str,
+    packets: int,
+    ways: Sequence[Check],
 ) -> tuple[Check, ...]:
     def moved(direction: Direction, role: Role) -> int:
         return sum(row.moved for row in rows if row.traffic == direction and row.role == role)
 
+    cause = next((way.remedy for way in ways if way.node == node and way.verdict is Verdict.FAIL), "")
     checks = []
-    expected: tuple[tuple[Direction, Role, Role], ...] = (
-        ("east-west", "overlay", "gateway bridge"),
-        ("north-south", "gateway bridge", "overlay"),
+    expected: tuple[tuple[Direction, Role, Role, str], ...] = (
+        ("east-west", "overlay", "gateway bridge", _LOST),
+        ("north-south", "gateway bridge", "overlay", cause or _NO_ANSWER),
     )
-    for direction, busy, idle in expected:
+    for direction, busy, idle, lost in expected:
         answered = sum(time is not None for time in parse_ping(frames[f"{direction} ping"], packets)[0])
         # every answered ping is at least one packet each way; a few strangers (ARP, other containers) may pass too
         carried, bystander = moved(direction, busy), moved(direction, idle)
@@ -181,11 +212,12 @@ def _verdicts(
                 verdict=Verdict.PASS if holds else Verdict.FAIL,
                 expected=f"{packets} pings move the {busy}, not the {idle}",
                 found=f"{answered} answered; {busy} +{carried} packets, {idle} +{bystander}",
-                remedy="" if holds else "repeat it on a quiet cluster; if no ping was answered, see 05_ping_tests",
+                remedy="" if holds else _BUSY if answered else lost,
             )
         )
     gateway = [row.interface for row in rows if row.role == "container on gateway bridge"]
     leads = any(f"dev {interface}" in route for interface in gateway)
+    internal = "an internal network has no way out; that is what --internal is for"
     checks.append(
         Check(
             check="the default route leads to docker_gwbridge",
@@ -193,7 +225,7 @@ def _verdicts(
             verdict=Verdict.PASS if leads else Verdict.FAIL,
             expected=f"default via {GATEWAY_BRIDGE}'s address",
             found=route or "no default route",
-            remedy="" if leads else "an internal network has no way out; that is what --internal is for",
+            remedy="" if leads else cause or internal,
         )
     )
     return tuple(checks)

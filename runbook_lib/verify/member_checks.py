@@ -1,37 +1,118 @@
-"""Whether each member of the control plane is one that engines can use (of a store: reached their way, its API on)."""
+"""Whether each member of the control plane is one that engines can use (of a store: reached their way, its API on),
+and whether enough of them are left to decide."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 
-from runbook_lib.cluster import Cluster
+from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import RunbookError
+from runbook_lib.facts.containers import read_containers
 from runbook_lib.facts.control_plane import ControlPlane, Member
+from runbook_lib.facts.networks import read_networks
 from runbook_lib.model.results import Check, Verdict
 
-CHECK = "control plane member"
+CHECK, QUORUM = "control plane member", "quorum of the control plane"
 EXPECTED = "healthy, and of use to engines"
 _NO_MAJORITY = "start the others (notebook 02_autostart_etcd): a majority of the members decides"
+_CUT_OFF = "the other members decide without it: see its node's rows on ports and on the address, and its log"
+_SILENT = "it runs and its port does not answer: see the rows on that port, and its log"
+# members that start at the same time elect their leader within a second or two, a busy machine takes longer
+_ELECTION_SECONDS = 10.0
+_PAUSE = 0.5
+_START = "notebook 02_autostart_etcd starts what is stopped, and waits for them"
 
 
-def check_members(cluster: Cluster, control_plane: ControlPlane) -> Iterator[Check]:
-    """A row a member; one that does not run is not judged, since notebook 02 starts it."""
-    try:
-        members = control_plane.read_members(cluster)
-    except RunbookError as error:
-        yield Check(CHECK, "all", Verdict.FAIL, EXPECTED, error.message.splitlines()[0], error.remedy)
-        return
-    yield from (judge_member(member) for member in members)
+def check_members(cluster: Cluster, control_plane: ControlPlane, overlay: str = "") -> Iterator[Check]:
+    """A row a member (one that does not run is not judged: notebook 02 starts it), and one on their quorum.
+
+    ``overlay`` is the name of the network that the cluster is for. A quorum that is lost fails where something needs
+    it; it is only noted on a new cluster, whose members nobody has started yet.
+    """
+    needs: str | None = None
+    deadline = time.monotonic() + _ELECTION_SECONDS
+    while True:
+        try:
+            members = control_plane.read_members(cluster)
+        except RunbookError as error:
+            yield Check(CHECK, "all", Verdict.FAIL, EXPECTED, error.message.splitlines()[0], error.remedy)
+            return
+        if decides(members):
+            break
+        needs = needed_by(cluster, control_plane, overlay) if needs is None else needs
+        running = sum(member.container_state == "running" and not member.remedy for member in members)
+        if not needs or running < majority(members) or time.monotonic() > deadline:
+            break
+        time.sleep(_PAUSE)
+    yield from (judge_member(member, members) for member in members)
+    yield judge_quorum(members, needs or "", control_plane)
 
 
-def judge_member(member: Member) -> Check:
+def majority(members: Sequence[Member]) -> int:
+    """How many members must agree."""
+    return len(members) // 2 + 1
+
+
+def decides(members: Sequence[Member]) -> bool:
+    """Whether a majority of the members is healthy."""
+    return sum(member.health == "healthy" for member in members) >= majority(members)
+
+
+def judge_member(member: Member, members: Sequence[Member] = ()) -> Check:
     """The row of one member: a failure where engines cannot use it, a warning where it is merely not ready."""
     node, found = member.node or "all", f"{member.name}: {member.detail or member.health}"
     if member.container_state != "running":
         return Check(CHECK, node, Verdict.SKIP, EXPECTED, found)
     if member.remedy:
         return Check(CHECK, node, Verdict.FAIL, EXPECTED, found.removesuffix(f": {member.remedy}"), member.remedy)
+    if member.advice:
+        return Check(CHECK, node, Verdict.WARN, EXPECTED, found, member.advice)
     if member.health != "healthy":
-        return Check(CHECK, node, Verdict.WARN, EXPECTED, found, _NO_MAJORITY)
+        remedy = _SILENT if member.health == "down" else _CUT_OFF if decides(members) else _NO_MAJORITY
+        return Check(CHECK, node, Verdict.WARN, EXPECTED, found, remedy)
     version = f", version {member.version}" if member.version else ""
     return Check(CHECK, node, Verdict.PASS, EXPECTED, f"{found}{version}")
+
+
+def judge_quorum(members: Sequence[Member], needs: str, control_plane: ControlPlane) -> Check:
+    """The row on the quorum: how many are healthy of how many, and ``needs``, what cannot do without them."""
+    healthy = sum(member.health == "healthy" for member in members)
+    expected = f"at least {majority(members)} of {len(members)} healthy"
+    found = f"{healthy} of {len(members)} healthy"
+    if decides(members):
+        return Check(QUORUM, "all", Verdict.PASS, expected, found)
+    lost = [member for member in members if member.health != "healthy"]
+    found += f" (not {', '.join(_named(member) for member in lost)})"
+    # one that runs, and merely finds no majority, is not to blame where others are down
+    to_blame = [member for member in lost if member.health == "down"] or lost
+    nodes = ", ".join(dict.fromkeys(member.node for member in to_blame if member.node)) or "all"
+    if not needs:
+        return Check(QUORUM, nodes, Verdict.SKIP, expected, f"{found}; nothing needs them yet: notebook 02 starts them")
+    remedy = f"nothing can be written to {control_plane.members_title} until enough of them are back: {_START}"
+    return Check(QUORUM, nodes, Verdict.FAIL, expected, f"{found}; {needs}", remedy)
+
+
+def _named(member: Member) -> str:
+    state = member.detail or member.health
+    return f"{member.name} on {member.node}: {state}" if member.node else f"{member.name}: {state}"
+
+
+def needed_by(cluster: Cluster, control_plane: ControlPlane, overlay: str) -> str:
+    """What cannot do without the control plane, in words; empty where nothing does.
+
+    An engine that gossips has been connected to it since it started. A container keeps the name of its network, which
+    no engine lists while the store does not answer.
+    """
+
+    def look(node: Node) -> str:
+        if control_plane.read_gossip_address(node):
+            return f"the engine of {node.name} was connected to it"
+        shared = [item.name for item in read_networks(node) if item.scope == control_plane.scope]
+        for container in read_containers(node):
+            for network in container.networks:
+                if network in (overlay, *shared):
+                    return f"container {container.full_name} is on {network}"
+        return f"network {shared[0]} is there" if shared else ""
+
+    return next((outcome.value for outcome in cluster.each(look) if outcome.value), "")

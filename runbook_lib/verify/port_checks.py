@@ -10,6 +10,7 @@ from runbook_lib.cluster import Cluster
 from runbook_lib.facts.addresses import read_cluster_address
 from runbook_lib.facts.control_plane import ControlPlane, Ports
 from runbook_lib.facts.engine import EngineFacts
+from runbook_lib.facts.gossip import common_node
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.verify.ports import PROBES, NodeCounts, PortReading, try_ports
 
@@ -272,16 +273,6 @@ class _Judge:
                 loss = replace(loss, culprit=culprit, remedy=_opened(protocol, port, culprit, " and on the way to it"))
             blamed.append(loss)
         return blamed
-
-
-def common_node(ends: Iterable[frozenset[str]]) -> str:
-    """The node that all broken connections have in common, given both ends of each; empty where that is not just one.
-
-    A connection between two nodes alone says nothing of which of them is to blame.
-    """
-    pairs = set(ends)
-    common = frozenset.intersection(*pairs) if pairs else frozenset[str]()
-    return next(iter(common)) if len(common) == 1 else ""
 
 
 def _told(losses: Sequence[_Loss], name: str) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import TypeVar
@@ -17,6 +16,7 @@ from runbook_lib.facts.interfaces import Route, read_host_network
 from runbook_lib.facts.networks import NetworkFacts, read_network, read_networks
 from runbook_lib.model.parameters import Overlay
 from runbook_lib.model.results import Check, Verdict
+from runbook_lib.verify.advertised import check_advertised
 from runbook_lib.verify.full_size import check_full_size
 from runbook_lib.verify.member_checks import check_members
 from runbook_lib.verify.port_checks import check_ports
@@ -46,7 +46,8 @@ def preflight(
         *check_manager(cluster),
         *judge_engines(engines, control_plane),
         *judge_engine_ids(known),
-        *check_members(cluster, control_plane),
+        *check_advertised(cluster, control_plane),
+        *check_members(cluster, control_plane, overlay.name),
         *ports,
         *check_full_size(cluster, overlay, control_plane.ports(known).data_path, ports),
         *judge_clocks(cluster.each(read_host)),
@@ -79,13 +80,15 @@ def judge_engines(outcomes: Sequence[Outcome[EngineFacts]], control_plane: Contr
 
 
 def judge_engine_ids(engines: Mapping[str, EngineFacts]) -> Iterator[Check]:
-    """Whether every engine has an ID of its own (cloned hosts share one)."""
-    counts = Counter(facts.engine_id for facts in engines.values())
-    shared = {name: facts.engine_id for name, facts in engines.items() if counts[facts.engine_id] > 1}
-    verdict = Verdict.FAIL if shared else Verdict.PASS
-    found = f"{', '.join(shared)} share an ID" if shared else f"{len(counts)} engines, {len(counts)} IDs"
-    remedy = "these hosts were cloned: delete /etc/docker/key.json on all but one and restart dockerd" if shared else ""
-    yield Check("engine IDs", ALL, verdict, "every engine has its own ID", found, remedy)
+    """Whether every engine has an ID of its own (cloned hosts share one); a row a node that answered."""
+    for name, facts in engines.items():
+        twins = [other for other, each in engines.items() if other != name and each.engine_id == facts.engine_id]
+        found = f"{facts.engine_id}, which {', '.join(twins)} has, too" if twins else facts.engine_id
+        remedy = (
+            f"cloned hosts: delete /etc/docker/key.json on all but one of {', '.join((name, *twins))}, restart dockerd"
+        )
+        verdict = Verdict.FAIL if twins else Verdict.PASS
+        yield Check("engine IDs", name, verdict, "every engine has an ID of its own", found, remedy if twins else "")
 
 
 def judge_clocks(outcomes: Sequence[Outcome[HostFacts]]) -> Iterator[Check]:

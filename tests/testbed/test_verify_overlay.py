@@ -228,6 +228,33 @@ def test_docker_gwbridge_carries_what_leaves_the_cluster_and_nothing_else(cluste
     assert moved["north-south", "container on gateway bridge"] >= 40
 
 
+@pytest.mark.parametrize(
+    ("inject", "heal", "found"),
+    [
+        ("ip link set docker_gwbridge down", "ip link set docker_gwbridge up", "docker_gwbridge is down"),
+        ("sysctl -w net.ipv4.ip_forward=0", "sysctl -w net.ipv4.ip_forward=1", "does not forward"),
+        (
+            "iptables-save >/tmp/rules; iptables -P FORWARD DROP; iptables -F FORWARD",
+            "iptables-restore </tmp/rules",
+            "chain FORWARD drops all",
+        ),
+    ],
+)
+def test_a_way_out_that_is_closed_on_the_second_containers_node_is_found_there(
+    cluster: Cluster, inject: str, heal: str, found: str
+) -> None:
+    node = cluster.node(PLACES[SECOND])
+    node.ssh.run(["sh", "-c", inject], sudo=True)
+    try:
+        checks = gateway_bridge_experiment(cluster, FIRST, SECOND, NETWORK, packets=5).checks
+    finally:
+        node.ssh.run(["sh", "-c", heal], sudo=True)
+    (row,) = [check for check in checks if check.verdict is Verdict.FAIL]
+    assert row.node == node.name
+    assert found in row.found
+    assert row.remedy
+
+
 def test_the_experiment_needs_two_nodes(cluster: Cluster) -> None:
     with pytest.raises(InputError, match="no packet would leave the node"):
         gateway_bridge_experiment(cluster, FIRST, FIRST, NETWORK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ from runbook_lib.model.loading import Run
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.testbed import Testbed
+from runbook_lib.verify.member_checks import check_members
 from runbook_lib.verify.preflight import preflight
 from runbook_lib.verify.prober import program
 from tests.testbed.verify_cluster import remove, start_store
@@ -120,6 +122,34 @@ def test_a_route_astray_under_a_strict_reverse_path_filter_is_called_that_and_no
     assert {row.node for row in found.values()} == {"node2"}
     assert "dropped by its reverse-path filter" in found["udp 4789 between nodes"].found
     assert "open" not in found["udp 4789 between nodes"].remedy
+
+
+def test_a_lost_quorum_fails_with_how_many_of_how_many_and_passes_when_it_is_back(cluster: Cluster, run: Run) -> None:
+    for name in ("node1", "node2"):
+        cluster.node(name).ssh.run(["docker", "stop", "-t", "1", f"etcd{name[-1]}"])
+    try:
+        lost = list(check_members(cluster, control_plane_of(run.parameters)))[-1]
+    finally:
+        for name in ("node1", "node2"):
+            cluster.node(name).ssh.run(["docker", "start", f"etcd{name[-1]}"])
+    assert (lost.verdict, lost.node) == (Verdict.FAIL, "node1, node2")
+    assert lost.found.startswith("0 of 3 healthy")
+    assert {row.verdict for row in check_members(cluster, control_plane_of(run.parameters))} == {Verdict.PASS}
+
+
+def test_an_alarm_of_etcd_is_called_one_and_not_a_lost_quorum(cluster: Cluster, run: Run) -> None:
+    node = cluster.node("node1")
+    url = f"http://{node.spec.cluster_address}:2379/v3/maintenance"
+    number = re.search(r'"member_id":"(\d+)"', node.ssh.run(["curl", "-sd", "{}", f"{url}/status"]).stdout)
+    assert number
+    alarm = '{"action":"%s","memberID":"%s","alarm":"NOSPACE"}'
+    node.ssh.run(["curl", "-sd", alarm % ("ACTIVATE", number[1]), f"{url}/alarm"])
+    try:
+        rows = list(check_members(cluster, control_plane_of(run.parameters)))
+    finally:
+        node.ssh.run(["curl", "-sd", alarm % ("DEACTIVATE", number[1]), f"{url}/alarm"])
+    assert [row.verdict for row in rows] == [Verdict.WARN] * 3 + [Verdict.PASS]
+    assert {"alarm NOSPACE" in row.found and "etcdctl alarm disarm" in row.remedy for row in rows[:3]} == {True}
 
 
 def test_counting_rules_remove_themselves_when_nobody_comes_back(cluster: Cluster) -> None:

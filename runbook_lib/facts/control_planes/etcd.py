@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import InputError
+from runbook_lib.facts.advertised import Advertised
 from runbook_lib.facts.control_plane import ControlPlane, Member, Ports, Registration, Standing, Stored
 from runbook_lib.facts.engine import EngineFacts, Mode, parse_version
 from runbook_lib.facts.etcd import read_members
@@ -104,6 +105,16 @@ class EtcdStore(ControlPlane):
         if engine.mode != self.mode:
             return "start dockerd with --cluster-store=etcd://… and --cluster-advertise=…"
         return ""
+
+    def advertise_remedy(self, facts: Advertised) -> str:
+        """The option of dockerd, in the file where it stands; an engine takes the address when it starts."""
+        host, _, port = facts.setting.rpartition(":")
+        if host == facts.network or host in facts.own:
+            return f"restart dockerd on {facts.node}: it took its address when it started"
+        option = f"--cluster-advertise={facts.network}:{port or 2376}"
+        place = facts.place or "dockerd's options"
+        instead = f" in place of {facts.setting}" if facts.setting else ""
+        return f"on {facts.node}: write {option}{instead} in {place}, and restart dockerd"
 
     def refusal(self, infos: Mapping[str, Mapping[str, Any]]) -> InputError | None:
         """An engine without a cluster store since it is too new, or since it is in a swarm."""

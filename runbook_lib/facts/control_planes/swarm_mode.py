@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import InputError, NodeError
+from runbook_lib.facts.advertised import Advertised
 from runbook_lib.facts.control_plane import ControlPlane, Health, Member, Ports, Registration, Standing, Stored
 from runbook_lib.facts.engine import EngineFacts, Mode, parse_version
 from runbook_lib.facts.engine_start import read_engine_start
@@ -155,6 +156,13 @@ class SwarmMode(ControlPlane):
         if engine.swarm.state == "inactive":
             return _JOIN
         return f"{engine.swarm.trouble} (notebook 02_autostart_etcd)" if engine.swarm.trouble else ""
+
+    def advertise_remedy(self, facts: Advertised) -> str:
+        """An engine keeps the address that it joined with."""
+        return (
+            f"on {facts.node}: docker swarm leave, and join again with --advertise-addr {facts.own[0]} (a manager"
+            " first: docker node demote)"
+        )
 
     def refusal(self, infos: Mapping[str, Mapping[str, Any]]) -> InputError | None:
         """An engine with a cluster store, one in no swarm, engines of two swarms, workers alone."""

@@ -41,7 +41,22 @@ def test_a_member_without_a_majority_is_unhealthy_and_leads_nobody(container, ca
     assert '"state":"StateLeader"' in sections["self"].text  # what etcd still says there
     member = parse_member(replace(container, name="f-e1"), URL, sections)
     assert (member.health, member.leader) == ("unhealthy", False)
-    assert member.detail == "the server answers HTTP 503"
+    assert (member.detail, member.advice) == ("it has no leader, or cannot commit", "")
+
+
+def test_a_full_v3_database_is_an_alarm_and_no_lost_majority(container, captured_sections) -> None:
+    sections = captured_sections("etcd_alarm.txt")
+    member = parse_member(replace(container, name="etcd2"), URL, sections)
+    # engines write by the v2 API, which this alarm does not stop
+    assert (member.health, member.remedy) == ("healthy", "")
+    assert member.detail.startswith("alarm NOSPACE")
+    assert "etcdctl alarm disarm" in member.advice
+    corrupt = {**sections, "alarms": Section('{"alarms":[{"memberID":"1","alarm":"CORRUPT"}]}', 0)}
+    found = parse_member(replace(container, name="etcd2"), URL, corrupt)
+    assert (found.health, found.detail) == ("unhealthy", "alarm CORRUPT")
+    # asked without an answer, it is what it was
+    mute = {**sections, "alarms": Section("wget: server returned error: HTTP/1.1 503 Service Unavailable", 1)}
+    assert parse_member(replace(container, name="etcd2"), URL, mute).detail == "it has no leader, or cannot commit"
 
 
 def test_a_refused_connection_is_down(container, captured_sections) -> None:

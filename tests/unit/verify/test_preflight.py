@@ -63,11 +63,12 @@ def test_a_silent_node_fails_and_the_others_still_answer() -> None:
 
 def test_cloned_engines_are_named() -> None:
     engines = {name: replace(ENGINE, node=name) for name in ("node1", "node2")}
-    (row,) = judge_engine_ids(engines)
-    assert row.verdict is Verdict.FAIL
-    assert row.found == "node1, node2 share an ID"
-    (fine,) = judge_engine_ids({**engines, "node2": replace(ENGINE, node="node2", engine_id="BBBB")})
-    assert fine.verdict is Verdict.PASS
+    first, second = judge_engine_ids(engines)
+    assert (first.verdict, first.node, first.found) == (Verdict.FAIL, "node1", "AAAA, which node2 has, too")
+    assert "all but one of node1, node2" in first.remedy
+    assert second.node == "node2"
+    fine = judge_engine_ids({**engines, "node2": replace(ENGINE, node="node2", engine_id="BBBB")})
+    assert [row.verdict for row in fine] == [Verdict.PASS, Verdict.PASS]
 
 
 @pytest.mark.parametrize(

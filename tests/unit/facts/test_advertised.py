@@ -1,0 +1,63 @@
+"""Where an engine is told to the others, from what a node said whose engine advertised the wrong interface."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from runbook_lib.facts.advertised import Advertised, parse_advertised
+from runbook_lib.facts.control_planes.etcd import EtcdStore
+from runbook_lib.facts.control_planes.swarm_mode import SwarmMode
+from runbook_lib.facts.ip import parse_ip_addr
+from runbook_lib.facts.reading import Section
+from runbook_lib.model.parameters import Etcd, Parameters
+from runbook_lib.model.results import Verdict
+from runbook_lib.verify.advertised import judge_advertised
+
+STORE = EtcdStore(Etcd())
+RIGHT, WRONG = "192.168.93.105", "10.213.26.12"
+
+
+def advertised(captured_sections, told: str, **changes: Section) -> Advertised:
+    sections = captured_sections("advertised.txt") | changes
+    return parse_advertised("node2", told, "eth1", parse_ip_addr(sections["interfaces"].text), sections)
+
+
+def test_an_engine_that_advertises_another_interface_is_named_with_its_file(captured_sections) -> None:
+    found = advertised(captured_sections, f"{WRONG}:2376")
+    assert found == Advertised("node2", WRONG, "eth0", "eth1", (RIGHT,), "eth0:2376", "/var/lib/boot2docker/profile")
+    row = judge_advertised(found, STORE)
+    assert (row.verdict, row.node, row.found) == (Verdict.FAIL, "node2", f"{WRONG}, the address of eth0")
+    assert row.remedy == (
+        "on node2: write --cluster-advertise=eth1:2376 in place of eth0:2376 in /var/lib/boot2docker/profile,"
+        " and restart dockerd"
+    )
+
+
+@pytest.mark.parametrize("told", [f"{RIGHT}:2376", RIGHT])
+def test_an_address_on_the_clusters_network_is_right(captured_sections, told: str) -> None:
+    assert judge_advertised(advertised(captured_sections, told), STORE).verdict is Verdict.PASS
+
+
+def test_an_address_that_moved_since_the_engine_started_needs_a_restart_of_it_alone(captured_sections) -> None:
+    options = Section("dockerd\n--cluster-advertise\neth1:2376\n", 0)
+    row = judge_advertised(advertised(captured_sections, "192.168.93.200:2376", command=options), STORE)
+    assert row.found == "192.168.93.200, which no interface of the node has"
+    assert row.remedy == "restart dockerd on node2: it took its address when it started"
+
+
+def test_daemon_json_counts_where_the_command_line_says_nothing(captured_sections) -> None:
+    settings = Section('{"cluster-advertise": "eth0:2375"}', 0)
+    found = advertised(captured_sections, f"{WRONG}:2375", command=Section("dockerd\n", 0), settings=settings)
+    assert found.setting == "eth0:2375"
+
+
+def test_a_swarm_keeps_the_address_that_an_engine_joined_with(captured_sections) -> None:
+    plane = SwarmMode(Parameters.model_validate({"control_plane": "swarm-mode"}))
+    assert f"--advertise-addr {RIGHT}" in judge_advertised(advertised(captured_sections, WRONG), plane).remedy
+
+
+def test_a_node_without_an_address_there_has_nothing_to_compare_with(captured_sections) -> None:
+    found = replace(advertised(captured_sections, f"{WRONG}:2376"), own=())
+    assert judge_advertised(found, STORE).verdict is Verdict.SKIP
