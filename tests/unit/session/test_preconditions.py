@@ -71,7 +71,7 @@ def test_somebody_in_front_of_the_notebook_gets_a_link_in_the_place_of_a_command
     assert link["text/plain"].startswith("Open 03_create_overlay and run it first")
 
 
-@pytest.mark.parametrize("thing", ["fixed addresses", "cluster store", "overlay", "containers"])
+@pytest.mark.parametrize("thing", ["fixed addresses", "advertised addresses", "cluster store", "overlay", "containers"])
 @pytest.mark.parametrize("plan", [False, True])
 def test_a_node_that_is_down_is_no_missing_precondition(open_session, thing: str, plan: bool) -> None:
     run = open_session(plan=plan)
@@ -80,5 +80,5 @@ def test_a_node_that_is_down_is_no_missing_precondition(open_session, thing: str
 
 
 def test_a_thing_that_nobody_knows_is_refused_with_those_there_are(open_session) -> None:
-    with pytest.raises(InputError, match="fixed addresses, cluster store, overlay, containers"):
+    with pytest.raises(InputError, match="fixed addresses, advertised addresses, cluster store, overlay, containers"):
         open_session().require("coffee")
