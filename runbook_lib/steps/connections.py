@@ -45,10 +45,15 @@ class AttachmentReading:
             return ()
         subnet = IPv4Network(self.network.subnet)
         return tuple(
-            f"{item.name} {item.address}"
+            f"{item.name} {item.address}{' (down)' if item.state == 'DOWN' else ''}"
             for item in self.interfaces
             if item.address and IPv4Address(item.address) in subnet
         )
+
+    def cut_off(self) -> bool:
+        """Whether the container has an address of the network on an interface that is down: its other end is gone."""
+        inside = {word.partition(" ")[0] for word in self.inside()}
+        return any(item.name in inside and item.state == "DOWN" for item in self.interfaces)
 
 
 class _Attachment(Step[AttachmentReading, str]):
@@ -116,6 +121,12 @@ class _Attachment(Step[AttachmentReading, str]):
         if reading.network is None and (reading.standing.manages or reading.standing.trouble):
             return self._no_network(reading, container)
         inside, listed = reading.inside(), self._network in container.networks
+        if reading.cut_off() and self.wanted == Connect.wanted:
+            return refused(
+                f"{', '.join(inside)} is down inside {name}",
+                f"a call that lost its store has left an interface in {name} that leads nowhere",
+                remedy=f"on {container.node}: docker restart {name}",
+            )
         if listed and inside and not container.addresses.get(self._network):
             return self.judge_forgotten(inside)
         # a call that failed may leave the name of the network there, and no endpoint behind it
@@ -148,7 +159,8 @@ class Disconnect(_Attachment):
 
     def apply(self, cluster: Cluster, node: Node, work: str, say: Say) -> None:
         """Disconnect it."""
-        take_off(cluster, node, self._control_plane, work, self._network)
+        plane, network = self._control_plane, self._network
+        once_store_answers(node, plane, network, lambda: take_off(cluster, node, plane, work, network), say)
 
 
 class Connect(_Attachment):

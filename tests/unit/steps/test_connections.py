@@ -209,3 +209,14 @@ def test_connecting_waits_for_a_network_that_the_engine_cannot_read_at_this_mome
     CONNECT.apply(nodes, nodes.node("node1"), "alpine1", said.append)
     assert len(calls) == 2
     assert said == ["waiting until the cluster store answers the engine"]
+
+
+def test_an_interface_that_a_lost_call_left_down_is_no_connection_and_has_its_remedy() -> None:
+    for listed in (ON, OFF):
+        reading = replace(listed, interfaces=(replace(ETH0, name="eth472", state="DOWN"),))
+        finding = CONNECT.assess({"node3": reading}, frozenset())["node3"]
+        assert finding.verb is Verb.REFUSED
+        assert "docker restart alpine1" in finding.detail
+        finding = DISCONNECT.assess({"node3": reading}, frozenset())["node3"]
+        assert finding.verb is Verb.PENDING
+        assert "eth472 10.0.0.2 (down)" in finding.before
