@@ -178,7 +178,7 @@ def test_a_lost_probe_has_no_times_and_all_columns_on_demand() -> None:
     table = tables.probes([GOOD, LOST], full=True)
     assert table["ping avg (ms)"].isna().tolist() == [False, True]
     assert table["resolved"].tolist() == ["10.0.0.3", ""]
-    assert len(table.columns) == 14
+    assert len(table.columns) == 15
 
 
 def test_a_probe_summary_weighs_what_was_sent() -> None:
