@@ -41,8 +41,8 @@ def test(context: typer.Context) -> None:
     """Run all tests, the checks of the code's style, types and layers among them.
 
     Arguments are pytest's, paths relative to the project: tests/unit, -k name, -x, --lf, … The testbed's tests boot a
-    real cluster and need root; without it they are skipped and say so. Without paths they run in one process, one
-    after the other, and all the others in a second one (-n 0: one process for all).
+    real cluster and need root; without it they are skipped and say so. Without paths four processes share them
+    all (-n 0: one process for all).
     """
     folder = project_folder()
     if os.geteuid() == 0 and reaches_testbed(folder, context.args):
