@@ -200,6 +200,8 @@ class _Judge:
             return replace(loss, culprit=receiver, remedy=_opened("tcp", port, receiver))
         if result == "refused":
             remedy = "the engine listens once it has its control plane"
+            if port == ENGINE_PORT:
+                remedy = f"is dockerd running on {receiver}, and told to listen there (-H tcp://0.0.0.0:{port})?"
             return replace(loss, culprit=receiver, refused=True, remedy=remedy)
         return self._placed(loss, "tcp", port, 1)
 
