@@ -40,11 +40,11 @@ raft() {
 # a question that etcd takes by POST only; fetch's clients are curl and wget, over TLS without their options
 alarms() {
     question='{"action":"GET"}'
-    case $client in
-    curl) secure_curl -d "$question" "$1/v3/maintenance/alarm" ;;
-    wget) secure_wget -qO- --post-data "$question" "$1/v3/maintenance/alarm" ;;
-    curl*) $limit $client -d "$question" "$1/v3/maintenance/alarm" ;;
-    *) $limit $client --post-data "$question" "$1/v3/maintenance/alarm" ;;
+    case $1,$client in
+    https:*,curl) secure_curl -d "$question" "$1/v3/maintenance/alarm" ;;
+    https:*,wget) secure_wget -qO- --post-data "$question" "$1/v3/maintenance/alarm" ;;
+    *,curl) $limit curl -q -sSf --noproxy '*' -d "$question" "$1/v3/maintenance/alarm" ;;
+    *) $limit $client -qO- --post-data "$question" "$1/v3/maintenance/alarm" ;;
     esac
 }
 section health fetch "$1/health"
