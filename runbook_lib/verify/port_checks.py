@@ -169,6 +169,8 @@ class _Judge:
         if protocol == "udp" and name not in self.reading.counts:
             reason = self.reading.uncounted.get(name, "nothing was counted")
             remedy = "counting needs root over SSH and iptables on the node"
+            if not reason.startswith("cannot"):
+                remedy = "run it again; if it stays so, see what else calls iptables on the node all the time"
             return replace(row, verdict=Verdict.WARN, found=f"not proven: {reason}", remedy=remedy)
         lost = {loss.sender for loss in elsewhere}
         arrived = [other for other in self.addresses if other != name and other not in lost]

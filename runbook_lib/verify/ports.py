@@ -8,6 +8,7 @@ Three round trips, each to all nodes at once: start counting, send, read the cou
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,13 +16,13 @@ from typing import Literal
 from uuid import uuid4
 
 from runbook_lib.cluster import Cluster, Node
+from runbook_lib.model.parameters import Timeouts
 from runbook_lib.verify.prober import program
 
 PROBES = 3
 # Neither the first byte nor the length is one that vxlan or memberlist takes for its own: both drop it.
 _PAYLOAD = "probe-pkt"
 _LENGTH = 20 + 8 + len(_PAYLOAD)
-_WATCHDOG_SECONDS = 60
 
 Target = tuple[str, str, int]  # protocol, address, port
 Stage = Literal["left", "arrived", "passed"]
@@ -83,7 +84,8 @@ def try_ports(
     def others(node: Node) -> list[str]:
         return [address for name, address in addresses.items() if name != node.name]
 
-    started = cluster.each(lambda node: _start(node, chain, length, ports, others(node)), nodes=nodes)
+    watchdog = str(_watchdog_seconds(cluster.timeouts))
+    started = cluster.each(lambda node: _start(node, chain, watchdog, length, ports, others(node)), nodes=nodes)
     try:
         payload = _PAYLOAD.ljust(length - 28, ".")
         sent = cluster.each(
@@ -109,8 +111,13 @@ def try_ports(
     )
 
 
-def _start(node: Node, chain: str, length: int, ports: Sequence[str], others: Sequence[str]) -> str:
-    arguments = (chain, str(_WATCHDOG_SECONDS), str(length), " ".join(ports), *others)
+def _watchdog_seconds(timeouts: Timeouts) -> int:
+    """When a node removes its counting rules by itself: not before its slowest peer has used up all three calls."""
+    return math.ceil(3 * (timeouts.connect + timeouts.command))
+
+
+def _start(node: Node, chain: str, watchdog: str, length: int, ports: Sequence[str], others: Sequence[str]) -> str:
+    arguments = (chain, watchdog, str(length), " ".join(ports), *others)
     result = node.ssh.script(program("count.sh"), "start", *arguments, sudo=True, check=False)
     words = result.stdout.strip()
     if "counting " in words or "cannot " in words:
@@ -132,7 +139,8 @@ def _stop(node: Node, chain: str, others: Sequence[str]) -> str:
 
 
 def _why_not(started: str) -> str:
-    return next((line for line in started.splitlines() if line.startswith("cannot")), "nothing was counted")
+    gone = "the counting rules could not be read again: they were gone, or another program held the lock of iptables"
+    return next((line for line in started.splitlines() if line.startswith("cannot")), gone)
 
 
 def parse_results(text: str) -> dict[Target, str]:
@@ -151,15 +159,22 @@ _ANYWHERE = "0.0.0.0"
 
 
 def parse_counts(started: str, stopped: str) -> NodeCounts | None:
-    """What count.sh printed when it started and when it stopped; ``None`` where it could not count."""
+    """What count.sh printed when it started and when it stopped; ``None`` where it could not count.
+
+    A chain that is not there when the counters are read (or has no rules any more) counted nothing that can be judged:
+    its stage is left out, which is not the same as no packets.
+    """
     counting = re.search(r"^counting (\w+)(.*)$", started, re.MULTILINE)
     if counting is None:
         return None
-    stages: set[Stage] = {"passed"}
-    stages |= {stage for suffix, stage in _STAGES if suffix and suffix.removeprefix("-") in counting[2].split()}
+    packets = parse_chains(stopped)
+    hooked = {stage for suffix, stage in _STAGES if not suffix or suffix.removeprefix("-") in counting[2].split()}
+    stages = frozenset(hooked & {stage for stage, *_ in packets})
+    if "passed" not in stages:
+        return None
     routes = dict(re.findall(r"^route (\S+) (\S+)$", stopped, re.MULTILINE))
     strayed = _strayed(stopped) - _strayed(started)
-    return NodeCounts(counting[1], frozenset(stages), parse_chains(stopped), strayed, routes)
+    return NodeCounts(counting[1], stages, packets, strayed, routes)
 
 
 def parse_chains(text: str) -> dict[tuple[Stage, str, str, int], int]:

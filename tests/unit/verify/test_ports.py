@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from runbook_lib.cluster import Cluster
 from runbook_lib.facts.control_plane import Ports
+from runbook_lib.model.parameters import Timeouts
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.verify.port_checks import judge_ports
-from runbook_lib.verify.ports import NodeCounts, PortReading, Stage, Target, parse_counts, parse_results
+from runbook_lib.verify.ports import NodeCounts, PortReading, Stage, Target, parse_counts, parse_results, try_ports
 
 Captured = Callable[[str], str]
 ADDRESSES = {"node1": "10.1.0.1", "node2": "10.1.0.2"}
@@ -91,6 +96,47 @@ def test_a_node_that_cannot_count_is_no_node_without_packets(captured: Captured)
     bare = parse_counts("strayed 1\ncounting nat", captured("count_stopped.txt"))
     assert bare is not None
     assert bare.of("left", "udp", "192.168.93.107", 4789) is None
+
+
+def test_chains_that_are_gone_when_they_are_read_are_not_taken_for_chains_without_packets(captured: Captured) -> None:
+    stopped = captured("count_stopped.txt")
+    started = captured("count_started.txt")
+    gone = "".join(line for line in stopped.splitlines(keepends=True) if line.startswith(("strayed", "route")))
+    assert parse_counts(started, gone) is None
+    first, inward, rest = re.split(r"^(?=Chain .*-(?:in|out) )", stopped, flags=re.MULTILINE)
+    partly = parse_counts(started, first + rest)
+    assert partly is not None
+    assert partly.stages == {"passed", "left"}
+    assert partly.of("arrived", "udp", "192.168.93.107", 4789) is None
+    emptied = parse_counts(started, first + "".join(inward.splitlines(keepends=True)[:2]) + rest)
+    assert emptied is not None
+    assert emptied.stages == {"passed", "left"}
+
+
+def test_the_counting_rules_outlive_three_calls_to_the_slowest_node() -> None:
+    given: list[Sequence[str]] = []
+
+    class Ssh:
+        def script(self, _: str, *arguments: str, **options: object) -> SimpleNamespace:
+            given.append(arguments)
+            said = [f"{word} sent" for word in arguments if word.startswith("udp:")]
+            return SimpleNamespace(stdout="\n".join(["counting security in out", *said]), stderr="")
+
+    class Nodes(list[SimpleNamespace]):
+        timeouts = Timeouts(connect=7, command=90)
+
+        def each(self, ask: Callable[[SimpleNamespace], object], *, nodes: Sequence[SimpleNamespace]) -> list[object]:
+            return [SimpleNamespace(node=node.name, value=ask(node), error=None) for node in nodes]
+
+    cluster = cast("Cluster", Nodes(SimpleNamespace(name=name, ssh=Ssh()) for name in ADDRESSES))
+    found = try_ports(cluster, ADDRESSES, {}, (4789,))
+    starts = [arguments for arguments in given if arguments[0] == "start"]
+    assert [int(arguments[2]) for arguments in starts] == [3 * (7 + 90)] * 2
+    # what this cluster "counted" is gone at the end, which accuses nobody
+    judged = rows(found, "udp 4789")
+    assert {row.verdict for row in judged.values()} == {Verdict.WARN}
+    assert "could not be read again" in judged["node1"].found
+    assert judged["node1"].remedy.startswith("run it again")
 
 
 def test_open_ports_pass_for_every_node() -> None:
