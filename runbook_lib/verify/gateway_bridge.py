@@ -3,6 +3,9 @@
 Ping a peer over the overlay and count, then ping something outside and count. East-west traffic (container to
 container) moves the overlay's own interfaces, in a namespace hidden from the node, and leaves docker_gwbridge alone.
 North-south traffic (to the outside, along the default route) moves docker_gwbridge and leaves the overlay alone.
+
+What the container sends by each of its two interfaces is judged. The interfaces of the node and of the overlay count
+everybody's packets: they are shown, and must only have carried the container's.
 """
 
 from __future__ import annotations
@@ -115,8 +118,8 @@ def parse_frames(text: str) -> dict[str, str]:
     return {match[1]: match[2] for match in re.finditer(r"^#>> (.+)\n((?:.*\n)*?)#<<$", text, re.MULTILINE)}
 
 
-def parse_counters(text: str) -> dict[str, int]:
-    """Packets received plus sent by interface, from the text of ``/proc/net/dev``.
+def parse_counters(text: str, *, only_sent: bool = False) -> dict[str, int]:
+    """Packets received plus sent by interface, or only those sent, from the text of ``/proc/net/dev``.
 
     Raises:
         ValueError: no counters in it.
@@ -126,7 +129,7 @@ def parse_counters(text: str) -> dict[str, int]:
         name, colon, rest = line.partition(":")
         fields = rest.split()
         if colon and len(fields) >= 16:
-            counters[name.strip()] = int(fields[1]) + int(fields[9])
+            counters[name.strip()] = int(fields[9]) + (0 if only_sent else int(fields[1]))
     if not counters:
         raise ValueError(f"no interface counters: {text.strip()[:80]!r}")
     return counters
@@ -178,9 +181,28 @@ def _roles(frames: Mapping[str, str], own: str, underlay: str) -> dict[tuple[str
     return roles
 
 
-_BUSY = "something else passed meanwhile: repeat it on a quiet cluster"
+_BUSY = "the container itself sent something else meanwhile, or its routes are not Docker's: repeat it, then see them"
 _LOST = "notebook 00_meet_the_cluster tries what the overlay's packets need between the nodes"
 _NO_ANSWER = "whether the address that was pinged answers at all"
+
+
+# Which interfaces of the container lead there.
+_INSIDE: Mapping[Role, Role] = {
+    "overlay": "container on overlay",
+    "gateway bridge": "container on gateway bridge",
+}
+
+
+def _sent_by_container(rows: Sequence[Traffic], frames: Mapping[str, str]) -> dict[tuple[Direction, Role], int]:
+    """How many packets the container itself sent each way: what it received may be anybody's broadcasts."""
+    sent = {}
+    for direction, first, second in _PHASES:
+        before = parse_counters(frames[f"{first} container"], only_sent=True)
+        after = parse_counters(frames[f"{second} container"], only_sent=True)
+        for way, inside in _INSIDE.items():
+            names = {row.interface for row in rows if row.role == inside}
+            sent[direction, way] = sum(after[name] - before[name] for name in names)
+    return sent
 
 
 def _verdicts(
@@ -195,6 +217,7 @@ def _verdicts(
         return sum(row.moved for row in rows if row.traffic == direction and row.role == role)
 
     cause = next((way.remedy for way in ways if way.node == node and way.verdict is Verdict.FAIL), "")
+    sent = _sent_by_container(rows, frames)
     checks = []
     expected: tuple[tuple[Direction, Role, Role, str], ...] = (
         ("east-west", "overlay", "gateway bridge", _LOST),
@@ -202,20 +225,20 @@ def _verdicts(
     )
     for direction, busy, idle, lost in expected:
         answered = sum(time is not None for time in parse_ping(frames[f"{direction} ping"], packets)[0])
-        # every answered ping is at least one packet each way; a few strangers (ARP, other containers) may pass too
-        carried, bystander = moved(direction, busy), moved(direction, idle)
-        holds = answered > 0 and carried >= answered and bystander < answered
+        # every answered ping was sent by the container, and passed the node's interface, on which others are busy too
+        carried, right, wrong = moved(direction, busy), sent[direction, busy], sent[direction, idle]
+        holds = answered > 0 and min(carried, right) >= answered and wrong < answered
         checks.append(
             Check(
                 check=f"{direction} traffic is carried by the {busy}",
                 node=node,
                 verdict=Verdict.PASS if holds else Verdict.FAIL,
-                expected=f"{packets} pings move the {busy}, not the {idle}",
-                found=f"{answered} answered; {busy} +{carried} packets, {idle} +{bystander}",
+                expected=f"{packets} pings leave the container by the {busy}, not by the {idle}",
+                found=f"{answered} answered; sent by the {busy} {right}, by the {idle} {wrong}; {busy} +{carried} packets",
                 remedy="" if holds else _BUSY if answered else lost,
             )
         )
-    gateway = [row.interface for row in rows if row.role == "container on gateway bridge"]
+    gateway = [row.interface for row in rows if row.role == _INSIDE["gateway bridge"]]
     leads = any(f"dev {interface}" in route for interface in gateway)
     internal = "an internal network has no way out; that is what --internal is for"
     checks.append(

@@ -30,14 +30,23 @@ count() {
     frame "$1" container in_container cat /proc/self/net/dev
 }
 
-bridge_packets() { sed -n 's/^ *docker_gwbridge: *//p' /proc/net/dev | while read -r _ in _ _ _ _ _ _ _ out _; do echo "$((in + out))"; done; }
+# What the container sends; docker_gwbridge has everybody's packets.
+sent_packets() {
+    in_container cat /proc/self/net/dev | sed '1,2d;s/:/ /' | {
+        sent=0
+        while read -r name _ _ _ _ _ _ _ _ _ out _; do
+            [ "$name" = lo ] || sent=$((sent + out))
+        done
+        echo "$sent"
+    }
+}
 
 # What the container asked outside just before, a name that nobody knew for one, is asked again for some seconds.
 wait_for_quiet() {
-    last=$(bridge_packets)
+    last=$(sent_packets)
     for _ in 1 2 3 4 5 6 7 8 9 10; do
         sleep 1
-        now=$(bridge_packets)
+        now=$(sent_packets)
         [ "$((now - last))" -gt 2 ] || return 0
         last=$now
     done

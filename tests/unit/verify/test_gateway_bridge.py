@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -35,6 +36,53 @@ def test_east_west_moves_the_overlay_and_north_south_the_bridge(captured: Captur
     assert moved["north-south", "overlay"] == 0
     assert [check.verdict for check in found.checks] == [Verdict.PASS] * 3
     assert found.default_route == "default via 172.18.0.1 dev eth1"
+
+
+def counted_besides(text: str, place: str, interface: str, *, received: int, sent: int, moments: tuple[str, ...]) -> str:
+    """The text with packets of somebody else in an interface's counters from these moments on."""
+
+    def more(frame: re.Match[str]) -> str:
+        counters = re.compile(rf"^( *{interface}:)(.*)$", re.MULTILINE)
+        return counters.sub(raise_counters, frame[0])
+
+    def raise_counters(line: re.Match[str]) -> str:
+        fields = line[2].split()
+        fields[1], fields[9] = str(int(fields[1]) + received), str(int(fields[9]) + sent)
+        return line[1] + " " + " ".join(fields)
+
+    for moment in moments:
+        text = re.sub(rf"^#>> {moment} {place}\n(?:.*\n)*?#<<$", more, text, flags=re.MULTILINE)
+    return text
+
+
+@pytest.mark.parametrize(
+    ("moments", "place", "interface", "role", "traffic"),
+    [
+        (("between", "after"), "node", "docker_gwbridge", "gateway bridge", "east-west"),
+        (("after",), "overlay", "vxlan0", "overlay", "north-south"),
+    ],
+)
+def test_packets_of_others_on_the_nodes_interfaces_are_shown_and_judged_as_nothing(
+    captured: Captured, moments: tuple[str, ...], place: str, interface: str, role: str, traffic: str
+) -> None:
+    text = counted_besides(captured("bridge.txt"), place, interface, received=500, sent=500, moments=moments)
+    found = experiment(text)
+    assert {(row.traffic, row.role): row.moved for row in found.traffic}[traffic, role] >= 1000
+    assert [check.verdict for check in found.checks] == [Verdict.PASS] * 3
+
+
+def test_broadcasts_of_others_that_reach_the_container_are_not_what_it_sent(captured: Captured) -> None:
+    text = counted_besides(
+        captured("bridge.txt"), "container", "eth1", received=500, sent=0, moments=("between", "after")
+    )
+    assert [check.verdict for check in experiment(text).checks] == [Verdict.PASS] * 3
+
+
+def test_pings_that_the_container_sends_the_wrong_way_fail(captured: Captured) -> None:
+    text = counted_besides(captured("bridge.txt"), "container", "eth1", received=5, sent=5, moments=("between", "after"))
+    found = experiment(text)
+    assert [check.verdict for check in found.checks] == [Verdict.FAIL, Verdict.PASS, Verdict.PASS]
+    assert "by the gateway bridge 5;" in found.checks[0].found
 
 
 def test_pings_without_an_answer_prove_nothing(captured: Captured) -> None:
