@@ -25,7 +25,8 @@ from runbook_lib.transport.ssh.sudo import WITH_PASSWORD, refusal, sudo_password
 
 # sshd takes 10 sessions a connection unless told otherwise (MaxSessions); two are left to the Docker API.
 _SESSIONS_AT_ONCE = 8
-# A login shell that has not begun a command after this time waits for something.
+# A login shell that says something and has not begun the command after this time waits for something. One that is
+# silent may be that of a busy node, which has as long as its command.
 _SHELL_SECONDS = 10.0
 
 Words = tuple[str, ...]
@@ -175,14 +176,15 @@ class SshConnection:
         """Run words, as root where a prefix stands before them; the result's status is -1 when a signal ended it."""
         started = time.monotonic()
         way = self._passage(prefix, words, has_input=bool(stdin), trial=trial)
-        deadline, begin_by = started + limit, started + max(_SHELL_SECONDS, self._timeouts.connect)
+        deadline = started + limit
         try:
             with self._sessions, closing(self._link.session(deadline)) as channel:
                 with self._link.may_vanish(channel), closed_at(channel, deadline):
                     channel.exec_command(way.line)
+                sign, begin_by = way.token(Stage.LOGIN_SHELL), self._begin_by()
                 with self._link.may_vanish(channel):
                     output = exchange(
-                        channel, way.head + stdin, deadline, sign=way.token(Stage.LOGIN_SHELL), begin_by=begin_by
+                        channel, way.head + stdin, deadline, sign=sign, begin_by=begin_by, quiet=way.quiet
                     )
                 status = channel.recv_exit_status()
                 answer.status = status if status != -1 else None
@@ -297,14 +299,17 @@ class SshConnection:
         prefix = sudo_words(self._node.ssh) if sudo else ()
         if prefix == WITH_PASSWORD:
             self._judged(replace(self._password_tried(), argv=(*prefix, *words)), b"", check=True)
-        deadline = time.monotonic() + self._timeouts.connect
+        limit = max(self._timeouts.connect, self._timeouts.command)
         with journal.call(self._node.name, "ssh", (*prefix, *words)):
             try:
-                return self._started(prefix, words, deadline)
+                return self._started(prefix, words, time.monotonic() + limit)
             except TimeoutError as error:
                 raise CommandTimeout(
-                    self._node.name, (*prefix, *words), limit=self._timeouts.connect, destination=self.destination
+                    self._node.name, (*prefix, *words), limit=limit, destination=self.destination
                 ) from error
+
+    def _begin_by(self) -> float:
+        return time.monotonic() + max(_SHELL_SECONDS, self._timeouts.connect)
 
     def _started(self, prefix: Words, words: Words, deadline: float) -> paramiko.Channel:
         way = self._passage(prefix, words, has_input=False)
@@ -315,7 +320,8 @@ class SshConnection:
                 if way.head:
                     channel.sendall(way.head)
             with self._link.may_vanish(channel):
-                arrival = way.arrived(*read_until(channel, way.last_token, deadline))
+                output = read_until(channel, way.last_token, deadline, begin_by=self._begin_by(), quiet=way.quiet)
+            arrival = way.arrived(*output)
             if arrival.stage is not Stage.BEGUN:
                 raise self._not_started((*prefix, *words), arrival, channel, deadline)
         except NotBegun as error:
@@ -338,11 +344,5 @@ class SshConnection:
         return self._refusal(CommandResult(self._node.name, words, status, "", stderr, 0.0, refused=True))
 
     def _shell_trouble(self, arrival: Arrival, status: int | None) -> NodeError:
-        if arrival.stage is Stage.SUDO:
-            why, remedy = (
-                f"sudo has not begun the command yet; it says: {arrival.said or 'nothing'}",
-                "look for what it waits for: sudo true",
-            )
-        else:
-            why, remedy = trouble(arrival, status, self._node.ssh.user)
+        why, remedy = trouble(arrival, status, self._node.ssh.user)
         return NodeError(self._node.name, why, remedy=f"{remedy}; try it by hand: ssh {self.destination} true")

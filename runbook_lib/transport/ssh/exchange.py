@@ -6,7 +6,7 @@ import contextlib
 import select
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import paramiko
 
@@ -55,6 +55,10 @@ def closed_at(channel: paramiko.Channel, deadline: float) -> Iterator[None]:
         watchdog.cancel()
 
 
+# Whether outputs, the standard one and that of errors, have nothing yet but marks of our own.
+Quiet = Callable[[bytes, bytes], bool]
+
+
 class NotBegun(TimeoutError):
     """What came on both outputs instead of the sign that a command begins."""
 
@@ -64,7 +68,7 @@ class NotBegun(TimeoutError):
 
 
 def exchange(
-    channel: paramiko.Channel, stdin: bytes, deadline: float, *, sign: bytes, begin_by: float
+    channel: paramiko.Channel, stdin: bytes, deadline: float, *, sign: bytes, begin_by: float, quiet: Quiet
 ) -> tuple[bytes, bytes]:
     """Feed standard input and collect both outputs until the command ends or the connection does.
 
@@ -72,7 +76,8 @@ def exchange(
 
     Raises:
         TimeoutError: it has not ended by the deadline.
-        NotBegun: ``sign`` has not come on its standard output at ``begin_by``, before the deadline.
+        NotBegun: ``sign`` has not come on its standard output at ``begin_by``, and something else has (not ``quiet``);
+            or nothing at all by the deadline.
     """
     begun = False
     poller = select.poll()
@@ -92,11 +97,13 @@ def exchange(
         if over and not moved:
             return bytes(stdout), bytes(stderr)
         begun = begun or sign in stdout
-        left = min(deadline, deadline if begun else begin_by) - time.monotonic()
-        if left <= 0:
-            if begun or deadline <= begin_by:
-                raise TimeoutError
+        now = time.monotonic()
+        late = not begun and begin_by < deadline and now >= begin_by
+        if late and (now >= deadline or not quiet(bytes(stdout), bytes(stderr))):
             raise NotBegun(bytes(stdout), bytes(stderr))
+        if now >= deadline:
+            raise TimeoutError
+        left = (deadline if begun or late else min(deadline, begin_by)) - now
         if moved:
             continue
         if rest:
@@ -108,26 +115,32 @@ def exchange(
             poller.poll(min(left, _LONGEST_WAIT) * 1000)
 
 
-def read_until(channel: paramiko.Channel, sign: bytes, deadline: float) -> tuple[bytes, bytes]:
+def read_until(
+    channel: paramiko.Channel, sign: bytes, deadline: float, *, begin_by: float, quiet: Quiet
+) -> tuple[bytes, bytes]:
     """Read standard output up to and with ``sign``, and no further; what came there and on standard error.
 
     Raises:
-        NotBegun: the deadline came first.
+        NotBegun: ``sign`` has not come at ``begin_by``, and something else has (not ``quiet``); or nothing at all by
+            the deadline.
     """
-    stdout = bytearray()
+    stdout, stderr = bytearray(), bytearray()
     channel.settimeout(0.1)
     while not stdout.endswith(sign):
         try:
             byte = channel.recv(1)
         except TimeoutError:
-            if time.monotonic() < deadline:
+            now = time.monotonic()
+            if now < min(begin_by, deadline):
                 continue
-            raise NotBegun(bytes(stdout), _waiting_stderr(channel)) from None
+            stderr += _waiting_stderr(channel)
+            if now < deadline and quiet(bytes(stdout), bytes(stderr)):
+                continue
+            raise NotBegun(bytes(stdout), bytes(stderr)) from None
         if not byte:
             break
         stdout += byte
     channel.settimeout(None)
-    stderr = bytearray()
     while not stdout.endswith(sign) and (more := channel.recv_stderr(_CHUNK)):  # it has ended: nothing is waited for
         stderr += more
     return bytes(stdout), bytes(stderr)

@@ -90,6 +90,11 @@ class Passage:
             said = _tidy(before, said_there if found_there else b"")
         return Arrival(Stage.BEGUN, stdout, stderr, said)
 
+    def quiet(self, stdout: bytes, stderr: bytes) -> bool:
+        """Whether the one whose turn it is, login shell or sudo, has said nothing: nobody can tell why it waits."""
+        arrival = self.arrived(stdout, stderr)
+        return not _tidy(arrival.stdout, arrival.stderr)
+
 
 def passage(
     words: Sequence[str],
@@ -125,15 +130,18 @@ def passage(
 
 
 def trouble(arrival: Arrival, exit_status: int | None, user: str) -> tuple[str, str]:
-    """Why there is no sign of a command behind a login shell, in one sentence, and the remedy.
+    """Why there is no sign of a command behind a login shell, or sudo, in one sentence, and the remedy.
 
     ``exit_status`` is ``None`` for one that goes on.
     """
+    if arrival.stage is Stage.SUDO:
+        why = f"sudo has not begun the command yet; it says: {_tidy(arrival.stderr) or 'nothing'}"
+        return why, "is the node overloaded? else look for what it waits for: sudo true"
     files = "the files that it reads at its start (~/.bashrc, ~/.profile, ~/.cshrc, /etc/profile.d, …)"
     said = f"; it says: {arrival.said}" if arrival.said else ""
     if exit_status is None:
         return (
-            f"the login shell of {user} has not begun the command yet{said}",
+            f"the login shell of {user} has not begun the command yet{said or ', and says nothing'}",
             f"is the node overloaded? else look for what waits in {files}",
         )
     if exit_status == _INPUT_TAKEN:

@@ -116,6 +116,43 @@ def test_a_login_shell_that_waits_is_named_long_before_the_command_would_be_give
                 call()
 
 
+def test_a_silent_login_shell_has_as_long_as_its_command_for_its_node_may_be_busy(
+    server: SshServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_SHELL_SECONDS", 0.1)
+    server.at_login("sleep 1.5")
+    with server.connection(connect=0.5, command=60) as ssh:
+        assert ssh.run(["cat"], stdin=b"mine").stdout == "mine"
+        assert ssh.run(["cat"], sudo=True).stdout == ""
+        channel = ssh.stream(["echo", "begun"])
+        assert channel.makefile("r").read() == b"begun\n"
+        channel.close()
+
+
+def test_a_login_shell_that_stays_silent_to_the_end_is_named_and_not_the_command(
+    server: SshServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_SHELL_SECONDS", 0.1)
+    server.at_login("sleep 60")
+    with server.connection(connect=0.5, command=1.5) as ssh:
+        for call in (lambda: ssh.run(["true"]), lambda: ssh.stream(["true"])):
+            with pytest.raises(NodeError, match="has not begun the command yet, and says nothing") as caught:
+                call()
+            assert caught.value.remedy.startswith("is the node overloaded?")
+
+
+def test_a_sudo_that_waits_is_named_with_its_own_words(server: SshServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_SHELL_SECONDS", 0.1)
+    sudo = server.folder / "bin/sudo"
+    sudo.write_text("#!/bin/sh\necho 'touch your key' >&2\nsleep 60\n")
+    server.at_login("echo hello")
+    with server.connection(connect=0.5, command=60) as ssh:
+        with pytest.raises(NodeError, match="sudo has not begun the command yet; it says: touch your key"):
+            ssh.stream(["true"], sudo=True)
+        sudo.write_text('#!/bin/sh\nsleep 1.5\nshift 2\nexec "$@"\n')
+        ssh.stream(["true"], sudo=True).close()  # a silent one is waited for, whatever the login shell has said
+
+
 def test_a_file_whose_content_did_not_come_whole_is_not_put_in_place(ssh: SshConnection, tmp_path: Path) -> None:
     path = tmp_path / "place/boot.sh"
     path.parent.mkdir()
