@@ -30,11 +30,13 @@ try_tcp() {
     esac
 }
 
+# One write is one datagram. bash writes 4096 bytes at most at once: dd gathers them (obs) and writes them as one.
 send_udp() {
     # shellcheck disable=SC2016 # bash and perl expand their own variables
     if command -v bash >/dev/null; then
-        trouble=$(bash -c 'for ((n = 0; n < $3; n++)); do printf %s "$4" >"/dev/udp/$1/$2" || exit 1; done' \
-            bash "$1" "$2" "$count" "$payload" 2>&1)
+        trouble=$(bash -c '
+            for ((n = 0; n < $3; n++)); do printf %s "$4" 2>/dev/null | dd obs=65507 >"/dev/udp/$1/$2" || exit 1; done
+        ' bash "$1" "$2" "$count" "$payload" 2>&1)
     else
         trouble=$(perl -MSocket -e '
             my ($to, $port, $count, $payload) = @ARGV;
@@ -44,7 +46,7 @@ send_udp() {
     fi
     case $? in
         0) echo sent ;;
-        *) echo "not sent: $trouble" | tr '\n' ' ' ;;
+        *) echo "not sent: $trouble" | grep -v -e ' records in$' -e ' records out$' -e ' copied' | tr '\n' ' ' ;;
     esac
 }
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
+import socket
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -15,7 +19,17 @@ from runbook_lib.facts.control_plane import Ports
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.verify.port_checks import judge_ports
-from runbook_lib.verify.ports import NodeCounts, PortReading, Stage, Target, parse_counts, parse_results, try_ports
+from runbook_lib.verify.ports import (
+    PROBES,
+    NodeCounts,
+    PortReading,
+    Stage,
+    Target,
+    parse_counts,
+    parse_results,
+    try_ports,
+)
+from runbook_lib.verify.prober import program
 
 Captured = Callable[[str], str]
 ADDRESSES = {"node1": "10.1.0.1", "node2": "10.1.0.2"}
@@ -75,6 +89,24 @@ def test_results_are_read_by_target(captured: Captured) -> None:
     assert results["tcp", "192.168.99.240", 7946] == "timeout"
     assert results["udp", "192.168.99.107", 4789] == "sent"
     assert results["udp", "10.200.200.1", 4789].startswith("not sent: bash: connect: Network is unreachable")
+
+
+@pytest.mark.parametrize("tool", ["bash", "perl"])
+@pytest.mark.parametrize("size", [9, 1471, 9000])
+def test_a_datagram_of_any_size_is_sent_whole(tool: str, size: int, tmp_path: Path) -> None:
+    for name in (tool, "sh", "timeout", "dd", "grep", "tr"):
+        (tmp_path / name).symlink_to(shutil.which(name) or pytest.skip(f"no {name} here"))
+    payload = "probe-pkt".ljust(size, ".")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        target = f"udp:127.0.0.1:{receiver.getsockname()[1]}"
+        shell = [str(tmp_path / "sh"), "-s", str(PROBES), payload, target]
+        sent = subprocess.run(
+            shell, input=program("send.sh"), env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=True
+        )
+        assert parse_results(sent.stdout) == {("udp", "127.0.0.1", receiver.getsockname()[1]): "sent"}
+        receiver.setblocking(False)  # what was sent over loopback is there already
+        assert [receiver.recv(1 << 16) for _ in range(PROBES)] == [payload.encode()] * PROBES
 
 
 def test_what_came_how_far_is_read_from_the_counters(captured: Captured) -> None:
@@ -156,7 +188,7 @@ def test_a_lost_udp_probe_names_receiver_sender_and_remedy(stages: frozenset[Sta
 
 @pytest.mark.parametrize(
     ("protocol", "port", "result"),
-    [("udp", 4789, "not sent: bash: line 1: printf: write error: Operation not permitted"), ("tcp", 7946, "timeout")],
+    [("udp", 4789, "not sent: dd: error writing 'standard output': Operation not permitted"), ("tcp", 7946, "timeout")],
 )
 def test_what_a_node_does_not_let_out_is_its_own_fault_and_not_the_receivers(
     protocol: str, port: int, result: str
