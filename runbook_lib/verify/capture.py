@@ -22,7 +22,7 @@ from runbook_lib.verify.packets import Direction, WirePacket, between, decode
 from runbook_lib.verify.prober import program
 from runbook_lib.verify.two_nodes import on_two_nodes
 
-# Only a bound: a capture ends as soon as the ping has.
+# Only bounds: a capture ends as soon as the ping has, and takes what is between the two containers alone.
 SECONDS = 15.0
 _LIMIT = 200
 _VXLAN_OVERHEAD = 50
@@ -64,15 +64,17 @@ def capture_ping(cluster: Cluster, source: str, target: str, network: str, *, si
     if facts is not None and "encrypted" in facts.options:
         return _impossible(one, other, network, tunnel, f"{network} is encrypted: on the wire there is only ESP")
     nodes = (cluster.node(one.node), cluster.node(other.node))
-    interface, port = cluster.inventory.network.interface, (tunnel.port if tunnel else None) or 4789
+    ends = (one.addresses[network], other.addresses[network])
+    vni = tunnel.vni if tunnel else None
+    wanted = _Wanted(cluster.inventory.network.interface, (tunnel.port if tunnel else None) or 4789, *ends, vni)
     try:
         with ExitStack() as stack:
-            taps = [stack.enter_context(_tap(node, interface, port)) for node in nodes]
-            answered = _ping(nodes[0], one, other.addresses[network], size)
+            taps = [stack.enter_context(_tap(node, wanted)) for node in nodes]
+            answered = _ping(nodes[0], one, ends[1], size)
             packets = [packet for tap, node in zip(taps, nodes, strict=True) for packet in tap.packets(node.name)]
     except CommandError as error:
         return _impossible(one, other, network, tunnel, error.message)
-    found = between(packets, one.addresses[network], other.addresses[network], tunnel.vni if tunnel else None)
+    found = between(packets, *ends, vni)
     checks = judge(found, one, other, network, tunnel, answered, _addresses(cluster))
     return Capture(one, other, network, tunnel, found, checks)
 
@@ -93,12 +95,29 @@ def _impossible(
     return Capture(source, target, network, tunnel, (), (check,), why)
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """The packets that are captured: where, VXLAN's port there, between which containers, in which overlay."""
+
+    interface: str
+    port: int
+    one: str
+    other: str
+    vni: int | None
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The program that captures them."""
+        bounds = (f"{SECONDS:g}", str(_LIMIT))
+        what = (self.one, self.other, *([] if self.vni is None else [str(self.vni)]))
+        return ("perl", "-e", program("capture.pl"), self.interface, str(self.port), *bounds, *what)
+
+
 class _Tap:
     """A running capture: it is ready once made, and what it caught can be read when the ping is over."""
 
-    def __init__(self, node: Node, interface: str, port: int, stack: ExitStack) -> None:
-        argv = ("perl", "-e", program("capture.pl"), interface, str(port), f"{SECONDS:g}", str(_LIMIT))
-        self._channel = node.ssh.stream(argv, sudo=True)
+    def __init__(self, node: Node, wanted: _Wanted, stack: ExitStack) -> None:
+        self._channel = node.ssh.stream(wanted.argv, sudo=True)
         stack.callback(self._channel.close)
         # perl ends by itself; this bounds a node that hangs
         self._channel.settimeout(SECONDS + 10)
@@ -107,13 +126,13 @@ class _Tap:
             ready = self._output.readline().strip()
         except TimeoutError as error:
             raise CommandError(
-                node.name, argv[:1], exit_status=None, reason="it keeps silent", remedy=_NEEDS
+                node.name, wanted.argv[:1], exit_status=None, reason="it keeps silent", remedy=_NEEDS
             ) from error
         if ready != "ready":
             complaint = without_marks("".join(self._channel.makefile_stderr("r")))
             raise CommandError(
                 node.name,
-                ("perl", "capture.pl", interface),
+                ("perl", "capture.pl", wanted.interface),
                 exit_status=self._channel.recv_exit_status(),
                 stderr=complaint,
                 remedy=_NEEDS,
@@ -130,9 +149,9 @@ class _Tap:
 
 
 @contextmanager
-def _tap(node: Node, interface: str, port: int) -> Iterator[_Tap]:
+def _tap(node: Node, wanted: _Wanted) -> Iterator[_Tap]:
     with ExitStack() as stack:
-        yield _Tap(node, interface, port, stack)
+        yield _Tap(node, wanted, stack)
 
 
 def _ping(node: Node, source: ContainerFacts, address: str, size: int) -> bool:

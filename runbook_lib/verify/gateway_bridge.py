@@ -234,7 +234,7 @@ def _verdicts(
                 node=node,
                 verdict=Verdict.PASS if holds else Verdict.FAIL,
                 expected=f"{packets} pings leave the container by the {busy}, not by the {idle}",
-                found=f"{answered} answered; sent by the {busy} {right}, by the {idle} {wrong}; {busy} +{carried} packets",
+                found=f"{answered} answered; sent by the {busy} {right}, by the {idle} {wrong}; {busy} +{carried}",
                 remedy="" if holds else _BUSY if answered else lost,
             )
         )

@@ -38,7 +38,9 @@ def test_east_west_moves_the_overlay_and_north_south_the_bridge(captured: Captur
     assert found.default_route == "default via 172.18.0.1 dev eth1"
 
 
-def counted_besides(text: str, place: str, interface: str, *, received: int, sent: int, moments: tuple[str, ...]) -> str:
+def counted_besides(
+    text: str, place: str, interface: str, *, received: int, sent: int, moments: tuple[str, ...]
+) -> str:
     """The text with packets of somebody else in an interface's counters from these moments on."""
 
     def more(frame: re.Match[str]) -> str:
@@ -79,7 +81,9 @@ def test_broadcasts_of_others_that_reach_the_container_are_not_what_it_sent(capt
 
 
 def test_pings_that_the_container_sends_the_wrong_way_fail(captured: Captured) -> None:
-    text = counted_besides(captured("bridge.txt"), "container", "eth1", received=5, sent=5, moments=("between", "after"))
+    text = counted_besides(
+        captured("bridge.txt"), "container", "eth1", received=5, sent=5, moments=("between", "after")
+    )
     found = experiment(text)
     assert [check.verdict for check in found.checks] == [Verdict.FAIL, Verdict.PASS, Verdict.PASS]
     assert "by the gateway bridge 5;" in found.checks[0].found
