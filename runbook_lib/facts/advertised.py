@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from runbook_lib.cluster import Node
+from runbook_lib.facts.interfaces import read_host_network
 from runbook_lib.facts.ip import Interface, parse_ip_addr
 from runbook_lib.facts.reading import Section, read_sections, reading
 from runbook_lib.facts.swarm import parse_swarm
@@ -75,6 +76,28 @@ def read_advertised(node: Node, network: ClusterNetwork) -> Advertised:
     with reading(node.name, "advertised address"):
         interfaces = parse_ip_addr(sections["interfaces"].text)
         return parse_advertised(node.name, told, network.interface, interfaces, sections)
+
+
+def read_vtep(node: Node, network: ClusterNetwork) -> str:
+    """The node's address to which the other nodes' tables must lead.
+
+    It is the one of its interface on the cluster's network; where that has more than one, the one that the engine
+    advertises; where it has none, or the engine advertises another interface's, the one that the inventory gives.
+    Raises as ``read_advertised``.
+    """
+    found = [item for item in read_host_network(node)[0] if item.name == network.interface]
+    addresses = [cidr for item in found for cidr in item.addresses]
+    if len(addresses) == 1:
+        return addresses[0].partition("/")[0]
+    planned = node.spec.cluster_address
+    return choose_vtep(read_advertised(node, network), planned) if addresses else planned
+
+
+def choose_vtep(facts: Advertised, planned: str) -> str:
+    """Which of the interface's addresses it is; ``planned`` is the inventory's."""
+    if facts.right:
+        return facts.address
+    return planned if planned in facts.own or not facts.own else facts.own[0]
 
 
 def parse_advertised(

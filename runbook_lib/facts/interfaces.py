@@ -45,7 +45,10 @@ class Route:
 
 @dataclass(frozen=True)
 class HostInterface:
-    """One interface of a node with its first address (CIDR, or empty); ``master``: the bridge that it is a port of."""
+    """One interface of a node with its first address (CIDR, or empty), and the ``others`` that it has.
+
+    ``master`` is the bridge that it is a port of.
+    """
 
     node: str
     name: str
@@ -56,6 +59,12 @@ class HostInterface:
     index: int = 0
     peer_index: int = 0
     master: str = ""
+    others: tuple[str, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All its addresses, in CIDR notation."""
+        return (self.address, *self.others) if self.address else ()
 
 
 @dataclass(frozen=True)
@@ -181,8 +190,6 @@ def read_host_network(node: Node) -> tuple[tuple[HostInterface, ...], tuple[Rout
 
 
 def _host_interface(node: str, item: Interface) -> HostInterface:
-    first = item.addresses[0] if item.addresses else None
-    cidr = f"{first.address}/{first.prefix_length}" if first else ""
-    return HostInterface(
-        node, item.name, cidr, item.mac, item.mtu, item.state, item.index, item.peer_index, item.master
-    )
+    first, *others = [f"{found.address}/{found.prefix_length}" for found in item.addresses] or [""]
+    ends = (item.index, item.peer_index, item.master)
+    return HostInterface(node, item.name, first, item.mac, item.mtu, item.state, *ends, tuple(others))

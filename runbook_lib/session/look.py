@@ -10,6 +10,7 @@ import pandas as pd
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import NodeError, PreconditionError, UnreachableError
+from runbook_lib.facts.advertised import read_vtep
 from runbook_lib.facts.containers import ContainerFacts, find_container, read_containers
 from runbook_lib.facts.control_plane import Stored
 from runbook_lib.facts.control_planes import control_plane_of
@@ -165,7 +166,7 @@ class Look:
         hidden = [item.hidden for item in seen.values() if item.hidden is not None]
         joined = [container for item in seen.values() for container in item.containers]
         balancers = [endpoint for item in seen.values() for endpoint in item.balancers]
-        return TableAudit(audit(hidden, joined, self._overlay, self._vteps, balancers))
+        return TableAudit(audit(hidden, joined, self._overlay, self._vteps(), balancers))
 
     @kept
     def container(self, name: str) -> pd.DataFrame:
@@ -221,7 +222,7 @@ class Look:
         joined = [container for item in self._seen().values() for container in item.containers]
         ids = {facts.id for facts in self._networks() if facts is not None}
         rows = [row for row in self._stored().endpoints if row.network_id in ids]
-        return look_tables.stored_endpoint_rows(rows, joined, self._overlay, self._vteps, self._wanted)
+        return look_tables.stored_endpoint_rows(rows, joined, self._overlay, self._vteps(), self._wanted)
 
     @kept
     @alone
@@ -287,9 +288,9 @@ class Look:
     def _wanted(self) -> frozenset[str]:
         return frozenset(container.name for container in self._parameters.containers)
 
-    @property
     def _vteps(self) -> dict[str, str]:
-        return {node.name: node.spec.cluster_address for node in self._cluster}
+        addresses = self._all(lambda node: read_vtep(node, self._cluster.inventory.network))
+        return {node.name: address for node, address in zip(self._cluster, addresses, strict=True)}
 
     def _host_interface(self, item: _Seen) -> HostInterface | None:
         return next((host for host in item.host if host.name == self._cluster.inventory.network.interface), None)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Interface, IPv4Network
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.facts.interfaces import read_host_network
+from runbook_lib.facts.interfaces import HostInterface, read_host_network
 from runbook_lib.model.parameters import Overlay
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.verify.port_checks import judge_udp
@@ -51,7 +52,7 @@ def check_full_size(cluster: Cluster, overlay: Overlay, port: int, ports: Sequen
     def ask(node: Node) -> Link | None:
         for item in read_host_network(node)[0]:
             if item.name == interface and item.address:
-                return Link(interface, item.address.partition("/")[0], item.mtu)
+                return Link(interface, probed_address(item, cluster.inventory.network.prefix), item.mtu)
         return None
 
     outcomes = cluster.each(ask)
@@ -62,6 +63,15 @@ def check_full_size(cluster: Cluster, overlay: Overlay, port: int, ports: Sequen
     # one byte less than the full packets of a transfer, which would be counted as ours
     reading = try_ports(cluster, addresses, {}, (port,), length=needed - 1)
     return tuple(judge_full_size([node.name for node in cluster], needed, port, links, errors, closed, reading))
+
+
+def probed_address(interface: HostInterface, subnet: IPv4Network) -> str:
+    """The interface's first address in the cluster's subnet: the one that its own packets there come from.
+
+    Packets are counted by their source, so it may be another than the one that the engine advertises.
+    """
+    found = [item.ip for item in map(IPv4Interface, interface.addresses) if item.ip in subnet]
+    return str(found[0]) if found else interface.address.partition("/")[0]
 
 
 def judge_full_size(

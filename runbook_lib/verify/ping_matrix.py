@@ -12,9 +12,9 @@ from typing import TypeVar
 
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import InputError, PreconditionError, RunbookError
+from runbook_lib.facts.advertised import read_vtep
 from runbook_lib.facts.containers import ContainerFacts, read_containers
 from runbook_lib.facts.hidden_namespace import HiddenNamespace, read_hidden_namespace
-from runbook_lib.facts.interfaces import read_host_network
 from runbook_lib.model.parameters import Probes
 from runbook_lib.model.results import Verdict
 from runbook_lib.verify.overlay_tables import Entry, audit
@@ -176,7 +176,7 @@ def look(cluster: Cluster, names: Collection[str], network: str) -> Look:
         if not joined:
             return containers, "", None, ""
         try:
-            address = _address(node, cluster.inventory.network.interface)
+            address = read_vtep(node, cluster.inventory.network)
             hidden = read_hidden_namespace(node, joined[0].network_ids[network])
         except RunbookError as error:
             return containers, "", None, f"{node.name}'s tables were not read before: {error.message.splitlines()[0]}"
@@ -190,12 +190,6 @@ def look(cluster: Cluster, names: Collection[str], network: str) -> Look:
     known = [item for item in found.values() if item.node in vteps]
     unread = {node: reason for node, (*_, reason) in seen.items() if reason}
     return Look(found, silent, audit(hidden, known, network, vteps), unread)
-
-
-def _address(node: Node, interface: str) -> str:
-    """A node's address on the cluster's network as it is now: where the others' tables must lead."""
-    found = [item.address for item in read_host_network(node)[0] if item.name == interface]
-    return found[0].partition("/")[0] if found else node.spec.cluster_address
 
 
 def find_containers(cluster: Cluster, names: Collection[str]) -> tuple[dict[str, ContainerFacts], str]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from runbook_lib.facts.advertised import Advertised, parse_advertised
+from runbook_lib.facts.advertised import Advertised, choose_vtep, parse_advertised
 from runbook_lib.facts.control_planes.etcd import EtcdStore
 from runbook_lib.facts.control_planes.swarm_mode import SwarmMode
 from runbook_lib.facts.ip import parse_ip_addr
@@ -61,3 +61,20 @@ def test_a_swarm_keeps_the_address_that_an_engine_joined_with(captured_sections)
 def test_a_node_without_an_address_there_has_nothing_to_compare_with(captured_sections) -> None:
     found = replace(advertised(captured_sections, f"{WRONG}:2376"), own=())
     assert judge_advertised(found, STORE).verdict is Verdict.SKIP
+
+
+@pytest.mark.parametrize(
+    ("advertised", "own", "vtep"),
+    [
+        ("10.1.0.1", ("10.1.0.101", "10.1.0.1"), "10.1.0.1"),
+        ("10.1.0.101", ("10.1.0.101", "10.1.0.1"), "10.1.0.101"),
+        ("10.0.2.15", ("10.1.0.101", "10.1.0.1"), "10.1.0.1"),
+        ("", ("10.1.0.101", "10.1.0.1"), "10.1.0.1"),
+        ("10.0.2.15", ("10.1.0.101",), "10.1.0.101"),
+        ("10.0.2.15", (), "10.1.0.1"),
+    ],
+)
+def test_the_tables_must_lead_to_what_the_engine_advertises_on_the_clusters_network(
+    advertised: str, own: tuple[str, ...], vtep: str
+) -> None:
+    assert choose_vtep(Advertised("node1", advertised, "", "eth1", own), planned="10.1.0.1") == vtep

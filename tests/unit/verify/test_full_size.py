@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network
+
 import pytest
 
+from runbook_lib.facts.interfaces import HostInterface
 from runbook_lib.model.parameters import Overlay
 from runbook_lib.model.results import Check, Verdict
-from runbook_lib.verify.full_size import Link, judge_full_size, needed_bytes
+from runbook_lib.verify.full_size import Link, judge_full_size, needed_bytes, probed_address
 from runbook_lib.verify.ports import PROBES, NodeCounts, PortReading, Stage
 
 NAMES = ("node1", "node2", "node3", "node4")
@@ -66,6 +69,21 @@ def test_where_small_packets_do_not_pass_large_ones_are_not_judged() -> None:
     found = rows(lost_to="node2", closed=("node2",))
     assert verdicts(found) == [Verdict.PASS, Verdict.SKIP, Verdict.PASS, Verdict.PASS]
     assert found["node2"].found == "not tried: small ones do not pass (udp 4789)"
+
+
+@pytest.mark.parametrize(
+    ("addresses", "probed"),
+    [
+        (("10.1.0.1/24", "10.1.0.101/24"), "10.1.0.1"),
+        (("192.0.2.7/24", "10.1.0.101/24"), "10.1.0.101"),
+        (("192.0.2.7/24",), "192.0.2.7"),
+    ],
+)
+def test_of_several_addresses_the_one_is_tried_that_packets_to_the_cluster_come_from(
+    addresses: tuple[str, ...], probed: str
+) -> None:
+    interface = HostInterface("node1", "eth1", addresses[0], "02:00", 1500, "UP", others=addresses[1:])
+    assert probed_address(interface, IPv4Network("10.1.0.0/24")) == probed
 
 
 @pytest.mark.parametrize(("options", "needed"), [({}, 1500), ({"com.docker.network.driver.mtu": "1350"}, 1400)])
