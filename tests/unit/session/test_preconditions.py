@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from runbook_lib.cluster import Cluster
 from runbook_lib.errors import InputError, PreconditionError, UnreachableError
+from runbook_lib.facts.control_plane import Registration
+from runbook_lib.facts.gossip import Gossip
 from runbook_lib.model import commands
+from runbook_lib.model.parameters import Parameters
 from runbook_lib.session import preconditions
 from runbook_lib.session.preconditions import Precondition, insist, table
 
@@ -82,3 +89,33 @@ def test_a_node_that_is_down_is_no_missing_precondition(open_session, thing: str
 def test_a_thing_that_nobody_knows_is_refused_with_those_there_are(open_session) -> None:
     with pytest.raises(InputError, match="fixed addresses, advertised addresses, cluster store, overlay, containers"):
         open_session().require("coffee")
+
+
+HEARD = Gossip("node1", "192.168.99.104", frozenset({"192.168.99.104"}))
+SILENT = Gossip("node1", "192.168.99.104", trouble="its engine listens at 192.168.99.104:7946, and nothing comes back")
+
+
+def look_for_the_store(monkeypatch: pytest.MonkeyPatch, answers: Iterator[Gossip]) -> Precondition:
+    """What is found of one connected engine that gives these answers, one a look."""
+    plane = SimpleNamespace(
+        read_gossip=lambda node: next(answers),
+        read_registrations=lambda cluster: (Registration("node1", "192.168.99.104:2376", True),),
+    )
+    outcome = lambda ask: [SimpleNamespace(error=None, result=ask("node1"))]  # noqa: E731
+    monkeypatch.setattr(preconditions, "control_plane_of", lambda parameters: plane)
+    monkeypatch.setattr(preconditions, "_advertised_addresses", lambda cluster, parameters: STORE)
+    monkeypatch.setattr(preconditions, "_PAUSE", 0)
+    cluster = cast("Cluster", SimpleNamespace(each=outcome))
+    (found,) = preconditions.look(cluster, Parameters(), ["cluster store"])
+    return found
+
+
+def test_an_engine_that_keeps_silent_for_a_moment_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert look_for_the_store(monkeypatch, iter([SILENT, SILENT, HEARD])).there
+
+
+def test_an_engine_that_stays_silent_is_named_with_the_cause_and_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preconditions, "_REUNION_SECONDS", 0.05)
+    found = look_for_the_store(monkeypatch, iter(lambda: SILENT, None))
+    assert found.faults == (f"node1: {SILENT.trouble}",)
+    assert "open tcp 7946 on node1" in found.remedy
