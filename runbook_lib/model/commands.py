@@ -27,6 +27,7 @@ class AtHand:
     """How the cluster is named: by a parameter file (as it was typed), values that replace some of it, its testbed.
 
     ``known`` is false where its parameters cannot be typed, such as an inventory that stands in a notebook's cell.
+    ``inventory`` is what those parameters name as it, where it is known; a path is an absolute one.
     """
 
     file: str = ""

@@ -47,11 +47,13 @@ class ManagerConnection(Engine):
         self._name = node.name
         self._manager = f"{manager.host}:{manager.port}"
         self._closed = threading.Event()
+        self._listed_by: float | None = None  # since the first call that found this node unlisted
 
     def close(self) -> None:
         """Close the connections to the manager and to the node's own engine, and end a wait for the manager."""
         ended, self._closed = self._closed, threading.Event()
         ended.set()
+        self._listed_by = None
         super().close()
         self._own.close()
 
@@ -79,8 +81,8 @@ class ManagerConnection(Engine):
         """This node as the manager knows it, which must hold it for healthy; ``None`` while it lists no node at all.
 
         A node that is not listed yet is waited for, at most ``timeouts.reboot``; with ``placing`` the first one too.
+        That time is had once: when it is over, later calls ask once and fail, until it is listed or this is closed.
         """
-        deadline = time.monotonic() + self._timeouts.reboot
         closed = self._closed
         while True:
             nodes = self.nodes()
@@ -88,7 +90,9 @@ class ManagerConnection(Engine):
                 return None
             managed = self._own_row(nodes)
             if managed is not None and not managed.registering:
+                self._listed_by = None
                 break
+            deadline = self._listed_by = self._listed_by or time.monotonic() + self._timeouts.reboot
             if time.monotonic() >= deadline:
                 raise self._never_listed(nodes)
             if closed.wait(_LISTED_AGAIN_SECONDS):

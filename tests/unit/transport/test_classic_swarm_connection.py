@@ -137,6 +137,28 @@ def test_a_node_that_is_never_listed_is_unreachable_and_no_bad_input(
     assert manager.asked("create") == []
 
 
+def test_a_node_that_is_never_listed_is_waited_for_once_and_no_longer_than_until_it_is_listed(
+    manager: ManagerServer, own: EngineServer, tls: Path
+) -> None:
+    unlisted = manager.recorded["info"]
+    manager.replace("info", json=listing("node1"))
+    own.answers["/info"] = reply(200, {"ID": "NOT-LISTED", "ServerVersion": "20.10.24"})
+    with connect(manager, own, tls, timeouts=HASTY) as engine:
+        texts = []
+        for _ in range(3):
+            before = len(manager.asked("info"))
+            with pytest.raises(UnreachableError) as caught:
+                engine.networks()
+            texts.append(str(caught.value))
+            asked = len(manager.asked("info")) - before
+        assert (asked, len(set(texts))) == (1, 1)
+        manager.recorded["info"] = unlisted
+        assert engine.managed() is not None
+        # it has its time again when it is lost again
+        manager.take_turns("info", listing("node1"))
+        assert engine.managed() is not None
+
+
 def test_while_the_manager_lists_no_node_the_own_engine_is_asked(
     engine: SwarmEngine, manager: ManagerServer, own: EngineServer
 ) -> None:
