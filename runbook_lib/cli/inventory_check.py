@@ -41,7 +41,7 @@ def check(
     """
     at_hand(file)
     run = load_run(file)
-    at_hand(file, testbed=run.parameters.testbed_name)
+    at_hand(file, inventory=run.parameters.inventory)
     redact = redactor_for(run)
     with Cluster(run.inventory, run.parameters.timeouts) as cluster:
         found = check_nodes(cluster, run.parameters)

@@ -57,7 +57,7 @@ def notebook(
     chosen = (file or project / "params" / "testbed.yaml").absolute()
     request = Request(chosen)
     parameters = request.parameters()
-    at_hand(file, testbed=parameters.testbed_name)
+    at_hand(file, inventory=parameters.inventory)
     if testbed and parameters.testbed_name is not None:
         become_root(parameters.secret_variables)
         ensure_testbed(parameters, plan=False, before_up=install_missing_packages)

@@ -114,7 +114,7 @@ def run(
 
 def _say_cluster(prepared: Run, file: Path | None, overrides: Mapping[str, Any], *, resumed: bool) -> None:
     """Let commands in texts name this run's cluster; a run that goes on with another one got it from its record."""
-    at_hand(file, overrides, prepared.parameters.testbed_name)
+    at_hand(file, overrides, inventory=prepared.parameters.inventory)
     if resumed and file is None:
         at_hand_by_record(prepared.parameters.inventory)
 

@@ -7,6 +7,7 @@ inventory that its parameters name.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shlex
@@ -16,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
+
+from runbook_lib.model.inventory import Inventory
 
 VARIABLE = "OVERLAY_RUNBOOK_CLUSTER_AT_HAND"
 DEFAULT_TESTBED = "runbook"
@@ -27,42 +31,51 @@ class AtHand:
     """How the cluster is named: by a parameter file (as it was typed), values that replace some of it, its testbed.
 
     ``known`` is false where its parameters cannot be typed, such as an inventory that stands in a notebook's cell.
-    ``inventory`` is what those parameters name as it, where it is known; a path is an absolute one.
+    ``inventory`` is which one those parameters name, as ``_identity`` tells; empty where nobody said.
     """
 
     file: str = ""
     overrides: tuple[tuple[str, str], ...] = ()
     testbed: str = ""
     known: bool = True
+    inventory: str = ""
 
 
 _said: AtHand | None = None
 
 
-def at_hand(file: Path | None, overrides: Mapping[str, Any] | None = None, testbed: str | None = None) -> None:
+def at_hand(
+    file: Path | None,
+    overrides: Mapping[str, Any] | None = None,
+    testbed: str | None = None,
+    inventory: object = None,
+) -> None:
     """Say by which options this process, and each kernel that it starts, got its cluster.
 
     Args:
         file: the parameter file as it was typed; ``None`` for the default one.
         overrides: values that replace those of the file, by dotted key.
         testbed: the name of the testbed, if the cluster is one.
+        inventory: what the parameters name as the inventory, once they are read; it tells the testbed, too.
     """
     global _said
     typed = {key: value for key, value in (overrides or {}).items() if (key, value) != ("plan", True)}
     words = tuple((key, _as_typed(value)) for key, value in typed.items())
-    _said = AtHand("" if file is None else str(file), words, testbed or "")
+    name = testbed or _testbed(inventory)
+    told = inventory if inventory is not None or not name else f"{_TESTBED}{name}"
+    _said = AtHand("" if file is None else str(file), words, name, inventory=_identity(told))
 
 
 def at_hand_by_inventory(inventory: object) -> None:
-    """Say which inventory the parameters name, where nothing better is known or that is of another testbed."""
+    """Say which inventory the parameters name, where nothing better is known or that is of another one."""
     global _said
     reference = str(inventory) if isinstance(inventory, str | Path) else ""
-    testbed = reference.removeprefix(_TESTBED) if reference.startswith(_TESTBED) else ""
+    testbed, identity = _testbed(inventory), _identity(inventory)
     found = _found()
-    if found is not None and found.testbed == testbed:
+    if found is not None and found.testbed == testbed and found.inventory in ("", identity):
         return
     overrides = (("inventory", reference),) if reference and testbed != DEFAULT_TESTBED else ()
-    _said = AtHand("", overrides, testbed, known=bool(reference))
+    _said = AtHand("", overrides, testbed, known=bool(reference), inventory=identity)
 
 
 def at_hand_by_record(inventory: object) -> None:
@@ -107,13 +120,32 @@ def testbed_at_hand() -> bool:
     return found is None or bool(found.testbed)
 
 
+def _testbed(inventory: object) -> str:
+    reference = str(inventory) if isinstance(inventory, str | Path) else ""
+    return reference.removeprefix(_TESTBED) if reference.startswith(_TESTBED) else ""
+
+
+def _identity(inventory: object) -> str:
+    """The same text for the same inventory: a testbed's name, a file's whole path, or a sum over the nodes' own text.
+
+    Empty where there is none, or none that can be read.
+    """
+    if isinstance(inventory, str | Path):
+        return str(inventory) if _testbed(inventory) else os.path.realpath(Path(inventory).expanduser())
+    try:
+        text = "" if inventory is None else Inventory.model_validate(inventory).model_dump_json()
+    except ValidationError:
+        text = ""
+    return hashlib.sha256(text.encode()).hexdigest() if text else ""
+
+
 def _found() -> AtHand | None:
     if _said is not None or VARIABLE not in os.environ:
         return _said
     try:
         left = json.loads(os.environ[VARIABLE])
         pairs = tuple((str(key), str(value)) for key, value in left["overrides"])
-        return AtHand(str(left["file"]), pairs, str(left["testbed"]), bool(left["known"]))
+        return AtHand(str(left["file"]), pairs, str(left["testbed"]), bool(left["known"]), str(left["inventory"]))
     except (ValueError, KeyError, TypeError):
         return None  # of another version of this program: as good as nothing
 

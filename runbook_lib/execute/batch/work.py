@@ -64,7 +64,7 @@ def _run(job: Job, reporter: RelayReporter) -> ClusterResult:
     at_hand(shown, job.overrides)
     with contextlib.redirect_stderr(_Lines(reporter)):  # a testbed that comes up tells it there
         run = prepare_cluster(request, _nothing_to_install)
-    at_hand(shown, job.overrides, run.parameters.testbed_name)
+    at_hand(shown, job.overrides, inventory=run.parameters.inventory)
     reporter.redactor = redactor_for(run)
     wanted = ClusterRequest(job.notebooks, request, job.archive, job.cell_timeout, job.notebook_timeout)
     with Interruption().installed() as interruption:

@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.model import commands
-from runbook_lib.model.inventory import SshHop
+from runbook_lib.model.inventory import Inventory, SshHop
 from runbook_lib.transport.ssh.machine import Machine
 
+NETWORK = {"interface": "eth1", "subnet": "192.0.2.0/24"}
+NODE = {
+    "name": "node1",
+    "cluster_address": "192.0.2.1",
+    "ssh": {"host": "192.0.2.1", "key_file": "/lab/key", "known_hosts": "/lab/known_hosts"},
+}
 LEARN = Path("params/learn it.yaml")
 
 
@@ -55,6 +61,34 @@ def test_a_kernel_names_the_cluster_as_its_runner_does(monkeypatch: pytest.Monke
     commands.at_hand_by_inventory("testbed:other")
     assert commands.run_command("05") == "./runbook run 05 -p inventory testbed:other"
     assert commands.command_on_testbed("down") == "./runbook testbed down --name other"
+
+
+def test_another_inventory_in_a_cell_is_another_cluster_testbed_or_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    mine, other = str(tmp_path / "mine.yaml"), str(tmp_path / "other.yaml")
+    commands.at_hand(LEARN, inventory=mine)
+    for name, value in commands.environment().items():
+        monkeypatch.setenv(name, value)
+    for cell, command in (
+        (mine, "./runbook run 02 -f 'params/learn it.yaml'"),
+        ("../mine.yaml", "./runbook run 02 -f 'params/learn it.yaml'"),
+        (other, f"./runbook run 02 -p inventory {other}"),
+        ({"network": NETWORK, "nodes": [NODE]}, ""),
+    ):
+        monkeypatch.setattr(commands, "_said", None)
+        commands.at_hand_by_inventory(cell)
+        assert commands.run_command("02") == command
+
+
+def test_nodes_that_stand_in_the_parameter_file_are_told_from_those_of_a_cell() -> None:
+    commands.at_hand(LEARN, inventory=Inventory.model_validate({"network": NETWORK, "nodes": [NODE]}))
+    commands.at_hand_by_inventory({"network": NETWORK, "nodes": [NODE]})
+    assert commands.run_command("02") == "./runbook run 02 -f 'params/learn it.yaml'"
+    commands.at_hand_by_inventory({"network": NETWORK, "nodes": [NODE | {"name": "node2"}]})
+    assert commands.run_command("02") == ""
 
 
 def test_what_another_version_left_in_the_environment_is_as_good_as_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
