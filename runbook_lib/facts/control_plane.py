@@ -121,6 +121,8 @@ class ControlPlane(ABC):
     """Whether engines that lost each other come together again by themselves."""
     bridges_every_node: ClassVar[bool]
     """Whether every node has docker_gwbridge, not just one with a container on an overlay."""
+    tells_data_path: ClassVar[bool] = True
+    """Whether the address that an engine advertises is also where the overlay's packets go to."""
     attachable: ClassVar[bool]
     """Whether a network must say that containers may be put on it (``--attachable``)."""
 

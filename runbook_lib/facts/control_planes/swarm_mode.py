@@ -42,6 +42,7 @@ class SwarmMode(ControlPlane):
     remedy = "the engine must be in a swarm whose managers have a leader: notebook 02_autostart_etcd waits for it"
     finds_peers_again = True
     bridges_every_node = True
+    tells_data_path = False  # --data-path-addr, which no engine tells
     attachable = True
 
     def __init__(self, parameters: Parameters) -> None:

@@ -53,9 +53,20 @@ def test_daemon_json_counts_where_the_command_line_says_nothing(captured_section
     assert found.setting == "eth0:2375"
 
 
-def test_a_swarm_keeps_the_address_that_an_engine_joined_with(captured_sections) -> None:
-    plane = SwarmMode(Parameters.model_validate({"control_plane": "swarm-mode"}))
-    assert f"--advertise-addr {RIGHT}" in judge_advertised(advertised(captured_sections, WRONG), plane).remedy
+SWARM = SwarmMode(Parameters.model_validate({"control_plane": "swarm-mode"}))
+
+
+def test_a_swarm_keeps_the_address_that_an_engine_joined_with_and_may_have_another_for_packets(
+    captured_sections,
+) -> None:
+    row = judge_advertised(advertised(captured_sections, WRONG), SWARM)
+    assert (row.verdict, row.found) == (Verdict.WARN, f"{WRONG}, the address of eth0")
+    assert row.remedy.startswith(f"nothing to do if its engine joined with --data-path-addr eth1 or {RIGHT} ")
+    assert f"--advertise-addr {RIGHT}" in row.remedy
+
+
+def test_an_engine_of_a_swarm_that_has_no_address_at_all_fails(captured_sections) -> None:
+    assert judge_advertised(advertised(captured_sections, ""), SWARM).verdict is Verdict.FAIL
 
 
 def test_a_node_without_an_address_there_has_nothing_to_compare_with(captured_sections) -> None:
