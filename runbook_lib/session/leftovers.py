@@ -15,10 +15,12 @@ from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.gateway_bridge import GATEWAY_BRIDGE
 from runbook_lib.facts.platform import read_platform
 from runbook_lib.model.parameters import Parameters
-from runbook_lib.model.results import Check, Verdict
+from runbook_lib.model.results import Check, Status, Verdict
 from runbook_lib.session.answers import answers
 from runbook_lib.steps import OWNER_LABEL, has_autostart_block
-from runbook_lib.steps.gateway_bridges import read_bridge
+from runbook_lib.steps.containers import RemoveContainers
+from runbook_lib.steps.gateway_bridges import RemoveGatewayBridges, read_bridge
+from runbook_lib.steps.networks import RemoveNetworks
 from runbook_lib.steps.platforms import changes, platform_of
 from runbook_lib.tables.frame import FLAG, TEXT, frame
 
@@ -28,6 +30,8 @@ _CONTAINERS: tuple[Kind, ...] = ("container", "network")
 _BOOT_SCRIPTS: tuple[Kind, ...] = ("block in bootlocal.sh", "block in bootsync.sh")
 _ON_SYSTEMD: tuple[Kind, ...] = ("fixed address",)
 _KINDS = _CONTAINERS + _BOOT_SCRIPTS + _ON_SYSTEMD
+# Which kind of object each of the steps that remove names before what it removed.
+_REMOVERS: dict[str, Kind] = {RemoveContainers.name: "container", RemoveNetworks.name: "network"}
 _BUILT_IN = ("bridge", "host", "none")
 
 
@@ -67,10 +71,16 @@ def table(belongings: Sequence[Belonging]) -> pd.DataFrame:
     return frame(rows, {"kind": TEXT, "name": TEXT, "ours": FLAG, "nodes": TEXT, "detail": TEXT})
 
 
-def gone(before: pd.DataFrame, after: pd.DataFrame) -> set[str]:
-    """Objects that were not ours and are not there any more, of two such tables, as ``web on node1``.
+def gone(before: pd.DataFrame, after: pd.DataFrame, done: pd.DataFrame) -> tuple[Check, ...]:
+    """A check for each object that was not ours and is not there any more: one that steps of ours removed fails.
 
-    What others do meanwhile (start, stop, add) is left out of account.
+    Others work meanwhile: what ended or was removed by its owner is a warning, and so is docker_gwbridge, which goes
+    only once the last of others has left it.
+
+    Args:
+        before: such a table from before the steps.
+        after: one from afterwards.
+        done: the steps' rows, with the columns step, node, status and before (what there was, which is gone now).
     """
 
     def places(rows: pd.DataFrame) -> set[tuple[str, str, str]]:
@@ -80,7 +90,31 @@ def gone(before: pd.DataFrame, after: pd.DataFrame) -> set[str]:
             for node in nodes.split(", ")
         }
 
-    return {f"{name} on {node}" for _, name, node in places(before[~before["ours"]]) - places(after)}
+    rows = done[done["status"] == Status.CHANGED]
+    removed = {
+        (_REMOVERS[step], name, node)
+        for step, node, names in zip(rows["step"], rows["node"], rows["before"], strict=True)
+        for name in names.split(", ")
+        if step in _REMOVERS
+    }
+    foreign = places(before[~before["ours"]])
+    missing = sorted(foreign - places(after), key=lambda place: place[1:])
+    claim, expected = "what others made is not removed by us", "untouched"
+    if not missing:
+        return (Check(claim, "", Verdict.PASS, expected, f"all {len(foreign)} are there"),)
+    unbridged = set(rows.loc[rows["step"] == RemoveGatewayBridges.name, "node"])
+    checks = []
+    for kind, name, node in missing:
+        if name == GATEWAY_BRIDGE and node in unbridged:
+            found = f"{name} is gone: it came with our overlay, and nobody of others was on it any more"
+            checks.append(Check(claim, node, Verdict.WARN, expected, found))
+        elif (kind, name, node) in removed:
+            remedy = "report it: this step must remove nothing without our label"
+            checks.append(Check(claim, node, Verdict.FAIL, expected, f"our steps removed the {kind} {name}", remedy))
+        else:
+            found = f"the {kind} {name} is gone, and not by these steps: it ended, or its owner removed it"
+            checks.append(Check(claim, node, Verdict.WARN, expected, found))
+    return tuple(checks)
 
 
 def leftovers(cluster: Cluster, parameters: Parameters, *, boot_scripts: bool) -> tuple[Check, ...]:

@@ -281,9 +281,9 @@ class Readings:
         """
         return leftovers.table(leftovers.read_belongings(self._cluster, self._parameters))
 
-    def gone(self, before: pd.DataFrame, after: pd.DataFrame) -> set[str]:
-        """What of others was there and is no more (``web on node1``), of two tables of ``belongings``."""
-        return leftovers.gone(before, after)
+    def gone(self, before: pd.DataFrame, after: pd.DataFrame, done: pd.DataFrame) -> Checked:
+        """What of others is no more, of two tables of ``belongings``: a failure where the steps ``done`` removed it."""
+        return Checked(leftovers.gone(before, after, done))
 
     @kept
     def leftovers(self, *, boot_scripts: bool) -> Checked:

@@ -319,7 +319,8 @@ class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
             return None
         whys = [f"containers of others are on it: {', '.join(foreign)}"] if foreign else []
         whys += [f"containers that notebook {maker} made are on it: {', '.join(own)}" for maker, own in ours.items()]
-        remedies = ["disconnect them"] if foreign else []
+        theirs = "ask their owner to take them off (docker network disconnect), for we touch only what is ours"
+        remedies = [theirs] if foreign else []
         remedies += [f"undo notebook {maker} first" for maker in ours]
         return refused(names, "; ".join(whys), remedy=", ".join(remedies))
 

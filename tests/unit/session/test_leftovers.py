@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from runbook_lib.facts.control_plane import Member
-from runbook_lib.model.results import Verdict
+from runbook_lib.model.results import Status, StepResult, Verdict
 from runbook_lib.session.leftovers import Belonging, gone, judge, table
+from runbook_lib.tables.results import steps
 
 BELONGINGS = (
     Belonging("node1", "container", "etcd1", False, "running"),
@@ -28,13 +31,51 @@ def test_what_is_alike_on_several_nodes_is_one_row_and_ours_comes_first() -> Non
     assert rows["nodes"].tolist() == ["node2", "node1, node2", "node1"]
 
 
+def done(step: str, node: str, before: str, status: Status = Status.CHANGED) -> StepResult:
+    return StepResult(step, node, status, before, "none of ours", 0.1)
+
+
+DONE = steps(
+    [
+        done("remove containers", "node2", "alpine1"),
+        done("remove containers", "node1", "none of ours", Status.OK),
+        done("remove docker_gwbridge", "node2", "docker_gwbridge"),
+        done("remove networks", "node1", "ovr0"),
+        done("remove networks", "node2", "ovr0"),
+    ]
+)
+WEB = tuple(Belonging(node, "container", "web", False, "running") for node in NODES)
+
+
+def told(before: Iterable[Belonging], after: Iterable[Belonging], rows: pd.DataFrame = DONE) -> list[tuple[str, str]]:
+    checks = gone(table(tuple(before)), table(tuple(after)), rows)
+    return [(check.node, check.verdict) for check in checks]
+
+
 def test_what_others_made_is_gone_only_if_it_is_no_more_on_its_node() -> None:
-    web = [Belonging(node, "container", "web", False, "running") for node in NODES]
-    before = table([*BELONGINGS, *web])
-    started_again = replace(web[1], detail="restarting")
+    started_again = replace(WEB[1], detail="restarting")
     new = Belonging("node1", "container", "new", False, "running")
-    assert gone(before, table([BELONGINGS[0], web[0], started_again, new])) == set()
-    assert gone(before, table([BELONGINGS[0], web[0]])) == {"web on node2"}
+    assert told([*BELONGINGS, *WEB], [BELONGINGS[0], WEB[0], started_again, new]) == [("", Verdict.PASS)]
+
+
+def test_what_of_others_ended_meanwhile_is_a_warning_and_what_our_steps_removed_a_failure() -> None:
+    assert told([*BELONGINGS, *WEB], [BELONGINGS[0], WEB[0]]) == [("node2", Verdict.WARN)]
+    ours = steps([done("remove containers", "node2", "alpine1, web")])
+    assert told([*BELONGINGS, *WEB], [BELONGINGS[0], WEB[0]], ours) == [("node2", Verdict.FAIL)]
+    theirs = Belonging("node1", "network", "their-net", False, "bridge, local")
+    assert told([*BELONGINGS, theirs], BELONGINGS[:1]) == [("node1", Verdict.WARN)]
+    ours = steps([done("remove networks", "node1", "ovr0, their-net")])
+    assert told([*BELONGINGS, theirs], BELONGINGS[:1], ours) == [("node1", Verdict.FAIL)]
+
+
+def test_a_bridge_that_the_last_of_others_left_before_we_removed_it_is_no_failure() -> None:
+    bridge = Belonging("node2", "network", "docker_gwbridge", False, "bridge, local")
+    assert told([*BELONGINGS, bridge], BELONGINGS[:1]) == [("node2", Verdict.WARN)]
+
+
+def test_what_only_would_have_been_removed_is_not_removed() -> None:
+    planned = steps([done("remove containers", "node2", "alpine1, web", Status.PLANNED)])
+    assert told([*BELONGINGS, *WEB], [*BELONGINGS, WEB[0]], planned) == [("node2", Verdict.WARN)]
 
 
 def test_only_what_is_ours_and_left_fails_and_names_object_and_node() -> None:

@@ -153,7 +153,8 @@ def test_undone_alone_a_network_says_which_notebook_s_containers_are_on_it() -> 
     assert "containers that notebook 04_run_containers made are on it: node1/alpine1" in finding.detail
     assert "containers that notebook 08_fixed_external_address made are on it: node1/web" in finding.detail
     assert finding.detail.endswith(
-        "remedy: disconnect them, undo notebook 04_run_containers first, undo notebook 08_fixed_external_address first"
+        "for we touch only what is ours, undo notebook 04_run_containers first,"
+        " undo notebook 08_fixed_external_address first"
     )
 
 
