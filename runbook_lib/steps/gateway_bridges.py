@@ -13,11 +13,14 @@ from runbook_lib.steps.base import OWNER_LABEL, Finding, Say, Step, blocked, pen
 BARE_LABEL = "org.overlay-runbook.without-docker_gwbridge"
 """Label of the overlays that a step makes: the nodes that had no docker_gwbridge at that moment. Only so anybody can
 tell later that one was not there before: Docker writes no owner on it."""
+BRIDGED_LABEL = "org.overlay-runbook.with-docker_gwbridge"
+"""The same of the nodes that had one. Of a node in neither list, which was down then or came later, nobody knows."""
 
 
-def bare_nodes(had_one: Mapping[str, bool]) -> str:
-    """The label's value from what was read of each node."""
-    return ", ".join(sorted(name for name, had in had_one.items() if not had))
+def bridge_labels(had_one: Mapping[str, bool]) -> dict[str, str]:
+    """Both labels from what was read of each node."""
+    wanted = ((BARE_LABEL, False), (BRIDGED_LABEL, True))
+    return {label: ", ".join(sorted(name for name, had in had_one.items() if had is one)) for label, one in wanted}
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,11 @@ class BridgeReading:
 
     @property
     def came_later(self) -> bool | None:
-        """Whether it was not there before an overlay of ours was; ``None`` when no overlay of ours tells."""
-        told = [
-            network.labels[BARE_LABEL].split(", ")
-            for network in self.found.networks
-            if network.labels.get(OWNER_LABEL) == self.owner and BARE_LABEL in network.labels
-        ]
-        return any(self.found.node in nodes for nodes in told) if told else None
+        """Whether it was not there before an overlay of ours was; ``None`` when none of ours tells of the node."""
+        ours = [network.labels for network in self.found.networks if network.labels.get(OWNER_LABEL) == self.owner]
+        if any(self.found.node in labels.get(BARE_LABEL, "").split(", ") for labels in ours):
+            return True
+        return False if any(self.found.node in labels.get(BRIDGED_LABEL, "").split(", ") for labels in ours) else None
 
     @property
     def removable(self) -> bool:

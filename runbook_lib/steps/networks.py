@@ -27,7 +27,7 @@ from runbook_lib.steps.base import (
     satisfied,
 )
 from runbook_lib.steps.endpoints import force_disconnect, stale_endpoints
-from runbook_lib.steps.gateway_bridges import BARE_LABEL, bare_nodes
+from runbook_lib.steps.gateway_bridges import bridge_labels
 
 OVERLAY_DRIVER = "overlay"
 # Set by Docker itself in Swarm mode.
@@ -144,7 +144,7 @@ class CreateNetwork(Step[NetworkReading, dict[str, str]]):
         labels = our_labels(self._owner, OVERLAY_NOTEBOOK)
         if self._control_plane.bridges_every_node:
             return labels
-        return labels | {BARE_LABEL: bare_nodes({name: reading.bridged for name, reading in readings.items()})}
+        return labels | bridge_labels({name: reading.bridged for name, reading in readings.items()})
 
     def _finding(
         self, node: str, reading: NetworkReading, creator: str, labels: dict[str, str]

@@ -13,7 +13,7 @@ from runbook_lib.facts.gateway_bridge import GATEWAY_BRIDGE, GatewayBridge
 from runbook_lib.facts.networks import Endpoint, NetworkFacts
 from runbook_lib.model.parameters import Etcd, Parameters
 from runbook_lib.steps.base import OWNER_LABEL, Finding, Verb
-from runbook_lib.steps.gateway_bridges import BARE_LABEL, BridgeReading, RemoveGatewayBridges
+from runbook_lib.steps.gateway_bridges import BARE_LABEL, BRIDGED_LABEL, BridgeReading, RemoveGatewayBridges
 
 REMOVE = RemoveGatewayBridges("mine", EtcdStore(Etcd()))
 BRIDGE = NetworkFacts("node3", "b" * 64, GATEWAY_BRIDGE, "bridge", "local", "172.18.0.0/16", "")
@@ -25,7 +25,7 @@ OVR0 = NetworkFacts(
     "global",
     "10.0.0.0/24",
     "",
-    labels={OWNER_LABEL: "mine", BARE_LABEL: "node2, node3"},
+    labels={OWNER_LABEL: "mine", BARE_LABEL: "node2, node3", BRIDGED_LABEL: "node1"},
 )
 ALPINE1 = ContainerFacts(
     "node3", "c1", "alpine1", "alpine", "", "sh", "running", "", "no", networks=("ovr0",), labels={OWNER_LABEL: "mine"}
@@ -75,6 +75,13 @@ def test_where_nobody_can_know_it_stays_and_the_row_says_how_to_remove_it(overla
     left = finding(overlay=overlay)
     assert left.verb is Verb.SKIPPED
     assert "on node3: docker network rm docker_gwbridge" in left.detail
+
+
+@pytest.mark.parametrize("labels", [OVR0.labels, OVR0.labels | {BARE_LABEL: "", BRIDGED_LABEL: ""}])
+def test_of_a_node_that_was_down_then_or_came_later_nobody_knows(labels: dict[str, str]) -> None:
+    left = finding(node="node4", overlay=replace(OVR0, labels=labels))
+    assert left.verb is Verb.SKIPPED
+    assert "nobody knows whether it was there before; to remove it, on node4: docker network rm" in left.detail
 
 
 def test_in_a_swarm_it_always_stays() -> None:

@@ -19,7 +19,7 @@ from runbook_lib.steps.base import (
     Verb,
     our_labels,
 )
-from runbook_lib.steps.gateway_bridges import BARE_LABEL
+from runbook_lib.steps.gateway_bridges import BARE_LABEL, BRIDGED_LABEL
 from runbook_lib.steps.networks import (
     CreateNetwork,
     NetworkReading,
@@ -60,6 +60,7 @@ def test_it_tells_for_ever_which_nodes_had_no_docker_gwbridge() -> None:
     assert work[OWNER_LABEL] == "mine"
     # of a node that did not answer nobody knows
     assert work[BARE_LABEL] == "node1, node3"
+    assert work[BRIDGED_LABEL] == "node2"
     in_a_swarm = SWARM_CREATE.assess(readings, frozenset())["node1"].work or {}
     assert BARE_LABEL not in in_a_swarm
 
