@@ -102,7 +102,8 @@ class Room:
 def _passes(probe: Probe) -> Check:
     claim = f"{probe.source}'s largest packet reaches {probe.target}"
     found = probe.detail or f"{probe.largest} bytes passed"
-    return Check(claim, probe.source_node, probe.verdict, "it passes whole", found, probe.remedy)
+    verdict = Verdict.WARN if probe.verdict is Verdict.PASS and not probe.whole else probe.verdict
+    return Check(claim, probe.source_node, verdict, "it passes whole", found, probe.remedy)
 
 
 @dataclass(frozen=True)

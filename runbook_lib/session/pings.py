@@ -110,7 +110,7 @@ class Pings:
     def checks(self) -> tuple[Check, ...]:
         """A check for every pair that is not as expected, and why; one that counts them all when every one is.
 
-        What could not be tried (a TCP connection, where a node has no perl) is a warning.
+        What could not be tried (a TCP connection, where a node has no perl) is a warning, beside pairs that failed too.
         """
         if not self.probes:
             return (Check("there is something to ping", "", Verdict.FAIL, "two running containers", "no pair at all"),)
@@ -120,7 +120,7 @@ class Pings:
                 words = probe.detail.removesuffix(SHARED).removesuffix("; ")
                 odd.setdefault((probe.source, probe.target, probe.verdict, words), []).append(probe)
         if odd:
-            return (*(_check(alike, words) for (*_, words), alike in odd.items()), *self.reasons)
+            return (*(_check(alike, words) for (*_, words), alike in odd.items()), *self.reasons, *self._unproven())
         wanted = {probe.expected for probe in self.probes}
         count = f"{len(self.probes)} of {len(self.probes)}"
         passed = Check(f"pairs are {' or '.join(sorted(wanted))} as expected", "", Verdict.PASS, count, count)
@@ -128,7 +128,8 @@ class Pings:
 
     def _unproven(self) -> Iterator[Check]:
         nodes: dict[str, dict[str, None]] = {}
-        for probe in self.probes:
+        # a pair that is not as expected says in its own check what was not tried
+        for probe in (probe for probe in self.probes if probe.verdict is Verdict.PASS):
             for words in probe.unproven:
                 nodes.setdefault(words, {})[probe.source_node] = None
         for words, where in nodes.items():

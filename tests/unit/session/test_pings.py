@@ -69,6 +69,13 @@ def test_what_could_not_be_tried_is_one_warning_a_reason() -> None:
     assert (untried.node, untried.found) == ("node3", "TCP not tried: no perl")
 
 
+def test_a_pair_that_is_lost_does_not_hide_what_could_not_be_tried_of_the_others() -> None:
+    blind = judge(pair(), "10.0.0.3", TIMES, evidence=Evidence(connection="not tried: no perl"))
+    lost, untried = Pings((blind, LOST)).checks
+    assert (lost.verdict, untried.verdict) == (Verdict.FAIL, Verdict.WARN)
+    assert untried.found == "TCP not tried: no perl"
+
+
 def test_no_probe_at_all_proves_nothing() -> None:
     (check,) = Pings(()).checks
     assert (check.verdict, check.found) == (Verdict.FAIL, "no pair at all")

@@ -54,6 +54,8 @@ def test_a_first_probe_is_only_cold_where_the_tables_did_not_know_the_way() -> N
     row = judge(pair(), "10.0.0.3", (None, 0.2, 0.4), evidence=Evidence(way_known=True))
     assert row.verdict is Verdict.FAIL
     assert row.detail == "the first of 3 probes was lost, though the tables knew the way"
+    allowed = judge(pair(), "10.0.0.3", (None, 0.2, 0.4), evidence=Evidence(way_known=True, may_lose=1))
+    assert (allowed.verdict, allowed.detail) == (Verdict.WARN, "1 of 3 probes lost, of 50 1 may be")
 
 
 def test_a_row_that_was_wrong_before_the_first_packet_fails_although_the_peer_answers() -> None:
@@ -77,11 +79,36 @@ def test_an_overlay_with_packets_too_small_for_ipv4_is_no_remedy() -> None:
     assert "driver.mtu" not in row.remedy
 
 
-def test_a_packet_of_full_size_that_is_lost_once_counts_as_loss() -> None:
-    size = FullSize(1450, 1450, 2, 1)
-    row = judge(pair(), "10.0.0.3", (0.3, 0.2), evidence=Evidence(size))
-    assert (row.verdict, row.detail) == (Verdict.FAIL, "1 of 2 packets of 1450 bytes lost")
-    assert judge(pair(), "10.0.0.3", (0.3, 0.2), evidence=Evidence(size, may_lose=2)).verdict is Verdict.WARN
+@pytest.mark.parametrize(
+    ("answered", "may_lose", "verdict"),
+    [
+        pytest.param(9, 0, Verdict.WARN, id="one alone"),
+        pytest.param(8, 0, Verdict.FAIL, id="two"),
+        pytest.param(8, 2, Verdict.FAIL, id="two where one of ten may be"),
+        pytest.param(8, 6, Verdict.WARN, id="two where two of ten may be"),
+    ],
+)
+def test_one_lost_packet_of_full_size_is_told_and_more_are_a_failure(
+    answered: int, may_lose: int, verdict: Verdict
+) -> None:
+    evidence = Evidence(FullSize(1450, 1450, 10, answered), may_lose=may_lose)
+    row = judge(pair(), "10.0.0.3", (0.3, 0.2), evidence=evidence)
+    assert (row.verdict, row.detail) == (verdict, f"{10 - answered} of 10 packets of 1450 bytes lost")
+
+
+@pytest.mark.parametrize(
+    ("size", "whole"),
+    [
+        (FullSize(1450, 1450, 1, 1), True),
+        (FullSize(1450, 1450, 10, 9), True),
+        (FullSize(1450, 1350, 2, 0), False),
+        (FullSize(1450, 1450, 1, 1, "it may have been cut"), False),
+        (FullSize(doubt="full size not tried: no ip"), False),
+        (None, False),
+    ],
+)
+def test_only_what_surely_was_not_cut_passed_whole(size: FullSize | None, whole: bool) -> None:
+    assert judge(pair(), "10.0.0.3", (0.3, 0.2), evidence=Evidence(size)).whole is whole
 
 
 def test_a_connection_that_hangs_fails_and_names_what_came_back() -> None:
