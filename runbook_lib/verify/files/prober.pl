@@ -16,7 +16,7 @@
 # that is not after TIMEOUT / COUNT; each is waited for TIMEOUT seconds.
 #
 # A target's first answer starts two more probes: an echo request as large as the interface takes (again where it is
-# lost, then smaller ones, all at once), and a connection to PORT, where the target's own prober sends back what it
+# lost, ten in all where the second passes, else smaller ones, all at once), and a connection to PORT, where the target's own prober sends back what it
 # gets: three times the interface's MTU, so more than one segment each way.
 use strict;
 use warnings;
@@ -29,7 +29,7 @@ use constant {
     ECHO_REPLY => 0, ECHO_REQUEST => 8, SOL_RAW => 255, ICMP_FILTER => 1, SO_RCVBUFFORCE => 33, SIOCGSTAMP => 0x8906,
     SIOCGIFMTU => 0x8921, SOL_IP => 0, IP_MTU_DISCOVER => 10, IP_PMTUDISC_PROBE => 3
 };
-use constant { SMALL => 84, FULL_TRIES => 2, STEP => 50, MOST => 1 << 18 };
+use constant { SMALL => 84, FULL_TRIES => 2, FULL_MOST => 10, STEP => 50, MOST => 1 << 18 };
 
 my ($source, $count, $timeout, $by, $port, @targets) = @ARGV;
 my %by = map { $_ => 1 } split /,/, $by;
@@ -186,7 +186,7 @@ sub call {
 sub end_call {    # a peer that refuses has not begun yet: it is called again
     my ($call, $error) = @_;
     close delete $call->{socket};
-    if ($error == ECONNREFUSED && now() < $start + $patience) { $call->{due} = now() + 0.05 }
+    if ($error == ECONNREFUSED && now() < $linger) { $call->{due} = now() + 0.05 }
     else { $call->{result} = $error == ECONNREFUSED ? 'refused' : "$error" }
 }
 
@@ -307,7 +307,7 @@ sub send_echoes {
         $slot->{sent_at}[$sequence] = Time::HiRes::time();
         $slot->{unsent}[$sequence] = "$!"
             if !defined send($icmp, echo_request($index, $sequence, $slot->{size}), 0, $slot->{to});
-        $slot->{due} = $sequence + 1 < $slot->{most} ? $slot->{sent}[$sequence] + ($slot->{by} ? $gap : $timeout) : undef;
+        $slot->{due} = $sequence + 1 < $slot->{most} ? $slot->{sent}[$sequence] + ($slot->{by} || $slot->{answers} ? $gap : $timeout) : undef;
         read_echoes();
     }
 }
@@ -339,7 +339,8 @@ sub read_echoes {
         $slot->{answers}++;
         $slot->{due} = $now if defined $slot->{due} && $sequence == $#{ $slot->{sent} };
         if ($slot->{by}) { carry(@{$slot}{qw(target address)}, $now) }
-        else { ($slot->{due}, $slot->{most}) = (undef, scalar @{ $slot->{sent} }) }    # one answer is enough
+        elsif (@{ $slot->{sent} } == 1) { @{$slot}{qw(due most)} = (undef, 1) }    # one answer is enough where none is lost
+        else { @{$slot}{qw(due most)} = (@{ $slot->{sent} } < FULL_MOST ? $now : undef, FULL_MOST) }
     }
 }
 
@@ -350,7 +351,7 @@ sub next_event {
     for my $slot (@slots) {
         my $last = $#{ $slot->{sent} };
         if (defined $slot->{due}) { push @times, $slot->{due}; next }
-        next if $slot->{answers} == $slot->{most} || !$slot->{by} && $slot->{answers};
+        next if $slot->{answers} == $slot->{most};
         my $end = $slot->{sent}[$last] + $timeout;
         push @times, $end if $end > $now;
     }

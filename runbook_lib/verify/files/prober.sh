@@ -34,10 +34,15 @@ done
 # busybox has no option that forbids fragments: what passes may have been cut
 whole=
 doubt='what passed may have been cut into fragments: this ping cannot forbid it'
-if ping -M "do" -c 1 -W 1 127.0.0.1 >/dev/null 2>&1; then
-    whole="-M do"
-    doubt=
-fi
+# "probe" forbids fragments whatever the kernel has learned of the way before; older ones have "do" alone
+for option in "-M probe" "-M do"; do
+    # shellcheck disable=SC2086 # two words
+    if ping $option -c 1 -W 1 127.0.0.1 >/dev/null 2>&1; then
+        whole=$option
+        doubt=
+        break
+    fi
+done
 lookup=nslookup
 if command -v busybox >/dev/null; then lookup="busybox nslookup"; fi
 
@@ -91,7 +96,20 @@ carry() {
             answered=1
             break
         fi
+        case $sent,$heard in
+            1,*"too long"*)
+                refusal='the kernel sends none: it has learned of a smaller way, which it forgets after 10 minutes'
+                printf 'size\t%s\t%s\tfull size not tried: %s\n' "$source" "$1" "$refusal"
+                return
+                ;;
+        esac
     done
+    if [ "$answered,$sent" = 1,2 ]; then # ten in all tell a single loss from many
+        while [ "$sent" -lt 10 ]; do
+            sent=$((sent + 1))
+            if passes "$mtu" "$2"; then answered=$((answered + 1)); fi
+        done
+    fi
     if [ "$answered" = 0 ]; then
         largest=$(
             echo 84
@@ -102,9 +120,6 @@ carry() {
             wait
         )
         largest=$(echo "$largest" | sort -n | tail -n 1)
-        case $heard in
-            *"too long"*) doubt="the kernel refused to send: it had learned of a smaller way, which it forgets after 10 minutes" ;;
-        esac
     fi
     printf 'size\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$source" "$1" "$mtu" "$largest" "$sent" "$answered" "$doubt"
 }

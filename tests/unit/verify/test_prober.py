@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from runbook_lib.model.results import Verdict
 from runbook_lib.verify.ping_matrix import row
 from runbook_lib.verify.probe import By, FullSize, Pair
-from runbook_lib.verify.prober import is_address, parse_ping, parse_readings
+from runbook_lib.verify.prober import Reading, is_address, parse_ping, parse_readings, program
 
 Captured = Callable[[str], str]
 
@@ -95,6 +101,129 @@ def test_what_a_ping_cannot_do_is_never_silent(captured: Captured, file: str, wh
 def test_a_size_that_could_not_be_tried_gives_its_reason() -> None:
     reading = parse_readings("size\ta\tb\tfull size not tried: no ip\nend\ta\n", 3)["a"]
     assert reading.sizes == {"b": FullSize(doubt="full size not tried: no ip")}
+
+
+# knows the options of iputils; every echo request is answered but those that $lost matches (as "number size")
+_PING = """\
+#!/bin/sh
+size=56
+while [ $# -gt 0 ]; do
+    case $1 in
+        -M) [ "$2" = "$knows" ] || exit 2; shift ;;
+        -s) size=$2; shift ;;
+        -*) shift ;;
+    esac
+    shift
+done
+[ "$size" = 56 ] || echo . >>"$counter"
+case "$([ "$size" = 56 ] || wc -l <"$counter") $size" in $lost) echo "$words"; exit 1 ;; esac
+echo "64 bytes from 10.0.0.3: icmp_seq=1 ttl=64 time=0.301 ms"
+echo "1 packets transmitted, 1 received, 0% packet loss"
+"""
+_IP = """\
+#!/bin/sh
+case $1 in
+    route) echo "10.0.0.3 dev eth0 src 10.0.0.2" ;;
+    *) echo "2: eth0: <UP> mtu 1450 qdisc noqueue" ;;
+esac
+"""
+
+
+def sizes_of(tmp_path: Path, **behaviour: str) -> FullSize:
+    for name, text in (("ping", _PING), ("ip", _IP)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "counter").touch()
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    environment = {"PATH": path, "counter": str(tmp_path / "counter"), "lost": "", "words": ""} | behaviour
+    argv = ["sh", "-c", program("prober.sh"), "sh", "a", "1", "1", "address", "20000", "b=10.0.0.3"]
+    text = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True).stdout
+    return parse_readings(text, 1)["a"].sizes["b"]
+
+
+def test_a_ping_that_can_forbids_fragments_whatever_the_kernel_has_learned(tmp_path: Path) -> None:
+    assert sizes_of(tmp_path, knows="probe") == FullSize(1450, 1450, 1, 1)
+
+
+def test_what_the_kernel_refused_to_send_was_not_lost_on_the_way(tmp_path: Path) -> None:
+    learned = "ping: local error: message too long, mtu=1350"
+    size = sizes_of(tmp_path, knows="do", lost="* 1422", words=learned)
+    assert size.wanted == 0
+    assert size.doubt.startswith("full size not tried: the kernel sends none: it has learned of a smaller way")
+
+
+def test_a_ping_sends_ten_packets_of_full_size_where_the_first_is_lost_and_the_second_is_not(tmp_path: Path) -> None:
+    assert sizes_of(tmp_path, knows="probe", lost="1 1422") == FullSize(1450, 1450, 10, 9)
+    assert sizes_of(tmp_path, knows="probe", lost="* 1[34]*") == FullSize(1450, 1300, 2, 0)
+
+
+# answers in the kernel's place, in a network namespace of its own, but not the packets of full size that are to be lost
+_PEER = """\
+import pathlib, socket, subprocess, sys
+program, lost = sys.argv[1], set(sys.argv[2].split(","))
+for command in ("link set lo mtu 1450 up", "address add 10.9.0.3/32 dev lo", "route add 10.9.0.0/24 dev lo"):
+    subprocess.run(["ip", *command.split()], check=True)
+pathlib.Path("/proc/sys/net/ipv4/icmp_echo_ignore_all").write_text("1")
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+raw.settimeout(0.1)
+argv = ["perl", "-e", program, "a", "3", "2", "address", "20000", "b=10.9.0.3"]
+prober, large = subprocess.Popen(argv), 0
+while prober.poll() is None:
+    try:
+        packet = raw.recv(65536)[20:]
+    except TimeoutError:
+        continue
+    if packet[0] != 8:
+        continue
+    large += len(packet) > 1400
+    if len(packet) > 1400 and lost & {str(large), "all"}:
+        continue
+    total = int.from_bytes(packet[2:4], "big") + 0x800
+    raw.sendto(b"\\0\\0" + (total % 0xFFFF).to_bytes(2, "big") + packet[4:], ("10.9.0.3", 0))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the prober opens a raw socket")
+@pytest.mark.parametrize(("lost", "sent", "answered"), [("none", 1, 1), ("1,4,5,10", 10, 6), ("1,2", 2, 0)])
+def test_the_prober_too_sends_ten_packets_of_full_size_where_a_repeat_passes(
+    lost: str, sent: int, answered: int
+) -> None:
+    argv = ["unshare", "--net", sys.executable, "-c", _PEER, program("prober.pl"), lost]
+    reading = parse_readings(subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout, 3)["a"]
+    size = reading.sizes["b"]
+    assert (size.wanted, size.sent, size.answered) == (1450, sent, answered)
+    assert reading.connections == {"b": "passed"}
+    assert None not in reading.echoes["b", "address"].times
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the prober opens a raw socket")
+def test_a_peer_that_begins_late_is_called_until_nobody_can_be_waited_for_any_longer() -> None:
+    timeout, patience = 0.2, 4.2  # as in prober.pl, which stays twice that long
+    for _ in range(5):
+        with socket.socket() as peer:
+            peer.bind(("127.0.0.1", 0))  # and so the prober cannot listen there itself
+            peer.settimeout(30)
+            port = str(peer.getsockname()[1])
+            argv = ["perl", "-e", program("prober.pl"), "a", "1", str(timeout), "address", port, "b=127.0.0.1"]
+            begun = time.monotonic()
+            with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as prober:
+                time.sleep(patience + 0.8)
+                peer.listen()
+                in_time = time.monotonic() - begun < 2 * patience - 0.5
+                try:
+                    connection = peer.accept()[0]
+                except TimeoutError:
+                    connection = None
+                if connection:
+                    length = int.from_bytes(connection.recv(4, socket.MSG_WAITALL), "big")
+                    assert len(connection.recv(length, socket.MSG_WAITALL)) == length
+                    connection.sendall(bytes(length))
+                    connection.close()
+                reading: Reading = parse_readings(prober.communicate()[0], 1)["a"]
+        if in_time:
+            assert reading.connections == {"b": "passed"}
+            return
+    pytest.fail("this machine never let the test listen in time")
 
 
 @pytest.mark.parametrize(
