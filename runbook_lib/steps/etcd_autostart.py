@@ -31,7 +31,7 @@ from typing import Literal
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.addresses import BOOTLOCAL, read_bootlocal
-from runbook_lib.facts.boot import read_boot_clock
+from runbook_lib.facts.boot import BootClock, read_boot_clock
 from runbook_lib.facts.containers import ContainerFacts
 from runbook_lib.facts.engine import EngineFacts, read_engine
 from runbook_lib.facts.etcd_unit import DROP_IN, ETCD_UNIT, UnitMember, read_own_members
@@ -42,6 +42,7 @@ from runbook_lib.steps.blocks import find_block, put_block, remove_block
 from runbook_lib.steps.boot_files import Restoration, check_markers, restore, write_boot_script
 from runbook_lib.steps.boot_scripts import ETCD_AUTOSTART, etcd_autostart, start_lines
 
+_DOCKER_ROOT = "/var/lib/docker"
 _RESTARTING = ("always", "unless-stopped")
 _CONTAINERS_FIRST_SECONDS = 10.0
 _PAUSE_SECONDS = 0.2
@@ -129,6 +130,12 @@ def peer_engines(engine: EngineFacts) -> tuple[str, ...]:
     return tuple(f"{host}:{port}" for host in hosts if host and port and host != own)
 
 
+def unproved_starts(clock: BootClock, policies: Mapping[str, str]) -> str:
+    """What was written since the boot, or nobody can tell of; ``policies`` says of some files what is in them."""
+    since = [policies.get(path, path) for path in clock.files_since]
+    return ", ".join([*since, *(words for path, words in policies.items() if path not in clock.changed)])
+
+
 def has_autostart_block(bootlocal: str | None) -> bool:
     """True when our block is in the text of a ``bootlocal.sh``. Raises ``RunbookError`` for unmatched markers."""
     return find_block(bootlocal, ETCD_AUTOSTART) is not None
@@ -203,10 +210,20 @@ class EtcdAutostart(_Autostart):
         return pending(_describe(reading), wanted, work, self.detail(reading))
 
     def unproved(self, node: Node) -> str:
-        """Block or drop-in, as long as no boot has read them. When a restart policy was set, nobody can tell."""
+        """Block, drop-in or a container's restart policy, as long as no boot has come after what was written of it.
+
+        dockerd writes a container's settings, policy and all, whenever it starts it, too: whether a policy is older
+        than that nobody can tell, and so it is proved by the restart that follows, each time.
+        """
         found = read_autostart(node, self._etcd)
         files = [BOOTLOCAL] if has_autostart_block(found.bootlocal) else []
-        return ", ".join(read_boot_clock(node, [*files, DROP_IN]).files_since)
+        root = str(node.engine.info().get("DockerRootDir") or _DOCKER_ROOT)
+        policies = {
+            f"{root}/containers/{item.id}/hostconfig.json": f"the restart policy of {item.name}"
+            for item in found.containers
+            if item.restart_policy in _RESTARTING
+        }
+        return unproved_starts(read_boot_clock(node, [*files, DROP_IN, *policies]), policies)
 
     def _mechanism(self, reading: AutostartReading) -> str:
         if self._etcd.autostart != "auto":

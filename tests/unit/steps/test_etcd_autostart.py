@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from runbook_lib.facts.boot import BootClock
 from runbook_lib.facts.containers import ContainerFacts
 from runbook_lib.facts.engine import EngineFacts
 from runbook_lib.facts.etcd_unit import UnitMember
@@ -15,6 +16,7 @@ from runbook_lib.steps.etcd_autostart import (
     RemoveAutostart,
     StartMembers,
     peer_engines,
+    unproved_starts,
 )
 
 BY_SCRIPT, BY_POLICY = Etcd(autostart="bootlocal"), Etcd(autostart="restart-policy")
@@ -163,3 +165,16 @@ def test_peers_are_the_engines_beside_the_stores_other_members(
 ) -> None:
     engine = EngineFacts("node2", "20.10.24", "1.41", "ID", "etcd", store, advertise, "overlay2", "6.1", "Debian", 0)
     assert peer_engines(engine) == peers
+
+
+def test_a_restart_policy_that_was_set_since_the_boot_is_proved_by_no_boot() -> None:
+    policies = {"/d/containers/1/hostconfig.json": "the restart policy of etcd1"}
+
+    def told(**changed: float) -> str:
+        paths = {"policy": "/d/containers/1/hostconfig.json", "block": "/b/bootlocal.sh"}
+        return unproved_starts(BootClock(1000.0, 2000.0, {paths[key]: at for key, at in changed.items()}), policies)
+
+    assert told(policy=900.0, block=900.0) == ""
+    assert told(policy=1500.0, block=900.0) == "the restart policy of etcd1"
+    assert told(policy=900.0, block=1500.0) == "/b/bootlocal.sh"
+    assert told(block=900.0) == "the restart policy of etcd1"  # its file is not where it should be
