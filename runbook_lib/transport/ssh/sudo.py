@@ -49,13 +49,17 @@ _WANTS_TERMINAL = re.compile(r"must have a tty")
 _NO_SUDO = re.compile(r"sudo: (command )?not found|sudo: No such file")
 
 
+# Where sudoers names single programs, sudo refuses the shell, or asks for a password to say so.
+_THROUGH_SHELL = "; it must allow /bin/sh, which every command goes through, not only single programs such as docker"
+
+
 def refusal(stderr: str, access: SshAccess) -> tuple[str, str]:
     """Why sudo, which said this, did not run a command, and the remedy. Words that nobody knows are told as such."""
     user = access.user
     if _NO_RIGHT.search(stderr):
         return (
             f"{user} has no right to become root there: sudo says so",
-            f"let an administrator of the node add {user} to its sudoers, or name another user",
+            f"let an administrator of the node add {user} to its sudoers{_THROUGH_SHELL}, or name another user",
         )
     if _WANTS_TERMINAL.search(stderr):
         return (
@@ -71,7 +75,7 @@ def refusal(stderr: str, access: SshAccess) -> tuple[str, str]:
         return (
             f"sudo asks {user} for a password, and the inventory names none",
             "say where it is found, ssh: {sudo_password: {env: VARIABLE}} or {file: PATH}, or let sudoers ask for none "
-            "(NOPASSWD)",
+            f"(NOPASSWD){_THROUGH_SHELL}",
         )
     if _NO_SUDO.search(stderr):
         return "there is no sudo on the node", "install it there, or name root as ssh.user"

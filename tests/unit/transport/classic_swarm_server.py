@@ -1,7 +1,9 @@
 """A server that answers as a classic Swarm manager does, from the files in ``classic_swarm/``, one an answer.
 
 Each file names the request, the status and the answer, and under ``source`` the function of docker/classicswarm (1.2)
-that gives it. Bodies were taken down from four real engines behind ``tests/testbed/classic_swarm_manager.py``.
+that gives it. Bodies come from four real engines behind ``tests/testbed/classic_swarm_manager.py``, which is a stand-in
+too; where a real manager (built from its sources, HEAD and 1.2.9) was seen to say something else, they were edited by
+hand to its form. ``test_classic_swarm_contract.py`` holds them to a manager's words and forms.
 
 A real manager can take its place: ``RUNBOOK_CLASSIC_SWARM_ENDPOINT=tcp://HOST:3376``, with ``ca.pem``, ``cert.pem`` and
 ``key.pem`` in the folder ``DOCKER_CERT_PATH`` (which ``docker-machine env --swarm`` prints as well). Its nodes' own

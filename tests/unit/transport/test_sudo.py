@@ -124,8 +124,8 @@ SAYINGS = {
 }
 
 
-# What sudo 1.9.13 says with LANG=de_DE.UTF-8 to somebody whose name is not among those who may.
-GERMAN = "Benutzer docker darf »/usr/bin/id« als root auf node1 nicht ausführen."
+# What sudo 1.9 says in German and in Chinese to somebody who must give a password and was not asked for one.
+FOREIGN = ("sudo: Ein Passwort ist notwendig", "sudo: 需要密码")
 
 
 @pytest.mark.parametrize("said", SAYINGS)
@@ -135,10 +135,11 @@ def test_every_refusal_of_sudo_is_understood(said: str) -> None:
     assert found[1]
 
 
+@pytest.mark.parametrize("words", FOREIGN)
 def test_a_refusal_in_a_language_that_nobody_knows_here_is_one_all_the_same_and_told_in_its_words(
-    server: SshServer,
+    server: SshServer, words: str
 ) -> None:
-    (server.folder / "bin/sudo").write_text(f"#!/bin/sh\nprintf '%s\\n' '{GERMAN}' >&2\nexit 1\n")
+    (server.folder / "bin/sudo").write_text(f"#!/bin/sh\nprintf '%s\\n' '{words}' >&2\nexit 1\n")
     with server.connection() as ssh:
         with pytest.raises(SudoError) as caught:
             ssh.run(["id"], sudo=True)
@@ -148,8 +149,8 @@ def test_a_refusal_in_a_language_that_nobody_knows_here_is_one_all_the_same_and_
             ssh.read_file("/etc/shadow", sudo=True)
         unchecked = ssh.run(["id"], sudo=True, check=False)
     assert caught.value.message == streamed.value.message
-    assert caught.value.message == f"sudo did not run the command for docker: it says {GERMAN}"
-    assert (unchecked.refused, unchecked.exit_status, unchecked.stderr) == (True, 1, f"{GERMAN}\n")
+    assert caught.value.message == f"sudo did not run the command for docker: it says {words}"
+    assert (unchecked.refused, unchecked.exit_status, unchecked.stderr) == (True, 1, f"{words}\n")
 
 
 def test_words_of_sudos_that_a_command_says_are_no_refusal(server: SshServer) -> None:
@@ -169,6 +170,15 @@ def test_the_line_to_paste_finds_a_password_in_a_file(server: SshServer, asks: P
     first = caught.value.paste.split(" | ", 1)[0]
     printed = subprocess.run(["sh", "-c", first], capture_output=True, text=True, check=True)
     assert printed.stdout == f"{SECRET}\n"
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["sudo: a password is required\n", "Sorry, user jo is not allowed to execute '/bin/sh -c x' as root on n1.\n"],
+)
+def test_who_may_run_single_programs_only_is_told_what_sudo_must_allow(said: str) -> None:
+    _, remedy = refusal(said, SshAccess.model_validate(ACCESS))
+    assert "it must allow /bin/sh, which every command goes through" in remedy
 
 
 def test_root_needs_no_sudo() -> None:
