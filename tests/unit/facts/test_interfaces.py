@@ -55,6 +55,7 @@ def test_the_kernel_s_own_devices_are_no_cables_of_a_container(captured, capture
     container = parse_container("node3", captured_json("container_on_overlay.json"))
     text, routes = captured("ip_addr_container_on_overlay.txt"), captured("ip_route_container_on_overlay.txt")
     alone = parse_inside(container, text, routes)
+    # joined from public texts, not seen in this container
     assert parse_inside(container, text + captured("ip_addr_fallback_devices.txt"), routes) == alone
     # a cable that is down, and has lost its address, is still one
     cut = "9: eth0@if10: <BROADCAST,MULTICAST> mtu 1450 state DOWN\n    link/ether 02:42:0a:00:00:02 brd ff\n"

@@ -100,6 +100,7 @@ def test_a_line_that_is_no_route_is_refused(text: str) -> None:
         parse_ip_route(text)
 
 
+# The text is joined from public ones of kernels with these modules: none of the testbeds' kernels has them.
 def test_a_device_that_the_kernel_puts_into_every_namespace_leads_nowhere(captured) -> None:
     own = parse_ip_addr(captured("ip_addr_fallback_devices.txt"))
     assert [item.name for item in own][:3] == ["tunl0", "gre0", "gretap0"]

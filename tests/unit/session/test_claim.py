@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from runbook_lib.errors import LockedError, StepFailed
+from runbook_lib.cluster import Cluster
+from runbook_lib.errors import LockedError, RunbookError, StepFailed
 from runbook_lib.model.locations import LOCKS_VARIABLE
 from runbook_lib.session import Session
 from runbook_lib.widgets.connections import ConnectionPanel
@@ -93,6 +95,49 @@ def test_readings_and_plans_are_free_while_another_page_works(
     for planned in (lambda run: run.power_cycle(), run_step_of):
         with pytest.raises(StepFailed, match="node1: unreachable"):
             planned(open_session(plan=True))
+
+
+@pytest.mark.parametrize(
+    ("work", "error"),
+    [
+        (run_step_of, StepFailed),
+        (lambda run: run.power_cycle(), RunbookError),
+        (lambda run: run.gateway_experiment(), RunbookError),
+        (lambda run: run.wait_for_store(), RunbookError),
+        (lambda run: run.look.ping(), RunbookError),
+        (lambda run: run.look.mtu(), RunbookError),
+        (lambda run: run.external.look(), RunbookError),
+    ],
+)
+def test_what_fails_on_nodes_that_do_not_answer_leaves_the_cluster_free(
+    open_session: Callable[..., Session],
+    inventory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    work: Callable[[Session], object],
+    error: type[RunbookError],
+) -> None:
+    run = open_session(timeouts={"connect": 1, "command": 2, "reboot": 2, "converge": 1})
+    was_held = []
+    each = Cluster.each
+
+    def looking(self: Cluster, *given: Any, **more: Any) -> Any:
+        was_held.append(bool(run.claim._desk._present))
+        return each(self, *given, **more)
+
+    monkeypatch.setattr(Cluster, "each", looking)
+    with pytest.raises(error):
+        work(run)
+    assert any(was_held)
+    assert is_free(inventory)
+
+
+def test_what_tells_of_silent_nodes_in_rows_leaves_the_cluster_free(
+    open_session: Callable[..., Session], inventory: Path
+) -> None:
+    run = open_session()
+    assert len(run.read.preflight().checks) > 0
+    run.ping()
+    assert is_free(inventory)
 
 
 def test_outside_of_a_cell_the_cluster_is_held_for_the_block(
