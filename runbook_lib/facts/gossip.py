@@ -15,7 +15,7 @@ asked whom it knows.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -70,12 +70,17 @@ def splits(rows: Iterable[Gossip]) -> tuple[str, ...]:
     """What is wrong with the gossip, in a sentence each: of the one node that all of it has in common, if there is one,
     else of each engine that does not know another."""
     unknown = strangers(rows)
-    common = common_node(frozenset((node, other)) for node, others in unknown.items() for other in others)
+    common = common_stranger(unknown)
     if common:
         ends = [node for node, others in unknown.items() if node != common and common in others]
         ends += [other for other in unknown.get(common, ()) if other not in ends]
         return (f"{common}: its engine and those of {', '.join(sorted(ends))} do not know each other",)
     return tuple(f"{node}: its engine does not know {', '.join(others)}" for node, others in unknown.items() if others)
+
+
+def common_stranger(unknown: Mapping[str, tuple[str, ...]]) -> str:
+    """The node that is in every pair of ``strangers``; empty where there is not just one."""
+    return common_node(frozenset((node, other)) for node, others in unknown.items() for other in others)
 
 
 def common_node(ends: Iterable[frozenset[str]]) -> str:

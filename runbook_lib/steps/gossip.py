@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import DeadlineError, EngineError, EngineNotFound, StoreUnavailable
 from runbook_lib.facts.control_plane import ControlPlane
-from runbook_lib.facts.gossip import GOSSIP_PORT, Gossip, exchange, strangers
+from runbook_lib.facts.gossip import GOSSIP_PORT, Gossip, common_stranger, exchange, strangers
 from runbook_lib.facts.memberlist import REQUEST
 from runbook_lib.steps.base import Finding, Say, Step, blocked, pending, satisfied
 
@@ -115,7 +115,8 @@ class JoinGossip(Step[Gossip, Introduction]):
     def assess(self, readings: Mapping[str, Gossip], missing: frozenset[str]) -> Mapping[str, Finding[Introduction]]:
         """Pending where an engine does not know another one that gossips too."""
         unknown = strangers(readings.values())
-        return {node: self._finding(row, unknown.get(node, ()), readings) for node, row in readings.items()}
+        common = common_stranger(unknown)
+        return {node: self._finding(row, unknown.get(node, ()), readings, common) for node, row in readings.items()}
 
     def apply(self, cluster: Cluster, node: Node, work: Introduction, say: Say) -> None:
         """Tell it what each stranger says."""
@@ -123,7 +124,9 @@ class JoinGossip(Step[Gossip, Introduction]):
             say(f"meeting {name}")
             exchange(node, work.address, exchange(cluster.node(name), address, REQUEST))
 
-    def _finding(self, row: Gossip, unknown: tuple[str, ...], readings: Mapping[str, Gossip]) -> Finding[Introduction]:
+    def _finding(
+        self, row: Gossip, unknown: tuple[str, ...], readings: Mapping[str, Gossip], common: str
+    ) -> Finding[Introduction]:
         others = sum(bool(other.address) for other in readings.values()) - 1
         wanted = f"knows {others} other engines"
         if not row.address:
@@ -134,8 +137,9 @@ class JoinGossip(Step[Gossip, Introduction]):
             return blocked("is not heard", wanted, row.trouble, remedy=remedy)
         if not unknown:
             return satisfied(wanted)
+        blame = f"look at {common} first: it is in every pair that does not know each other" if common else ""
         if self._control_plane.finds_peers_again:
-            detail = "engines of a swarm meet again by themselves"
+            detail = "; ".join(filter(None, ("engines of a swarm meet again by themselves", blame)))
             return pending(f"does not know {', '.join(unknown)}", wanted, None, detail)
         introduction = Introduction(row.address, tuple((name, readings[name].address) for name in unknown))
-        return pending(f"does not know {', '.join(unknown)}", wanted, introduction)
+        return pending(f"does not know {', '.join(unknown)}", wanted, introduction, blame)

@@ -34,6 +34,9 @@ def test_islands_are_introduced_to_each_other_from_both_sides() -> None:
     assert {finding.verb for finding in findings.values()} == {Verb.PENDING}
     assert findings["node1"].work == Introduction("192.168.99.104", (("node3", "192.168.99.106"),))
     assert findings["node3"].before == "does not know node1, node2"
+    assert {finding.detail for finding in findings.values()} == {
+        "look at node3 first: it is in every pair that does not know each other"
+    }
     assert findings["node3"].work == Introduction(
         "192.168.99.106", (("node1", "192.168.99.104"), ("node2", "192.168.99.105"))
     )
