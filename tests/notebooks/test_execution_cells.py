@@ -129,14 +129,14 @@ def test_a_kernel_that_dies_while_it_starts_leaves_all_cells_never_run(
     assert (run.result.verdict, run.result.exit_code) == ("kernel died", 6)
 
 
-@pytest.mark.parametrize("end", ["time.sleep(60)", "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    pass"])
+@pytest.mark.parametrize("end", ["time.sleep(600)", "try:\n    time.sleep(600)\nexcept KeyboardInterrupt:\n    pass"])
 def test_the_notebooks_own_limit_ends_the_cell_that_runs(workplace: Workplace, touch: str, end: str) -> None:
     slow = f"try:\n    {end.replace(chr(10), chr(10) + '    ')}\nfinally:\n    touch('cleaned_up')"
     notebook = workplace.notebook("01_slow", touch, slow, "'later'", always("touch('at_the_end')"))
-    run = execute(workplace, notebook, notebook_timeout=2.5)
+    run = execute(workplace, notebook, notebook_timeout=10)  # the start of a kernel counts: seconds, if busy
     assert isinstance(run.error, CellTimeoutError)
     assert run.ends == ["completed", "timed out", "never run", "completed"]
-    assert "the notebook did not end within 2.5 s" in errors_in(run, 1)[0]
+    assert "the notebook did not end within 10 s" in errors_in(run, 1)[0]
     assert made(workplace) == {"cleaned_up", "at_the_end"}
     assert run.result is not None
     assert run.result.exit_code == 5

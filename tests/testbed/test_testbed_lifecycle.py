@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -32,6 +33,13 @@ def _clean() -> Iterator[None]:
     yield
     Testbed.remove(NAME)
     Testbed.remove(OTHER)
+
+
+def host_interfaces(layout: Layout) -> list[str]:
+    """The host's interfaces with their addresses, those of testbeds left out that are not this one or ours."""
+    ours = (*layout.host_links, *dataclasses.replace(layout, name=NAME).host_links)
+    lines = host.run(["ip", "-brief", "addr"]).stdout.splitlines()
+    return [line for line in lines if not line.startswith("rb") or line.startswith(ours)]
 
 
 def traces(layout: Layout) -> list[str]:
@@ -73,11 +81,11 @@ def test_two_testbeds_are_up_at_once_and_one_goes_without_the_other() -> None:
 
 def test_a_subnet_of_another_testbed_is_refused_and_nothing_is_touched() -> None:
     other = Testbed.up(OTHER, nodes=1, subnet="auto")
-    before = host.run(["ip", "-brief", "addr"]).stdout
+    before = host_interfaces(other.layout)
     done = up_by_command("--subnet", str(other.layout.cluster))
     assert done.returncode == 2
     assert f"is in use on this machine: address {other.layout.gateway} of interface" in done.stderr
-    assert host.run(["ip", "-brief", "addr"]).stdout == before
+    assert host_interfaces(other.layout) == before
     assert not locations.testbed_folder(NAME).exists()
 
 
