@@ -109,6 +109,28 @@ def take_locks(inventory: Inventory, what: str, *, held: Collection[str] = (), t
         return stack.pop_all()
 
 
+def holder_elsewhere(names: Collection[str]) -> Holder | None:
+    """Who holds one of the locks of these names now, another process that this one does not work for; else ``None``.
+
+    Nothing is locked for it, not even for a moment: the kernel lists who has what.
+    """
+    try:
+        listed = Path("/proc/locks").read_text()
+    except OSError:
+        return None
+    held = {(int(pid), int(inode)) for pid, inode in re.findall(r" FLOCK .* (\d+) [0-9a-f]+:[0-9a-f]+:(\d+) ", listed)}
+    for name in sorted(names):
+        try:
+            path = locks_folder() / name
+            holder, inode = Holder(**json.loads(path.read_bytes()[:_LONGEST_NOTE])), path.stat().st_ino
+        except (OSError, ValueError, TypeError):  # nobody ever held it, or nobody does now
+            continue
+        ours = holder.pid == os.getpid() or (holder.token and holder.token == os.environ.get(LOCK_TOKEN_VARIABLE))
+        if not ours and (holder.pid, inode) in held:
+            return holder
+    return None
+
+
 @contextlib.contextmanager
 def _node_lock(path: Path, node: NodeSpec, me: Holder) -> Iterator[None]:
     file = _open(path)

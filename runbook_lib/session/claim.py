@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 from IPython.core.interactiveshell import InteractiveShell
 
-from runbook_lib.locking import lock_names, take_locks
+from runbook_lib.locking import holder_elsewhere, lock_names, take_locks
 from runbook_lib.model.inventory import Inventory
 
 P = ParamSpec("P")
@@ -54,6 +54,12 @@ class Claim:
             yield
         finally:
             self._desk.leave(mine)
+
+
+def at_work_elsewhere() -> str:
+    """Who works on a cluster of this kernel's now, in another page or by a command, and at what; empty when nobody."""
+    holder = holder_elsewhere(frozenset[str]().union(*_DESKS))
+    return str(holder) if holder else ""
 
 
 class Claiming(Protocol):

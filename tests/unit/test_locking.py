@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.errors import ExitCode, InputError, LockedError
-from runbook_lib.locking import cluster_lock, handed_on, take_locks
+from runbook_lib.locking import cluster_lock, handed_on, holder_elsewhere, lock_names, take_locks
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.locations import LOCK_TOKEN_VARIABLE, LOCKS_VARIABLE, locks_folder
 
@@ -256,3 +257,32 @@ def test_a_kernel_works_under_the_lock_of_its_own_runner_and_under_no_other() ->
 def test_what_a_kernel_holds_by_itself_lets_no_other_kernel_in() -> None:
     with take_locks(cluster("lab1"), "notebook 06_disconnect_connect"):
         assert asked_by_a_kernel(cluster("lab1"), {LOCK_TOKEN_VARIABLE: ""}) == "refused"
+
+
+def test_who_holds_a_cluster_can_be_asked_without_taking_it(hold: Callable[[Inventory], subprocess.Popen[str]]) -> None:
+    names = lock_names(cluster("lab1", "lab2"))
+    assert holder_elsewhere(names) is None
+    holder = hold(cluster("lab2"))
+    found = holder_elsewhere(names)
+    assert found is not None
+    assert (found.pid, found.what) == (holder.pid, "runbook run, 7 notebooks")
+    assert holder_elsewhere(lock_names(cluster("lab1"))) is None
+
+
+def test_a_holder_that_was_killed_is_none(hold: Callable[[Inventory], subprocess.Popen[str]], folder: Path) -> None:
+    holder = hold(cluster("lab1"))
+    holder.kill()
+    holder.communicate()
+    assert "7 notebooks" in next(folder.iterdir()).read_text()
+    assert holder_elsewhere(lock_names(cluster("lab1"))) is None
+
+
+def test_this_process_and_the_run_that_it_works_for_are_nobody_else(
+    hold: Callable[[Inventory], subprocess.Popen[str]], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with cluster_lock(cluster("lab1"), "this one"):
+        assert holder_elsewhere(lock_names(cluster("lab1"))) is None
+    hold(cluster("lab1"))
+    note = json.loads(next(folder.iterdir()).read_text())
+    monkeypatch.setenv(LOCK_TOKEN_VARIABLE, note["token"])
+    assert holder_elsewhere(lock_names(cluster("lab1"))) is None

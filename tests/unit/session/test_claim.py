@@ -14,7 +14,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from runbook_lib.cluster import Cluster
-from runbook_lib.errors import LockedError, RunbookError, StepFailed
+from runbook_lib.errors import LockedError, RunbookError, StepFailed, UnreachableError
 from runbook_lib.model.locations import LOCKS_VARIABLE
 from runbook_lib.session import Session
 from runbook_lib.widgets.connections import ConnectionPanel
@@ -209,3 +209,18 @@ def test_a_toggle_is_refused_with_who_works_there(
     panel._switch("alpine1", "ovr0", False, time.monotonic())
     assert panel.message.startswith("LockedError: ")
     assert f"process {other_page.pid} of user " in panel.message
+
+
+def test_a_reading_of_a_node_that_is_down_says_who_works_on_the_cluster_meanwhile(
+    open_session: Callable[..., Session], other_page: subprocess.Popen[str]
+) -> None:
+    run = open_session()
+    with pytest.raises(UnreachableError) as caught:
+        run.read.engines()
+    assert caught.value.remedy.startswith(f"notebook 01_fix_node_ips (process {other_page.pid} of user ")
+    assert "wait for its end and read again; else is the node on" in caught.value.remedy
+    other_page.kill()
+    other_page.communicate()
+    with pytest.raises(UnreachableError) as caught:
+        run.read.engines()
+    assert caught.value.remedy.startswith("is the node on")
