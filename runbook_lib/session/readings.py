@@ -17,7 +17,7 @@ from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.engine import read_engine
 from runbook_lib.facts.etcd_unit import starts_at_boot
 from runbook_lib.facts.gateway_bridge import read_gateway_bridge
-from runbook_lib.facts.gossip import strangers
+from runbook_lib.facts.gossip import Gossip, strangers
 from runbook_lib.facts.interfaces import ContainerInterface, read_interfaces
 from runbook_lib.facts.networks import NetworkFacts, join_endpoints, read_network, read_networks
 from runbook_lib.model.parameters import Parameters
@@ -31,6 +31,7 @@ from runbook_lib.steps.targets import check_targets
 from runbook_lib.tables.frame import FLAG, TEXT, WHOLE, frame
 from runbook_lib.verify import preflight
 from runbook_lib.verify.bridge_places import judge_bridge
+from runbook_lib.verify.member_checks import judge_gossip
 from runbook_lib.verify.preflight import judge_engine_ids
 
 T = TypeVar("T")
@@ -51,6 +52,25 @@ class Checked:
     def summary(self) -> pd.DataFrame:
         """One row a check: how often it passed, warned, failed; where there was trouble."""
         return tables.checks_by_name(self.checks)
+
+
+@dataclass(frozen=True)
+class Heard(Checked):
+    """Whom each engine knows, with the verdicts: a node that all broken pairs have in common fails alone."""
+
+    rows: tuple[Gossip, ...]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Columns: node, gossips at, knows (other engines), does not know."""
+        unknown = strangers(self.rows)
+        unknown |= {row.node: (f"nobody can tell: {row.trouble}",) for row in self.rows if row.trouble}
+        columns = {"node": TEXT, "gossips at": TEXT, "knows": WHOLE, "does not know": TEXT}
+        table = [
+            (row.node, row.address, len(row.members - {row.address}), ", ".join(unknown.get(row.node, ())))
+            for row in self.rows
+        ]
+        return frame(table, columns)
 
 
 class Readings:
@@ -105,16 +125,10 @@ class Readings:
         return tables.registrations(self._control_plane.read_registrations(self._cluster))
 
     @kept
-    def gossip(self) -> pd.DataFrame:
-        """Which engines know each other. Columns: node, gossips at, knows (other engines), does not know."""
+    def gossip(self) -> Heard:
+        """Which engines know each other."""
         rows = self._all(self._control_plane.read_gossip)
-        unknown = strangers(rows) | {row.node: (f"nobody can tell: {row.trouble}",) for row in rows if row.trouble}
-        columns = {"node": TEXT, "gossips at": TEXT, "knows": WHOLE, "does not know": TEXT}
-        table = [
-            (row.node, row.address, len(row.members - {row.address}), ", ".join(unknown.get(row.node, ())))
-            for row in rows
-        ]
-        return frame(table, columns)
+        return Heard(judge_gossip(rows), tuple(rows))
 
     @kept
     def autostart(self) -> pd.DataFrame:

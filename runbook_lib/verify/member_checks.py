@@ -10,6 +10,7 @@ from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import RunbookError
 from runbook_lib.facts.containers import read_containers
 from runbook_lib.facts.control_plane import ControlPlane, Member
+from runbook_lib.facts.gossip import GOSSIP_PORT, Gossip, common_stranger, splits, strangers
 from runbook_lib.facts.networks import read_networks
 from runbook_lib.model.results import Check, Verdict
 
@@ -116,3 +117,29 @@ def needed_by(cluster: Cluster, control_plane: ControlPlane, overlay: str) -> st
         return f"network {shared[0]} is there" if shared else ""
 
     return next((outcome.value for outcome in cluster.each(look) if outcome.value), "")
+
+
+def judge_gossip(rows: Sequence[Gossip]) -> tuple[Check, ...]:
+    """Whether each engine knows every other one; a node that is in every broken pair is the only one that fails.
+
+    An engine that does not gossip is not judged: it is not connected yet.
+    """
+    unknown = strangers(rows)
+    common = common_stranger(unknown)
+    remedy = f"notebook 00_meet_the_cluster tries tcp and udp {GOSSIP_PORT} of each node"
+    checks = []
+    for row in rows:
+        found, verdict = "knows them", Verdict.PASS
+        if row.trouble:
+            found, verdict = row.trouble, Verdict.FAIL
+        elif not row.address:
+            found, verdict = "it does not gossip", Verdict.SKIP
+        elif common == row.node:
+            found, verdict = splits(rows)[0].removeprefix(f"{row.node}: "), Verdict.FAIL
+        elif unknown[row.node] and not common:
+            found, verdict = f"does not know {', '.join(unknown[row.node])}", Verdict.FAIL
+        elif unknown[row.node]:
+            found = f"knows all but {common}"
+        told = "" if verdict in (Verdict.PASS, Verdict.SKIP) else remedy
+        checks.append(Check("the engine knows every other one", row.node, verdict, "knows them", found, told))
+    return tuple(checks)

@@ -10,9 +10,10 @@ import pytest
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.facts.control_plane import Member
 from runbook_lib.facts.control_planes.etcd import EtcdStore
+from runbook_lib.facts.gossip import Gossip
 from runbook_lib.model.parameters import Etcd
 from runbook_lib.model.results import Verdict
-from runbook_lib.verify.member_checks import check_members, judge_member, judge_quorum
+from runbook_lib.verify.member_checks import check_members, judge_gossip, judge_member, judge_quorum
 
 MEMBER = Member("etcd1", "node1", "running", "no", "healthy", True, "http://10.0.0.1:2379", version="3.4.23")
 
@@ -94,3 +95,25 @@ def test_stopped_members_are_not_waited_for() -> None:
     rows = list(check_members(cast(Cluster, OneNode()), store, "ovr0"))
     assert rows[-1].verdict is Verdict.FAIL
     assert "the engine of node1 was connected to it" in rows[-1].found
+
+
+def engine(number: int, *known: int) -> Gossip:
+    addresses = frozenset(f"192.168.99.10{other}" for other in (number, *known))
+    return Gossip(f"node{number}", f"192.168.99.10{number}", addresses)
+
+
+def test_of_a_split_only_the_node_that_all_broken_pairs_have_in_common_fails() -> None:
+    whole = [engine(1, 2, 4), engine(2, 1, 4), engine(3), engine(4, 1, 2)]
+    (row,) = [check for check in judge_gossip(whole) if check.verdict is Verdict.FAIL]
+    assert (row.node, row.found) == ("node3", "its engine and those of node1, node2, node4 do not know each other")
+    assert "7946" in row.remedy
+
+
+def test_halves_that_do_not_know_each_other_all_fail_and_a_silent_engine_says_why() -> None:
+    halves = judge_gossip([engine(1, 2), engine(2, 1), engine(3, 4), engine(4, 3)])
+    assert [(check.verdict, check.found) for check in halves[:1]] == [(Verdict.FAIL, "does not know node3, node4")]
+    assert {check.verdict for check in halves} == {Verdict.FAIL}
+    silent = Gossip("node2", "192.168.99.102", trouble="nothing comes back from there")
+    rows = judge_gossip([engine(1, 2), silent, Gossip("node3")])
+    assert [check.verdict for check in rows] == [Verdict.PASS, Verdict.FAIL, Verdict.SKIP]
+    assert rows[1].found == "nothing comes back from there"
