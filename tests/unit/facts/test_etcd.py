@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import http.server
+import shutil
+import subprocess
+import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from runbook_lib.facts import etcd
 from runbook_lib.facts.containers import ContainerFacts, parse_container
-from runbook_lib.facts.etcd import parse_health, parse_member
-from runbook_lib.facts.reading import Section
+from runbook_lib.facts.etcd import parse_alarms, parse_health, parse_member
+from runbook_lib.facts.fetch import FETCH
+from runbook_lib.facts.reading import Section, parse_sections, reading_script
 
 URL = "http://192.168.99.104:2379"
 
@@ -57,6 +64,51 @@ def test_a_full_v3_database_is_an_alarm_and_no_lost_majority(container, captured
     # asked without an answer, it is what it was
     mute = {**sections, "alarms": Section("wget: server returned error: HTTP/1.1 503 Service Unavailable", 1)}
     assert parse_member(replace(container, name="etcd2"), URL, mute).detail == "it has no leader, or cannot commit"
+
+
+@pytest.mark.parametrize("client", ["curl", "wget"])
+@pytest.mark.parametrize("places", [("v3", "v3beta"), ("v3beta", "v3alpha"), ("v3alpha",)], ids=["3.4", "3.3", "3.2"])
+def test_alarms_are_asked_for_wherever_an_etcd_has_its_gateway(
+    captured_sections, tmp_path: Path, client: str, places: tuple[str, ...]
+) -> None:
+    told = captured_sections("etcd_alarm.txt")["alarms"]
+    for name in ("timeout", "true", "grep", client):
+        found = shutil.which(name)
+        if found is None:
+            pytest.skip(f"this machine has no {name}")
+        (tmp_path / name).symlink_to(found)
+
+    class Member(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.answer(503, "")
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            there = self.path in {f"/{place}/maintenance/alarm" for place in places}
+            self.answer(200 if there else 404, told.text if there else "404 page not found\n")
+
+        def answer(self, status: int, text: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Member) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        result = subprocess.run(
+            ["/bin/sh", "-s", "--", f"http://127.0.0.1:{server.server_port}"],
+            input=reading_script(FETCH + etcd._MEMBER_SCRIPT),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+            env={"PATH": str(tmp_path)},
+        )
+        server.shutdown()
+    assert parse_alarms(parse_sections(result.stdout)["alarms"]) == ("NOSPACE",)
 
 
 def test_a_refused_connection_is_down(container, captured_sections) -> None:
