@@ -17,7 +17,7 @@ from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import InputError, NodeError
 from runbook_lib.facts.addresses import read_cluster_address
 from runbook_lib.journal import NodeFacts
-from runbook_lib.model.commands import at_hand_by_inventory
+from runbook_lib.model.commands import at_hand_by_inventory, command_on_testbed, run_command
 from runbook_lib.model.events import StartEvent
 from runbook_lib.model.inventory import ClusterNetwork
 from runbook_lib.model.loading import load_run
@@ -31,6 +31,9 @@ from runbook_lib.verify.swarm_manager import ASIDE
 
 # papermill puts this line at the top of the cell that it injects.
 _INJECTED = "# Parameters"
+# Notebooks whose texts speak of commands that other parameters, or another testbed, complete.
+_UNDONE = ("01_fix_node_ips", "02_autostart_etcd")
+_LAST = "09_clean_up"
 
 
 def start(notebook: str, namespace: Mapping[str, Any]) -> Session:
@@ -62,8 +65,8 @@ def start(notebook: str, namespace: Mapping[str, Any]) -> Session:
     run = load_run(values)
     session = Session(notebook, run, Cluster(run.inventory, run.parameters.timeouts), started=time.monotonic())
     parameters = run.parameters
-    if origin:
-        print(origin)
+    for told in filter(None, (origin, _by_command(notebook, testbed=parameters.testbed_name))):
+        print(told)
     line = f"{notebook} on cluster '{parameters.name}', {len(run.inventory.nodes)} nodes"
     if parameters.plan:
         line += " (plan mode: nothing is changed)"
@@ -74,6 +77,24 @@ def start(notebook: str, namespace: Mapping[str, Any]) -> Session:
     session.kept.keep("cluster", table)
     display(table)  # type: ignore[no-untyped-call]
     return session
+
+
+def _by_command(notebook: str, *, testbed: str | None) -> str:
+    """The commands that the text of a notebook speaks of, for the cluster at hand; empty where it speaks of none."""
+    number = notebook[:2]
+    if notebook.endswith("_undo"):
+        return _told("this notebook by command", run_command(number, "--undo"))
+    if notebook in _UNDONE:
+        return _told("to undo it by command", run_command(number, "--undo"))
+    if notebook == _LAST:
+        lines = [_told("this notebook by command", run_command(number)), _told("all others again", run_command())]
+        lines += [f"to remove the testbed: {command_on_testbed('down', testbed)}"] if testbed else []
+        return "\n".join(filter(None, lines))
+    return ""
+
+
+def _told(what: str, command: str) -> str:
+    return command and f"{what}: {command}"
 
 
 def _injected(namespace: Mapping[str, Any]) -> list[str]:

@@ -8,8 +8,10 @@ import pytest
 from papermill.parameterize import parameterize_notebook
 
 from runbook_lib.errors import InputError, KeyFileError, ParameterError
+from runbook_lib.model import commands
 from runbook_lib.model.events import StartEvent
 from runbook_lib.session import start
+from runbook_lib.session.start import _by_command
 
 
 def injected(**parameters: Any) -> str:
@@ -33,6 +35,35 @@ def test_a_session_opens_with_the_notebook_s_own_globals(inventory: Path, displa
     assert run.nodes == {"node1", "node2"}
     assert displayed.events == [StartEvent(notebook="00_meet_the_cluster", cluster="lab", plan=True)]
     assert displayed.texts[0].endswith("2 nodes (plan mode: nothing is changed)")
+
+
+@pytest.mark.parametrize(
+    ("notebook", "told"),
+    [
+        ("01_fix_node_ips", ["to undo it by command: ./runbook run 01 --undo -f learn.yaml"]),
+        ("02_undo", ["this notebook by command: ./runbook run 02 --undo -f learn.yaml"]),
+        (
+            "09_clean_up",
+            [
+                "this notebook by command: ./runbook run 09 -f learn.yaml",
+                "all others again: ./runbook run -f learn.yaml",
+            ],
+        ),
+        ("05_ping_tests", []),
+    ],
+)
+def test_commands_that_a_notebook_speaks_of_name_its_own_cluster(
+    inventory: Path, displayed, capsys: pytest.CaptureFixture[str], notebook: str, told: list[str]
+) -> None:
+    commands.at_hand(Path("learn.yaml"), inventory=str(inventory))
+    start(notebook, namespace(inventory))
+    assert [line for line in capsys.readouterr().out.splitlines() if "./runbook" in line] == told
+
+
+def test_only_a_testbed_is_removed_and_that_by_its_own_name() -> None:
+    commands.at_hand(Path("learn.yaml"), testbed="learn")
+    told = _by_command("09_clean_up", testbed="learn").splitlines()
+    assert told[-1] == "to remove the testbed: ./runbook testbed down --name learn"
 
 
 def test_nodes_that_are_down_are_shown_and_do_not_end_the_session_yet(inventory: Path, displayed) -> None:
