@@ -10,11 +10,10 @@ from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.interfaces import HostInterface, read_host_network
 from runbook_lib.model.parameters import Overlay
 from runbook_lib.model.results import Check, Verdict
-from runbook_lib.verify.port_checks import judge_udp
+from runbook_lib.verify.port_checks import MTU_OPTION, NO_ADDRESS, NO_ANSWER, judge_udp
 from runbook_lib.verify.ports import PortReading, try_ports
 
 VXLAN_OVERHEAD = 50
-MTU_OPTION = "com.docker.network.driver.mtu"
 _ASSUMED = 1500  # what Docker takes for the nodes' network where no option says otherwise
 CHECK = "full-size packets between nodes"
 
@@ -89,24 +88,16 @@ def judge_full_size(
     able = {name: link for name, link in links.items() if link.mtu >= needed and name not in (*errors, *closed)}
     addresses = {name: link.address for name, link in able.items()}
     interface = next((link.interface for link in able.values()), "")
-    judged = {row.node: row for row in judge_udp(list(able), addresses, reading, interface, port)}
+    judged = {row.node: row for row in judge_udp(list(able), addresses, reading, interface, port, needed)}
     for name in names:
         link, error = links.get(name), errors.get(name, "")
         if error or link is None:
             found = (error or "the node has no address on the cluster's network").splitlines()[0]
-            yield Check(CHECK, name, Verdict.FAIL, expected, found)
+            yield Check(CHECK, name, Verdict.FAIL, expected, found, NO_ANSWER if error else NO_ADDRESS)
         elif link.mtu < needed:
             found = f"its {link.interface} takes {link.mtu}"
             yield Check(CHECK, name, Verdict.FAIL, expected, found, mtu_remedy(link.interface, name, needed, link.mtu))
         elif name in closed:
             yield Check(CHECK, name, Verdict.SKIP, expected, f"not tried: small ones do not pass (udp {port})")
         else:
-            row = judged[name]
-            remedy = (
-                f"small packets pass and large ones do not: look on {name} for what drops udp {port} by its length"
-                f" (iptables -S), and for an MTU below {needed} on the way to it; or make the overlay with a smaller"
-                f" MTU (overlay.options {MTU_OPTION})"
-            )
-            yield replace(
-                row, check=CHECK, expected=expected, remedy=remedy if row.verdict is Verdict.FAIL else row.remedy
-            )
+            yield replace(judged[name], check=CHECK, expected=expected)

@@ -17,6 +17,12 @@ from runbook_lib.verify.ports import PROBES, NodeCounts, PortReading, try_ports
 ENGINE_PORT = 2376
 GOSSIP_PORT = 7946
 VXLAN_PORT = 4789
+MTU_OPTION = "com.docker.network.driver.mtu"
+NO_ANSWER = "see that it is up and that it lets us in over SSH as the inventory says, then run it again"
+NO_ADDRESS = "give its interface an address there (notebook 01_fix_node_ips; in the inventory: network)"
+_ON_THE_WAY = "on the way to it"
+_AT_ALL = "in its filter or on the way to it"
+_AND_WAY = " and on the way to it"
 _WHY = {
     GOSSIP_PORT: "without it no node learns where the others' containers are",
     VXLAN_PORT: "names resolve, but every ping between nodes is lost",
@@ -63,17 +69,20 @@ def judge_ports(
 
 
 def judge_udp(
-    names: Sequence[str], addresses: Mapping[str, str], reading: PortReading, interface: str, port: int
+    names: Sequence[str], addresses: Mapping[str, str], reading: PortReading, interface: str, port: int, needed: int
 ) -> Iterator[Check]:
-    """The rows of one UDP port alone, among the nodes that have an address here; each loss with the node at fault."""
-    yield from _Judge(names, addresses, reading, interface).between("udp", port)
+    """The rows of one UDP port alone, among the nodes that have an address here; each loss with the node at fault.
+
+    The probes are packets of ``needed`` bytes, and smaller ones pass.
+    """
+    yield from _Judge(names, addresses, reading, interface, needed).between("udp", port)
 
 
 @dataclass(frozen=True)
 class _Loss:
     """What did not get from one node to another, and whose fault that is: ``culprit``, empty while nobody knows.
 
-    ``refused``: the answer was a refusal, which travelled both ways.
+    ``refused``: the answer was a refusal, which travelled both ways. ``partial``: some probes came through.
     """
 
     sender: str
@@ -82,6 +91,7 @@ class _Loss:
     culprit: str = ""
     remedy: str = ""
     refused: bool = False
+    partial: bool = False
 
     @property
     def ends(self) -> frozenset[str]:
@@ -94,6 +104,7 @@ class _Judge:
     addresses: Mapping[str, str]
     reading: PortReading
     interface: str
+    needed: int = 0  # bytes, where the probes are large ones and small ones pass
 
     def store(self, needed: Ports) -> Iterator[Check]:
         """A row a node: whether the members that its engine looks for can be reached."""
@@ -112,7 +123,7 @@ class _Judge:
         for name in self.names:
             own = {host: result for (sender, host), result in results.items() if sender == name}
             if name in self.reading.errors:
-                yield Check(check, name, Verdict.FAIL, expected, self.reading.errors[name])
+                yield Check(check, name, Verdict.FAIL, expected, self.reading.errors[name], NO_ANSWER)
                 continue
             if not own:
                 yield Check(check, name, Verdict.FAIL, expected, "the engine knows none", needed.remedy)
@@ -148,9 +159,10 @@ class _Judge:
 
     def _impossible(self, check: str, expected: str, name: str) -> Check | None:
         if name in self.reading.errors:
-            return Check(check, name, Verdict.FAIL, expected, self.reading.errors[name])
+            return Check(check, name, Verdict.FAIL, expected, self.reading.errors[name], NO_ANSWER)
         if name not in self.addresses:
-            return Check(check, name, Verdict.FAIL, expected, "the node has no address on the cluster's network")
+            found = "the node has no address on the cluster's network"
+            return Check(check, name, Verdict.FAIL, expected, found, NO_ADDRESS)
         if len(self.addresses) < 2:
             return Check(check, name, Verdict.SKIP, expected, "there is no other node to send from")
         return None
@@ -199,7 +211,7 @@ class _Judge:
         if receiver in self.reading.errors:
             return replace(loss, culprit=receiver)
         if sender == receiver:  # what a node says to itself is not counted
-            return replace(loss, culprit=receiver, remedy=_opened("tcp", port, receiver))
+            return replace(loss, culprit=receiver, remedy=self._opened(loss, "tcp", port, receiver))
         if result == "refused":
             remedy = "the engine listens once it has its control plane"
             if port == ENGINE_PORT:
@@ -218,7 +230,8 @@ class _Judge:
         packets = counts.of("passed", "udp", source, port) or 0
         if packets >= PROBES:
             return None
-        return self._placed(_Loss(sender, receiver, f"{packets} of {PROBES}"), "udp", port, PROBES)
+        loss = _Loss(sender, receiver, f"{packets} of {PROBES}", partial=packets > 0)
+        return self._placed(loss, "udp", port, PROBES)
 
     def _placed(self, loss: _Loss, protocol: str, port: int, whole: int) -> _Loss:
         """The loss with whoever loses it, as far as counting on both ends can tell."""
@@ -239,7 +252,11 @@ class _Judge:
                 f" (ip route get {target})",
             )
         if receiving is None or arrived is None or passed is None or arrived < whole or passed >= whole:
-            return loss
+            if not loss.partial:
+                return loss
+            return replace(
+                loss, words=f"{loss.words} (the rest lost {_ON_THE_WAY if arrived is not None else _AT_ALL})"
+            )
         detour = self._detour(receiving, source)
         if detour and receiving.strayed > 0:
             return replace(
@@ -250,15 +267,39 @@ class _Judge:
                 f" reverse-path filter drops what comes in at {self.interface}: correct the route (ip route get"
                 f" {source}), or loosen the filter (sysctl -w net.ipv4.conf.{self.interface}.rp_filter=2)",
             )
-        return replace(loss, culprit=loss.receiver, remedy=_opened(protocol, port, loss.receiver))
+        words = f"{loss.words} (the rest lost in its filter)" if loss.partial else loss.words
+        return replace(
+            loss, words=words, culprit=loss.receiver, remedy=self._opened(loss, protocol, port, loss.receiver)
+        )
+
+    def _opened(self, loss: _Loss, protocol: str, port: int, name: str, place: str = "") -> str:
+        """What to do on a node where probes of a port are lost, all or some of them."""
+        if loss.partial:
+            where = f"on the way to {name}, or in its filter" if place else f"in {name}'s filter"
+            return (
+                f"{protocol} {port} is open, but packets to it are lost {where}: look at what 'iptables -nvL INPUT'"
+                f" counts as dropped on {name}{', and at the network on the way to it' if place else ''}"
+            )
+        return self._by_length(name, port) if self.needed else _opened(protocol, port, name, place)
+
+    def _by_length(self, name: str, port: int) -> str:
+        return (
+            f"small packets pass and large ones do not: look on {name} for what drops udp {port} by its length"
+            f" (iptables -S), and for an MTU below {self.needed} on the way to it; or make the overlay with a smaller"
+            f" MTU (overlay.options {MTU_OPTION})"
+        )
 
     def _withheld(self, loss: _Loss, protocol: str, port: int) -> _Loss:
         """What the sender itself did not let out."""
         if "unreachable" in loss.words or "No route" in loss.words:
             words, remedy = loss.words, f"is {self.interface or 'its interface'} of {loss.sender} up? (ip route)"
+        elif loss.partial:
+            words = f"{loss.words}, the rest dropped by {loss.sender}'s own firewall as it leaves"
+            remedy = f"look at what 'iptables -nvL OUTPUT' counts as dropped on {loss.sender}: it lets out some only"
         else:
             words = f"{loss.words}, dropped by {loss.sender}'s own firewall as it leaves"
             remedy = f"let {protocol} {port} out on {loss.sender} (iptables -S OUTPUT){_why(protocol, port)}"
+            remedy = self._by_length(loss.sender, port) if self.needed else remedy
         return replace(loss, words=words, culprit=loss.sender, remedy=remedy)
 
     def _detour(self, counts: NodeCounts | None, address: str) -> str:
@@ -274,7 +315,7 @@ class _Judge:
         for loss in losses:
             if not loss.culprit:
                 culprit = common or loss.receiver
-                loss = replace(loss, culprit=culprit, remedy=_opened(protocol, port, culprit, " and on the way to it"))
+                loss = replace(loss, culprit=culprit, remedy=self._opened(loss, protocol, port, culprit, _AND_WAY))
             blamed.append(loss)
         return blamed
 

@@ -16,6 +16,32 @@ _LEAST_MTU = 576
 # What the row by name says where both ways led to one address, so that one series of pings served both.
 SHARED = "the same echo requests as by address"
 
+# Remedies are alike for all pairs, so that many lost pairs do not make a list of them.
+_UNPROBED = (
+    "see that the container runs (notebook 04_run_containers) and that its node answers over SSH (notebook"
+    " 00_meet_the_cluster), then run it again"
+)
+_UNKNOWN = (
+    "see that both containers run and are on the overlay (notebook 04_run_containers), and that gossip passes between"
+    " the nodes (7946, notebook 00_meet_the_cluster)"
+)
+_SILENT = (
+    "see whether the overlay's packets pass between the two nodes (notebook 00_meet_the_cluster) and whether the nodes'"
+    " tables are right (notebook 07_look_inside_the_overlay)"
+)
+_LOSSY = (
+    "packets are lost in a node's filter or on the way: look at what 'iptables -nvL INPUT' counts as dropped on the"
+    " target's node, and at the network between the nodes; where such loss is accepted, raise probes.may_lose"
+)
+_MISLED = (
+    "two containers have that name, or a record outlived its container: see 'docker network inspect' on both nodes, and"
+    " disconnect and connect the target again (notebook 06_disconnect_connect)"
+)
+_PRESENT = (
+    "see who has that address ('docker network inspect' on all nodes): the container may have been connected again, or"
+    " another one got its address"
+)
+
 By = Literal["name", "address"]
 Expectation = Literal["reachable", "unreachable"]
 
@@ -154,8 +180,13 @@ def judge(
         full_size=size.wanted if size is not None and size.wanted else None,
         whole=size is not None and size.answered > 0 and not size.doubt,
         unproven=unproven,
-        remedy="; ".join(part for part in (remedy, *remedies) if part) if verdict is Verdict.FAIL else "",
+        remedy="; ".join(dict.fromkeys(_said(remedy, remedies))) if verdict is Verdict.FAIL else "",
     )
+
+
+def _said(known: str, found: Sequence[str]) -> Sequence[str]:
+    """The remedies to tell: where the trouble's own is known, not the general one for a name without an address."""
+    return [known, *(remedy for remedy in found if remedy != _UNKNOWN)] if known else found
 
 
 def unprobed(pair: Pair, reason: str) -> Probe:
@@ -167,10 +198,10 @@ def _verdict(
     pair: Pair, resolved: str, times: Sequence[float | None], trouble: str, evidence: Evidence
 ) -> tuple[Verdict, str, list[str]]:
     if trouble.startswith("not probed"):
-        return Verdict.FAIL, trouble, []
+        return Verdict.FAIL, trouble, [_UNPROBED]
     received = sum(time is not None for time in times)
     if pair.expected == "unreachable":
-        return *_verdict_unreachable(pair, resolved, received, trouble), []
+        return *_verdict_unreachable(pair, resolved, received, trouble), [_PRESENT]
     found = [*_answers(pair, resolved, times, trouble, evidence)]
     if received:
         found += [*_size_faults(evidence), *_connection_faults(evidence)]
@@ -189,16 +220,16 @@ def _answers(
     lost = sum(time is None for time in times)
     wrong = bool(resolved and pair.by == "name" and pair.address and resolved != pair.address)
     if not resolved:
-        yield Verdict.FAIL, trouble, ""
+        yield Verdict.FAIL, trouble, _UNKNOWN
     elif lost == len(times):
         also = f", and {pair.address} is its address" if wrong else ""
-        yield Verdict.FAIL, f"no answer from {resolved}{also}", ""
+        yield Verdict.FAIL, f"no answer from {resolved}{also}", _MISLED if wrong else _SILENT
     elif wrong:
-        yield Verdict.FAIL, f"resolves to {resolved}, but {pair.address} is its address", ""
+        yield Verdict.FAIL, f"resolves to {resolved}, but {pair.address} is its address", _MISLED
     elif lost == 1 and times[0] is None and not evidence.way_known:
         yield Verdict.PASS, "the cold first probe was lost, all later ones were answered", ""
     elif lost == 1 and times[0] is None and not evidence.may_lose:
-        yield Verdict.FAIL, f"the first of {len(times)} probes was lost, though the tables knew the way", ""
+        yield Verdict.FAIL, f"the first of {len(times)} probes was lost, though the tables knew the way", _LOSSY
     elif lost:
         yield from _losses(lost, times, evidence)
 
@@ -207,7 +238,7 @@ def _losses(lost: int, times: Sequence[float | None], evidence: Evidence) -> Ite
     counted = lost if evidence.way_known or times[0] is not None else lost - 1
     within = counted <= evidence.bound(len(times) - 1)
     bound = f", of 50 {evidence.may_lose} may be" if evidence.may_lose else ""
-    yield Verdict.WARN if within else Verdict.FAIL, f"{lost} of {len(times)} probes lost{bound}", ""
+    yield Verdict.WARN if within else Verdict.FAIL, f"{lost} of {len(times)} probes lost{bound}", _LOSSY
 
 
 def _size_faults(evidence: Evidence) -> Iterator[Found]:
@@ -227,7 +258,7 @@ def _size_faults(evidence: Evidence) -> Iterator[Found]:
         # see FullSize: one alone is a busy machine's
         within = lost <= max(1, evidence.bound(size.sent))
         words = f"{lost} of {size.sent} packets of {size.wanted} bytes lost"
-        yield Verdict.WARN if within else Verdict.FAIL, words, ""
+        yield Verdict.WARN if within else Verdict.FAIL, words, _LOSSY
 
 
 def _connection_faults(evidence: Evidence) -> Iterator[Found]:
@@ -235,7 +266,7 @@ def _connection_faults(evidence: Evidence) -> Iterator[Found]:
     if result in ("", "passed") or result.startswith("not tried"):
         return
     remedy = ""
-    if evidence.size is None or evidence.size.answered:
+    if evidence.size is None or evidence.size.answered or not evidence.size.wanted:
         remedy = (
             "pings of all sizes pass and TCP does not: see whether a firewall in the container refuses it, or whether"
             " the nodes' interface makes wrong checksums (ethtool -K INTERFACE tx-checksum-ip-generic off)"

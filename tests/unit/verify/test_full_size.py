@@ -22,6 +22,8 @@ def rows(
     lost_to: str = "",
     filtered_by: str = "",
     closed: tuple[str, ...] = (),
+    some: int = 0,
+    errors: tuple[str, ...] = (),
 ) -> dict[str, Check]:
     links = {name: Link("eth1", f"10.1.0.{place}", (mtus or {}).get(name, 1500)) for place, name in enumerate(NAMES, 1)}
     pairs = [(one, other) for one in NAMES for other in NAMES if one != other]
@@ -32,13 +34,14 @@ def rows(
         passed = arrived and receiver != filtered_by
         packets[sender]["left", "udp", links[receiver].address, 4789] = PROBES * left
         packets[receiver]["arrived", "udp", links[sender].address, 4789] = PROBES * arrived
-        packets[receiver]["passed", "udp", links[sender].address, 4789] = PROBES * passed
+        packets[receiver]["passed", "udp", links[sender].address, 4789] = PROBES if passed else some * arrived
     stages = frozenset[Stage](("left", "arrived", "passed"))
     reading = PortReading(
         sent={(one, ("udp", links[other].address, 4789)): "sent" for one, other in pairs},
         counts={name: NodeCounts("security", stages, packets[name]) for name in NAMES},
     )
-    return {row.node: row for row in judge_full_size(NAMES, 1500, 4789, links, {}, set(closed), reading)}
+    silent = dict.fromkeys(errors, "no route to host")
+    return {row.node: row for row in judge_full_size(NAMES, 1500, 4789, links, silent, set(closed), reading)}
 
 
 def verdicts(found: dict[str, Check]) -> list[Verdict]:
@@ -63,6 +66,23 @@ def test_whoever_loses_large_packets_fails_though_its_interface_says_1500(where:
     assert verdicts(found) == [Verdict.PASS, Verdict.FAIL, Verdict.PASS, Verdict.PASS]
     assert f"0 of {PROBES}" in found["node2"].found
     assert "by its length" in found["node2"].remedy
+
+
+def test_where_some_large_packets_pass_nothing_drops_them_by_their_length() -> None:
+    row = rows(filtered_by="node3", some=1)["node3"]
+    assert row.found.startswith("from node1, node2, node4: 1 of 3 (the rest lost in its filter)")
+    assert "iptables -nvL INPUT" in row.remedy
+    assert "by its length" not in row.remedy
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"mtus": {"node2": 1400}}, {"errors": ("node2",)}, {"kept_in": "node2"}, {"filtered_by": "node2", "some": 2}],
+)
+def test_every_row_of_full_size_that_fails_says_what_to_do_about_it(changes: dict[str, object]) -> None:
+    found = rows(**changes)  # type: ignore[arg-type]
+    assert [name for name, row in found.items() if row.verdict is Verdict.FAIL] == ["node2"]
+    assert found["node2"].remedy
 
 
 def test_where_small_packets_do_not_pass_large_ones_are_not_judged() -> None:

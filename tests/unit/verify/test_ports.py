@@ -18,7 +18,7 @@ from runbook_lib.cluster import Cluster
 from runbook_lib.facts.control_plane import Ports
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.model.results import Check, Verdict
-from runbook_lib.verify.port_checks import judge_ports
+from runbook_lib.verify.port_checks import judge_ports, judge_udp
 from runbook_lib.verify.ports import (
     PROBES,
     NodeCounts,
@@ -36,6 +36,7 @@ ADDRESSES = {"node1": "10.1.0.1", "node2": "10.1.0.2"}
 FOUR = {f"node{number}": f"10.1.0.{number}" for number in (1, 2, 3, 4)}
 STORE = Ports(dict.fromkeys(ADDRESSES, (("10.1.0.1", 2379),)), 2379)
 UDP = (7946, 4789)
+RESULTS = ("connected", "refused", "timeout", "not sent: Network is unreachable", "No route to host")
 ALL: frozenset[Stage] = frozenset(("left", "arrived", "passed"))
 
 
@@ -75,6 +76,21 @@ def reading(
         "counts": {name: NodeCounts("security", stages, packets[name]) for name in addresses},
     }
     return PortReading(**(fields | changes))  # type: ignore[arg-type]
+
+
+def counted(left: int, arrived: int, passed: int, stages: frozenset[Stage] = ALL) -> PortReading:
+    """What node1 sends to node2's UDP 4789 comes as far as this; all else comes through."""
+    found = reading(stages=stages)
+    ends: tuple[tuple[str, str, Stage, int], ...] = (
+        ("node1", "10.1.0.2", "left", left),
+        ("node2", "10.1.0.1", "arrived", arrived),
+        ("node2", "10.1.0.1", "passed", passed),
+    )
+    counts = dict(found.counts)
+    for node, peer, stage, packets in ends:
+        own = counts[node]
+        counts[node] = replace(own, packets={**own.packets, (stage, "udp", peer, 4789): packets})
+    return replace(found, counts=counts)
 
 
 def rows(found: PortReading, check: str, addresses: Mapping[str, str] = ADDRESSES) -> dict[str, Check]:
@@ -284,3 +300,60 @@ def test_a_node_that_does_not_answer_fails_its_own_rows_and_shows_in_the_others(
 def test_a_single_node_has_nobody_to_send_from() -> None:
     checks = judge_ports(["node1"], {"node1": "10.1.0.1"}, STORE, [], reading())
     assert {row.verdict for row in checks if "between" in row.check} == {Verdict.SKIP}
+
+
+@pytest.mark.parametrize(
+    ("ways", "stages", "node", "words", "look"),
+    [
+        ((3, 3, 1), ALL, "node2", "from node1: 1 of 3 (the rest lost in its filter)", "iptables -nvL INPUT"),
+        (
+            (3, 2, 2),
+            ALL,
+            "node2",
+            "from node1: 2 of 3 (the rest lost on the way to it)",
+            "the network on the way to it",
+        ),
+        (
+            (3, 2, 1),
+            ALL,
+            "node2",
+            "from node1: 1 of 3 (the rest lost on the way to it)",
+            "the network on the way to it",
+        ),
+        (
+            (3, 3, 1),
+            frozenset[Stage](("passed",)),
+            "node2",
+            "from node1: 1 of 3 (the rest lost in its filter or on the way to it)",
+            "iptables -nvL INPUT",
+        ),
+        ((2, 2, 2), ALL, "node1", "to node2: 2 of 3, the rest dropped by node1's own firewall", "iptables -nvL OUTPUT"),
+    ],
+)
+def test_where_some_probes_come_through_the_port_is_not_called_closed(
+    ways: tuple[int, int, int], stages: frozenset[Stage], node: str, words: str, look: str
+) -> None:
+    row = rows(counted(*ways, stages=stages), "udp 4789")[node]
+    assert row.verdict is Verdict.FAIL
+    assert row.found.startswith(words)
+    assert look in row.remedy
+    assert "open udp" not in row.remedy
+    assert "let udp" not in row.remedy
+
+
+def test_every_port_that_fails_says_what_to_do_about_it() -> None:
+    order = range(PROBES + 1)
+    ways = [(a, b, c) for a in order for b in order for c in order if a >= b >= c]
+    odd = [
+        reading([("tcp", "node1", "node2", 7946)], after=after, result=result) for after in ALL for result in RESULTS
+    ]
+    odd += [reading(tcp=result, errors={"node1": "no route to host"}) for result in RESULTS]
+    odd += [counted(*way, stages=stages) for way in ways for stages in (ALL, frozenset[Stage](("passed",)))]
+    failed = 0
+    for found in odd:
+        for addresses in (ADDRESSES, {"node1": "10.1.0.1"}):
+            checks = list(judge_ports(list(ADDRESSES), addresses, STORE, [2376], found, "eth1"))
+            for row in [*checks, *judge_udp(list(addresses), addresses, found, "eth1", 4789, 1500)]:
+                assert row.remedy or row.verdict is not Verdict.FAIL, row
+                failed += row.verdict is Verdict.FAIL
+    assert failed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 
 from runbook_lib.model.results import Verdict
@@ -169,3 +171,33 @@ def test_a_pair_that_was_not_probed_proves_nothing(expected: Expectation) -> Non
     row = unprobed(pair(expected=expected), "node3 does not answer")
     assert row.verdict is Verdict.FAIL
     assert row.detail == "not probed: node3 does not answer"
+
+
+def test_every_row_that_fails_says_what_to_do_about_it() -> None:
+    times: tuple[tuple[float | None, ...], ...] = ((0.3, 0.2), (None, 0.2, 0.2), (0.3, None, None), (None, None), ())
+    sizes = (None, FullSize(), FullSize(1450, 400, 2, 0), FullSize(1450, 1450, 10, 5))
+    connections = ("", "passed", "refused", "not tried: no perl")
+    faults = ((), (("a row is missing", "docker restart alpine2"),))
+    ends = product(("name", "address"), ("reachable", "unreachable"), ("", "10.0.0.3", "10.0.0.9"))
+    failed = 0
+    for (by, expected, resolved), echoes, size, connection, wrong, known in product(
+        ends, times, sizes, connections, faults, (False, True)
+    ):
+        trouble = "" if resolved else "no resolution: timeout"
+        evidence = Evidence(size, connection, wrong, known)
+        row = judge(pair(by, expected), resolved, echoes if resolved else (), trouble, evidence)  # type: ignore[arg-type]
+        assert row.remedy or row.verdict is not Verdict.FAIL, row
+        failed += row.verdict is Verdict.FAIL
+    assert failed
+    assert unprobed(pair(), "alpine1 is Exited (0)").remedy
+
+
+def test_lost_probes_lead_to_the_filters_to_the_way_and_to_the_bound() -> None:
+    row = judge(pair(), "10.0.0.3", (0.3, None, 0.4))
+    assert "iptables -nvL INPUT" in row.remedy
+    assert "probes.may_lose" in row.remedy
+
+
+def test_the_remedy_of_a_known_trouble_stands_alone() -> None:
+    row = judge(pair(), "", (), "the rules (DNAT) are gone", remedy="docker restart alpine1")
+    assert row.remedy == "docker restart alpine1"
