@@ -14,11 +14,12 @@ from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import InputError, PreconditionError
 from runbook_lib.facts.addresses import read_cluster_address
 from runbook_lib.facts.advertised import read_advertised
-from runbook_lib.facts.containers import read_containers
+from runbook_lib.facts.containers import ContainerFacts, read_containers
 from runbook_lib.facts.control_plane import ControlPlane
 from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.gossip import GOSSIP_PORT, splits
-from runbook_lib.facts.networks import read_network
+from runbook_lib.facts.lost_networks import PATIENCE_SECONDS, LostNetwork, lost_networks
+from runbook_lib.facts.networks import NetworkFacts, read_network
 from runbook_lib.model.commands import run_command
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Verdict
@@ -186,26 +187,57 @@ def _cluster_store_now(cluster: Cluster, parameters: Parameters) -> tuple[Precon
 
 def _overlay(cluster: Cluster, parameters: Parameters) -> Precondition:
     name = parameters.overlay.name
-    seen = answers(cluster.each(lambda node: read_network(node, name)))
-    found = [network for network in seen if network is not None]
-    names = [node.name for node in cluster]
-    blind = sorted(blind_nodes(cluster, control_plane_of(parameters), name)) if found else names
-    faults = (f"no network {name} on {', '.join(blind)}",) if blind else ()
+    patience = 0.0 if parameters.plan else PATIENCE_SECONDS
+    seen, blind, lost = sight(cluster, control_plane_of(parameters), name, patience)
+    found = [network for network in seen.values() if network is not None]
+    missing = sorted((blind if found or lost else set(seen)) - set(lost))
+    faults = [item.why for item in lost.values()]
+    faults += [f"no network {name} on {', '.join(missing)}"] if missing else []
     good = f"{found[0].driver} {found[0].id[:12]}, {found[0].subnet}" if found else ""
-    return Precondition(f"the network {name} on every node", faults, good, "03_create_overlay")
+    remedy = "; ".join(item.remedy for item in lost.values())
+    return Precondition(f"the network {name} on every node", tuple(faults), good, "03_create_overlay", remedy)
 
 
 def blind_nodes(cluster: Cluster, control_plane: ControlPlane, network: str) -> set[str]:
     """The nodes whose engine should list a network of the whole cluster and does not.
 
+    One that does not find it although others know of it is asked again, for at most ``PATIENCE_SECONDS``.
+
+    Raises:
+        UnreachableError, NodeError: naming every node that gave no answer.
+    """
+    _, blind, lost = sight(cluster, control_plane, network, PATIENCE_SECONDS)
+    return blind | set(lost)
+
+
+def sight(
+    cluster: Cluster, control_plane: ControlPlane, network: str, patience: float
+) -> tuple[dict[str, NetworkFacts | None], set[str], dict[str, LostNetwork]]:
+    """Look from every node for a network of the whole cluster, again for ``patience`` seconds while one has lost it.
+
+    Returns what each node's engine finds by the name, the nodes whose engine should list it and does not, and what is
+    known of those that do not find it although others know of it.
+
     Raises:
         UnreachableError, NodeError: naming every node that gave no answer.
     """
 
-    def is_blind(node: Node) -> bool:
-        return read_network(node, network) is None and control_plane.read_manages(node)
+    def ask(node: Node) -> tuple[NetworkFacts | None, bool, tuple[ContainerFacts, ...]]:
+        found = read_network(node, network)
+        if found is not None:
+            return found, False, ()
+        return None, control_plane.read_manages(node), read_containers(node)
 
-    return {node.name for node, blind in zip(cluster, answers(cluster.each(is_blind)), strict=True) if blind}
+    deadline = time.monotonic() + patience
+    while True:
+        rows = dict(zip((node.name for node in cluster), answers(cluster.each(ask)), strict=True))
+        seen = {name: found for name, (found, _, _) in rows.items()}
+        blind = {name for name, (_, is_blind, _) in rows.items() if is_blind}
+        containers = [item for _, _, items in rows.values() for item in items]
+        lost = lost_networks(network, seen, containers, blind)
+        if not lost or time.monotonic() > deadline:
+            return seen, blind, lost
+        time.sleep(_PAUSE)
 
 
 def _containers(cluster: Cluster, parameters: Parameters) -> Precondition:

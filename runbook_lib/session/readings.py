@@ -19,7 +19,8 @@ from runbook_lib.facts.etcd_unit import starts_at_boot
 from runbook_lib.facts.gateway_bridge import read_gateway_bridge
 from runbook_lib.facts.gossip import Gossip, strangers
 from runbook_lib.facts.interfaces import ContainerInterface, read_interfaces
-from runbook_lib.facts.networks import NetworkFacts, join_endpoints, read_network, read_networks
+from runbook_lib.facts.lost_networks import PATIENCE_SECONDS
+from runbook_lib.facts.networks import NetworkFacts, join_endpoints, read_networks
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.session import leftovers, preconditions
@@ -189,7 +190,9 @@ class Readings:
     def network_facts(self) -> tuple[NetworkFacts, ...]:
         """The overlay as facts, one for each node that knows it."""
         name = self._parameters.overlay.name
-        return tuple(found for found in self._all(lambda node: read_network(node, name)) if found is not None)
+        patience = 0.0 if self._parameters.plan else PATIENCE_SECONDS
+        seen, _, _ = preconditions.sight(self._cluster, self._control_plane, name, patience)
+        return tuple(found for found in seen.values() if found is not None)
 
     @kept
     def network_settings(self) -> pd.DataFrame:

@@ -7,7 +7,7 @@ mode, does it change a node; afterwards it reads again, and it is that fresh rea
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from time import monotonic, sleep
@@ -15,6 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import RunbookError, StepFailed, UnreachableError
+from runbook_lib.facts.lost_networks import PATIENCE_SECONDS
 from runbook_lib.model.results import Status, StepResult
 from runbook_lib.steps.turns import Turns
 
@@ -123,6 +124,8 @@ class Step(ABC, Generic[R, W]):
     name: str
     settle_seconds: float = 0.0
     """How long a fresh reading may take to show the change; after that the row is ``failed``."""
+    doubt_seconds: float = PATIENCE_SECONDS
+    """How long a reading that others contradict is read again, before it is judged as it is."""
 
     def nodes(self, cluster: Cluster) -> tuple[Node, ...]:
         """The nodes that the step concerns, one row each."""
@@ -142,6 +145,10 @@ class Step(ABC, Generic[R, W]):
     @abstractmethod
     def apply(self, cluster: Cluster, node: Node, work: W, say: Say) -> None:
         """Do one node's work. Runs on all nodes at once. Raises ``RunbookError``."""
+
+    def doubted(self, readings: Mapping[str, R]) -> Collection[str]:
+        """The nodes whose reading others contradict: they are read again, bounded, before anything is judged. Pure."""
+        return ()
 
     def begin(self, work: Mapping[str, W]) -> Turns:
         """Hear all nodes' work before the first begins, and say in which order they act where that matters."""
@@ -224,6 +231,11 @@ class _Run(Generic[R, W]):
     def check(self) -> None:
         """Read every node and judge what was read."""
         self._before = self._read(self._nodes, "checking")
+        deadline = monotonic() + self._step.doubt_seconds
+        while (doubted := self._step.doubted(self._before)) and monotonic() < deadline:
+            sleep(_SETTLE_PAUSE)
+            self._before |= self._read([node for node in self._nodes if node.name in doubted], "checking again")
+            self._before = {node: row for node, row in self._before.items() if node not in self._errors}
         self._findings = self._step.assess(self._before, self._missing(self._before))
 
     def apply(self) -> None:
@@ -253,11 +265,13 @@ class _Run(Generic[R, W]):
         if not any(finding.verb is Verb.PENDING for finding in self._findings.values()):
             return
         answering = [node for node in self._nodes if node.name in self._before]
-        deadline = monotonic() + self._step.settle_seconds
+        begun = monotonic()
         while True:
             readings = self._read(answering, "verifying")
             self._fresh = self._step.confirm(self._before, readings, self._missing(readings))
-            if self._all_settled(self._fresh) or monotonic() >= deadline:
+            doubted = self._step.doubted(readings)
+            patience = max(self._step.settle_seconds, self._step.doubt_seconds if doubted else 0.0)
+            if (self._all_settled(self._fresh) and not doubted) or monotonic() >= begun + patience:
                 return
             sleep(_SETTLE_PAUSE)
 
@@ -328,7 +342,9 @@ def _outcome(finding: Finding[W], fresh: Finding[W] | None) -> tuple[Status, str
             return Status.FAILED, "", "no fresh reading confirms the change"
         return _SETTLED[finding.verb], finding.before, finding.detail
     if fresh.verb is Verb.PENDING:
-        return Status.FAILED, fresh.before, f"a fresh reading still shows: {fresh.before or 'nothing'}"
+        # where no work of the node's own was to change it, the detail says why it is not so yet
+        why = f"; {fresh.detail}" if fresh.work is None and fresh.detail else ""
+        return Status.FAILED, fresh.before, f"a fresh reading still shows: {fresh.before or 'nothing'}{why}"
     if finding.verb is Verb.PENDING and fresh.verb is Verb.SATISFIED:
         detail = "; ".join(dict.fromkeys(part for part in (finding.detail, fresh.detail) if part))
         return Status.CHANGED, fresh.before, detail

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
@@ -20,6 +20,7 @@ from runbook_lib.errors import EngineError, NodeError, StoreUnavailable
 from runbook_lib.facts.containers import ContainerFacts, read_container
 from runbook_lib.facts.control_plane import ABLE, ControlPlane, Standing
 from runbook_lib.facts.interfaces import ContainerInterface, read_interfaces
+from runbook_lib.facts.lost_networks import LostNetwork, lost_networks
 from runbook_lib.facts.networks import NetworkFacts, read_network
 from runbook_lib.steps.base import Finding, Say, Step, blocked, pending, refused, satisfied, skipped
 from runbook_lib.steps.endpoints import force_disconnect
@@ -68,9 +69,9 @@ class _Attachment(Step[AttachmentReading, str]):
     def read(self, node: Node) -> AttachmentReading:
         """What Docker says of the container, and what one sees from inside it."""
         container = read_container(node, self._container)
-        if container is None:
-            return AttachmentReading(None)
         network = read_network(node, self._network)
+        if container is None:
+            return AttachmentReading(None, network=network)
         standing = self._control_plane.read_standing(node) if network is None else ABLE
         interfaces = read_interfaces(node, container) if container.running else ()
         return AttachmentReading(container, interfaces, network, standing)
@@ -78,7 +79,20 @@ class _Attachment(Step[AttachmentReading, str]):
     def assess(self, readings: Mapping[str, AttachmentReading], missing: frozenset[str]) -> Mapping[str, Finding[str]]:
         """Only the node that has the container matters; without one every node says so."""
         holders = [name for name, reading in readings.items() if reading.container is not None]
-        return {name: self._finding(reading, holders, missing) for name, reading in readings.items()}
+        lost = self._lost(readings)
+        return {name: self._finding(reading, holders, missing, lost.get(name)) for name, reading in readings.items()}
+
+    def doubted(self, readings: Mapping[str, AttachmentReading]) -> Collection[str]:
+        """The node that has the container, while its engine does not find a network that others know of."""
+        return self._lost(readings)
+
+    def _lost(self, readings: Mapping[str, AttachmentReading]) -> dict[str, LostNetwork]:
+        containers = [reading.container for reading in readings.values() if reading.container is not None]
+        seen = {name: reading.network for name, reading in readings.items()}
+        managers = [name for name, reading in readings.items() if reading.standing.manages]
+        lost = lost_networks(self._network, seen, containers, managers)
+        holders = [name for name, row in readings.items() if row.container is not None and not row.standing.trouble]
+        return {name: lost[name] for name in holders if name in lost}
 
     def confirm(
         self,
@@ -101,7 +115,9 @@ class _Attachment(Step[AttachmentReading, str]):
         """Judge a container that is on the network, while Docker has forgotten under which address."""
         return pending(f"connected, {', '.join(inside)}, which Docker has forgotten", self.wanted, self._container)
 
-    def _finding(self, reading: AttachmentReading, holders: list[str], missing: frozenset[str]) -> Finding[str]:
+    def _finding(
+        self, reading: AttachmentReading, holders: list[str], missing: frozenset[str], lost: LostNetwork | None
+    ) -> Finding[str]:
         name, container = self._container, reading.container
         if not holders:
             where = f"any node that answered ({', '.join(sorted(missing))} did not)" if missing else "any node"
@@ -118,6 +134,8 @@ class _Attachment(Step[AttachmentReading, str]):
         if not container.running:
             why = f"{name} is {container.state}"
             return blocked(container.state, self.wanted, why, remedy="notebook 04_run_containers starts it")
+        if lost is not None:
+            return blocked(container.state, self.wanted, lost.why, remedy=lost.remedy)
         if reading.network is None and (reading.standing.manages or reading.standing.trouble):
             return self._no_network(reading, container)
         inside, listed = reading.inside(), self._network in container.networks

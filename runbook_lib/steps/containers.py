@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,6 +10,7 @@ from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import EngineError, EngineNotFound, StoreUnavailable
 from runbook_lib.facts.containers import ContainerFacts, read_container, read_containers
 from runbook_lib.facts.control_plane import ABLE, ControlPlane, Standing
+from runbook_lib.facts.lost_networks import LostNetwork, lost_networks
 from runbook_lib.facts.networks import NetworkFacts, read_network
 from runbook_lib.model.parameters import ContainerSpec, Overlay
 from runbook_lib.steps.base import (
@@ -75,6 +76,7 @@ class _Sight:
     stale: frozenset[str]
     missing: frozenset[str]
     network_exists: bool
+    lost: Mapping[str, LostNetwork]
 
 
 class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
@@ -114,6 +116,19 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
         """Place the containers, then compare each node with what it should run."""
         sight = self._look(readings, missing)
         return {name: self._finding(name, reading, sight) for name, reading in readings.items()}
+
+    def doubted(self, readings: Mapping[str, ContainersReading]) -> Collection[str]:
+        """The nodes whose engine does not find a network that others know of."""
+        return self._lost(readings)
+
+    def _lost(self, readings: Mapping[str, ContainersReading]) -> dict[str, LostNetwork]:
+        able = {name: reading for name, reading in readings.items() if not reading.standing.trouble}
+        return lost_networks(
+            self._network,
+            {name: reading.network for name, reading in able.items()},
+            [item for reading in readings.values() for item in reading.containers],
+            [name for name, reading in able.items() if reading.standing.manages],
+        )
 
     def begin(self, work: Mapping[str, tuple[Job, ...]]) -> Turns:
         """Containers are given their addresses in the order of the parameters."""
@@ -189,6 +204,7 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
             frozenset(stale),
             missing,
             bool(networks),
+            self._lost(readings),
         )
 
     def _finding(self, node: str, reading: ContainersReading, sight: _Sight) -> Finding[tuple[Job, ...]]:
@@ -199,6 +215,8 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
         after = ", ".join(f"{spec.name} running on {self._network}" for spec in own)
         if reading.standing.trouble:
             return blocked(before, after, reading.standing.trouble, remedy=self._control_plane.remedy)
+        if node in sight.lost:
+            return blocked(before, after, sight.lost[node].why, remedy=sight.lost[node].remedy)
         if reading.network is None and (reading.standing.manages or not sight.network_exists):
             no_network, remedy = f"there is no network {self._network}", "notebook 03_create_overlay makes it"
             return blocked(before, after, no_network, remedy=remedy)

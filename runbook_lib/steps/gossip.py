@@ -11,13 +11,12 @@ from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import DeadlineError, EngineError, EngineNotFound, StoreUnavailable
 from runbook_lib.facts.control_plane import ControlPlane
 from runbook_lib.facts.gossip import GOSSIP_PORT, Gossip, common_stranger, exchange, strangers
+from runbook_lib.facts.lost_networks import PATIENCE_SECONDS
 from runbook_lib.facts.memberlist import REQUEST
 from runbook_lib.steps.base import Finding, Say, Step, blocked, pending, satisfied
 
 # What an engine says of a network, by name or ID, that its store does not show it at this moment.
 _NO_NETWORK = re.compile(r"network \S+ not found")
-# two looks at the store, at an engine's default heartbeat of 20 s
-PATIENCE_SECONDS = 45.0
 _PAUSE = 0.25
 # Engines of a swarm try lost peers again every 60 s (moby, libnetwork/networkdb: rejoinClusterInterval).
 REUNION_SECONDS = 75.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from runbook_lib.cluster import Cluster, Node
@@ -10,6 +10,7 @@ from runbook_lib.facts.containers import ContainerFacts, read_containers
 from runbook_lib.facts.control_plane import ABLE, ControlPlane, Standing
 from runbook_lib.facts.encryption import REMEDY, read_encryption
 from runbook_lib.facts.gateway_bridge import GATEWAY_BRIDGE
+from runbook_lib.facts.lost_networks import LostNetwork, lost_networks
 from runbook_lib.facts.networks import NetworkFacts, read_network, read_networks
 from runbook_lib.model.parameters import Overlay
 from runbook_lib.steps.base import (
@@ -51,6 +52,7 @@ class Difference:
 class NetworkReading:
     """The networks of one name that a node's engine lists, and where it lists none, what it can do with networks.
 
+    ``containers`` (of the node, read where it lists none) may be on it all the same.
     ``cannot_encrypt`` is why the node's kernel does not, where that was asked for; ``bridged`` tells whether the node
     has docker_gwbridge already.
     """
@@ -59,6 +61,7 @@ class NetworkReading:
     standing: Standing = ABLE
     cannot_encrypt: str = ""
     bridged: bool = False
+    containers: tuple[ContainerFacts, ...] = ()
 
 
 def differences(overlay: Overlay, network: NetworkFacts, control_plane: ControlPlane) -> tuple[Difference, ...]:
@@ -110,7 +113,21 @@ class CreateNetwork(Step[NetworkReading, dict[str, str]]):
             return NetworkReading(found)
         cannot_encrypt = read_encryption(node) if self._overlay.encrypted else ""
         bridged = any(item.name == GATEWAY_BRIDGE for item in everything)
-        return NetworkReading((), self._control_plane.read_standing(node), cannot_encrypt, bridged)
+        standing = self._control_plane.read_standing(node)
+        return NetworkReading((), standing, cannot_encrypt, bridged, read_containers(node))
+
+    def doubted(self, readings: Mapping[str, NetworkReading]) -> Collection[str]:
+        """The nodes whose engine does not list the network, while another does or a container is on it."""
+        return self._lost(readings)
+
+    def _lost(self, readings: Mapping[str, NetworkReading]) -> dict[str, LostNetwork]:
+        able = {name: reading for name, reading in readings.items() if not reading.standing.trouble}
+        return lost_networks(
+            self._overlay.name,
+            {name: next(iter(reading.networks), None) for name, reading in able.items()},
+            [item for reading in readings.values() for item in reading.containers],
+            [name for name, reading in able.items() if reading.standing.manages],
+        )
 
     def assess(
         self, readings: Mapping[str, NetworkReading], missing: frozenset[str]
@@ -123,11 +140,14 @@ class CreateNetwork(Step[NetworkReading, dict[str, str]]):
         if plain:
             return {name: self._unencrypted(plain.get(name, ""), plain) for name in readings}
         able = [name for name, reading in readings.items() if reading.standing == ABLE]
-        creator = able[0] if able and not ids else ""
-        if not ids and not able and not missing:
+        lost = self._lost(readings)
+        creator = able[0] if able and not ids and not lost else ""
+        if not ids and not able and not missing and not lost:
             return {name: self._nobody_makes_it(reading) for name, reading in readings.items()}
         labels = self._labels(readings)
-        return {name: self._finding(name, reading, creator, labels) for name, reading in readings.items()}
+        return {
+            name: self._finding(name, reading, creator, labels, lost.get(name)) for name, reading in readings.items()
+        }
 
     def apply(self, cluster: Cluster, node: Node, work: dict[str, str], say: Say) -> None:
         """Create it."""
@@ -147,11 +167,18 @@ class CreateNetwork(Step[NetworkReading, dict[str, str]]):
         return labels | bridge_labels({name: reading.bridged for name, reading in readings.items()})
 
     def _finding(
-        self, node: str, reading: NetworkReading, creator: str, labels: dict[str, str]
+        self,
+        node: str,
+        reading: NetworkReading,
+        creator: str,
+        labels: dict[str, str],
+        lost: LostNetwork | None,
     ) -> Finding[dict[str, str]]:
         wanted = self._wanted
         if reading.standing.trouble:
             return blocked("no such network", wanted, reading.standing.trouble, remedy=self._control_plane.remedy)
+        if lost is not None:  # no work of this node's mends it, and none is needed where the network was just made
+            return pending("no such network", wanted, None, f"{lost.why}; remedy: {lost.remedy}")
         if not reading.networks and not reading.standing.manages:
             return satisfied("not seen yet", "a worker is told of it with its first container on it")
         if not reading.networks:
@@ -206,12 +233,14 @@ class CreateNetwork(Step[NetworkReading, dict[str, str]]):
 class OwnedNetworks:
     """The networks of one owner that a node lists, with their endpoints, and all containers of the node.
 
-    ``manages`` tells whether its engine may remove those of the whole cluster.
+    ``manages`` tells whether its engine may remove those of the whole cluster. ``unread`` are those that it lists and
+    does not find when it is asked for them.
     """
 
     networks: tuple[NetworkFacts, ...]
     containers: tuple[ContainerFacts, ...]
     manages: bool = True
+    unread: tuple[LostNetwork, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -241,10 +270,19 @@ class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
     def read(self, node: Node) -> OwnedNetworks:
         """Our networks with their endpoints, and every container that may be on them."""
         own = [item for item in read_networks(node) if self._is_to_go(item)]
-        detailed = (read_network(node, item.id) for item in own)
-        networks = tuple(item for item in detailed if item is not None)
+        detailed = [(item, read_network(node, item.id)) for item in own]
+        networks = tuple(found for _, found in detailed if found is not None)
+        unread = tuple(
+            LostNetwork(node.name, item.name, item.id, "it lists itself", found=True)
+            for item, found in detailed
+            if found is None
+        )
         manages = not networks or self._control_plane.read_manages(node)
-        return OwnedNetworks(networks, read_containers(node), manages)
+        return OwnedNetworks(networks, read_containers(node), manages, unread)
+
+    def doubted(self, readings: Mapping[str, OwnedNetworks]) -> Collection[str]:
+        """The nodes whose engine lists a network of ours and does not find it."""
+        return [name for name, reading in readings.items() if reading.unread]
 
     def assess(
         self, readings: Mapping[str, OwnedNetworks], missing: frozenset[str]
@@ -273,6 +311,8 @@ class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
         removers: Mapping[str, str],
         missing: frozenset[str],
     ) -> Finding[NetworkRemoval]:
+        for lost in reading.unread:
+            return pending(lost.network, "none of ours", None, f"{lost.why}; remedy: {lost.remedy}")
         if not reading.networks:
             return satisfied("none of ours")
         names = ", ".join(network.name for network in reading.networks)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -11,6 +11,7 @@ from runbook_lib.cluster import Cluster
 from runbook_lib.errors import InputError, PreconditionError, UnreachableError
 from runbook_lib.facts.control_plane import Registration
 from runbook_lib.facts.gossip import Gossip
+from runbook_lib.facts.networks import NetworkFacts
 from runbook_lib.model import commands
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.session import preconditions
@@ -119,3 +120,37 @@ def test_an_engine_that_stays_silent_is_named_with_the_cause_and_a_remedy(monkey
     found = look_for_the_store(monkeypatch, iter(lambda: SILENT, None))
     assert found.faults == (f"node1: {SILENT.trouble}",)
     assert "open tcp 7946 on node1" in found.remedy
+
+
+OVR0 = NetworkFacts("node1", "a" * 64, "ovr0", "overlay", "global", "10.0.0.0/24", "10.0.0.1")
+
+
+def look_for_the_overlay(monkeypatch: pytest.MonkeyPatch, answers: Iterator[NetworkFacts | None]) -> Precondition:
+    """What is found where node1 always finds the network and node2's engine gives these answers, one a look."""
+    nodes = [SimpleNamespace(name=name) for name in ("node1", "node2")]
+
+    class Nodes(list[SimpleNamespace]):
+        def each(self, ask: Callable[[SimpleNamespace], object]) -> list[SimpleNamespace]:
+            return [SimpleNamespace(error=None, result=ask(node)) for node in self]
+
+    monkeypatch.setattr(
+        preconditions, "control_plane_of", lambda parameters: SimpleNamespace(read_manages=lambda node: True)
+    )
+    monkeypatch.setattr(
+        preconditions, "read_network", lambda node, name: OVR0 if node.name == "node1" else next(answers)
+    )
+    monkeypatch.setattr(preconditions, "read_containers", lambda node: ())
+    monkeypatch.setattr(preconditions, "_PAUSE", 0)
+    (found,) = preconditions.look(cast("Cluster", Nodes(nodes)), Parameters(), ["overlay"])
+    return found
+
+
+def test_an_engine_that_does_not_find_the_overlay_for_a_moment_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert look_for_the_overlay(monkeypatch, iter([None, None, OVR0])).there
+
+
+def test_an_engine_that_never_finds_an_overlay_which_another_has_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preconditions, "PATIENCE_SECONDS", 0.0)
+    found = look_for_the_overlay(monkeypatch, iter(lambda: None, OVR0))
+    assert found.faults == ("node2's engine does not find ovr0 (aaaaaaaaaaaa), which node1 has",)
+    assert found.remedy.startswith("restart dockerd on node2")

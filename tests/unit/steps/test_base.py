@@ -174,3 +174,39 @@ def test_what_builds_on_something_missing_is_planned_with_its_remedy_and_fails_w
     assert (failed.status, failed.after) == (Status.FAILED, "old")
     assert planned.detail == failed.detail == "no shelf yet; remedy: build it"
     assert step.applied == []
+
+
+class Doubting(Put):
+    """Doubts what it read of a shelf until that is no longer \"blurred\", as it becomes at the second look."""
+
+    def read(self, node: Node) -> str:
+        found = super().read(node)
+        if found == "blurred":
+            self.shelves[node.name] = "new"
+        return found
+
+    def doubted(self, readings: Mapping[str, str]) -> list[str]:
+        return [name for name, found in readings.items() if found in ("blurred", "dark")]
+
+
+def test_a_reading_that_others_contradict_is_made_again_before_it_is_judged(cluster: Cluster) -> None:
+    step = Doubting(shelves("new", "blurred", "new", "new"))
+    assert statuses(run_step(cluster, step)) == ["ok"] * 4
+    assert step.applied == []
+
+
+def test_a_reading_that_stays_contradicted_is_judged_as_it_is(cluster: Cluster) -> None:
+    step = Doubting(shelves("new", "dark", "new", "new"))
+    step.doubt_seconds = 0.05
+    assert statuses(run_step(cluster, step, plan=True)) == ["ok", "planned", "ok", "ok"]
+
+
+def test_a_fresh_reading_that_others_contradict_is_made_again_too(cluster: Cluster) -> None:
+    class Blurring(Doubting):
+        def apply(self, cluster: Cluster, node: Node, work: str, say: Say) -> None:
+            self.shelves[node.name] = "blurred"
+
+        def _finding(self, found: str) -> Finding[str]:
+            return blocked(found, self.word, "dust", remedy="wipe") if found == "blurred" else super()._finding(found)
+
+    assert statuses(run_step(cluster, Blurring(shelves("new", "old", "new", "new")))) == ["ok", "changed", "ok", "ok"]

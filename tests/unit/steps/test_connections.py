@@ -220,3 +220,21 @@ def test_an_interface_that_a_lost_call_left_down_is_no_connection_and_has_its_re
         finding = DISCONNECT.assess({"node3": reading}, frozenset())["node3"]
         assert finding.verb is Verb.PENDING
         assert "eth472 10.0.0.2 (down)" in finding.before
+
+
+def test_a_network_that_one_engine_does_not_find_is_asked_for_again_and_then_named_as_lost() -> None:
+    alpine1 = replace(ALPINE1, network_ids={"ovr0": "a" * 64})
+    lost, other = replace(ON, container=alpine1, network=None), replace(NOT_HERE, network=OVR0)
+    for step, readings, holder in (
+        (CONNECT, {"node1": other, "node3": replace(OFF, network=None)}, "node1 has"),
+        (DISCONNECT, {"node1": other, "node3": lost}, "node1 has"),
+        (DISCONNECT, {"node1": NOT_HERE, "node3": lost}, "node3/alpine1 is on"),
+    ):
+        assert list(step.doubted(readings)) == ["node3"]
+        finding = step.assess(readings, frozenset())["node3"]
+        assert finding.verb is Verb.BLOCKED
+        assert f"node3's engine does not find ovr0 (aaaaaaaaaaaa), which {holder}" in finding.detail
+        assert "remedy: restart dockerd on node3" in finding.detail
+        assert "there is no network" not in finding.detail
+    assert list(DISCONNECT.doubted({"node1": other, "node3": ON})) == []
+    assert list(CONNECT.doubted({"node1": NOT_HERE, "node3": replace(OFF, network=None)})) == []

@@ -136,7 +136,8 @@ def test_a_spread_container_that_exists_stays_where_it_is() -> None:
 
 def test_a_missing_image_network_or_store_each_has_its_remedy() -> None:
     assert "docker pull alpine:latest" in assess(PINNED, replace(EMPTY, images=frozenset()))["node2"].detail
-    assert "notebook 03_create_overlay" in assess(PINNED, replace(EMPTY, network=None))["node2"].detail
+    nowhere = replace(EMPTY, network=None)
+    assert "notebook 03_create_overlay" in assess(PINNED, nowhere, node1=nowhere)["node2"].detail
     storeless = replace(EMPTY, network=None, standing=Standing("the engine has no cluster store: none"))
     assert "notebook 02_autostart_etcd" in assess(PINNED, storeless)["node2"].detail
 
@@ -229,3 +230,14 @@ def test_a_worker_of_a_swarm_runs_a_container_on_a_network_that_it_has_not_seen_
     nowhere = assess(PINNED, worker, node1=replace(worker, network=None))["node2"]
     assert nowhere.verb is Verb.BLOCKED
     assert "03_create_overlay" in nowhere.detail
+
+
+def test_a_network_that_one_engine_does_not_find_is_not_called_missing() -> None:
+    step = RunContainers([PINNED], Overlay(), EtcdStore(Etcd()), "mine")
+    readings = {"node1": EMPTY, "node2": replace(EMPTY, network=None)}
+    assert list(step.doubted(readings)) == ["node2"]
+    assert list(step.doubted({"node1": EMPTY, "node2": EMPTY})) == []
+    detail = step.assess(readings, frozenset())["node2"].detail
+    assert "node2's engine does not find ovr0 (aaaaaaaaaaaa), which node1 has" in detail
+    assert "restart dockerd on node2" in detail
+    assert "03_create_overlay" not in detail

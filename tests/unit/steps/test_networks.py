@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -249,3 +250,24 @@ def test_a_manager_removes_a_swarms_network_and_a_worker_waits_for_it() -> None:
     findings = RemoveNetworks("mine", SWARM).assess({"node4": worker, "node1": manager}, frozenset())
     assert findings["node4"].work is None
     assert findings["node1"].work == NetworkRemoval(((SWARM_OVR0.id, ()),))
+
+
+def test_a_network_that_a_container_is_on_is_not_created_a_second_time() -> None:
+    alpine1 = replace(container("alpine1"), node="node2", network_ids={"ovr0": "a" * 64})
+    readings = {"node1": NOTHING, "node2": replace(NOTHING, containers=(alpine1,))}
+    assert set(CREATE.doubted(readings)) == {"node1", "node2"}
+    findings = CREATE.assess(readings, frozenset())
+    assert [finding.work for finding in findings.values()] == [None, None]
+    assert "node2's engine does not find ovr0" in findings["node2"].detail
+
+
+def test_a_network_that_is_listed_and_not_found_is_not_called_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runbook_lib.steps.networks.read_networks", lambda node: (OVR0,))
+    monkeypatch.setattr("runbook_lib.steps.networks.read_network", lambda node, key: None)
+    monkeypatch.setattr("runbook_lib.steps.networks.read_containers", lambda node: ())
+    step = RemoveNetworks("mine", STORE)
+    readings = {"node1": step.read(cast(Node, SimpleNamespace(name="node1")))}
+    assert list(step.doubted(readings)) == ["node1"]
+    finding = step.assess(readings, frozenset())["node1"]
+    assert finding.verb is Verb.PENDING
+    assert "node1's engine does not find ovr0" in finding.detail
