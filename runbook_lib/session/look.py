@@ -28,7 +28,9 @@ from runbook_lib.session.wire import Surroundings, Wire
 from runbook_lib.tables import inside as look_tables
 from runbook_lib.tables.frame import FLAG, TEXT, WHOLE, frame
 from runbook_lib.verify.capture import capture_ping
+from runbook_lib.verify.full_size import CHECK as FULL_SIZE
 from runbook_lib.verify.full_size import VXLAN_OVERHEAD, mtu_remedy
+from runbook_lib.verify.lost_pairs import why_lost
 from runbook_lib.verify.overlay_tables import Entry, audit, check_entries
 from runbook_lib.verify.ping_matrix import ping_matrix
 from runbook_lib.verify.probe import Probe
@@ -80,15 +82,19 @@ class TableAudit:
 
 @dataclass(frozen=True)
 class Room:
-    """The room for a container's packets on each node, and what passed of full size between containers."""
+    """The room for a container's packets on each node, and what passed of full size between containers.
+
+    ``reasons`` is what the ports, packets of full size and tables say between the nodes of pairs that failed.
+    """
 
     table: pd.DataFrame
     interface: str
     probes: tuple[Probe, ...]
+    reasons: tuple[Check, ...] = ()
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """A check a node, then one for every ordered pair of containers."""
+        """A check a node, then one for every ordered pair of containers, then the reasons of those that failed."""
         fits = []
         for _, row in self.table.iterrows():
             node, mtu, left = row["node"], row["overlay MTU (bytes)"], row["left for a container (bytes)"]
@@ -96,14 +102,16 @@ class Room:
             verdict, expected = Verdict.PASS if row["fits"] else Verdict.FAIL, f"at most {left} bytes"
             claim = "a container's largest packet fits"
             fits.append(Check(claim, node, verdict, expected, f"{mtu} bytes", "" if row["fits"] else remedy))
-        return (*fits, *(_passes(probe) for probe in self.probes))
+        small = {check.node for check in fits if check.verdict is Verdict.FAIL}
+        reasons = [row for row in self.reasons if row.check != FULL_SIZE or row.node not in small]
+        return (*fits, *(_passes(probe, (*fits, *reasons)) for probe in self.probes), *reasons)
 
 
-def _passes(probe: Probe) -> Check:
+def _passes(probe: Probe, causes: Sequence[Check]) -> Check:
     claim = f"{probe.source}'s largest packet reaches {probe.target}"
     found = probe.detail or f"{probe.largest} bytes passed"
     verdict = Verdict.WARN if probe.verdict is Verdict.PASS and not probe.whole else probe.verdict
-    return Check(claim, probe.source_node, verdict, "it passes whole", found, probe.remedy)
+    return Check(claim, probe.source_node, verdict, "whole packets", found, probe.remedy_beside(causes))
 
 
 @dataclass(frozen=True)
@@ -240,7 +248,9 @@ class Look:
                 continue
             left, mtu = host.mtu - VXLAN_OVERHEAD, item.hidden.vxlan.mtu
             rows.append((node, host.mtu, VXLAN_OVERHEAD, left, mtu, mtu <= left))
-        return Room(frame(rows, MTU_COLUMNS), self._cluster.inventory.network.interface, self._full_size())
+        probes, interface = self._full_size(), self._cluster.inventory.network.interface
+        reasons = why_lost(self._cluster, self._control_plane, self._parameters.overlay, probes)
+        return Room(frame(rows, MTU_COLUMNS), interface, probes, reasons)
 
     def _full_size(self) -> tuple[Probe, ...]:
         names = [container.name for container in self._parameters.containers]

@@ -120,7 +120,11 @@ class Pings:
                 words = probe.detail.removesuffix(SHARED).removesuffix("; ")
                 odd.setdefault((probe.source, probe.target, probe.verdict, words), []).append(probe)
         if odd:
-            return (*(_check(alike, words) for (*_, words), alike in odd.items()), *self.reasons, *self._unproven())
+            return (
+                *(_check(alike, words, self.reasons) for (*_, words), alike in odd.items()),
+                *self.reasons,
+                *self._unproven(),
+            )
         wanted = {probe.expected for probe in self.probes}
         count = f"{len(self.probes)} of {len(self.probes)}"
         passed = Check(f"pairs are {' or '.join(sorted(wanted))} as expected", "", Verdict.PASS, count, count)
@@ -178,9 +182,9 @@ def ping(
     return Pings(probes)
 
 
-def _check(alike: Sequence[Probe], words: str) -> Check:
+def _check(alike: Sequence[Probe], words: str, reasons: Sequence[Check]) -> Check:
     probe = alike[0]
     ways = " and by ".join(row.by for row in alike)
     claim = f"{probe.target} is {probe.expected} from {probe.source} by {ways}"
     found = words or f"{probe.loss_percent:.0f} % lost"
-    return Check(claim, probe.source_node, probe.verdict, probe.expected, found, probe.remedy)
+    return Check(claim, probe.source_node, probe.verdict, probe.expected, found, probe.remedy_beside(reasons))

@@ -280,13 +280,13 @@ class _Judge:
                 f"{protocol} {port} is open, but packets to it are lost {where}: look at what 'iptables -nvL INPUT'"
                 f" counts as dropped on {name}{', and at the network on the way to it' if place else ''}"
             )
-        return self._by_length(name, port) if self.needed else _opened(protocol, port, name, place)
+        return self._by_length(name, port, place) if self.needed else _opened(protocol, port, name, place)
 
-    def _by_length(self, name: str, port: int) -> str:
+    def _by_length(self, name: str, port: int, place: str = "") -> str:
+        way = f", and for an MTU below {self.needed}{place.removeprefix(' and')}" if place else ""
         return (
             f"small packets pass and large ones do not: look on {name} for what drops udp {port} by its length"
-            f" (iptables -S), and for an MTU below {self.needed} on the way to it; or make the overlay with a smaller"
-            f" MTU (overlay.options {MTU_OPTION})"
+            f" (iptables -S){way}; or make the overlay with a smaller MTU (overlay.options {MTU_OPTION})"
         )
 
     def _withheld(self, loss: _Loss, protocol: str, port: int) -> _Loss:

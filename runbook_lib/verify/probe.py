@@ -8,7 +8,7 @@ from math import ceil
 from statistics import fmean
 from typing import Literal
 
-from runbook_lib.model.results import Verdict
+from runbook_lib.model.results import Check, Verdict
 
 # The least that every IPv4 host must take: an overlay is not made with less.
 _LEAST_MTU = 576
@@ -32,6 +32,10 @@ _SILENT = (
 _LOSSY = (
     "packets are lost in a node's filter or on the way: look at what 'iptables -nvL INPUT' counts as dropped on the"
     " target's node, and at the network between the nodes; where such loss is accepted, raise probes.may_lose"
+)
+_CUT = (
+    "look for what drops large packets between the two nodes: an interface with a smaller MTU (notebook"
+    " 00_meet_the_cluster compares them), or a filter that drops by length"
 )
 _MISLED = (
     "two containers have that name, or a record outlived its container: see 'docker network inspect' on both nodes, and"
@@ -57,7 +61,7 @@ class Probe:
     ``verdict`` is ``pass`` when ``expected`` holds, so also for a peer that rightly does not answer. ``largest`` is the
     largest IP packet, in bytes, that passed whole, ``full_size`` what the interface takes; both are ``None`` where none
     was tried; ``whole`` is true when one of full size surely passed uncut. ``unproven`` is what could not be tried of
-    a peer that answers; ``remedy`` is for what failed.
+    a peer that answers; ``remedy`` is for what failed, and ``sure`` what of it is no guess at the cause.
     """
 
     source: str
@@ -82,6 +86,16 @@ class Probe:
     whole: bool = False
     unproven: tuple[str, ...] = ()
     remedy: str = ""
+    sure: str = ""
+
+    def remedy_beside(self, causes: Sequence[Check]) -> str:
+        """The remedy beside rows on what is wrong between the nodes: one that fails there takes the guesses' place."""
+        ends = {self.source_node, self.target_node}
+        known = [row.node for row in causes if row.verdict is Verdict.FAIL and row.remedy and row.node in ends]
+        if not known or not self.remedy or self.remedy == self.sure:
+            return self.remedy
+        first = f"first mend what is said of {', '.join(dict.fromkeys(known))}"
+        return "; ".join(part for part in (self.sure, first) if part)
 
 
 @dataclass(frozen=True)
@@ -157,6 +171,7 @@ def judge(
     warm = [time for time in times[1:] if time is not None]
     verdict, detail, remedies = _verdict(pair, resolved, times, trouble, evidence)
     size = evidence.size
+    wanted = [*dict.fromkeys(_said(remedy, remedies))] if verdict is Verdict.FAIL else []
     unproven = _unproven(evidence) if received and pair.expected == "reachable" else ()
     return Probe(
         source=pair.source,
@@ -180,7 +195,8 @@ def judge(
         full_size=size.wanted if size is not None and size.wanted else None,
         whole=size is not None and size.answered > 0 and not size.doubt,
         unproven=unproven,
-        remedy="; ".join(dict.fromkeys(_said(remedy, remedies))) if verdict is Verdict.FAIL else "",
+        remedy="; ".join(wanted),
+        sure="; ".join(text for text in wanted if not text.startswith((_SILENT, _LOSSY, _CUT))),
     )
 
 
@@ -250,9 +266,8 @@ def _size_faults(evidence: Evidence) -> Iterator[Found]:
         smaller = f", or make the overlay with overlay.options com.docker.network.driver.mtu: {size.largest}"
         yield (
             Verdict.FAIL,
-            f"no packet of {size.wanted} bytes passes whole ({lost} lost), the largest that passed has {size.largest}",
-            "give the interfaces of all nodes on the cluster's network one MTU (notebook 00_meet_the_cluster compares"
-            f" them) and look for what drops large packets on the way{smaller * (size.largest >= _LEAST_MTU)}",
+            f"no whole packet of {size.wanted} bytes ({lost} lost), the largest that passed has {size.largest}",
+            f"{_CUT}{smaller * (size.largest >= _LEAST_MTU)}",
         )
     elif lost:
         # see FullSize: one alone is a busy machine's

@@ -72,7 +72,7 @@ def test_the_row_says_the_largest_size_that_passed() -> None:
     assert (whole.verdict, whole.largest, whole.detail) == (Verdict.PASS, 1450, "")
     cut = judge(pair(), "10.0.0.3", (0.3, 0.2), evidence=Evidence(FullSize(1450, 1350, 3, 0), "passed"))
     assert (cut.verdict, cut.largest, cut.full_size) == (Verdict.FAIL, 1350, 1450)
-    assert cut.detail == "no packet of 1450 bytes passes whole (3 lost), the largest that passed has 1350"
+    assert cut.detail == "no whole packet of 1450 bytes (3 lost), the largest that passed has 1350"
     assert "com.docker.network.driver.mtu: 1350" in cut.remedy
 
 
