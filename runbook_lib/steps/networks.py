@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from runbook_lib.cluster import Cluster, Node
@@ -20,12 +20,14 @@ from runbook_lib.steps.base import (
     Finding,
     Say,
     Step,
+    Verb,
     blocked,
     made_by,
     our_labels,
     pending,
     refused,
     satisfied,
+    skipped,
 )
 from runbook_lib.steps.endpoints import force_disconnect, stale_endpoints
 from runbook_lib.steps.gateway_bridges import bridge_labels
@@ -290,11 +292,21 @@ class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
         """Pending on every node that lists one; the first that may removes one of the whole cluster."""
         containers = [item for reading in readings.values() for item in reading.containers]
         removers: dict[str, str] = {}
+        tellers: dict[str, str] = {}  # a network of the whole cluster is refused once, not by every node
         for name, reading in readings.items():
             for network in reading.networks:
+                tellers.setdefault(name if network.scope == "local" else network.id, name)
                 if reading.manages or network.scope == "local":
                     removers.setdefault(network.id, name)
-        return {name: self._finding(name, reading, containers, removers, missing) for name, reading in readings.items()}
+        findings: dict[str, Finding[NetworkRemoval]] = {}
+        for name, reading in readings.items():
+            finding = self._finding(name, reading, containers, removers, missing)
+            told = [tellers[name if item.scope == "local" else item.id] for item in reading.networks]
+            said = name not in told and all(findings[teller].verb is Verb.REFUSED for teller in told)
+            if finding.verb is Verb.REFUSED and said:
+                finding = skipped(f"stays: see {', '.join(dict.fromkeys(told))}", finding.before)
+            findings[name] = finding
+        return findings
 
     def apply(self, cluster: Cluster, node: Node, work: NetworkRemoval, say: Say) -> None:
         """Take stale endpoints off, then remove."""
@@ -324,7 +336,7 @@ class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
                 for network in reading.networks
             )
         ]
-        refusal = self._held_by(names, guests)
+        refusal = self._held_by(reading.networks, guests)
         if refusal is not None:
             return refusal
         work: list[tuple[str, tuple[str, ...]]] = []
@@ -348,9 +360,12 @@ class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
         ours = network.labels.get(OWNER_LABEL) == self._owner
         return ours and self._notebook in ("", made_by(network.labels, OVERLAY_NOTEBOOK))
 
-    def _held_by(self, names: str, guests: list[ContainerFacts]) -> Finding[NetworkRemoval] | None:
+    def _held_by(
+        self, networks: Sequence[NetworkFacts], guests: list[ContainerFacts]
+    ) -> Finding[NetworkRemoval] | None:
         """Why networks stay because of the containers on them, running or not; ``None`` when they need not."""
-        foreign = [item.full_name for item in guests if item.labels.get(OWNER_LABEL) != self._owner]
+        strangers = [item for item in guests if item.labels.get(OWNER_LABEL) != self._owner]
+        foreign = [item.full_name for item in strangers]
         ours: dict[str, list[str]] = {}
         for item in guests:
             if self._notebook and item.full_name not in foreign:
@@ -359,9 +374,16 @@ class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
             return None
         whys = [f"containers of others are on it: {', '.join(foreign)}"] if foreign else []
         whys += [f"containers that notebook {maker} made are on it: {', '.join(own)}" for maker, own in ours.items()]
-        theirs = "ask their owner to take them off (docker network disconnect), for we touch only what is ours"
+        commands = [
+            f"'docker network disconnect {network.name} {item.name}' on {item.node}"
+            for item in strangers
+            for network in networks
+            if network.name in item.networks
+        ]
+        theirs = f"ask their owner to take them off ({', '.join(commands)}), for we touch only what is ours"
         remedies = [theirs] if foreign else []
         remedies += [f"undo notebook {maker} first" for maker in ours]
+        names = ", ".join(network.name for network in networks)
         return refused(names, "; ".join(whys), remedy=", ".join(remedies))
 
 

@@ -145,6 +145,23 @@ def test_containers_of_others_keep_a_network() -> None:
     assert "node1/web" in finding.detail
 
 
+def test_a_network_of_the_cluster_that_others_are_on_is_refused_once_with_the_command_that_frees_it() -> None:
+    web = replace(container("web", owner="other"), node="node2")
+    local = replace(OVR0, id="f" * 64, name="ext-macvlan", scope="local", node="node4")
+    guest = replace(container("guest", owner="other"), node="node4", networks=("ext-macvlan",))
+    readings = {
+        "node1": OwnedNetworks((OVR0,), ()),
+        "node2": OwnedNetworks((replace(OVR0, node="node2"),), (web,)),
+        "node3": OwnedNetworks((replace(OVR0, node="node3"),), ()),
+        "node4": OwnedNetworks((local,), (guest,)),
+    }
+    found = RemoveNetworks("mine", STORE).assess(readings, frozenset())
+    assert [each.verb for each in found.values()] == [Verb.REFUSED, Verb.SKIPPED, Verb.SKIPPED, Verb.REFUSED]
+    assert "'docker network disconnect ovr0 web' on node2" in found["node1"].detail
+    assert found["node2"].detail == "stays: see node1"
+    assert "'docker network disconnect ext-macvlan guest' on node4" in found["node4"].detail
+
+
 def test_undone_alone_a_network_says_which_notebook_s_containers_are_on_it() -> None:
     alpine = replace(container("alpine1"), labels=our_labels("mine", CONTAINERS_NOTEBOOK))
     web = replace(container("web", endpoint="e2"), labels=our_labels("mine", EXTERNAL_NOTEBOOK))
