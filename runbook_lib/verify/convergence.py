@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Self
 
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import DeadlineError, InputError, NodeError, PreconditionError
-from runbook_lib.verify.ping_matrix import find_containers
+from runbook_lib.verify.ping_matrix import RESTART_ENGINE, find_containers
 from runbook_lib.verify.prober import program
 from runbook_lib.verify.samples import Convergence, Sample, parse_samples, shows, summarize
 
@@ -48,6 +48,7 @@ class Watch:
         self._target = target
         self._network = network
         self._address = address
+        self._node = ""
         self._interval = interval
         self._seconds = seconds
         self._changed = threading.Condition()
@@ -66,6 +67,7 @@ class Watch:
         """
         found, silent = find_containers(self._cluster, {self._source, self._target})
         source = found.get(self._source)
+        self._node = source.node if source is not None else ""
         if source is None or not source.running:
             raise PreconditionError(
                 f"{self._source} cannot be watched from: {source.status if source else silent}",
@@ -133,7 +135,7 @@ class Watch:
                         f"{self._target} is not {'reachable' if reachable else 'unreachable'} from {self._source} "
                         f"{timeout:g} s after {self._event[0] or 'the start'} ({self._last_seen()})",
                         place=self._source,
-                        remedy="look at both with notebook 05_ping_tests, or raise timeouts.converge",
+                        remedy=remedy_for(self._finished(), reachable, self._node),
                     )
                 self._changed.wait(min(left, 0.5))
 
@@ -173,6 +175,15 @@ class Watch:
         last = samples[-1]
         resolved = f"it resolves to {last.resolved}" if last.resolved else "its name does not resolve"
         return f"{resolved}, and it {'answers' if last.answered else 'does not answer'}"
+
+
+def remedy_for(samples: Sequence[Sample], reachable: bool, node: str) -> str:
+    """What to do where a peer did not become as expected, from what the container on ``node`` saw of it last."""
+    otherwise = "look at both with notebook 05_ping_tests, or raise timeouts.converge"
+    if reachable and samples and samples[-1].answered and not samples[-1].resolved:
+        restart = RESTART_ENGINE.format(node=node)
+        return f"if the name alone stays away, the engine of {node} has no service record of it: {restart}; {otherwise}"
+    return otherwise
 
 
 def measure(

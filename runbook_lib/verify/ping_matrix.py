@@ -33,6 +33,7 @@ _NO_RESOLUTION = {
     " 127.0.0.11:53 to it",
     "timeout": "no resolution: 127.0.0.11 did not answer in time",
 }
+RESTART_ENGINE = "restart dockerd on {node} (see its journal or docker.log)"
 _RESTART = "docker restart {container}, which writes the rules anew"
 
 
@@ -256,8 +257,7 @@ def row(pair: Pair, reading: Reading, network: str, evidence: Evidence | None = 
         return judge(pair, "", (), f"no address: {pair.target} is not on {network}", evidence)
     answer = pair.address if pair.by == "address" else reading.answers.get(pair.target, "timeout")
     if not is_address(answer):
-        words = _NO_RESOLUTION.get(answer, f"no resolution: {answer}")
-        remedy = _RESTART.format(container=pair.source) if answer == "no rule" else ""
+        words, remedy = _unresolved(pair, answer, reading)
         return judge(pair, "", (), words, evidence, remedy)
     echoes = reading.echoes.get((pair.target, pair.by))
     if echoes is None:
@@ -265,3 +265,28 @@ def row(pair: Pair, reading: Reading, network: str, evidence: Evidence | None = 
     shared = SHARED if echoes.shared and pair.by == "name" else ""
     notes = [part for part in (echoes.trouble, shared) if part]
     return judge(pair, answer, echoes.times, evidence=replace(evidence, note="; ".join(notes)))
+
+
+def _unresolved(pair: Pair, answer: str, reading: Reading) -> tuple[str, str]:
+    """Why a name has no address, as far as that is proven, and the remedy.
+
+    An engine whose service records have drifted forwards the name of a peer to a resolver outside, which may not
+    answer at all; the name of the source itself it answers by itself.
+    """
+    words = _NO_RESOLUTION.get(answer, f"no resolution: {answer}")
+    if answer == "no rule":
+        return words, _RESTART.format(container=pair.source)
+    if pair.expected == "unreachable" or answer not in ("timeout", "nxdomain", "servfail"):
+        return words, ""
+    own, remedy = reading.answers.get(pair.source, ""), RESTART_ENGINE.format(node=pair.source_node)
+    echoes = reading.echoes.get((pair.target, "address"))
+    answers = echoes is not None and any(time is not None for time in echoes.times)
+    if answers and answer == own == "timeout":  # the source is on the network, so its engine should know its name
+        return f"{words}, nor for the name {pair.source} itself", remedy
+    alive = is_address(own) or answer != "timeout"  # it has answered something
+    record = f"{words}; the engine of {pair.source_node} has no service record of {pair.target}"
+    if alive and answers:
+        return f"{record}, whose address answers", remedy
+    if is_address(own) and echoes is None and pair.address:
+        return f"{record}, while it answers for {pair.source}", remedy
+    return words, ""

@@ -11,7 +11,7 @@
 #     tcp     SOURCE  TARGET  "passed", "refused" or the reason why not
 #     end     SOURCE
 #
-# All names are asked at once. First echo requests wait for the names (at most 0.1 s), so that the cold probes
+# All names are asked at once, SOURCE's own too, which the engine surely knows. First echo requests wait for the names (at most 0.1 s), so that the cold probes
 # by name and by address leave together. A probe that is answered is followed by the next one right away, one
 # that is not after TIMEOUT / COUNT; each is waited for TIMEOUT seconds.
 #
@@ -263,6 +263,7 @@ for my $pair (@targets) {
     add_slot($target, 'address', $address, $by{name} ? $start + 0.1 : $start) if $by{address} && length $address;
 }
 if (@names) {
+    push @names, { name => $source, due => $start, give_up => $start + $timeout };
     socket($dns, AF_INET, SOCK_DGRAM, 0) or die "udp socket: $!\n";
     connect($dns, pack_sockaddr_in(53, inet_aton('127.0.0.11'))) or die "connect to 127.0.0.11: $!\n";
 }
@@ -275,7 +276,7 @@ sub settle_name {
     $question->{answer} = $answer;
     report('dns', $source, $question->{name}, $answer);
     my $now = now();
-    add_slot($question->{name}, 'name', $answer, $now) if $answer =~ /^\d+\.\d+\.\d+\.\d+$/;
+    add_slot($question->{name}, 'name', $answer, $now) if $question->{name} ne $source && $answer =~ /^\d+\.\d+\.\d+\.\d+$/;
     return if --$open_names;
     for my $slot (@slots) { $slot->{due} = $now if !@{ $slot->{sent} } }
 }

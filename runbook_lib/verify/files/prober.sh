@@ -4,7 +4,7 @@
 # usage: sh -c PROGRAM sh SOURCE COUNT TIMEOUT BY PORT TARGET=ADDRESS ...      (as prober.pl)
 #
 # Prints, fields separated by tabs:
-#     dns   SOURCE  TARGET  ADDRESS or the reason why there is none
+#     dns   SOURCE  TARGET  ADDRESS or the reason why there is none (TARGET is SOURCE too)
 #     ping  SOURCE  TARGET  BY  ADDRESS, then ping's own output, then a line "pong"
 #     size  SOURCE  TARGET  WANTED  LARGEST  SENT  ANSWERED  what this ping cannot prove
 #     size  SOURCE  TARGET  the reason why no size was tried
@@ -144,6 +144,8 @@ probe() {
     wait
 }
 
+# the own name too, which the engine surely knows: it tells a resolver that lives from one that keeps silent
+case ,$by, in *,name,*) resolve "$source" & ;; esac
 running=0
 for pair; do
     target=${pair%%=*}

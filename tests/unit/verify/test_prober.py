@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from runbook_lib.model.results import Verdict
 from runbook_lib.verify.ping_matrix import row
-from runbook_lib.verify.probe import By, FullSize, Pair
+from runbook_lib.verify.probe import By, Expectation, FullSize, Pair, Probe
 from runbook_lib.verify.prober import Reading, is_address, parse_ping, parse_readings, program
 
 Captured = Callable[[str], str]
@@ -257,3 +259,90 @@ def test_rows_come_from_a_reading(captured: Captured) -> None:
 @pytest.mark.parametrize(("answer", "expected"), [("10.0.0.2", True), ("nxdomain", False), ("", False)])
 def test_an_address_is_told_from_a_reason(answer: str, expected: bool) -> None:
     assert is_address(answer) is expected
+
+
+def nameless(answer: str, *lines: str, expected: Expectation = "reachable") -> Probe:
+    """The row by name where the name is not resolved, and the prober printed these lines too."""
+    text = "\n".join([f"dns\tv-01\tv-25\t{answer}", *lines, "end\tv-01", ""])
+    reading = parse_readings(text, 3)["v-01"]
+    return row(replace(pair("v-25", "name", "10.77.0.5"), expected=expected), reading, "ovr0")
+
+
+OWN_NAME = "dns\tv-01\tv-01\t10.77.0.4"
+ADDRESS_ANSWERS = "echo\tv-01\tv-25\taddress\t10.77.0.5\t0\t0.066"
+ADDRESS_SILENT = "echo\tv-01\tv-25\taddress\t10.77.0.5\t0\t-"
+
+
+@pytest.mark.parametrize("answer", ["timeout", "nxdomain", "servfail"])
+def test_an_engine_without_the_service_record_of_a_peer_that_answers_is_named_with_its_remedy(answer: str) -> None:
+    found = nameless(answer, OWN_NAME, ADDRESS_ANSWERS)
+    assert found.verdict is Verdict.FAIL
+    assert found.detail.endswith("; the engine of node1 has no service record of v-25, whose address answers")
+    assert found.detail.startswith("no resolution: ")
+    assert found.remedy == "restart dockerd on node1 (see its journal or docker.log)"
+
+
+def test_a_peer_whose_address_was_not_asked_is_not_said_to_answer() -> None:
+    found = nameless("timeout", OWN_NAME)
+    assert found.detail.endswith("; the engine of node1 has no service record of v-25, while it answers for v-01")
+    assert found.remedy.startswith("restart dockerd on node1")
+
+
+@pytest.mark.parametrize(
+    ("answer", "lines"),
+    [
+        ("timeout", ["dns\tv-01\tv-01\ttimeout", ADDRESS_ANSWERS]),
+        ("timeout", [ADDRESS_ANSWERS]),
+        ("timeout", ["dns\tv-01\tv-01\ttimeout", ADDRESS_SILENT]),
+        ("nxdomain", [OWN_NAME, ADDRESS_SILENT]),
+        ("closed", [OWN_NAME, ADDRESS_ANSWERS]),
+        ("refused", [OWN_NAME, ADDRESS_ANSWERS]),
+    ],
+)
+def test_what_does_not_prove_a_lost_service_record_is_not_called_one(answer: str, lines: list[str]) -> None:
+    assert "service record" not in nameless(answer, *lines).detail
+
+
+def test_a_resolver_that_does_not_even_know_its_own_container_is_told_from_one_that_lost_a_record() -> None:
+    found = nameless("timeout", "dns\tv-01\tv-01\ttimeout", ADDRESS_ANSWERS)
+    assert found.detail == "no resolution: 127.0.0.11 did not answer in time, nor for the name v-01 itself"
+    assert found.remedy == "restart dockerd on node1 (see its journal or docker.log)"
+
+
+def test_a_source_that_is_not_on_the_network_is_no_reason_to_restart_an_engine() -> None:
+    assert "restart dockerd" not in nameless("timeout", "dns\tv-01\tv-01\ttimeout", ADDRESS_SILENT).remedy
+
+
+def test_a_name_that_should_not_resolve_gets_no_cause() -> None:
+    found = nameless("nxdomain", OWN_NAME, ADDRESS_SILENT, expected="unreachable")
+    assert found.verdict is Verdict.PASS
+    assert found.detail == "no resolution: the resolver does not know the name, as expected"
+
+
+_RESOLVER = """\
+import socket, struct, subprocess, sys, threading
+subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+dns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+dns.bind(("127.0.0.11", 53))
+def serve():
+    while True:
+        query, peer = dns.recvfrom(512)
+        if query[13:14] == b"a":  # for b nobody answers
+            record = struct.pack("!HHHIH", 0xC00C, 1, 1, 600, 4) + socket.inet_aton("10.9.0.2")
+            dns.sendto(query[:2] + b"\\x81\\x80\\0\\1\\0\\1\\0\\0\\0\\0" + query[12:] + record, peer)
+threading.Thread(target=serve, daemon=True).start()
+sys.exit(subprocess.run(sys.argv[1:]).returncode)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the prober opens a raw socket")
+@pytest.mark.parametrize("prober", [["perl", "-e", "prober.pl"], ["sh", "-c", "prober.sh", "sh"]])
+def test_a_prober_asks_for_its_own_name_too_and_does_not_ping_itself(prober: list[str]) -> None:
+    argv = [program(word) if word.startswith("prober.") else word for word in prober]
+    if prober[0] == "sh" and not (shutil.which("busybox") or shutil.which("nslookup")):
+        pytest.skip("there is no nslookup")
+    command = ["unshare", "--net", sys.executable, "-c", _RESOLVER, *argv, "a", "1", "1", "name", "0", "b=127.0.0.1"]
+    reading = parse_readings(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout, 1)["a"]
+    assert reading.complete
+    assert reading.answers == {"a": "10.9.0.2", "b": "timeout"}
+    assert reading.echoes == {}

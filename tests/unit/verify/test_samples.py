@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from runbook_lib.errors import RunbookError
+from runbook_lib.verify.convergence import remedy_for
 from runbook_lib.verify.samples import Sample, parse_samples, shows, summarize
 
 Captured = Callable[[str], str]
@@ -79,3 +81,12 @@ def test_what_was_never_seen_has_no_time() -> None:
 def test_no_samples_at_all_are_an_error() -> None:
     with pytest.raises(RunbookError, match="nothing was sampled"):
         summarize([], "connect", True, 0.1)
+
+
+def test_a_peer_that_answers_and_whose_name_stays_away_has_a_remedy_on_the_node_that_asks() -> None:
+    last = Sample("alpine1", "alpine2", 30.0, "", True, 0.1)
+    assert "the engine of node3 has no service record of it: restart dockerd on node3" in remedy_for(
+        [last], reachable=True, node="node3"
+    )
+    for samples, reachable in (([last], False), ([replace(last, answered=False)], True), ([], True)):
+        assert "restart dockerd" not in remedy_for(samples, reachable, "node3")
