@@ -17,6 +17,7 @@ from runbook_lib.session.claim import Claim
 from runbook_lib.session.keeping import Kept
 from runbook_lib.session.look import Look
 from runbook_lib.verify.capture import capture_ping
+from runbook_lib.verify.full_size import CHECK as FULL_SIZE
 from runbook_lib.verify.gateway_bridge import gateway_bridge_experiment
 from tests.testbed.verify_cluster import FIRST, NETWORK, PLACES, SECOND, remove, start_containers, start_store
 
@@ -160,6 +161,21 @@ def test_a_ping_needs_two_containers_on_two_nodes(cluster: Cluster, overlay: Non
         capture_ping(cluster, FIRST, "nobody", NETWORK)
     with pytest.raises(InputError, match="no ping carries"):
         capture_ping(cluster, FIRST, SECOND, NETWORK, size=70000)
+
+
+def test_a_path_that_drops_large_packets_while_all_interfaces_are_equal_is_named_with_its_node(
+    look: Look, cluster: Cluster
+) -> None:
+    node = cluster.node(PLACES[FIRST])
+    rule = ["INPUT", "-p", "udp", "--dport", "4789", "-m", "length", "--length", "200:", "-j", "DROP"]
+    node.ssh.run(["iptables", "-I", *rule], sudo=True)
+    try:
+        failed = [check for check in look.mtu().checks if check.verdict is Verdict.FAIL]
+    finally:
+        node.ssh.run(["iptables", "-D", *rule], sudo=True)
+    assert [check.remedy for check in failed[:-1]] == [f"first mend what is said of {node.name}"] * 2
+    assert (failed[-1].check, failed[-1].node) == (FULL_SIZE, node.name)
+    assert f"look on {node.name} for what drops udp 4789 by its length" in failed[-1].remedy
 
 
 # The last one: the containers' kernel remembers for ten minutes how little passed.
