@@ -16,7 +16,7 @@ class HostFacts:
     ``boot_id`` is the kernel's, new at each boot. ``started_at`` is when the node's process 1 started, in seconds since
     the epoch by the node's own clock, good to some 20 ms; ``start_ticks`` is the same by the kernel's monotonic clock
     and exact. ``clock_offset_ms`` is the node's clock minus this machine's, known to ± ``clock_uncertainty_ms`` (half
-    the round trip).
+    the round trip). ``forwards`` is false where the kernel says that it hands on no IPv4 packets.
     """
 
     node: str
@@ -26,6 +26,7 @@ class HostFacts:
     clock_uncertainty_ms: float
     kernel: str
     start_ticks: int = 0
+    forwards: bool = True
 
     @property
     def boot(self) -> str:
@@ -40,6 +41,7 @@ section init cat /proc/1/stat
 section ticks getconf CLK_TCK
 section boot cat /proc/sys/kernel/random/boot_id
 section kernel uname -r
+section forwarding cat /proc/sys/net/ipv4/ip_forward
 """
 
 
@@ -80,6 +82,7 @@ def parse_host(node: str, sections: dict[str, Section], before: float, after: fl
         clock_uncertainty_ms=round((after - before + resolution) / 2 * 1000, 1),
         kernel=sections["kernel"].text.strip(),
         start_ticks=int(fields[19]),
+        forwards="forwarding" not in sections or sections["forwarding"].text.strip() != "0",
     )
 
 

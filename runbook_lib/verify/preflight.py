@@ -42,6 +42,7 @@ def preflight(
     engines = cluster.each(read_engine)
     known = {outcome.node: outcome.value for outcome in engines if outcome.value is not None}
     ports = check_ports(cluster, known, control_plane)
+    hosts = cluster.each(read_host)
     return (
         *check_manager(cluster),
         *judge_engines(engines, control_plane),
@@ -50,7 +51,8 @@ def preflight(
         *check_members(cluster, control_plane, overlay.name),
         *ports,
         *check_full_size(cluster, overlay, control_plane.ports(known).data_path, ports),
-        *judge_clocks(cluster.each(read_host)),
+        *judge_clocks(hosts),
+        *judge_forwarding(hosts),
         *check_subnets(cluster, overlay),
         *check_pool(cluster, overlay, containers),
         *check_vxlan(cluster),
@@ -104,6 +106,20 @@ def judge_clocks(outcomes: Sequence[Outcome[HostFacts]]) -> Iterator[Check]:
         remedy = "" if verdict is Verdict.PASS else "set the clock (NTP): certificates and leases in etcd depend on it"
         found = f"{skew:+.0f} ms (± {item.clock_uncertainty_ms:.0f} ms)"
         yield Check(check, item.node, verdict, expected, found, remedy)
+
+
+def judge_forwarding(outcomes: Sequence[Outcome[HostFacts]]) -> Iterator[Check]:
+    """A row a node that forwards no packets; the overlay works, but its containers reach nothing outside."""
+    for outcome in outcomes:
+        if outcome.value is not None and not outcome.value.forwards:
+            yield Check(
+                "forwarding",
+                outcome.node,
+                Verdict.WARN,
+                "the node forwards what its containers send outside",
+                "net.ipv4.ip_forward is 0",
+                f"sysctl -w net.ipv4.ip_forward=1 on {outcome.node}, and correct what set it to 0 (/etc/sysctl.d)",
+            )
 
 
 def check_subnets(cluster: Cluster, overlay: Overlay) -> Iterator[Check]:

@@ -56,3 +56,10 @@ def test_a_missing_reading_is_refused(captured_sections, name: str) -> None:
     sections[name] = Section("", 1)
     with pytest.raises((ValueError, IndexError)):
         parse_host("node1", sections, 0, 0)
+
+
+@pytest.mark.parametrize(("text", "forwards"), [("0\n", False), ("1\n", True), ("cat: can't open it\n", True)])
+def test_only_a_kernel_that_says_so_does_not_forward(captured_sections, text: str, forwards: bool) -> None:
+    sections = captured_sections("host.txt") | {"forwarding": Section(text, 0)}
+    assert parse_host("node1", sections, 0, 0).forwards is forwards
+    assert parse_host("node1", captured_sections("host.txt"), 0, 0).forwards

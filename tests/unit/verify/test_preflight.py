@@ -19,6 +19,7 @@ from runbook_lib.verify.preflight import (
     judge_clocks,
     judge_engine_ids,
     judge_engines,
+    judge_forwarding,
     judge_pool,
     judge_subnets,
 )
@@ -36,6 +37,13 @@ def engine(version: str = "20.10.24+dfsg1", mode: Mode = "etcd") -> Outcome[Engi
 
 def clock(node: str, offset: float, uncertainty: float = 5.0) -> Outcome[HostFacts]:
     return Outcome(node, HostFacts(node, "boot", 0.0, offset, uncertainty, "6.1"), None, 0.0)
+
+
+def test_a_node_that_does_not_forward_is_a_warning_with_the_command_and_others_have_no_row() -> None:
+    idle = Outcome("node2", HostFacts("node2", "boot", 0.0, 0.0, 5.0, "6.1", forwards=False), None, 0.0)
+    (row,) = judge_forwarding([clock("node1", 0.0), idle])
+    assert (row.node, row.verdict) == ("node2", Verdict.WARN)
+    assert row.remedy.startswith("sysctl -w net.ipv4.ip_forward=1 on node2")
 
 
 @pytest.mark.parametrize(
