@@ -238,7 +238,9 @@ def test_clean_up_removes_what_is_ours_and_nothing_else(cluster: Cluster, run: R
     node.engine.create_container("bystander", "alpine", command=["sleep", "600"], network="theirs")
     before = footprint()
     alone = run_step(cluster, StepCatalog(run.inventory, run.parameters).remove_network())
-    assert set(statuses(alone)) == {"failed"}
+    assert statuses(alone).count("failed") == 1, "one network has one cause, which is said once"
+    assert statuses(alone).count("skipped") == 3
+    assert statuses(alone)[0] == "failed"
     assert "containers that notebook 04_run_containers made are on it: " in alone[0].detail
     assert "node4/alpine2" in alone[0].detail
     planned = run_steps(cluster, clean_up_steps(run.parameters), plan=True)

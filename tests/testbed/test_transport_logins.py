@@ -155,8 +155,8 @@ def test_a_node_is_reached_through_two_others_at_its_address_in_the_cluster(plac
     ask_for_key(machine_of_node(spec), 5).record()
     with connected(spec) as ssh:
         assert ssh.run(["hostname"]).stdout == "node2\n"
-        seconds = sorted(ssh.run(["true"]).seconds for _ in range(30))
-        assert seconds[15] < 0.03
+        # a delay on each hop would be in the quickest too
+        assert min(ssh.run(["true"]).seconds for _ in range(30)) < 0.03
         with pytest.raises(CommandError) as caught:
             ssh.run(["sh", "-c", "hostname; exit 3"])
     pasted = subprocess.run(["sh", "-c", caught.value.paste], capture_output=True, text=True, timeout=30)

@@ -72,10 +72,9 @@ def test_signals_statuses_and_time_limits_are_told_apart(node: Node) -> None:
 
 
 def test_a_command_costs_a_few_milliseconds(node: Node) -> None:
-    # Nagle's algorithm would make it 40 more; the bound is far from both.
+    # Nagle's algorithm would make each 40 more, the quickest too; how busy the machine is decides over the others.
     node.ssh.run(["true"])
-    seconds = sorted(node.ssh.run(["true"]).seconds for _ in range(30))
-    assert seconds[len(seconds) // 2] < 0.03
+    assert min(node.ssh.run(["true"]).seconds for _ in range(30)) < 0.03
 
 
 def test_more_threads_than_sshd_has_sessions_share_one_connection(node: Node) -> None:
