@@ -210,6 +210,10 @@ class UnreachableError(NodeError):
     """No connection to the node."""
 
 
+class CertificateError(UnreachableError):
+    """Somebody is there, but no TLS connection comes about: a certificate is not valid, or not accepted."""
+
+
 def _tail(text: str, lines: int = 12) -> str:
     return "\n".join(text.strip().splitlines()[-lines:])
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
+from time import monotonic, sleep
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.errors import EngineError, RunbookError
+from runbook_lib.errors import CertificateError, EngineError, RunbookError, UnreachableError
 from runbook_lib.facts.addresses import BOOTSYNC, ClusterAddress, read_cluster_address
 from runbook_lib.facts.arp import arp_owner
 from runbook_lib.facts.platform import HostNetwork, read_platform
@@ -17,11 +18,18 @@ from runbook_lib.model.results import Check, Verdict
 from runbook_lib.steps.base import in_one_line
 from runbook_lib.steps.boot_scripts import address_lines
 from runbook_lib.steps.platforms import PlatformRefusal, platform_of
+from runbook_lib.transport.engine import Engine
 
 _POOL_REASON = (
     "the DHCP server may lease it to another machine, and then two have it"
     " (https://github.com/docker/machine/issues/1996)"
 )
+
+# Until then this machine may send to the address's holder of before: Linux drops an old neighbour entry that nobody
+# confirms after 8 s (arp(7): delay_first_probe_time, then ucast_solicit times retrans_time), and one attempt to connect
+# that began before it may find nobody.
+_OLD_NEIGHBOUR_SECONDS = 12.0
+_PAUSE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -181,7 +189,7 @@ def _engine_check(node: Node) -> Check:
         return Check(name, node.name, Verdict.SKIP, expected, "the inventory reaches this engine over SSH")
     try:
         with node.engine.at(target) as engine:
-            engine.ping()
+            _wait_for_answer(engine)
     except EngineError as error:
         return replace(_unanswered(name, node.name, error), expected=expected)
     except RunbookError as error:
@@ -191,6 +199,24 @@ def _engine_check(node: Node) -> Check:
         )
         return Check(name, node.name, Verdict.FAIL, expected, " ".join(error.message.split()), remedy)
     return Check(name, node.name, Verdict.PASS, expected, "answers")
+
+
+def _wait_for_answer(engine: Engine) -> None:
+    """Wait until the engine answers, for as long as an old neighbour entry may be in the way.
+
+    Raises:
+        RunbookError: it did not; at once when it is there with a certificate that is not valid.
+    """
+    deadline = monotonic() + _OLD_NEIGHBOUR_SECONDS
+    while True:
+        try:
+            return engine.ping()
+        except CertificateError:
+            raise
+        except UnreachableError:
+            if monotonic() >= deadline:
+                raise
+        sleep(_PAUSE_SECONDS)
 
 
 def _pool_check(node: str, target: str, network: ClusterNetwork, addresses: Addresses) -> Check:

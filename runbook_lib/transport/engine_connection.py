@@ -16,6 +16,7 @@ import requests
 import urllib3.exceptions
 
 from runbook_lib.errors import (
+    CertificateError,
     DeadlineError,
     EngineConflict,
     EngineError,
@@ -161,12 +162,12 @@ class EngineConnection:
     def _unreachable(self, error: Exception) -> UnreachableError:
         access = self._node.docker
         where = f"{access.host}:{access.port} over TLS" if access.via == "tls" else "its socket, reached over SSH"
-        remedy = f"is dockerd running there? look at {_LOG}"
+        what = f"the Docker engine does not answer at {where} ({innermost(error)})"
         if isinstance(error, requests.exceptions.SSLError):
             remedy = "make its certificate valid for this address and the authority the right one"
-        elif access.via == "ssh" and "permission denied" in innermost(error).lower():
+            return CertificateError(self._node.name, what, remedy=remedy)
+        remedy = f"is dockerd running there? look at {_LOG}"
+        if access.via == "ssh" and "permission denied" in innermost(error).lower():
             user = self._node.ssh.user
             remedy = f"let {user} use it: usermod -aG docker {user} on the node, or give {user} sudo there"
-        return UnreachableError(
-            self._node.name, f"the Docker engine does not answer at {where} ({innermost(error)})", remedy=remedy
-        )
+        return UnreachableError(self._node.name, what, remedy=remedy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.testbed
 
 # A person's own script, without a final line end, on one node only.
 OWN_SCRIPT = "#!/bin/sh\necho theirs >>/tmp/own-script\nkill $(cat /var/run/udhcpc.eth1.pid)"
+NOBODY = "02:00:00:00:00:01"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -90,6 +92,17 @@ def test_drifted_nodes_are_fixed_and_hold_their_address_through_a_shuffled_reboo
     assert len(proved) == 6 * 4
     assert {check.verdict for check in proved} == {Verdict.PASS}, [c for c in proved if c.verdict is not Verdict.PASS]
     assert statuses(run_step(cluster, step(run))) == {"ok"}
+
+
+def test_an_address_that_this_machine_still_has_under_another_mac_is_not_called_silent(
+    cluster: Cluster, run: Run, testbed: Testbed
+) -> None:
+    link = testbed.layout.host_cluster_link
+    for node in run.inventory.nodes:
+        entry = ["ip", "neigh", "replace", node.cluster_address, "lladdr", NOBODY, "dev", link, "nud", "stale"]
+        subprocess.run(entry, check=True)
+    proved = [check for check in verify_addresses(cluster) if check.check == "engine at the address"]
+    assert [(check.verdict, check.found) for check in proved] == [(Verdict.PASS, "answers")] * 4
 
 
 def test_the_persons_own_lines_still_run_and_stand_beside_in_a_backup(cluster: Cluster) -> None:

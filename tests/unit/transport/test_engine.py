@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runbook_lib.errors import (
+    CertificateError,
     DeadlineError,
     EngineConflict,
     EngineError,
@@ -172,7 +173,7 @@ def test_an_engine_that_does_not_listen_is_unreachable(daemon: EngineServer, eng
 def test_a_certificate_for_another_address_is_told_with_its_remedy(stand_in: ModuleType, tmp_path: Path) -> None:
     authority = stand_in.make_authority(tmp_path / "tls", address="10.9.9.9")
     daemon = stand_in.EngineServer(authority)
-    with tls_engine(daemon.server_port, authority) as engine, pytest.raises(UnreachableError) as caught:
+    with tls_engine(daemon.server_port, authority) as engine, pytest.raises(CertificateError) as caught:
         engine.ping()
     daemon.close()
     assert "certificate is not valid for '127.0.0.1'" in str(caught.value)
@@ -183,7 +184,7 @@ def test_a_certificate_of_another_authority_is_refused(
     daemon: EngineServer, stand_in: ModuleType, tmp_path: Path
 ) -> None:
     other = stand_in.make_authority(tmp_path / "other")
-    with tls_engine(daemon.server_port, other) as engine, pytest.raises(UnreachableError, match="certificate"):
+    with tls_engine(daemon.server_port, other) as engine, pytest.raises(CertificateError, match="certificate"):
         engine.ping()
     assert daemon.requests == []
 
