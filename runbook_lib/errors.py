@@ -13,6 +13,7 @@
     │   └── StepFailed                         step, rows: one line a node that did not succeed
     ├── NodeError                     exit 3   node
     │   ├── UnreachableError                   no SSH or Docker connection to the node
+    │   │   └── CertificateError               TLS: a certificate is not valid, or not accepted
     │   ├── CommandError                       argv, exit status, output tails, a line to paste into a shell
     │   │   ├── SudoError                      sudo did not run it: no right, no password or a wrong one
     │   │   └── CommandTimeout        exit 5   it did not end in time, and may go on running on the node
@@ -38,6 +39,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 __all__ = [
+    "CertificateError",
     "CheckFailed",
     "CommandError",
     "CommandTimeout",

@@ -3,7 +3,8 @@
 Three ways, the best that a node allows:
 
 - ``perl``: one Perl process a container sends everything itself. As root over SSH, where the node has Perl.
-- ``ping``: one ``ping`` process a pair, started together. As root over SSH, where it has none (boot2docker).
+- ``ping``: one ``ping`` process a pair, started together, and busybox's ``nc`` for connections. As root over SSH, where
+  it has none (boot2docker).
 - ``exec``: the same with the container's own tools, through one ``docker exec`` a container; needs no SSH at all.
 """
 

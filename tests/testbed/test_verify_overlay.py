@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
-from runbook_lib.cluster import Cluster, Node
+from runbook_lib.cluster import Cluster
 from runbook_lib.errors import DeadlineError, InputError, PreconditionError
 from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.hidden_namespace import read_hidden_namespace
@@ -21,7 +20,17 @@ from runbook_lib.verify.gateway_bridge import BridgeExperiment, gateway_bridge_e
 from runbook_lib.verify.lost_pairs import why_lost
 from runbook_lib.verify.ping_matrix import ping_matrix, ping_pair
 from runbook_lib.verify.prober import Method
-from tests.testbed.verify_cluster import FIRST, NETWORK, PLACES, SECOND, remove, start_containers, start_store
+from tests.testbed.verify_cluster import (
+    FIRST,
+    NETWORK,
+    PLACES,
+    SECOND,
+    broken,
+    dropping,
+    remove,
+    start_containers,
+    start_store,
+)
 
 pytestmark = pytest.mark.testbed
 
@@ -49,7 +58,15 @@ def test_every_pair_answers_by_name_and_by_address_whatever_the_prober(cluster: 
     assert {(row.sent, row.source_node) for row in rows} == {(3, PLACES[FIRST]), (3, PLACES[SECOND])}
     assert all(row.avg_ms is not None and row.avg_ms < 1000 for row in rows)
     assert {row.largest for row in rows} == {1450}
-    assert {bool(row.unproven) for row in rows} == {method in ("ping", "exec")}
+    assert {(row.unproven, row.whole) for row in rows} == {((), True)}
+
+
+@pytest.mark.parametrize("method", ["perl", "ping", "exec"])
+def test_a_prober_leaves_no_process_in_a_container_not_even_a_dead_one(cluster: Cluster, method: Method) -> None:
+    ping_matrix(cluster, [FIRST, SECOND], NETWORK, method=method)
+    for name, place in PLACES.items():
+        _, table = cluster.node(place).engine.execute(name, ["ps"])
+        assert [line.split()[2:] for line in table.splitlines()[1:]] == [["sleep", "100000"], ["ps"]]
 
 
 @pytest.mark.parametrize("method", ["perl", "ping", "exec"])
@@ -101,27 +118,29 @@ def test_names_that_no_node_has_and_senseless_matrices_are_refused(cluster: Clus
         ping_matrix(cluster, [FIRST], NETWORK)
 
 
-@contextmanager
-def broken(node: Node, act: str, mend: str) -> Iterator[None]:
-    node.ssh.run(["sh", "-c", act], sudo=True)
-    try:
-        yield
-    finally:
-        node.ssh.run(["sh", "-c", mend], sudo=True)
-
-
 @pytest.mark.parametrize("method", ["perl", "ping", "exec"])
 def test_a_path_that_drops_large_packets_fails_whatever_the_prober(cluster: Cluster, method: Method) -> None:
-    rule = "INPUT -p udp --dport 4789 -m length --length 200: -j DROP"
-    with broken(cluster.node(PLACES[SECOND]), f"iptables -I {rule}", f"iptables -D {rule}"):
+    rule = "INPUT -p udp --dport 4789 -m length --length 200:"
+    with dropping(cluster.node(PLACES[SECOND]), rule):
         rows = ping_matrix(cluster, [FIRST, SECOND], NETWORK, by=["address"], method=method)
     assert {(row.verdict, row.received, row.largest) for row in rows} == {(Verdict.FAIL, 3, 100)}
-    assert all(("0 of 4350 bytes came back" if method == "perl" else "TCP not tried") in row.detail for row in rows)
+    assert all("0 of 4350 bytes came back" in row.detail for row in rows)
+
+
+def test_a_packet_that_busyboxs_ping_sends_in_fragments_is_no_whole_one(cluster: Cluster) -> None:
+    here, there = cluster.node(PLACES[FIRST]), cluster.node(PLACES[SECOND])
+    inside = f"nsenter --net=/proc/{here.engine.container(FIRST)['State']['Pid']}/ns/net ip route"
+    address = there.engine.container(SECOND)["NetworkSettings"]["Networks"][NETWORK]["IPAddress"]
+    narrow = f"{address} dev $({inside} get {address} | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p') mtu 1350"
+    with broken(here, f"{inside} add {narrow}", f"{inside} del {address}"):
+        rows = ping_matrix(cluster, [FIRST, SECOND], NETWORK, by=["address"], method="exec")
+    assert {(row.source, row.largest, row.whole) for row in rows} == {(FIRST, 1450, False), (SECOND, 1450, True)}
+    assert rows[0].unproven == ("what passed may have been cut into fragments: this ping cannot forbid it",)
 
 
 def test_packets_that_are_lost_now_and_then_fail(cluster: Cluster) -> None:
-    rule = "INPUT -p udp --dport 4789 -m statistic --mode nth --every 5 --packet 0 -j DROP"
-    with broken(cluster.node(PLACES[SECOND]), f"iptables -I {rule}", f"iptables -D {rule}"):
+    rule = "INPUT -p udp --dport 4789 -m statistic --mode nth --every 5 --packet 0"
+    with dropping(cluster.node(PLACES[SECOND]), rule):
         rows = ping_matrix(cluster, [FIRST, SECOND], NETWORK, Probes(count=50), by=["address"])
     assert {row.verdict for row in rows} == {Verdict.FAIL}, [row.detail for row in rows]
 
@@ -161,8 +180,8 @@ def test_a_lost_pair_carries_what_the_ports_and_tables_say_and_nothing_is_looked
 ) -> None:
     overlay = run.parameters.overlay.model_copy(update={"name": NETWORK})
     control_plane = control_plane_of(run.parameters)
-    rule = "INPUT -p udp --dport 4789 -j DROP"
-    with broken(cluster.node(PLACES[SECOND]), f"iptables -I {rule}", f"iptables -D {rule}"):
+    rule = "INPUT -p udp --dport 4789"
+    with dropping(cluster.node(PLACES[SECOND]), rule):
         rows = ping_matrix(cluster, [FIRST, SECOND], NETWORK, by=["address"])
         (why,) = why_lost(cluster, control_plane, overlay, rows)
     assert (why.check, why.node, why.verdict) == ("udp 4789 between nodes", PLACES[SECOND], Verdict.FAIL)

@@ -17,7 +17,7 @@ from runbook_lib.testbed import Testbed
 from runbook_lib.verify.member_checks import check_members
 from runbook_lib.verify.preflight import preflight
 from runbook_lib.verify.prober import program
-from tests.testbed.verify_cluster import remove, start_store
+from tests.testbed.verify_cluster import broken, dropping, remove, start_store
 
 pytestmark = pytest.mark.testbed
 RULES = "for table in security nat mangle filter; do iptables -t $table -S; done"
@@ -57,13 +57,8 @@ def test_a_healthy_cluster_has_no_failure_and_keeps_its_firewall_as_it_was(clust
 def test_a_closed_port_is_found_on_the_node_that_closes_it(
     cluster: Cluster, run: Run, protocol: str, port: int
 ) -> None:
-    rule = ["INPUT", "-i", "eth1", "-p", protocol, "--dport", str(port), "-j", "DROP"]
-    node = cluster.node("node2")
-    node.ssh.run(["iptables", "-I", *rule], sudo=True)
-    try:
+    with dropping(cluster.node("node2"), f"INPUT -i eth1 -p {protocol} --dport {port}"):
         rows = checks(cluster, run)
-    finally:
-        node.ssh.run(["iptables", "-D", *rule], sudo=True)
     assert bad(rows) == [(f"{protocol} {port} between nodes", "node2")]
 
 
@@ -71,13 +66,8 @@ def test_a_closed_port_is_found_on_the_node_that_closes_it(
 def test_what_a_node_does_not_let_out_is_found_on_that_node(
     cluster: Cluster, run: Run, protocol: str, port: int
 ) -> None:
-    rule = ["OUTPUT", "-o", "eth1", "-p", protocol, "--dport", str(port), "-j", "DROP"]
-    node = cluster.node("node2")
-    node.ssh.run(["iptables", "-I", *rule], sudo=True)
-    try:
+    with dropping(cluster.node("node2"), f"OUTPUT -o eth1 -p {protocol} --dport {port}"):
         rows = checks(cluster, run)
-    finally:
-        node.ssh.run(["iptables", "-D", *rule], sudo=True)
     assert bad(rows) == [(f"{protocol} {port} between nodes", "node2")]
     assert "out on node2" in " ".join(row.remedy for row in rows)
 
@@ -86,23 +76,14 @@ def test_what_a_node_does_not_let_out_is_found_on_that_node(
 def test_a_node_that_drops_large_packets_is_found_though_small_ones_pass(
     cluster: Cluster, run: Run, chain: str
 ) -> None:
-    rule = [chain, "-p", "udp", "--dport", "4789", "-m", "length", "--length", "200:", "-j", "DROP"]
-    node = cluster.node("node2")
-    node.ssh.run(["iptables", "-I", *rule], sudo=True)
-    try:
+    with dropping(cluster.node("node2"), f"{chain} -p udp --dport 4789 -m length --length 200:"):
         rows = checks(cluster, run)
-    finally:
-        node.ssh.run(["iptables", "-D", *rule], sudo=True)
     assert bad(rows) == [("full-size packets between nodes", "node2")]
 
 
 def test_a_node_whose_interface_takes_less_than_the_others_is_found(cluster: Cluster, run: Run) -> None:
-    node = cluster.node("node2")
-    node.ssh.run(["ip", "link", "set", "eth1", "mtu", "1400"], sudo=True)
-    try:
+    with broken(cluster.node("node2"), "ip link set eth1 mtu 1400", "ip link set eth1 mtu 1500"):
         rows = checks(cluster, run)
-    finally:
-        node.ssh.run(["ip", "link", "set", "eth1", "mtu", "1500"], sudo=True)
     assert bad(rows) == [("full-size packets between nodes", "node2")]
     assert "ip link set eth1 mtu 1500 on node2" in " ".join(row.remedy for row in rows)
 

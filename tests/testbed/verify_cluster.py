@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import EngineConflict, EngineError, EngineNotFound
@@ -70,3 +72,18 @@ def remove(cluster: Cluster) -> None:
         cluster.nodes[-1].engine.remove_network(NETWORK)
     except EngineNotFound:
         return
+
+
+@contextmanager
+def broken(node: Node, act: str, mend: str) -> Iterator[None]:
+    """A node on which root has done something, until it is mended."""
+    node.ssh.run(["sh", "-c", act], sudo=True)
+    try:
+        yield
+    finally:
+        node.ssh.run(["sh", "-c", mend], sudo=True)
+
+
+def dropping(node: Node, rule: str) -> AbstractContextManager[None]:
+    """A node that drops packets: ``rule`` is iptables' chain and match."""
+    return broken(node, f"iptables -I {rule} -j DROP", f"iptables -D {rule} -j DROP")

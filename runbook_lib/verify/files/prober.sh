@@ -1,16 +1,18 @@
 # Runs inside one container's network namespace (or in the container itself) and probes all of its peers at once
-# with the ping and nslookup that are there, iputils' or busybox's.
+# with the ping, nslookup and nc that are there: iputils' or busybox's.
 #
 # usage: sh -c PROGRAM sh SOURCE COUNT TIMEOUT BY PORT TARGET=ADDRESS ...      (as prober.pl)
 #
 # Prints, fields separated by tabs:
-#     dns   SOURCE  TARGET  ADDRESS or the reason why there is none (TARGET is SOURCE too)
-#     ping  SOURCE  TARGET  BY  ADDRESS, then ping's own output, then a line "pong"
-#     size  SOURCE  TARGET  WANTED  LARGEST  SENT  ANSWERED  what this ping cannot prove
-#     size  SOURCE  TARGET  the reason why no size was tried
-#     tcp   SOURCE  TARGET  the reason why no connection was tried: no tool here listens and sends back what comes
-#     end   SOURCE
+#     dns     SOURCE  TARGET  ADDRESS or the reason why there is none (TARGET is SOURCE too)
+#     ping    SOURCE  TARGET  BY  ADDRESS, then ping's own output, then a line "pong"
+#     size    SOURCE  TARGET  WANTED  LARGEST  SENT  ANSWERED  what this ping cannot prove
+#     size    SOURCE  TARGET  the reason why no size was tried
+#     tcp     SOURCE  TARGET  "passed", "refused", the reason why not, or why no connection was tried
+#     listen  SOURCE          peers could connect to it
+#     end     SOURCE
 # Where name and address lead to the same place they share one ping, and BY is "name,address".
+export LC_ALL=C
 source=$1
 count=$2
 timeout=$3
@@ -20,9 +22,7 @@ shift 5
 seconds=${timeout%.*}
 case $timeout in *.*[1-9]*) seconds=$((seconds + 1)) ;; esac
 
-# busybox before 1.30 has "timeout -t SECONDS", and its ping neither -i with fractions nor -A
-limit="timeout $seconds"
-timeout 1 true 2>/dev/null || limit="timeout -t $seconds"
+# busybox before 1.30 has neither -i with fractions nor -A
 pace=
 for option in "-i 0.2" "-A"; do
     # shellcheck disable=SC2086 # two words
@@ -31,25 +31,61 @@ for option in "-i 0.2" "-A"; do
         break
     fi
 done
-# busybox has no option that forbids fragments: what passes may have been cut
 whole=
-doubt='what passed may have been cut into fragments: this ping cannot forbid it'
+plain=1
 # "probe" forbids fragments whatever the kernel has learned of the way before; older ones have "do" alone
 for option in "-M probe" "-M do"; do
     # shellcheck disable=SC2086 # two words
     if ping $option -c 1 -W 1 127.0.0.1 >/dev/null 2>&1; then
         whole=$option
-        doubt=
+        plain=
         break
     fi
 done
 lookup=nslookup
 if command -v busybox >/dev/null; then lookup="busybox nslookup"; fi
 
+# Of all netcats busybox's alone runs a program for each of many callers. (All do what "-e" says last.)
+netcat=
+persistent=
+for tool in nc "busybox nc"; do
+    case $($tool --help 2>&1) in
+        *BusyBox*"with -e for persistent server"*) persistent="-l -l" ;;
+        *BusyBox*"With -e, provides persistent server"*) persistent="-l -k" ;; # with NC_110_COMPAT
+        *) continue ;;
+    esac
+    netcat=$tool
+    break
+done
+patience=$((4 + seconds)) # for a connection: its kernel repeats what is lost, its peer may be slow
+linger=$((2 * patience * (1 + $# / 16))) # for a peer whose prober starts later than this one
+
+pause() { sleep 0.1 2>/dev/null || sleep 1; }
+
+# Runs a command for so many seconds at most. busybox's "timeout" would leave a process for a second, and in a container
+# whose first process buries nobody a dead one for good.
+limited() {
+    until=$(($(date +%s) + $1))
+    shift
+    { "$@" <&6 6<&- & } 6<&0 # a command in the background has no other input
+    job=$!
+    while runs "$job"; do
+        if [ "$(date +%s)" -gt "$until" ]; then kill "$job" 2>/dev/null; fi
+        pause
+    done
+    wait "$job" 2>/dev/null
+}
+
+# Whether a child of this shell has not come to its end.
+runs() {
+    read -r state 2>/dev/null <"/proc/$1/stat" || return
+    case $state in *") Z "*) false ;; esac
+}
+
 # Sets $resolved to the address, or to the reason why there is none.
 resolve() {
-    # shellcheck disable=SC2086 # $limit is two or three words, $lookup one or two
-    answer=$($limit $lookup "$1" 127.0.0.11 2>&1)
+    # shellcheck disable=SC2086 # one or two words
+    answer=$(limited "$seconds" $lookup "$1" 127.0.0.11 2>&1)
     case $answer in
         *NXDOMAIN*) resolved=nxdomain ;;
         *SERVFAIL*) resolved=servfail ;;
@@ -70,7 +106,46 @@ echo_to() {
     # shellcheck disable=SC2086 # $pace is empty or two words
     replies=$(ping $pace -c "$count" -W "$seconds" "$3" 2>&1)
     printf 'ping\t%s\t%s\t%s\t%s\n%s\npong\n' "$source" "$1" "$2" "$3" "$replies"
-    case $4,$replies in carry,*" time="*) if [ "$port" != 0 ]; then carry "$1" "$3"; fi ;; esac
+    case $4,$replies in carry,*" time="*) ;; *) return ;; esac
+    if [ "$port" = 0 ]; then return; fi
+    device=$(ip route get "$3" 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p')
+    mtu=$(ip link show "${device:-none}" 2>/dev/null | sed -n 's/.* mtu \([0-9]*\).*/\1/p')
+    call "$1" "$3" $((3 * ${mtu:-1500})) &
+    called=$!
+    carry "$1" "$3" "${mtu:-0}"
+    wait "$called"
+}
+
+# A connection to TARGET at ADDRESS, as prober.pl makes it: LENGTH, then so many bytes, and all of them back.
+call() {
+    if [ -z "$netcat" ]; then
+        printf 'tcp\t%s\t%s\tnot tried: it needs perl and root over SSH, or an nc of busybox\n' "$source" "$1"
+        return
+    fi
+    echo "call $(hexadecimal "$2")" >&3
+    give_up=$(($(date +%s) + linger))
+    while :; do
+        # of what comes back words alone are left, which are an error's
+        # shellcheck disable=SC2086 # one or two words
+        heard=$(message "$3" | limited "$patience" $netcat "$2" "$port" 2>&1 | head -c "$3" | tr '\000-\037\177-\377' ' ')
+        case $heard in *efused*) ;; *) break ;; esac
+        # a peer that refuses has not begun yet
+        if [ "$(date +%s)" -ge "$give_up" ]; then break; fi
+        pause
+    done
+    case $heard in
+        *efused*) result=refused ;;
+        *[!\ ]*) result=${heard#"${heard%%[! ]*}"} ;;
+        *) result="${#heard} of $3 bytes came back in $patience s" ;;
+    esac
+    if [ "${#heard}" -ge "$3" ]; then result=passed; fi
+    printf 'tcp\t%s\t%s\t%s\n' "$source" "$1" "$result"
+}
+
+# LENGTH as four bytes, most significant first, then so many bytes.
+message() {
+    # shellcheck disable=SC2059 # the octal numbers are to be read as a format
+    printf "$(printf '\\000\\%03o\\%03o\\%03o' $(($1 / 65536)) $(($1 / 256 % 256)) $(($1 % 256)))%${1}s" ''
 }
 
 # One echo request of SIZE bytes, as an IP packet, to ADDRESS.
@@ -79,15 +154,28 @@ passes() {
     heard=$(ping $whole -c 1 -W "$seconds" -s $(($1 - 28)) "$2" 2>&1)
 }
 
-# The largest packet that passes to TARGET at ADDRESS: as large as the interface takes, or else smaller ones, all at once.
+# How many fragments this namespace has made; nothing where nobody knows, or where packets may be cut on the way.
+fragments() {
+    if [ "$(cat /proc/sys/net/ipv4/ip_no_pmtu_disc 2>/dev/null)" != 0 ]; then return; fi
+    { read -r names && read -r numbers; } 2>/dev/null </proc/net/snmp || return
+    for name in $names; do
+        if [ "$name" = FragCreates ]; then echo "${numbers%% *}"; fi
+        numbers=${numbers#* }
+    done
+}
+
+# The largest packet that passes to TARGET at ADDRESS: as large as the interface takes (MTU), or smaller ones, all at once.
+#
+# busybox's ping has no option that forbids fragments. But Linux sends what it does not cut itself with "do not fragment"
+# set (ip(7), IP_MTU_DISCOVER), unless net.ipv4.ip_no_pmtu_disc says otherwise, and it counts what it cuts.
 carry() {
-    device=$(ip route get "$2" 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p')
-    mtu=$(ip link show "${device:-none}" 2>/dev/null | sed -n 's/.* mtu \([0-9]*\).*/\1/p')
-    printf 'tcp\t%s\t%s\tnot tried: it needs perl, and root over SSH\n' "$source" "$1"
-    if [ "${mtu:-0}" -le 84 ]; then
+    mtu=$3
+    if [ "$mtu" -le 84 ]; then
         printf 'size\t%s\t%s\tfull size not tried: no "ip" tells the MTU of the interface\n' "$source" "$1"
         return
     fi
+    made=$(fragments)
+    doubt=
     largest=84
     answered=0
     for sent in 1 2; do
@@ -121,6 +209,9 @@ carry() {
         )
         largest=$(echo "$largest" | sort -n | tail -n 1)
     fi
+    if [ -n "$plain" ] && [ "${made:-unknown}" != "$(fragments)" ]; then
+        doubt='what passed may have been cut into fragments: this ping cannot forbid it'
+    fi
     printf 'size\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$source" "$1" "$mtu" "$largest" "$sent" "$answered" "$doubt"
 }
 
@@ -144,16 +235,118 @@ probe() {
     wait
 }
 
-# the own name too, which the engine surely knows: it tells a resolver that lives from one that keeps silent
-case ,$by, in *,name,*) resolve "$source" & ;; esac
-running=0
-for pair; do
-    target=${pair%%=*}
-    if [ "$target" = "$source" ]; then continue; fi
-    probe "$target" "${pair#*=}" &
-    # every ping's raw socket gets all answers of this namespace: more at once would overflow its buffer
-    running=$((running + 1))
-    if [ $((running % 16)) = 0 ]; then wait; fi
-done
-wait
+# Whether something listens at PORT in this namespace.
+listens() {
+    grep -qs " [0-9A-F]*:$(printf %04X "$port") [0-9A-F]*:0000 0A " /proc/net/tcp /proc/net/tcp6
+}
+
+# shellcheck disable=SC2016 # it is expanded where it runs
+# What runs for each caller: it tells descriptor 3 who calls, as /proc/net/tcp writes the address, and sends back what comes.
+guest='
+    inode=$(readlink /proc/self/fd/0)
+    inode=${inode#*[}
+    set -- $(grep -hs " ${inode%]} " /proc/net/tcp /proc/net/tcp6)
+    echo "guest ${3%:*}" >&3
+    exec cat 3>&-
+'
+
+# Lets peers connect, and tells descriptor 3 the process.
+open_port() {
+    if [ "$port" = 0 ] || [ -z "$netcat" ] || listens; then return; fi
+    # shellcheck disable=SC2086 # words
+    $netcat $persistent -p "$port" -e sh -c "$guest" </dev/null >/dev/null 2>&1 5>&- &
+    patient=50
+    while ! listens; do
+        patient=$((patient - 1))
+        if [ "$patient" = 0 ]; then
+            kill "$!" 2>/dev/null
+            return
+        fi
+        pause
+    done
+    echo "port $!" >&3
+    printf 'listen\t%s\n' "$source"
+}
+
+probe_all() {
+    running=0
+    probes=
+    # the own name too, which the engine surely knows: it tells a resolver that lives from one that keeps silent
+    case ,$by, in *,name,*) resolve "$source" & probes=$! ;; esac
+    for pair; do
+        target=${pair%%=*}
+        if [ "$target" = "$source" ]; then continue; fi
+        probe "$target" "${pair#*=}" &
+        probes="$probes $!"
+        # every ping's raw socket gets all answers of this namespace: more at once would overflow its buffer
+        running=$((running + 1))
+        if [ $((running % 16)) = 0 ]; then
+            # shellcheck disable=SC2086 # process IDs
+            wait $probes
+            probes=
+        fi
+    done
+    # shellcheck disable=SC2086 # process IDs
+    if [ -n "$probes" ]; then wait $probes; fi
+}
+
+# Ends the port's process after those that it has begun for callers, which nobody else would bury.
+end_port() {
+    patient=20
+    while children=$(grep -ls "^[0-9]* (.*) [A-Z] $1 " /proc/[0-9]*/stat) && [ -n "$children" ]; do
+        patient=$((patient - 1))
+        if [ "$patient" = 0 ]; then break; fi
+        if [ "$patient" -le 2 ]; then echo "$children" | sed 's/[^0-9]//g' | xargs kill 2>/dev/null; fi
+        pause
+    done
+    kill "$1" 2>/dev/null
+}
+
+# Closes the port, once this prober has ended and every peer that answered it has called, or none is waited for any longer.
+close_port() {
+    process=
+    ended=
+    calls=
+    guests=
+    while read -r what which; do
+        case $what in
+            port) process=$which ;;
+            call) calls="$calls $which" ;;
+            guest) guests="$guests$which " ;;
+            end) ended=1 ;;
+            late) calls= ;;
+            closed) process= ;;
+        esac
+        awaited=
+        for peer in $calls; do
+            case $guests in *"$peer "*) ;; *) awaited=$peer ;; esac
+        done
+        if [ -n "$ended" ] && [ -n "$process" ] && [ -z "$awaited" ]; then
+            end_port "$process"
+            process=
+        fi
+    done
+}
+
+# An IPv4 address as /proc/net/tcp writes it where the least significant byte comes first.
+hexadecimal() {
+    (
+        IFS=.
+        # shellcheck disable=SC2086 # four numbers
+        set -- $1
+        printf '%02X%02X%02X%02X\n' "$4" "$3" "$2" "$1"
+    )
+}
+
+{
+    {
+        give_up=$(($(date +%s) + linger))
+        open_port
+        probe_all "$@"
+        echo end >&3
+        while listens && [ "$(date +%s)" -lt "$give_up" ]; do pause; done
+        if listens; then echo late >&3; else echo closed >&3; fi
+        wait
+    } 3>&1 >&5 | close_port
+} 5>&1 2>&1
 printf 'end\t%s\n' "$source"
