@@ -94,7 +94,7 @@ def run_probers(
     local: dict[str, list[ContainerFacts]] = {}
     for source in sources:
         local.setdefault(source.node, []).append(source)
-    limit = 30 + 3 * (probes.count + 1) * probes.timeout_seconds * (1 + len(targets) // 16)
+    limit = 30 + 3 * (probes.count + 1) * probes.timeout_seconds * (1 + len(targets) // 6)
 
     def ask(node: Node) -> dict[str, Reading]:
         if method == "exec":

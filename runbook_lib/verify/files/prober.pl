@@ -177,7 +177,8 @@ sub listen_for_peers {
 
 sub call {
     my ($call) = @_;
-    my $out = pack('N', $call->{length}) . '.' x $call->{length};
+    my $name = "from=$source\n";    # a prober of shell has no other way to know who calls
+    my $out = pack('N', $call->{length}) . $name . '.' x ($call->{length} - length $name);
     @{$call}{qw(socket out got connected due give_up)} = (stream(), $out, 0, 0, undef, now() + $patience);
     return if connect($call->{socket}, pack_sockaddr_in($port, inet_aton($call->{address}))) || $! == EINPROGRESS;
     end_call($call, $!);

@@ -58,28 +58,38 @@ for tool in nc "busybox nc"; do
     break
 done
 patience=$((4 + seconds)) # for a connection: its kernel repeats what is lost, its peer may be slow
-linger=$((2 * patience * (1 + $# / 16))) # for a peer whose prober starts later than this one
+linger=$((2 * patience * (1 + $# / 6))) # for a peer whose prober starts later than this one
 
 pause() { sleep 0.1 2>/dev/null || sleep 1; }
 
-# Runs a command for so many seconds at most. busybox's "timeout" would leave a process for a second, and in a container
-# whose first process buries nobody a dead one for good.
-limited() {
-    until=$(($(date +%s) + $1))
-    shift
-    { "$@" <&6 6<&- & } 6<&0 # a command in the background has no other input
-    job=$!
-    while runs "$job"; do
-        if [ "$(date +%s)" -gt "$until" ]; then kill "$job" 2>/dev/null; fi
-        pause
-    done
-    wait "$job" 2>/dev/null
+# Sets $now to whole seconds. (No process: many of these run at once on one node.)
+clock() {
+    read -r now </proc/uptime
+    now=${now%%.*}
 }
 
-# Whether a child of this shell has not come to its end.
-runs() {
-    read -r state 2>/dev/null <"/proc/$1/stat" || return
-    case $state in *") Z "*) false ;; esac
+# Runs a command for so many seconds at most: the keeper ends it then. busybox's "timeout" would leave a process for a
+# second, and in a container whose first process buries nobody a dead one for good.
+limited() {
+    clock
+    seconds=$1
+    shift
+    { "$@" <&6 6<&- 3>&- & } 6<&0 # a command in the background has no other input
+    echo "limit $! $((now + seconds))" >&3
+    wait "$!" 2>/dev/null
+    echo "over $!" >&3
+}
+
+# Waits for children of this shell, and gives the keeper time.
+await() {
+    for child; do
+        while read -r state 2>/dev/null <"/proc/$child/stat"; do
+            case $state in *") Z "*) break ;; esac
+            pause
+            echo tick >&3
+        done
+        wait "$child" 2>/dev/null
+    done
 }
 
 # Sets $resolved to the address, or to the reason why there is none.
@@ -108,12 +118,23 @@ echo_to() {
     printf 'ping\t%s\t%s\t%s\t%s\n%s\npong\n' "$source" "$1" "$2" "$3" "$replies"
     case $4,$replies in carry,*" time="*) ;; *) return ;; esac
     if [ "$port" = 0 ]; then return; fi
-    device=$(ip route get "$3" 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p')
-    mtu=$(ip link show "${device:-none}" 2>/dev/null | sed -n 's/.* mtu \([0-9]*\).*/\1/p')
-    call "$1" "$3" $((3 * ${mtu:-1500})) &
+    find_mtu "$3"
+    call "$1" "$3" $((3 * (mtu ? mtu : 1500))) &
     called=$!
-    carry "$1" "$3" "${mtu:-0}"
+    carry "$1" "$3" "$mtu"
     wait "$called"
+}
+
+# Sets $mtu to that of the interface that leads to an address, or to 0.
+find_mtu() {
+    mtu=0
+    found=$(ip route get "$1" 2>/dev/null)
+    case $found in *" dev "*) ;; *) return ;; esac
+    found=${found#* dev }
+    found=$(ip link show "${found%% *}" 2>/dev/null)
+    case $found in *" mtu "*) ;; *) return ;; esac
+    mtu=${found#* mtu }
+    mtu=${mtu%% *}
 }
 
 # A connection to TARGET at ADDRESS, as prober.pl makes it: LENGTH, then so many bytes, and all of them back.
@@ -122,30 +143,32 @@ call() {
         printf 'tcp\t%s\t%s\tnot tried: it needs perl and root over SSH, or an nc of busybox\n' "$source" "$1"
         return
     fi
-    echo "call $(hexadecimal "$2")" >&3
-    give_up=$(($(date +%s) + linger))
+    echo "call $1" >&3
+    clock
+    give_up=$((now + linger))
     while :; do
-        # of what comes back words alone are left, which are an error's
         # shellcheck disable=SC2086 # one or two words
-        heard=$(message "$3" | limited "$patience" $netcat "$2" "$port" 2>&1 | head -c "$3" | tr '\000-\037\177-\377' ' ')
+        heard=$(message "$3" | limited "$patience" $netcat "$2" "$port" 2>&1)
         case $heard in *efused*) ;; *) break ;; esac
         # a peer that refuses has not begun yet
-        if [ "$(date +%s)" -ge "$give_up" ]; then break; fi
+        clock
+        if [ "$now" -ge "$give_up" ]; then break; fi
         pause
     done
     case $heard in
         *efused*) result=refused ;;
-        *[!\ ]*) result=${heard#"${heard%%[! ]*}"} ;;
+        *"nc: "*) result=${heard##*nc: } ;;
         *) result="${#heard} of $3 bytes came back in $patience s" ;;
     esac
     if [ "${#heard}" -ge "$3" ]; then result=passed; fi
     printf 'tcp\t%s\t%s\t%s\n' "$source" "$1" "$result"
 }
 
-# LENGTH as four bytes, most significant first, then so many bytes.
+# LENGTH as four bytes, most significant first, then so many bytes, of which the first say who calls.
 message() {
     # shellcheck disable=SC2059 # the octal numbers are to be read as a format
-    printf "$(printf '\\000\\%03o\\%03o\\%03o' $(($1 / 65536)) $(($1 / 256 % 256)) $(($1 % 256)))%${1}s" ''
+    printf "$(printf '\\000\\%03o\\%03o\\%03o' $(($1 / 65536)) $(($1 / 256 % 256)) $(($1 % 256)))" ''
+    printf "from=%s\\n%$(($1 - 6 - ${#source}))s" "$source" ''
 }
 
 # One echo request of SIZE bytes, as an IP packet, to ADDRESS.
@@ -156,8 +179,9 @@ passes() {
 
 # How many fragments this namespace has made; nothing where nobody knows, or where packets may be cut on the way.
 fragments() {
-    if [ "$(cat /proc/sys/net/ipv4/ip_no_pmtu_disc 2>/dev/null)" != 0 ]; then return; fi
-    { read -r names && read -r numbers; } 2>/dev/null </proc/net/snmp || return
+    read -r discovery 2>/dev/null </proc/sys/net/ipv4/ip_no_pmtu_disc
+    if [ "$discovery" != 0 ]; then return; fi
+    { read -r names && read -r numbers; } 2>/dev/null </proc/net/snmp
     for name in $names; do
         if [ "$name" = FragCreates ]; then echo "${numbers%% *}"; fi
         numbers=${numbers#* }
@@ -174,7 +198,7 @@ carry() {
         printf 'size\t%s\t%s\tfull size not tried: no "ip" tells the MTU of the interface\n' "$source" "$1"
         return
     fi
-    made=$(fragments)
+    if [ -n "$plain" ]; then made=$(fragments); fi
     doubt=
     largest=84
     answered=0
@@ -235,19 +259,25 @@ probe() {
     wait
 }
 
+listening=" [0-9A-F]*:$(printf %04X "$port") [0-9A-F]*:0000 0A "
 # Whether something listens at PORT in this namespace.
 listens() {
-    grep -qs " [0-9A-F]*:$(printf %04X "$port") [0-9A-F]*:0000 0A " /proc/net/tcp /proc/net/tcp6
+    grep -qs "$listening" /proc/net/tcp /proc/net/tcp6
 }
 
 # shellcheck disable=SC2016 # it is expanded where it runs
-# What runs for each caller: it tells descriptor 3 who calls, as /proc/net/tcp writes the address, and sends back what comes.
+# What runs for each caller: it sends back what comes, and tells descriptor 3 who calls (nobody, where nothing comes).
 guest='
-    inode=$(readlink /proc/self/fd/0)
-    inode=${inode#*[}
-    set -- $(grep -hs " ${inode%]} " /proc/net/tcp /proc/net/tcp6)
-    echo "guest ${3%:*}" >&3
-    exec cat 3>&-
+    while IFS= read -r line; do
+        printf "%s\n" "$line"
+        case $line in
+            *from=*)
+                echo "guest ${line#*from=}" >&3
+                exec cat 3>&-
+                ;;
+        esac
+    done
+    echo guest >&3
 '
 
 # Lets peers connect, and tells descriptor 3 the process.
@@ -280,14 +310,14 @@ probe_all() {
         probes="$probes $!"
         # every ping's raw socket gets all answers of this namespace: more at once would overflow its buffer
         running=$((running + 1))
-        if [ $((running % 16)) = 0 ]; then
+        if [ $((running % 6)) = 0 ]; then
             # shellcheck disable=SC2086 # process IDs
-            wait $probes
+            await $probes
             probes=
         fi
     done
     # shellcheck disable=SC2086 # process IDs
-    if [ -n "$probes" ]; then wait $probes; fi
+    await $probes
 }
 
 # Ends the port's process after those that it has begun for callers, which nobody else would bury.
@@ -302,51 +332,66 @@ end_port() {
     kill "$1" 2>/dev/null
 }
 
-# Closes the port, once this prober has ended and every peer that answered it has called, or none is waited for any longer.
-close_port() {
+# Reads descriptor 3's other end: what runs, and for how long it may.
+#
+# It closes the port once this prober has ended and every peer that answered it has called, or none is waited for any
+# longer.
+keep() {
+    limits=
     process=
     ended=
     calls=
     guests=
-    while read -r what which; do
+    unknown=0
+    while read -r what which until; do
         case $what in
+            limit) limits="$limits $which:$until" ;;
+            over) forget "$which" ;;
+            tick) end_overdue ;;
             port) process=$which ;;
             call) calls="$calls $which" ;;
-            guest) guests="$guests$which " ;;
+            guest) if [ -n "$which" ]; then guests="$guests $which "; else unknown=$((unknown + 1)); fi ;;
             end) ended=1 ;;
             late) calls= ;;
             closed) process= ;;
         esac
-        awaited=
+        if [ -z "$ended" ] || [ -z "$process" ]; then continue; fi
+        awaited=0
         for peer in $calls; do
-            case $guests in *"$peer "*) ;; *) awaited=$peer ;; esac
+            case $guests in *" $peer "*) ;; *) awaited=$((awaited + 1)) ;; esac
         done
-        if [ -n "$ended" ] && [ -n "$process" ] && [ -z "$awaited" ]; then
+        if [ "$awaited" -le "$unknown" ]; then
             end_port "$process"
             process=
         fi
     done
 }
 
-# An IPv4 address as /proc/net/tcp writes it where the least significant byte comes first.
-hexadecimal() {
-    (
-        IFS=.
-        # shellcheck disable=SC2086 # four numbers
-        set -- $1
-        printf '%02X%02X%02X%02X\n' "$4" "$3" "$2" "$1"
-    )
+forget() {
+    others=
+    for limit in $limits; do
+        if [ "${limit%:*}" != "$1" ]; then others="$others $limit"; fi
+    done
+    limits=$others
+}
+
+end_overdue() {
+    clock
+    for limit in $limits; do
+        if [ "$now" -gt "${limit#*:}" ]; then kill "${limit%:*}" 2>/dev/null; fi
+    done
 }
 
 {
     {
-        give_up=$(($(date +%s) + linger))
+        clock
+        give_up=$((now + linger))
         open_port
         probe_all "$@"
         echo end >&3
-        while listens && [ "$(date +%s)" -lt "$give_up" ]; do pause; done
+        while clock && listens && [ "$now" -lt "$give_up" ]; do pause; done
         if listens; then echo late >&3; else echo closed >&3; fi
         wait
-    } 3>&1 >&5 | close_port
+    } 3>&1 >&5 | keep
 } 5>&1 2>&1
 printf 'end\t%s\n' "$source"
