@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Iterator
@@ -60,6 +61,20 @@ def test_every_pair_answers_by_name_and_by_address_whatever_the_prober(cluster: 
     assert all(row.avg_ms is not None and row.avg_ms < 1000 for row in rows)
     assert {row.largest for row in rows} == {1450}
     assert {(row.unproven, row.whole) for row in rows} == {((), True)}
+
+
+@pytest.mark.parametrize("without", [[SECOND], [FIRST, SECOND]])
+def test_fifty_probes_pass_where_the_nodes_of_some_or_all_containers_have_no_perl(
+    cluster: Cluster, without: list[str]
+) -> None:
+    with contextlib.ExitStack() as stack:
+        for name in without:
+            hidden = "mv /usr/bin/perl /usr/bin/perl.away"
+            stack.enter_context(broken(cluster.node(PLACES[name]), hidden, "mv /usr/bin/perl.away /usr/bin/perl"))
+        for _ in range(2):
+            rows = ping_matrix(cluster, [FIRST, SECOND], NETWORK, Probes(count=50), by=["address"])
+            assert {row.verdict for row in rows} == {Verdict.PASS}, [row.detail for row in rows]
+            assert {row.unproven for row in rows} == {()}
 
 
 @pytest.mark.parametrize("method", ["perl", "ping", "exec"])

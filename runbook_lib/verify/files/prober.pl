@@ -111,7 +111,8 @@ my ($icmp, $dns, $start) = (icmp_socket(), undef, now());
 my (@names, @slots);    # @names: questions; @slots: one target by one way (or size), with the times of its probes
 my (%full, %calls, $listener, @guests, %served);    # by target: packets of full size, our call; who calls us
 my $patience = 4 + $timeout;            # for a connection: its kernel repeats what is lost, its peer may be slow
-my $linger = $start + 2 * $patience;    # for a peer whose prober starts later than this one
+# For a peer whose prober starts later than this one; one of shell probes six targets at a time.
+my $linger = $start + 2 * $patience + int(@targets / 6) * (2 * $patience + $count);
 
 sub add_slot {
     my ($target, $way, $address, $due, $size, $most) = @_;

@@ -58,7 +58,9 @@ for tool in nc "busybox nc"; do
     break
 done
 patience=$((4 + seconds)) # for a connection: its kernel repeats what is lost, its peer may be slow
-linger=$((2 * patience * (1 + $# / 6))) # for a peer whose prober starts later than this one
+# for a peer whose prober starts later than this one, or to which this one is not among the first six targets
+batches=$(($# / 6))
+linger=$((2 * patience + batches * (2 * patience + count)))
 
 pause() { sleep 0.1 2>/dev/null || sleep 1; }
 
@@ -113,16 +115,26 @@ resolve() {
 }
 
 echo_to() {
+    wanted=
+    if [ "$4" = carry ] && [ "$port" != 0 ]; then
+        wanted=1
+        find_mtu "$3"
+    fi
     # shellcheck disable=SC2086 # $pace is empty or two words
-    replies=$(ping $pace -c "$count" -W "$seconds" "$3" 2>&1)
+    replies=$(ping $pace -c "$count" -W "$seconds" "$3" 2>&1 | call_at_first_answer "$1" "$3")
     printf 'ping\t%s\t%s\t%s\t%s\n%s\npong\n' "$source" "$1" "$2" "$3" "$replies"
-    case $4,$replies in carry,*" time="*) ;; *) return ;; esac
-    if [ "$port" = 0 ]; then return; fi
-    find_mtu "$3"
-    call "$1" "$3" $((3 * (mtu ? mtu : 1500))) &
-    called=$!
-    carry "$1" "$3" "$mtu"
-    wait "$called"
+    case $wanted,$replies in 1,*" time="*) carry "$1" "$3" "$mtu" ;; esac
+}
+
+# Passes ping's lines on. A peer that has answered is called at once: its port is not open for long.
+call_at_first_answer() {
+    while IFS= read -r line; do
+        printf '%s\n' "$line"
+        case $wanted,$line in 1,*" time="*) ;; *) continue ;; esac
+        wanted=
+        call "$1" "$2" $((3 * (mtu ? mtu : 1500))) >&5 &
+    done
+    wait
 }
 
 # Sets $mtu to that of the interface that leads to an address, or to 0.
