@@ -47,7 +47,7 @@ def _head(record: Record, folder: Path) -> list[tuple[str, str]]:
         ("verdict", f"{record.told}{code}"),
         ("started", f"{_time(record.started)} UTC{took}"),
         ("changed", str(record.changed)),
-        ("mode", "plan: nothing was to change" if record.plan else ""),
+        ("mode", "plan: it changes nothing" if record.plan else ""),
         ("run", record.run + (f", goes on with {record.resumes}" if record.resumes else "")),
         ("by", "@".join(filter(None, (source.operator, source.host)))),
         ("project", " ".join(filter(None, (source.project_version, source.project_commit)))),

@@ -211,7 +211,7 @@ def _facts(record: Record) -> tuple[tuple[str, str], ...]:
         ("took", "" if record.seconds is None else f"{record.seconds:.1f} s"),
         ("changed", "nothing" if not record.changed else f"{record.changed} on the cluster"),
         ("checks that held", f"{held} of {len(record.checks)}" if record.checks else ""),
-        ("mode", "plan: nothing was to change" if record.plan else ""),
+        ("mode", "plan: it changes nothing" if record.plan else ""),
         ("run by", made_by),
         ("run", record.run),
         ("goes on with run", record.resumes),

@@ -178,7 +178,7 @@ class CreateNetwork(Step[NetworkReading, dict[str, str]]):
     ) -> Finding[dict[str, str]]:
         wanted = self._wanted
         if reading.standing.trouble:
-            return blocked("no such network", wanted, reading.standing.trouble, remedy=self._control_plane.remedy)
+            return blocked("not known", wanted, reading.standing.trouble, remedy=self._control_plane.remedy)
         if lost is not None:  # no work of this node's mends it, and none is needed where the network was just made
             return pending("no such network", wanted, None, f"{lost.why}; remedy: {lost.remedy}")
         if not reading.networks and not reading.standing.manages:
@@ -207,7 +207,7 @@ class CreateNetwork(Step[NetworkReading, dict[str, str]]):
     def _nobody_makes_it(self, reading: NetworkReading) -> Finding[dict[str, str]]:
         standing = reading.standing
         if standing.trouble:
-            return blocked("no such network", self._wanted, standing.trouble, remedy=self._control_plane.remedy)
+            return blocked("not known", self._wanted, standing.trouble, remedy=self._control_plane.remedy)
         why, remedy = "only a manager makes networks, this is a worker", "put a manager into the inventory as well"
         return blocked("no such network", self._wanted, why, remedy=remedy)
 
@@ -374,8 +374,10 @@ class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
             return None
         whys = [f"containers of others are on it: {', '.join(foreign)}"] if foreign else []
         whys += [f"containers that notebook {maker} made are on it: {', '.join(own)}" for maker, own in ours.items()]
+        # the engine finds no endpoint between two starts of a container that crashes
         commands = [
-            f"'docker network disconnect {network.name} {item.name}' on {item.node}"
+            f"'{f'docker stop {item.name}; ' if item.state == 'restarting' else ''}"
+            f"docker network disconnect {network.name} {item.name}' on {item.node}"
             for item in strangers
             for network in networks
             if network.name in item.networks

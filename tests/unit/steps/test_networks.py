@@ -49,7 +49,7 @@ def test_it_is_created_once_on_the_first_node_that_can() -> None:
         },
         frozenset({"node4"}),
     )
-    assert findings["node1"].verb is Verb.BLOCKED
+    assert (findings["node1"].verb, findings["node1"].before) == (Verb.BLOCKED, "not known")
     assert "notebook 02_autostart_etcd" in findings["node1"].detail
     assert [bool(findings[node].work) for node in ("node2", "node3")] == [True, False]
     assert {findings[node].verb for node in ("node2", "node3")} == {Verb.PENDING}
@@ -143,6 +143,12 @@ def test_containers_of_others_keep_a_network() -> None:
     finding = RemoveNetworks("mine", STORE).assess(readings, frozenset())["node1"]
     assert finding.verb is Verb.REFUSED
     assert "node1/web" in finding.detail
+
+
+def test_a_container_that_crashes_and_starts_again_is_stopped_before_it_is_taken_off() -> None:
+    web = replace(container("web", owner="other"), state="restarting")
+    found = RemoveNetworks("mine", STORE).assess({"node1": OwnedNetworks((OVR0,), (web,))}, frozenset())["node1"]
+    assert "'docker stop web; docker network disconnect ovr0 web' on node1" in found.detail
 
 
 def test_a_network_of_the_cluster_that_others_are_on_is_refused_once_with_the_command_that_frees_it() -> None:
