@@ -52,9 +52,10 @@ class SteadyOutput(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Flush, if there is still somebody to read it."""
+        """Flush, if there is still somebody to read it. (Python does, too, when this object goes.)"""
         try:
-            self._output.flush()
+            if not self._output.closed:
+                self._output.flush()
         except OSError:
             self._give_up()
 

@@ -17,9 +17,9 @@ from runbook_lib.execute.interruption import Interruption
 
 # Says when it is interrupted, and stays.
 STUBBORN = """
-import signal, sys, time
-signal.signal(signal.SIGINT, lambda *_: print("interrupted", flush=True))
-print("ready", flush=True)
+import os, signal, time
+signal.signal(signal.SIGINT, lambda *_: os.write(1, b"interrupted\\n"))  # print may be at work when the signal comes
+os.write(1, b"ready\\n")
 time.sleep(60)
 time.sleep(60)
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 
+import pytest
 from rich.console import Console
 from rich.text import Text
 
@@ -87,7 +88,8 @@ def test_an_output_that_is_gone_does_not_end_the_run() -> None:
         reporter.notebook_ended(NotebookResult("03_create_overlay", "pass"))
 
 
-def test_a_terminal_sees_life_while_a_cell_has_nothing_to_say() -> None:
+def test_a_terminal_sees_life_while_a_cell_has_nothing_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")  # a dumb one is shown nothing that moves
     output = io.StringIO()
     reporter = TerminalReporter(Console(file=output, force_terminal=True, width=100))
     with reporter.running():

@@ -19,7 +19,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 Answer = Callable[["Handler"], None]
 
@@ -145,7 +145,9 @@ def _certificate(
     *,
     ended: bool = False,
 ) -> x509.Certificate:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    # as docker-machine's libmachine/cert writes them: an organization is all there is, and nobody has a key identifier
+    organization = {"ca": "user", "client": "user.<bootstrap>", "server": "user.node1"}[name]
+    subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization)])
     now = datetime.datetime.now(datetime.UTC)
     builder = (
         x509.CertificateBuilder()
@@ -156,8 +158,26 @@ def _certificate(
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(minutes=-1 if ended else 24 * 60))
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .add_extension(_key_usage(name), critical=True)
     )
-    if address:
+    if issuer is not None:
+        purposes = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH][: 2 if name == "server" else 1]
+        builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
+    if address and name == "server":
         names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
         builder = builder.add_extension(names, critical=False)
     return builder.sign(signer, hashes.SHA256())
+
+
+def _key_usage(name: str) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=name != "client",
+        data_encipherment=False,
+        key_agreement=name != "client",
+        key_cert_sign=name == "ca",
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )

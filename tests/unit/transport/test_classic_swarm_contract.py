@@ -24,6 +24,7 @@ from runbook_lib.model.inventory import NodeSpec, SwarmManager
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.transport.classic_swarm import SwarmEngine
 from runbook_lib.transport.classic_swarm_status import ManagedNode, parse_system_status
+from runbook_lib.transport.http import TlsAdapter
 from runbook_lib.transport.ssh import SshConnection
 from tests.unit.transport.classic_swarm_server import (
     ManagerServer,
@@ -68,9 +69,10 @@ class Contact:
 
     def get(self, path: str, method: str = "GET") -> requests.Response:
         url = f"https://{self.manager.host}:{self.manager.port}/v1.30{path}"
-        return requests.request(
-            method, url, cert=(self.manager.cert, self.manager.key), verify=self.manager.ca, timeout=30
-        )
+        with requests.Session() as session:
+            session.mount(url, TlsAdapter("manager", 30))
+            identity = (str(self.manager.cert), str(self.manager.key))
+            return session.request(method, url, cert=identity, verify=str(self.manager.ca), timeout=30)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from urllib3.util.ssl_ import create_urllib3_context
 
 from runbook_lib.errors import (
     CertificateError,
@@ -168,6 +170,19 @@ def test_an_engine_that_does_not_listen_is_unreachable(daemon: EngineServer, eng
     assert f"the Docker engine does not answer at 127.0.0.1:{port} over TLS" in str(caught.value)
     assert "Connection refused" in str(caught.value)
     assert "docker.log" in caught.value.remedy
+
+
+def test_certificates_of_docker_machine_are_good_whatever_the_python(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from_python_3_13_on = ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
+
+    def context(*args: Any, verify_flags: int | None = None, **kwargs: Any) -> ssl.SSLContext:
+        flags = from_python_3_13_on if verify_flags is None else verify_flags
+        return create_urllib3_context(*args, verify_flags=flags, **kwargs)
+
+    monkeypatch.setattr("urllib3.connection.create_urllib3_context", context)
+    engine.ping()
 
 
 def test_a_certificate_for_another_address_is_told_with_its_remedy(stand_in: ModuleType, tmp_path: Path) -> None:
