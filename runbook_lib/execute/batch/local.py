@@ -35,7 +35,7 @@ class LocalProcesses:
 
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("forkserver")
-        self._executors: list[ProcessPoolExecutor] = []
+        self._executors: list[tuple[ProcessPoolExecutor, Future[JobResult] | None]] = []
         self._connections: dict[int, Connection] = {}
 
     def __enter__(self) -> Self:
@@ -49,7 +49,7 @@ class LocalProcesses:
     ) -> None:
         for opened in self._connections.values():
             opened.close()  # a job that still runs hears from it that nobody waits for it
-        for executor in self._executors:
+        for executor, _ in self._executors:
             executor.shutdown(wait=True)
 
     @property
@@ -65,20 +65,21 @@ class LocalProcesses:
         """
         ours, theirs = self._context.Pipe()
         executor = ProcessPoolExecutor(1, self._context, _begin, (theirs, dict(os.environ)))
-        self._executors.append(executor)
         try:
             with theirs:
-                future = executor.submit(_work, job)
+                future: Future[JobResult] = executor.submit(_work, job)
         except (EOFError, OSError) as error:
+            self._executors.append((executor, None))
             ours.close()
             # EOFError: the template broke off, and has said why on stderr.
             raise RunbookError(f"no process can be started for it ({type(error).__name__} {error})") from error
         self._connections[job.number] = ours
-        future.add_done_callback(lambda done: executor.shutdown(wait=False))
+        self._executors.append((executor, future))
         return future
 
     def progress(self, timeout: float) -> Sequence[Progress]:
         """What the jobs have told since the last call; waits up to ``timeout`` seconds for something to be told."""
+        self._end_idle_processes()
         told = []
         numbers = {opened: number for number, opened in self._connections.items()}
         for ready in connection.wait(list(numbers), timeout):
@@ -89,6 +90,16 @@ class LocalProcesses:
             except (EOFError, OSError):
                 self._connections.pop(numbers[ready]).close()
         return told
+
+    def _end_idle_processes(self) -> None:
+        # Not in a callback of the future: Python 3.13 calls a killed process's while it holds the executor's lock.
+        going = []
+        for executor, future in self._executors:
+            if future is not None and future.done():
+                executor.shutdown(wait=False)
+            else:
+                going.append((executor, future))
+        self._executors = going
 
     def beat(self) -> None:
         """Nothing: the connections tell the jobs whether this process is alive."""
