@@ -69,6 +69,11 @@ def program(name: str) -> str:
     return resources.files("runbook_lib.verify").joinpath("files", name).read_text(encoding="utf-8")
 
 
+def shell_prober() -> str:
+    """The text of the prober that needs no perl."""
+    return program("callers.sh") + program("prober.sh")
+
+
 def run_probers(
     cluster: Cluster,
     sources: Sequence[ContainerFacts],
@@ -123,7 +128,7 @@ def _over_ssh(
         program("node.sh"),
         method,
         program("prober.pl"),
-        program("prober.sh"),
+        shell_prober(),
         pids,
         *arguments,
         sudo=True,
@@ -147,9 +152,7 @@ def _over_ssh(
 def _by_exec(node: Node, sources: Sequence[ContainerFacts], arguments: Sequence[str]) -> dict[str, Reading]:
     def probe(source: ContainerFacts) -> Reading:
         try:
-            status, output = node.engine.execute(
-                source.id, ["sh", "-c", program("prober.sh"), "sh", source.name, *arguments]
-            )
+            status, output = node.engine.execute(source.id, ["sh", "-c", shell_prober(), "sh", source.name, *arguments])
         except RunbookError as error:
             return Reading(error=error.message)
         reading = parse_readings(output, int(arguments[0])).get(source.name, Reading())

@@ -1,7 +1,7 @@
 # Runs inside one container's network namespace (or in the container itself) and probes all of its peers at once
-# with the ping, nslookup and nc that are there: iputils' or busybox's.
+# with the ping, nslookup and nc that are there: iputils' or busybox's. (callers.sh stands before it.)
 #
-# usage: sh -c PROGRAM sh SOURCE COUNT TIMEOUT BY PORT TARGET=ADDRESS ...      (as prober.pl)
+# usage: sh -c PROGRAMS sh SOURCE COUNT TIMEOUT BY PORT TARGET=ADDRESS ...      (as prober.pl)
 #
 # Prints, fields separated by tabs:
 #     dns     SOURCE  TARGET  ADDRESS or the reason why there is none (TARGET is SOURCE too)
@@ -12,6 +12,7 @@
 #     listen  SOURCE          peers could connect to it
 #     end     SOURCE
 # Where name and address lead to the same place they share one ping, and BY is "name,address".
+# shellcheck disable=SC2154 # netcat and now are set in callers.sh
 export LC_ALL=C
 source=$1
 count=$2
@@ -45,54 +46,10 @@ done
 lookup=nslookup
 if command -v busybox >/dev/null; then lookup="busybox nslookup"; fi
 
-# Of all netcats busybox's alone runs a program for each of many callers. (All do what "-e" says last.)
-netcat=
-persistent=
-for tool in nc "busybox nc"; do
-    case $($tool --help 2>&1) in
-        *BusyBox*"with -e for persistent server"*) persistent="-l -l" ;;
-        *BusyBox*"With -e, provides persistent server"*) persistent="-l -k" ;; # with NC_110_COMPAT
-        *) continue ;;
-    esac
-    netcat=$tool
-    break
-done
 patience=$((4 + seconds)) # for a connection: its kernel repeats what is lost, its peer may be slow
 # for a peer whose prober starts later than this one, or to which this one is not among the first six targets
 batches=$(($# / 6))
 linger=$((2 * patience + batches * (2 * patience + count)))
-
-pause() { sleep 0.1 2>/dev/null || sleep 1; }
-
-# Sets $now to whole seconds. (No process: many of these run at once on one node.)
-clock() {
-    read -r now </proc/uptime
-    now=${now%%.*}
-}
-
-# Runs a command for so many seconds at most: the keeper ends it then. busybox's "timeout" would leave a process for a
-# second, and in a container whose first process buries nobody a dead one for good.
-limited() {
-    clock
-    seconds=$1
-    shift
-    { "$@" <&6 6<&- 3>&- & } 6<&0 # a command in the background has no other input
-    echo "limit $! $((now + seconds))" >&3
-    wait "$!" 2>/dev/null
-    echo "over $!" >&3
-}
-
-# Waits for children of this shell, and gives the keeper time.
-await() {
-    for child; do
-        while read -r state 2>/dev/null <"/proc/$child/stat"; do
-            case $state in *") Z "*) break ;; esac
-            pause
-            echo tick >&3
-        done
-        wait "$child" 2>/dev/null
-    done
-}
 
 # Sets $resolved to the address, or to the reason why there is none.
 resolve() {
@@ -271,45 +228,6 @@ probe() {
     wait
 }
 
-listening=" [0-9A-F]*:$(printf %04X "$port") [0-9A-F]*:0000 0A "
-# Whether something listens at PORT in this namespace.
-listens() {
-    grep -qs "$listening" /proc/net/tcp /proc/net/tcp6
-}
-
-# shellcheck disable=SC2016 # it is expanded where it runs
-# What runs for each caller: it sends back what comes, and tells descriptor 3 who calls (nobody, where nothing comes).
-guest='
-    while IFS= read -r line; do
-        printf "%s\n" "$line"
-        case $line in
-            *from=*)
-                echo "guest ${line#*from=}" >&3
-                exec cat 3>&-
-                ;;
-        esac
-    done
-    echo guest >&3
-'
-
-# Lets peers connect, and tells descriptor 3 the process.
-open_port() {
-    if [ "$port" = 0 ] || [ -z "$netcat" ] || listens; then return; fi
-    # shellcheck disable=SC2086 # words
-    $netcat $persistent -p "$port" -e sh -c "$guest" </dev/null >/dev/null 2>&1 5>&- &
-    patient=50
-    while ! listens; do
-        patient=$((patient - 1))
-        if [ "$patient" = 0 ]; then
-            kill "$!" 2>/dev/null
-            return
-        fi
-        pause
-    done
-    echo "port $!" >&3
-    printf 'listen\t%s\n' "$source"
-}
-
 probe_all() {
     running=0
     probes=
@@ -330,68 +248,6 @@ probe_all() {
     done
     # shellcheck disable=SC2086 # process IDs
     await $probes
-}
-
-# Ends the port's process after those that it has begun for callers, which nobody else would bury.
-end_port() {
-    patient=20
-    while children=$(grep -ls "^[0-9]* (.*) [A-Z] $1 " /proc/[0-9]*/stat) && [ -n "$children" ]; do
-        patient=$((patient - 1))
-        if [ "$patient" = 0 ]; then break; fi
-        if [ "$patient" -le 2 ]; then echo "$children" | sed 's/[^0-9]//g' | xargs kill 2>/dev/null; fi
-        pause
-    done
-    kill "$1" 2>/dev/null
-}
-
-# Reads descriptor 3's other end: what runs, and for how long it may.
-#
-# It closes the port once this prober has ended and every peer that answered it has called, or none is waited for any
-# longer.
-keep() {
-    limits=
-    process=
-    ended=
-    calls=
-    guests=
-    unknown=0
-    while read -r what which until; do
-        case $what in
-            limit) limits="$limits $which:$until" ;;
-            over) forget "$which" ;;
-            tick) end_overdue ;;
-            port) process=$which ;;
-            call) calls="$calls $which" ;;
-            guest) if [ -n "$which" ]; then guests="$guests $which "; else unknown=$((unknown + 1)); fi ;;
-            end) ended=1 ;;
-            late) calls= ;;
-            closed) process= ;;
-        esac
-        if [ -z "$ended" ] || [ -z "$process" ]; then continue; fi
-        awaited=0
-        for peer in $calls; do
-            case $guests in *" $peer "*) ;; *) awaited=$((awaited + 1)) ;; esac
-        done
-        if [ "$awaited" -le "$unknown" ]; then
-            end_port "$process"
-            process=
-        fi
-    done
-}
-
-forget() {
-    others=
-    for limit in $limits; do
-        if [ "${limit%:*}" != "$1" ]; then others="$others $limit"; fi
-    done
-    limits=$others
-}
-
-end_overdue() {
-    clock
-    for limit in $limits; do
-        if [ "$now" -gt "${limit#*:}" ]; then kill "${limit%:*}" 2>/dev/null; fi
-    done
 }
 
 {

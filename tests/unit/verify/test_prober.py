@@ -17,7 +17,7 @@ import pytest
 from runbook_lib.model.results import Verdict
 from runbook_lib.verify.ping_matrix import row
 from runbook_lib.verify.probe import By, Expectation, FullSize, Pair, Probe
-from runbook_lib.verify.prober import Reading, is_address, parse_ping, parse_readings, program
+from runbook_lib.verify.prober import Reading, is_address, parse_ping, parse_readings, program, shell_prober
 
 Captured = Callable[[str], str]
 
@@ -152,7 +152,7 @@ def reading_of(tmp_path: Path, **behaviour: str) -> Reading:
     (tmp_path / "counter").touch()
     path = f"{tmp_path}:{os.environ['PATH']}"
     environment = {"PATH": path, "counter": str(tmp_path / "counter"), "lost": "", "words": ""} | behaviour
-    argv = ["sh", "-c", program("prober.sh"), "sh", "a", "1", "1", "address", "20000", "b=10.0.0.3"]
+    argv = ["sh", "-c", shell_prober(), "sh", "a", "1", "1", "address", "20000", "b=10.0.0.3"]
     text = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True).stdout
     return parse_readings(text, 1)["a"]
 
@@ -360,12 +360,11 @@ sys.exit(subprocess.run(sys.argv[1:]).returncode)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the prober opens a raw socket")
-@pytest.mark.parametrize("prober", [["perl", "-e", "prober.pl"], ["sh", "-c", "prober.sh", "sh"]])
+@pytest.mark.parametrize("prober", [["perl", "-e", program("prober.pl")], ["sh", "-c", shell_prober(), "sh"]])
 def test_a_prober_asks_for_its_own_name_too_and_does_not_ping_itself(prober: list[str]) -> None:
-    argv = [program(word) if word.startswith("prober.") else word for word in prober]
     if prober[0] == "sh" and not (shutil.which("busybox") or shutil.which("nslookup")):
         pytest.skip("there is no nslookup")
-    command = ["unshare", "--net", sys.executable, "-c", _RESOLVER, *argv, "a", "1", "1", "name", "0", "b=127.0.0.1"]
+    command = ["unshare", "--net", sys.executable, "-c", _RESOLVER, *prober, "a", "1", "1", "name", "0", "b=127.0.0.1"]
     reading = parse_readings(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout, 1)["a"]
     assert reading.complete
     assert reading.answers == {"a": "10.9.0.2", "b": "timeout"}
