@@ -70,6 +70,16 @@ def run_all_cells(page: Page) -> None:
     wait_until_idle(page)
 
 
+def run_in_first_cell(page: Page, text: str) -> Locator:
+    """Replace the first code cell of the notebook in front, begin to run it, and return it."""
+    cell = front(page).locator(".jp-CodeCell").first
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text(text)
+    page.keyboard.press("Control+Enter")
+    return cell
+
+
 def not_run(page: Page) -> int:
     """How many code cells of the notebook in front have no number."""
     return front(page).locator(".jp-CodeCell .jp-InputPrompt").filter(has_text=re.compile(r"\[\s*\]")).count()

@@ -15,6 +15,7 @@ import pytest
 from nbconvert import HTMLExporter
 from playwright.sync_api import Browser, Page, expect
 
+from runbook_lib.testbed import Testbed
 from tests.browser.conftest import HEIGHT, ROOT, SCREENSHOTS, WIDTHS, Server
 from tests.browser.lab import (
     ALL_OF_IT,
@@ -24,6 +25,7 @@ from tests.browser.lab import (
     not_run,
     open_from_start_page,
     run_all_cells,
+    run_in_first_cell,
     save,
     save_as_html,
     scroll_to_the_top,
@@ -210,18 +212,18 @@ def test_an_exported_notebook_fits_on_paper(browser: Browser, page: Page, copies
         paper.close()
 
 
-def test_an_interrupted_step_ends_and_leaves_its_kernel_usable(page: Page) -> None:
+def test_an_interrupted_step_ends_and_leaves_its_kernel_usable(page: Page, testbed: Testbed) -> None:
     open_from_start_page(page, "02")
-    menu(page, "Kernel", "Restart Kernel and Run All Cells")
-    page.get_by_role("button", name="Confirm Kernel Restart").click()
-    busy = front(page).locator(".jp-CodeCell .jp-InputPrompt").filter(has_text="[*]")
-    expect(busy.first).to_be_visible(timeout=30_000)
-    page.wait_for_timeout(4000)
+    scroll_to_the_top(page)
+    cell = run_in_first_cell(page, 'run.power_cycle("node1", again=True)')
+    expect(cell).to_contain_text("waiting for", timeout=30_000)
     menu(page, "Kernel", "Interrupt Kernel")
     wait_until_idle(page)
-    scroll_to_the_top(page)
     screenshots(page, "interrupted", 5000)
     assert any("KeyboardInterrupt" in error for error in errors(page))
+    Testbed.up(testbed.name, subnet="auto")  # the node goes on by itself: this waits for it
+    run_in_first_cell(page, "len(run.nodes)")
+    expect(cell.locator(".jp-OutputArea-output")).to_have_text("4", timeout=30_000)
 
 
 def test_all_cells_of_the_notebook_that_cleans_up_run_to_the_end(page: Page) -> None:
@@ -236,11 +238,7 @@ def test_ctrl_c_lets_a_running_cell_clean_up_and_leaves_no_kernel(page: Page, se
     open_from_start_page(page, "05")
     kernels = server.kernels
     assert kernels
-    cell = front(page).locator(".jp-CodeCell").first
-    cell.locator(".cm-content").click()
-    page.keyboard.press("Control+A")
-    page.keyboard.insert_text(SLOW_STEP)
-    page.keyboard.press("Control+Enter")
+    cell = run_in_first_cell(page, SLOW_STEP)
     expect(cell.locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[\*\]"))
     page.wait_for_timeout(500)
     assert server.stop() == 0
