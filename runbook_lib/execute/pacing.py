@@ -18,8 +18,9 @@ PIECE = 1 << 18
 # What is sent and acknowledged is counted in units: one byte in the pipe for each.
 _UNIT = 4096
 
-#: How many units may be unread: 4 M characters, or a thousand short messages, which is what a socket's queue holds.
-WINDOW = 1024
+#: How many units may be unread: 3 M characters, or so many short messages. The kernel's socket drops what its queue has
+#: no room for, a thousand messages of all kinds, when its reader does not come to read at all for a while.
+WINDOW = 768
 
 #: How many units the reader may collect before it acknowledges them.
 ACKNOWLEDGED_TOGETHER = 64

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import zmq
 
 from runbook_lib.execute.ipykernel_app import Pace
 from runbook_lib.execute.pacing import ACKNOWLEDGED_TOGETHER, PIECE, WINDOW, units
@@ -44,6 +45,12 @@ def waiting(pace: Pace) -> threading.Thread:
 def test_a_window_holds_many_pieces_and_whatever_the_reader_collects() -> None:
     assert 8 * units("x" * PIECE) <= WINDOW
     assert WINDOW >= 8 * ACKNOWLEDGED_TOGETHER
+
+
+def test_unread_output_fits_the_queue_of_a_socket_whose_reader_does_not_come_to_read() -> None:
+    with zmq.Context() as context, context.socket(zmq.XPUB) as socket:
+        other_messages = 100  # states, errors, widgets
+        assert WINDOW + other_messages < socket.sndhwm
 
 
 def test_output_waits_only_while_more_than_a_window_of_it_is_unread(pipe: Path, runner: int) -> None:
