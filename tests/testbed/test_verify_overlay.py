@@ -78,7 +78,7 @@ def test_fifty_probes_pass_where_the_nodes_of_some_or_all_containers_have_no_per
 
 
 @pytest.mark.parametrize("method", ["perl", "ping", "exec"])
-def test_a_prober_leaves_no_process_in_a_container_not_even_a_dead_one(cluster: Cluster, method: Method) -> None:
+def test_a_prober_leaves_no_process_in_a_container_not_even_a_zombie(cluster: Cluster, method: Method) -> None:
     ping_matrix(cluster, [FIRST, SECOND], NETWORK, method=method)
     for name, place in PLACES.items():
         _, table = cluster.node(place).engine.execute(name, ["ps"])

@@ -8,7 +8,7 @@
 #
 # shellcheck disable=SC2154 # source and port are set in prober.sh
 
-# Of all netcats busybox's alone runs a program for each of many callers. (All do what "-e" says last.)
+# Of all netcats busybox's alone runs a program for each of many callers ("-e PROGRAM" has to be its last option).
 netcat=
 persistent=
 for tool in nc "busybox nc"; do
@@ -30,7 +30,7 @@ clock() {
 }
 
 # Runs a command for so many seconds at most: the keeper ends it then. busybox's "timeout" would leave a process for a
-# second, and in a container whose first process buries nobody a dead one for good.
+# second, and in a container whose first process reaps no children a zombie for good.
 limited() {
     clock
     seconds=$1
@@ -92,7 +92,7 @@ open_port() {
     printf 'listen\t%s\n' "$source"
 }
 
-# Ends the port's process after those that it has begun for callers, which nobody else would bury.
+# Ends the port's process after its children, which serve callers: nobody else would reap them.
 end_port() {
     patient=20
     while children=$(grep -ls "^[0-9]* (.*) [A-Z] $1 " /proc/[0-9]*/stat) && [ -n "$children" ]; do
