@@ -40,9 +40,9 @@ def test_imports_keep_to_the_layers() -> None:
     ("module", "line", "contract"),
     [
         ("model/results.py", "import runbook_lib.transport.ssh", "Imports point downward only"),
-        ("facts/engine.py", "import runbook_lib.testbed", "does not know the testbed"),
-        ("cluster/cluster.py", "import paramiko", "paramiko belongs to transport.ssh"),
-        ("cluster/cluster.py", "import docker", "docker belongs to transport.engine"),
+        ("facts/docker/engine.py", "import runbook_lib.testbed", "does not know the testbed"),
+        ("cluster.py", "import paramiko", "paramiko belongs to transport.ssh"),
+        ("cluster.py", "import docker", "docker belongs to transport.docker"),
         ("session/session.py", "import papermill", "papermill belongs to execute"),
         ("records/writer.py", "import fsspec", "Each library of the archive has one owner"),
     ],
