@@ -20,11 +20,12 @@ from runbook_lib.facts.docker.networks import read_networks
 from runbook_lib.facts.host.addresses import read_bootlocal, read_bootsync
 from runbook_lib.facts.host.host import read_host
 from runbook_lib.facts.overlay.gossip import strangers
+from runbook_lib.model.events import StepEvent
 from runbook_lib.model.loading import load_run
 from runbook_lib.model.locations import RECORDS_VARIABLE
 from runbook_lib.model.record import CellState, Record, RecordVerdict
-from runbook_lib.model.results import Status, StepEvent, Verdict
-from runbook_lib.records.store.archive import open_archive
+from runbook_lib.model.results import Status, Verdict
+from runbook_lib.records.store import open_archive
 from runbook_lib.records.store.reading import read_record
 from runbook_lib.records.verify import verify
 from runbook_lib.session.questions import power
