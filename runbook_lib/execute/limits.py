@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import EllipsisType
 
 #: How long a cell that runs at the end whatever happened may take if cells have no limit, in seconds.
@@ -16,12 +17,19 @@ class TimeLimits:
         cell: seconds for each cell; ``None``: no limit.
         notebook: seconds for all cells together, the kernel's start included; ``None``: no limit. It does not count
             for the cells that run at the end whatever happened: those have ``cell``, or else ``ALWAYS_SECONDS``.
+        clock: tells the seconds that pass.
     """
 
-    def __init__(self, cell: float | None = None, notebook: float | None = None) -> None:
+    def __init__(
+        self,
+        cell: float | None = None,
+        notebook: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._cell = cell or None
         self._notebook = notebook or None
-        self._began = time.monotonic()
+        self._began = clock()
         self._cleaning_up = False
         self._notebook_ends_first = False
 
@@ -65,4 +73,4 @@ class TimeLimits:
         return seconds if left is None else max(min(seconds, left), 0.001)
 
     def _left(self) -> float | None:
-        return None if self._notebook is None else self._began + self._notebook - time.monotonic()
+        return None if self._notebook is None else self._began + self._notebook - self._clock()
