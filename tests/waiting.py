@@ -15,9 +15,7 @@ PATIENCE_SECONDS = 120.0
 _PAUSE_SECONDS = 0.02
 
 
-def wait_until(
-    happened: Callable[[], T], what: str | Callable[[], object] = "", *, pause: float = _PAUSE_SECONDS
-) -> T:
+def wait_until(happened: Callable[[], T], what: str | Callable[[], object] = "", *, pause: float = _PAUSE_SECONDS) -> T:
     """Ask again and again until the answer is true, and return it.
 
     Args:

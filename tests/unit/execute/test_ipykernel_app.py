@@ -16,7 +16,6 @@ from runbook_lib.execute.pacing import ACKNOWLEDGED_TOGETHER, PIECE, WINDOW, uni
 from tests.waiting import PATIENCE_SECONDS
 
 
-
 @pytest.fixture
 def pipe(tmp_path: Path) -> Path:
     path = tmp_path / "pace"

@@ -26,7 +26,6 @@ def received(connection: object) -> list[Progress]:
     return told
 
 
-
 def test_what_a_run_tells_is_sent_with_the_place_where_it_is() -> None:
     ours, theirs = Pipe()
     reporter = RelayReporter(7, theirs)
