@@ -6,12 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from runbook_lib.cli.test import reaches_testbed, side_by_side
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -65,16 +65,13 @@ def test_termination_lets_pytest_tear_down(suite: Path) -> None:
         "    pathlib.Path(__file__).with_name('up').touch()\n"
         "    yield\n"
         "    pathlib.Path(__file__).with_name('down').touch()\n"
-        "def test_it(node): time.sleep(60)\n"
+        "def test_it(node): time.sleep(600)\n"
     )
     command = [sys.executable, "-P", "-m", "runbook_lib", "test", str(suite), "-c", str(suite / "pytest.ini")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    deadline = time.monotonic() + 60
-    while not (suite / "up").exists():
-        assert time.monotonic() < deadline, "the test does not begin"
-        time.sleep(0.05)
+    wait_until((suite / "up").exists, "the test begins")
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 4, output
     assert (suite / "down").exists(), output
 

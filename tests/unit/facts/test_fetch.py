@@ -16,6 +16,7 @@ import pytest
 from runbook_lib.facts.fetch import FETCH, fetch_over_tls, fetch_trouble, has_client, http_status, parse_json
 from runbook_lib.facts.reading import Section, parse_sections, reading_script
 from runbook_lib.testbed.certificates import Authority
+from tests.waiting import PATIENCE_SECONDS
 
 TOOLS = ("timeout", "true")
 NO_PROXY = {"no_proxy": "*"}
@@ -60,7 +61,7 @@ def fetch(url: str, path: str, program: str = FETCH, *, environment: Mapping[str
         capture_output=True,
         text=True,
         check=True,
-        timeout=20,
+        timeout=PATIENCE_SECONDS,
         env={"PATH": path, **environment},
     )
     return parse_sections(result.stdout)["it"]

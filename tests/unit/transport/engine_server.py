@@ -75,7 +75,7 @@ def reply(status: int, value: object) -> Answer:
 
 def hang(handler: Handler) -> None:
     """Give no answer before the server is closed."""
-    handler.server.asked.set()
+    handler.server.hanging.set()
     handler.server.let_go.wait()
 
 
@@ -94,7 +94,7 @@ class EngineServer(ThreadingHTTPServer):
         self.requests: list[tuple[str, str]] = []
         self.headers_seen: list[dict[str, str]] = []
         self.connections = 0
-        self.asked, self.let_go = threading.Event(), threading.Event()  # of what hangs
+        self.hanging, self.let_go = threading.Event(), threading.Event()  # of what hangs
         self.answers: dict[str, Answer] = {
             "/version": reply(200, {"Version": "20.10.24", "ApiVersion": "1.41"}),
             "/_ping": lambda handler: handler.send_json(200, "OK"),

@@ -268,7 +268,7 @@ def test_closing_from_another_thread_ends_a_call(daemon: EngineServer, engine: E
     daemon.answers["/info"] = stand_in.hang
     with ThreadPoolExecutor() as pool:
         call = pool.submit(engine.info)
-        assert daemon.asked.wait(PATIENCE_SECONDS)
+        assert daemon.hanging.wait(PATIENCE_SECONDS)
         engine.close()
         assert isinstance(call.exception(PATIENCE_SECONDS), UnreachableError)
     engine.ping()

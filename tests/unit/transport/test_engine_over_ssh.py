@@ -81,7 +81,7 @@ def test_closing_ends_a_call_over_ssh(over_ssh: tuple[EngineServer, Engine], sta
     daemon.answers["/info"] = stand_in.hang
     with ThreadPoolExecutor() as pool:
         call = pool.submit(engine.info)
-        assert daemon.asked.wait(PATIENCE_SECONDS)
+        assert daemon.hanging.wait(PATIENCE_SECONDS)
         engine.close()
         assert isinstance(call.exception(PATIENCE_SECONDS), UnreachableError)
 
