@@ -18,6 +18,7 @@ from runbook_lib.session.catalog import StepCatalog
 from runbook_lib.steps import Reboot, clean_up_steps, require_success, run_step, run_steps
 from runbook_lib.verify.external import judge_kept, judge_looks, look_around, ping_nodes
 from runbook_lib.verify.free_address import find_candidates, judge_candidates
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.testbed
 
@@ -54,7 +55,7 @@ def made(cluster: Cluster, spec: External) -> str:
 
 def fetch(address: str) -> bytes:
     """What is served at an address, asked from this machine, which is on the cluster's network too."""
-    with socket.create_connection((address, PORT), timeout=3) as connection:
+    with socket.create_connection((address, PORT), timeout=PATIENCE_SECONDS) as connection:
         connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
         return b"".join(iter(lambda: connection.recv(4096), b""))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from runbook_lib.session import power
 from runbook_lib.steps import CreateNetwork, run_step
 from runbook_lib.testbed import Testbed
 from runbook_lib.testbed.kind import choose_kind
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.testbed
 
@@ -156,10 +156,7 @@ def test_4_managers_that_their_swarm_locks_are_not_restarted_and_one_that_is_loc
     assert refused.remedy.startswith("docker swarm unlock there")
     locked = cluster.node("node2")
     locked.ssh.run(["docker", "swarm", "unlock"], stdin=key.encode())
-    deadline = time.monotonic() + 60
-    while (state := read_swarm(locked)).trouble:
-        assert time.monotonic() < deadline, state
-        time.sleep(0.2)
+    wait_until(lambda: not read_swarm(locked).trouble, lambda: read_swarm(locked), pause=0.2)
     cluster.node("node1").ssh.run(["docker", "swarm", "update", "--autolock=false"])
 
 
