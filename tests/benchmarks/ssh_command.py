@@ -3,8 +3,8 @@
     python tests/benchmarks/ssh_command.py params/testbed.yaml [--repeat 30]
 
 Measures ``true`` on the first node over a kept connection, straight and through the next nodes as jump hosts. Beside it
-stands the greeting of the node's sshd on a new TCP connection, which a busy machine delays as well. Nagle's algorithm on
-one hop would add 40 ms to the quickest command.
+stands the greeting of the node's sshd on a new TCP connection, which a busy machine delays as well. Nagle's algorithm
+on one hop would add 40 ms to the quickest command.
 """
 
 from __future__ import annotations
