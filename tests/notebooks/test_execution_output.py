@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import time
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -78,20 +79,21 @@ def test_a_huge_display_and_a_huge_error_are_capped_and_what_is_small_stays(work
 def test_output_in_many_small_pieces_stays_quick_and_is_one_output(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    acknowledged: list[int] = []
+    acknowledged = defaultdict[int, list[int]](list)
     write = os.write
 
     def noted(descriptor: int, data: bytes) -> int:
         if set(bytes(data)) == set(b"."):
-            acknowledged.append(len(data))
+            acknowledged[descriptor].append(len(data))
         return write(descriptor, data)
 
     monkeypatch.setattr(os, "write", noted)
     began = time.process_time()
     run = execute(workplace, workplace.notebook("01_chatty", "for n in range(2_000): print(n, flush=True)"))
     assert time.process_time() - began < 10
-    assert sum(acknowledged) > 1_000
-    assert min(acknowledged) >= ACKNOWLEDGED_TOGETHER
+    units = max(acknowledged.values(), key=sum)
+    assert sum(units) > 1_000
+    assert min(units) >= ACKNOWLEDGED_TOGETHER
     (output,) = run.notebook["cells"][-1]["outputs"]
     assert "".join(output["text"]) == "".join(f"{n}\n" for n in range(2_000))
 
