@@ -109,7 +109,7 @@ class Session(paramiko.ServerInterface):
         if not self.server.forwards:
             return paramiko.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
         try:
-            sock = socket.create_connection(destination, timeout=5)
+            sock = socket.create_connection(destination, timeout=PATIENCE_SECONDS)
         except OSError:
             return paramiko.OPEN_FAILED_CONNECT_FAILED
         self.server.forwarded.append(destination)
@@ -119,7 +119,7 @@ class Session(paramiko.ServerInterface):
     def _forward(self, chanid: int, sock: socket.socket) -> None:
         with self.accepting:
             while chanid not in self.accepted:
-                channel = self.transport.accept(5)
+                channel = self.transport.accept(PATIENCE_SECONDS)
                 if channel is None:
                     return
                 self.accepted[channel.get_id()] = channel  # a session among them ends when nobody holds it
