@@ -99,7 +99,7 @@ def only_interface(run: Run) -> Iterator[Cluster]:
         node.model_copy(update={"ssh": node.ssh.model_copy(update={"host": node.cluster_address})})
         for node in run.inventory.nodes
     )
-    with Cluster(run.inventory.model_copy(update={"nodes": nodes}), Timeouts(connect=3, command=30)) as reached:
+    with Cluster(run.inventory.model_copy(update={"nodes": nodes}), Timeouts(connect=5, command=30)) as reached:
         yield reached
 
 

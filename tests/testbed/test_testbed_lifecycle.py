@@ -55,7 +55,7 @@ def traces(layout: Layout) -> list[str]:
 
 def up_by_command(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "runbook_lib", "testbed", "up", "--name", NAME, "--nodes", "1", *options]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=200, env={**os.environ, **environment})
+    return subprocess.run(argv, capture_output=True, text=True, timeout=600, env={**os.environ, **environment})
 
 
 def test_down_leaves_nothing_and_a_second_down_says_so() -> None:

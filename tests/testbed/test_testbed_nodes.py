@@ -25,7 +25,7 @@ from runbook_lib.testbed.progress import Progress
 from runbook_lib.testbed.status import NodeStatus
 from runbook_lib.transport.engine import Engine
 from runbook_lib.transport.ssh import SshConnection
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.testbed
 NAME = "test-nodes"
@@ -42,7 +42,7 @@ def cluster() -> Iterator[Testbed]:
 def cli(*arguments: str, **options: str) -> subprocess.CompletedProcess[str]:
     command, *rest = arguments
     argv = [sys.executable, "-m", "runbook_lib", "testbed", command, "--name", NAME, *rest]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=200, **options)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=600, **options)
 
 
 def on(testbed: Testbed, node: str, command: str) -> str:
@@ -110,7 +110,7 @@ def test_etcd_is_created_on_three_nodes_and_not_started(cluster: Testbed) -> Non
 def test_an_engine_refuses_a_client_without_a_certificate(cluster: Testbed) -> None:
     address = cluster.node("node1").management_address
     context = ssl.create_default_context(cafile=str(cluster.layout.certificates / "ca.pem"))
-    connection = http.client.HTTPSConnection(address, ENGINE_PORT, timeout=5, context=context)
+    connection = http.client.HTTPSConnection(address, ENGINE_PORT, timeout=PATIENCE_SECONDS, context=context)
 
     def ask() -> None:
         connection.request("GET", "/_ping")

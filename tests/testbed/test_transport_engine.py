@@ -40,7 +40,7 @@ def engine(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Engine]
 def engine_of(node: Node, *, via: str, command: float = 60.0) -> Engine:
     access = node.spec.docker if via == "tls" else DockerAccess(via="ssh")
     spec = node.spec.model_copy(update={"docker": access})
-    return Engine(spec, node.ssh, Timeouts(connect=5, command=command))
+    return Engine(spec, node.ssh, Timeouts(connect=30, command=command))
 
 
 def answers(engine: Engine) -> bool:

@@ -118,7 +118,7 @@ def test_a_node_that_does_not_answer_leaves_its_pairs_unprobed_and_the_others_pr
 ) -> None:
     testbed.cut(PLACES[SECOND], management=True)
     try:
-        with Cluster(run.inventory, Timeouts(connect=2, command=5)) as cluster:
+        with Cluster(run.inventory, Timeouts(connect=5, command=20)) as cluster:
             rows = ping_matrix(cluster, [FIRST, SECOND], NETWORK, by=["name"])
     finally:
         testbed.restore(PLACES[SECOND])

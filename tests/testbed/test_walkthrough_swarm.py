@@ -83,7 +83,7 @@ def command(folder: Path, values: dict[str, Any], *notebooks: str) -> subprocess
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=900,
+        timeout=1500,
         stdin=subprocess.DEVNULL,
         env=os.environ | {"COLUMNS": "200"},
     )
@@ -114,7 +114,7 @@ def test_1_an_etcd_parameter_file_is_bad_input_that_says_why_and_what_to_choose(
     assert record_of(tmp_path, "01_fix_node_ips").steps == ()
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_2_the_whole_article_happens_on_a_swarm(values: dict[str, Any], tmp_path: Path, cluster: Cluster) -> None:
     done = command(tmp_path, values)
     assert done.returncode == ExitCode.PASS, done.stdout
@@ -130,7 +130,7 @@ def test_2_the_whole_article_happens_on_a_swarm(values: dict[str, Any], tmp_path
     assert min(vni or 0 for vni in vnis) >= 4096
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_3_nothing_changes_the_second_time(values: dict[str, Any], tmp_path: Path) -> None:
     done = command(tmp_path, values, "03", "04")
     assert done.returncode == ExitCode.PASS, done.stdout

@@ -19,7 +19,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 def runbook_test(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     settings = {name: value for name, value in os.environ.items() if name != "OVERLAY_RUNBOOK_REQUIRE_TESTBED"}
     command = [sys.executable, "-P", "-m", "runbook_lib", "test", "-p", "no:cacheprovider", *arguments]
-    return subprocess.run(command, cwd=cwd, env=settings, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=cwd, env=settings, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_a_background_job_whose_shell_ignores_ctrl_c_can_be_interrupted_all_the_
     command = [sys.executable, "-P", "-m", "runbook_lib", "test", str(suite), "-c", str(suite / "pytest.ini")]
     # A shell without job control starts it so: SIGINT ignored, across exec.
     done = subprocess.run(
-        ["sh", "-c", '"$@" & wait $!', "sh", *command], capture_output=True, text=True, timeout=120, check=False
+        ["sh", "-c", '"$@" & wait $!', "sh", *command], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert " 2 passed in " in done.stdout.splitlines()[-1]
