@@ -172,10 +172,19 @@ def test_a_changed_lock_file_makes_the_environment_anew_even_after_a_kill_in_the
 
 
 def test_two_first_calls_at_once_make_one_environment(launcher: Launcher) -> None:
-    both = [launcher.start(name) for name in ("one", "two")]
-    ended = [(process.communicate(timeout=PATIENCE_SECONDS), process.returncode) for process in both]
-    assert [status for _, status in ended] == [0, 0]
-    messages = "".join(stderr for (_, stderr), _ in ended)
+    (launcher.folder / "hold").touch()
+    one, log, messages = launcher.start("one"), launcher.folder / ".venv.log", ""
+    wait_until(lambda: log.exists() and "editable" in log.read_text(), "the first is at the last stage")
+    two = launcher.start("two")
+    assert two.stderr is not None
+    while "waiting for it" not in messages:
+        said = two.stderr.readline()
+        assert said, messages
+        messages += said
+    (launcher.folder / "hold").unlink()
+    for process in (one, two):
+        messages += process.communicate(timeout=PATIENCE_SECONDS)[1]
+        assert process.returncode == 0, messages
     assert messages.count("making the Python environment") == 1
     assert messages.count("waiting for it") == 1
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import stat
 import sys
@@ -79,6 +80,7 @@ def test_a_file_is_replaced_at_once_with_its_mode(tmp_path: Path) -> None:
 
 
 def test_a_zombie_does_not_count_as_alive(tmp_path: Path) -> None:
-    process = host.spawn(["true"], tmp_path / "log")
+    process = host.spawn(["sleep", "60"], tmp_path / "log")
+    os.kill(process.pid, signal.SIGKILL)
     wait_until(lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
     assert not process.alive
