@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.control_planes import control_plane_of
-from runbook_lib.facts.control_planes.etcd.keys import read_registrations
+from runbook_lib.facts.control_planes.etcd.keys import Registration, read_registrations
 from runbook_lib.facts.docker.containers import read_containers
 from runbook_lib.facts.docker.networks import read_networks
 from runbook_lib.model.loading import Run, load_run
@@ -18,10 +17,10 @@ from runbook_lib.model.results import Status
 from runbook_lib.steps import StartMembers, require_success, run_step
 from runbook_lib.steps.gossip import JoinGossip, wait_for_gossip
 from runbook_lib.testbed import Testbed
+from tests.waiting import wait_until
 
 # A name of its own lets a second run of these tests go on beside the first.
 NAME = f"tests-{os.getpid()}"
-STORE_SECONDS = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +45,15 @@ def cluster(run: Run) -> Iterator[Cluster]:
         yield nodes
 
 
+def wait_until_connected(cluster: Cluster, run: Run) -> None:
+    """Wait until every engine is connected to the store."""
+
+    def rows() -> tuple[Registration, ...]:
+        return read_registrations(cluster, run.parameters.etcd)
+
+    wait_until(lambda: all(row.connected for row in rows()), rows, pause=0.5)
+
+
 @pytest.fixture
 def start_store(cluster: Cluster, run: Run) -> Callable[[], None]:
     """A function that starts etcd and waits until every engine is connected to it and knows the others."""
@@ -53,12 +61,7 @@ def start_store(cluster: Cluster, run: Run) -> Callable[[], None]:
     def start() -> None:
         started = run_step(cluster, StartMembers(run.parameters.etcd))
         require_success(started)
-        deadline = time.monotonic() + STORE_SECONDS
-        rows = read_registrations(cluster, run.parameters.etcd)
-        while not all(row.connected for row in rows):
-            assert time.monotonic() < deadline, rows
-            time.sleep(0.5)
-            rows = read_registrations(cluster, run.parameters.etcd)
+        wait_until_connected(cluster, run)
         if any(row.status is Status.CHANGED for row in started):
             for outcome in cluster.each(
                 lambda node: wait_for_gossip(node, control_plane_of(run.parameters), lambda state: None)

@@ -7,16 +7,15 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from runbook_lib.cli import COMMANDS
 from runbook_lib.environment import STAMP, expected_stamp, reason_to_make
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 PROJECT = Path(__file__).resolve().parents[2]
-PATIENCE_SECONDS = 90
 
 PYPROJECT = """
 [build-system]
@@ -109,11 +108,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Launcher:
     return launcher
 
 
-def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not path.exists():
-        assert time.monotonic() < deadline, f"{path} does not appear"
-        time.sleep(0.05)
+def files_of(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Every file in a folder with its number and the time of its last change."""
+    return {path: (path.lstat().st_ino, path.lstat().st_mtime_ns) for path in folder.rglob("*")}
 
 
 def folder_with(folder: Path, *tools: str) -> Path:
@@ -130,11 +127,11 @@ BASIC_TOOLS = ("sh", "dirname", "readlink", "cat", "cksum", "id", "mktemp", "rm"
 
 
 def test_the_second_call_makes_nothing_and_says_nothing(made: Launcher) -> None:
-    started = time.monotonic()
+    before = files_of(made.environment)
     status, stdout, stderr = made.call("run", "with spaces", "-p", "key", "")
     assert (status, stderr) == (0, "")
     assert '"arguments": ["run", "with spaces", "-p", "key", ""]' in stdout
-    assert time.monotonic() - started < 2
+    assert files_of(made.environment) == before
 
 
 def test_it_works_through_a_symbolic_link_and_from_another_folder(made: Launcher, tmp_path: Path) -> None:
@@ -160,11 +157,8 @@ def test_a_changed_lock_file_makes_the_environment_anew_even_after_a_kill_in_the
     (made.folder / "hold").touch()
     process = made.start()
     log = made.folder / ".venv.log"
-    wait_for(made.environment / "bin/pip")
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while "editable" not in (log.read_text() if log.exists() else ""):
-        assert time.monotonic() < deadline, "the last stage does not begin"
-        time.sleep(0.05)
+    wait_until((made.environment / "bin/pip").exists)
+    wait_until(lambda: log.exists() and "editable" in log.read_text(), "the last stage begins")
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     (made.folder / "hold").unlink()
@@ -178,10 +172,19 @@ def test_a_changed_lock_file_makes_the_environment_anew_even_after_a_kill_in_the
 
 
 def test_two_first_calls_at_once_make_one_environment(launcher: Launcher) -> None:
-    both = [launcher.start(name) for name in ("one", "two")]
-    ended = [(process.communicate(timeout=PATIENCE_SECONDS), process.returncode) for process in both]
-    assert [status for _, status in ended] == [0, 0]
-    messages = "".join(stderr for (_, stderr), _ in ended)
+    (launcher.folder / "hold").touch()
+    one, log, messages = launcher.start("one"), launcher.folder / ".venv.log", ""
+    wait_until(lambda: log.exists() and "editable" in log.read_text(), "the first is at the last stage")
+    two = launcher.start("two")
+    assert two.stderr is not None
+    while "waiting for it" not in messages:
+        said = two.stderr.readline()
+        assert said, messages
+        messages += said
+    (launcher.folder / "hold").unlink()
+    for process in (one, two):
+        messages += process.communicate(timeout=PATIENCE_SECONDS)[1]
+        assert process.returncode == 0, messages
     assert messages.count("making the Python environment") == 1
     assert messages.count("waiting for it") == 1
 
