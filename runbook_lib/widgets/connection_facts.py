@@ -15,10 +15,10 @@ from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.docker.containers import ContainerFacts, read_containers
 from runbook_lib.facts.docker.networks import NetworkFacts, read_networks
 from runbook_lib.model.parameters import Parameters
+from runbook_lib.model.results import Probe
 from runbook_lib.session.claim import answers
 from runbook_lib.steps.base import OWNER_LABEL
 from runbook_lib.tables.frame import FLAG, TEXT, frame
-from runbook_lib.verify.probe import Probe
 
 COLUMNS = {
     "container": TEXT,

@@ -19,7 +19,7 @@ from runbook_lib.facts.overlay.hidden_namespace import HiddenNamespace, read_hid
 from runbook_lib.facts.overlay.interfaces import HostInterface, Inside, read_host_network, read_inside
 from runbook_lib.facts.overlay.name_service import read_name_service
 from runbook_lib.model.parameters import Parameters
-from runbook_lib.model.results import Check, Verdict
+from runbook_lib.model.results import Check, Probe, Verdict
 from runbook_lib.session.claim import Claim, alone, answers
 from runbook_lib.session.questions.packet_capture import Surroundings, Wire
 from runbook_lib.session.questions.recorded_tables import Kept, kept
@@ -29,7 +29,6 @@ from runbook_lib.verify.capture import capture_ping
 from runbook_lib.verify.overlay_tables import Entry, audit, check_entries
 from runbook_lib.verify.ping_matrix import ping_matrix
 from runbook_lib.verify.preflight import FULL_SIZE, VXLAN_OVERHEAD, mtu_remedy, why_lost
-from runbook_lib.verify.probe import Probe
 
 ENTRY_COLUMNS = {
     "node": TEXT,

@@ -13,11 +13,11 @@ from runbook_lib import charts, tables
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import InputError
 from runbook_lib.model.parameters import Parameters
-from runbook_lib.model.results import Check, Verdict
+from runbook_lib.model.results import By, Check, Probe, Verdict
 from runbook_lib.session.views.display import Picture
 from runbook_lib.tables.frame import DECIMAL, TEXT, WHOLE, frame
 from runbook_lib.verify.ping_matrix import ping_matrix
-from runbook_lib.verify.probe import SHARED, By, Probe
+from runbook_lib.verify.probe import SHARED
 
 MOST_PINGS = 1000
 Ways = Literal["name", "address", "both"]
