@@ -183,7 +183,7 @@ class Look:
                 if inside.container.name == name:
                     own = Inside(inside.container, tuple(i for i in inside.interfaces if i.name != "lo"), inside.routes)
                     return look_tables.container_links(own, item.hidden, item.host)
-        return frame([], look_tables.CONTAINER_LINK_COLUMNS)
+        return look_tables.CONTAINER_LINKS()
 
     @kept
     def masquerades(self) -> pd.DataFrame:
@@ -203,7 +203,7 @@ class Look:
         """
         found = find_container(self._cluster, container)
         if found is None or not found.running:
-            return frame([], look_tables.RULE_COLUMNS)
+            return look_tables.NAME_SERVICE()
         return look_tables.name_service(read_name_service(self._cluster.node(found.node), found))
 
     @kept

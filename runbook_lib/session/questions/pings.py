@@ -55,7 +55,7 @@ class Pings:
     @property
     def details(self) -> pd.DataFrame:
         """One row a probe with every column."""
-        return tables.probes(self.probes, full=True)
+        return tables.probe_details(self.probes)
 
     @property
     def summary(self) -> pd.DataFrame:
