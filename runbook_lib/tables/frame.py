@@ -62,6 +62,12 @@ class Table(Generic[Row]):
         columns = {column.heading: column for column in self.columns}
         return Table(self.about, *(columns[heading] for heading in headings))
 
+    def with_column(self, column: Column[Row], place: int | None = None) -> Table[Row]:
+        """The same table with one more column, at a place from 0 on, or at the end."""
+        columns = list(self.columns)
+        columns.insert(len(columns) if place is None else place, column)
+        return Table(self.about, *columns)
+
 
 def document_columns(table: Table[Any]) -> Callable[[Function], Function]:
     """Add a table's columns to the docstring of a function that returns such a table."""

@@ -78,6 +78,14 @@ def test_a_part_of_a_table_has_the_columns_asked_for_in_that_order() -> None:
         LINKS.only("MTU")
 
 
+def test_a_table_can_be_had_with_one_more_column_at_its_end_or_at_a_place() -> None:
+    down = Column[Link]("down", lambda link: not link.up, FLAG)
+    assert list(LINKS.with_column(down).dtypes) == ["interface", "MTU (bytes)", "up", "down"]
+    table = LINKS.with_column(down, 1)([Link("lo", None, False)])
+    assert list(table.columns) == ["interface", "down", "MTU (bytes)", "up"]
+    assert table["down"].tolist() == [True]
+
+
 def test_a_table_explains_its_columns() -> None:
     assert LINKS.__doc__ == (
         "One row an interface.\n\nColumns:\n\n- ``interface``\n- ``MTU (bytes)``: without the Ethernet header\n- ``up``"
