@@ -91,7 +91,7 @@ class Session:
         if not self.parameters.plan:
             preconditions.insist(found, self.notebook)
         self._missing += tuple(row for row in found if not row.there)
-        table = preconditions.table(found)
+        table = preconditions.TABLE(found)
         self.kept.keep("preconditions", table)
         return table
 
