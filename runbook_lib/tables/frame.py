@@ -14,6 +14,8 @@ TEXT = "str"
 WHOLE = "Int64"
 DECIMAL = "Float64"
 FLAG = "boolean"
+MOMENT = "datetime64[us, UTC]"
+"""A point in time; its values are texts in ISO 8601, an empty one is a missing value."""
 
 Columns = Mapping[str, str]
 
@@ -71,16 +73,20 @@ class Table(Generic[Row]):
 
 def document_columns(table: Table[Any]) -> Callable[[Function], Function]:
     """Add a table's columns to the docstring of a function that returns such a table."""
+    return add_to_docstring(_listed(table.columns))
 
-    def document(function: Function) -> Function:
-        text = inspect.cleandoc(function.__doc__ or "")
-        section = _SECTION.search(text)
-        end = section.start() if section else len(text)
-        parts = (text[:end].strip(), _listed(table.columns), text[end:])
-        function.__doc__ = "\n\n".join(filter(None, parts))
+
+def add_to_docstring(text: str) -> Callable[[Function], Function]:
+    """Add a text to the docstring of a function, before the sections on what it takes, returns and raises."""
+
+    def add(function: Function) -> Function:
+        own = inspect.cleandoc(function.__doc__ or "")
+        section = _SECTION.search(own)
+        end = section.start() if section else len(own)
+        function.__doc__ = "\n\n".join(filter(None, (own[:end].strip(), text, own[end:])))
         return function
 
-    return document
+    return add
 
 
 def grouped(rows: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
@@ -109,9 +115,12 @@ def frame(rows: Iterable[Sequence[Any]], columns: Columns) -> pd.DataFrame:
     table = pd.DataFrame(values, columns=names, dtype=object)
     for name, dtype in columns.items():
         column = table[name]
-        if dtype == TEXT:
-            column = column.map(lambda value: "" if value is None else str(value))
-        table[name] = column.astype(dtype)  # type: ignore[call-overload]
+        if dtype in (TEXT, MOMENT):
+            column = column.map(lambda value: "" if value is None else str(value)).astype("str")
+        if dtype == MOMENT:
+            table[name] = pd.to_datetime(column, utc=True, format="ISO8601").dt.as_unit("us")
+        else:
+            table[name] = column.astype(dtype)  # type: ignore[call-overload]
     return table
 
 
