@@ -24,6 +24,8 @@ steps = Table[StepResult](
     Column("detail", lambda row: row.detail),
 )
 
+one_step = steps.only("node", "status", "before", "after", "time (s)", "detail")
+
 checks = Table[Check](
     "One row a check and node.",
     Column("check", lambda row: row.check, meaning="what was looked at"),

@@ -28,8 +28,7 @@ def _rounded(milliseconds: float | None) -> float | None:
     return None if milliseconds is None else round(milliseconds, 3)
 
 
-# Quoted, because charts imports matplotlib as soon as something of it is used.
-SPREAD = Table["charts.RoundTrips"](
+SPREAD: Table[charts.RoundTrips] = Table(
     "One row a pair, or a source where there are many pairs.",
     Column("from and to", lambda row: row.name),
     Column("answered", lambda row: len(row.warm) + len(row.cold), WHOLE),

@@ -45,8 +45,7 @@ SAMPLES = Table[Sample](
     Column("ping", lambda look: look.milliseconds, DECIMAL, unit="ms"),
 )
 
-# Quoted, because charts imports matplotlib as soon as something of it is used.
-PHASES = Table["charts.Phase"](
+PHASES: Table[charts.Phase] = Table(
     "One row for looks, one after another, that saw the same; the event is at 0 s.",
     Column("from", lambda phase: round(phase.begin, 1), DECIMAL, unit="s"),
     Column("to", lambda phase: round(phase.end, 1), DECIMAL, unit="s"),

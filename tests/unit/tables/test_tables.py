@@ -58,6 +58,7 @@ ONE_ROW = {
     ),
     "routes": (tables.routes, Route("alpine1", "node3", "0.0.0.0/0", "172.18.0.1", "eth1")),
     "steps": (tables.steps, StepResult("reboot", "node1", Status.CHANGED, "a", "b", 1.234)),
+    "one_step": (tables.one_step, StepResult("reboot", "node1", Status.CHANGED, "a", "b", 1.234)),
     "checks": (tables.checks, Check("clock", "node1", Verdict.PASS, "< 1 s", "1 ms")),
     "checks_by_name": (tables.checks_by_name, Check("clock", "node1", Verdict.PASS, "< 1 s", "1 ms")),
     "probes": (tables.probes, GOOD),
