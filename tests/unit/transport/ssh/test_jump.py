@@ -19,7 +19,7 @@ from runbook_lib.transport.ssh.route import _JUMP_HOSTS
 from tests.waiting import PATIENCE_SECONDS, wait_until
 
 if TYPE_CHECKING:
-    from ..conftest import SshServer
+    from ..conftest import Held, SshServer
 
 
 @pytest.fixture
