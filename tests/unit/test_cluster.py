@@ -43,7 +43,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         under_way.extend(futures)
         return wait(futures, timeout=timeout)
 
-    monkeypatch.setattr("runbook_lib.cluster.cluster.wait", noted)
+    monkeypatch.setattr("runbook_lib.cluster.wait", noted)
     return under_way
 
 
@@ -126,7 +126,7 @@ def test_a_late_node_gets_a_row_of_its_own_and_the_others_keep_theirs(
         wait_until(lambda: [future.done() for future in futures] == [True, True, False, True])
         return wait(futures, timeout=timeout)
 
-    monkeypatch.setattr("runbook_lib.cluster.cluster.wait", after_the_others)
+    monkeypatch.setattr("runbook_lib.cluster.wait", after_the_others)
     outcomes = cluster.each(late_on_three, timeout=0.3)
     release.set()  # only now: nobody has waited for it
     assert [outcome.value for outcome in outcomes] == ["node1", "node2", None, "node4"]

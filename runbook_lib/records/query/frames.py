@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from runbook_lib.errors import InputError
+from runbook_lib.model.events import CheckEvent, StepEvent
 from runbook_lib.model.record import CellRecord, MetricRecord, NodeRecord, Record
 from runbook_lib.records.query import trend as trends
 from runbook_lib.records.query.difference import Difference, differences
