@@ -10,7 +10,7 @@
     │   └── RequirementError                   this machine cannot carry a testbed
     ├── CheckFailed                   exit 1   expected, found, node
     │   ├── PreconditionError                  something another notebook makes is missing
-    │   └── StepFailed                         step, rows: one line a node that did not succeed
+    │   └── StepFailed                         step, rows: one line per failed node
     ├── NodeError                     exit 3   node
     │   ├── UnreachableError                   no SSH or Docker connection to the node
     │   │   └── CertificateError               TLS: a certificate is not valid, or not accepted
@@ -21,7 +21,7 @@
     │       ├── EngineNotFound                 404
     │       ├── EngineConflict                 409
     │       └── StoreUnavailable               the engine has no cluster store, or cannot reach it
-    ├── TestbedError                  exit 3   the embedded testbed: rung, log tail
+    ├── TestbedError                  exit 3   the embedded testbed: readiness_stage, log tail
     ├── RecordError                   exit 3   an archive of records cannot be written, or a record in it not be read
     ├── LockedError                   exit 7   another run holds the cluster
     ├── DeadlineError                 exit 5   an operation ran out of its time
@@ -137,7 +137,7 @@ class KeyFileError(InputError):
 
 
 class HostKeyError(InputError):
-    """A host key that the inventory's known_hosts does not vouch for."""
+    """A host key that is not in the inventory's known_hosts."""
 
     def __init__(
         self,
@@ -196,7 +196,7 @@ class StepFailed(CheckFailed):
         lines = "".join(f"\n  - {row}" for row in self.rows)
         super().__init__(
             f"step '{step}' did not succeed:{lines}",
-            remedy=remedy or "mend the cause and run it again: what is already done is left as it is",
+            remedy=remedy or "remove the cause and run it again: completed work is not repeated",
         )
 
 
@@ -213,14 +213,14 @@ class UnreachableError(NodeError):
 
 
 class CertificateError(UnreachableError):
-    """Somebody is there, but no TLS connection comes about: a certificate is not valid, or not accepted."""
+    """The endpoint answers, but TLS fails: a certificate is invalid or not accepted."""
 
 
 def _tail(text: str, lines: int = 12) -> str:
     return "\n".join(text.strip().splitlines()[-lines:])
 
 
-# Longer than this a line is no help in a message; the error's ``paste`` has all of it.
+# Longer lines are left out of the message; the error's ``paste`` has them.
 _LONGEST_PASTE = 2000
 
 
@@ -339,12 +339,14 @@ class StoreUnavailable(EngineError):
 
 
 class TestbedError(RunbookError):
-    """The embedded testbed failed; ``rung`` names the readiness rung, ``log_tail`` the end of the right log."""
+    """The embedded testbed failed, at ``readiness_stage``; ``log_tail`` is the end of the right log."""
 
     __test__ = False  # pytest would otherwise collect a class whose name begins with Test
 
-    def __init__(self, message: str, *, place: str = "", rung: str = "", log_tail: str = "", remedy: str = "") -> None:
-        self.rung = rung
+    def __init__(
+        self, message: str, *, place: str = "", readiness_stage: str = "", log_tail: str = "", remedy: str = ""
+    ) -> None:
+        self.readiness_stage = readiness_stage
         self.log_tail = log_tail
         if log_tail:
             message += "\n" + "\n".join(f"  | {line}" for line in log_tail.splitlines())

@@ -104,7 +104,7 @@ def _container_faults(parameters: Parameters, inventory: Inventory | None, docum
         if inventory is not None and container.node is not None and container.node not in inventory.names:
             yield Fault(
                 document.place(["containers", index, "node"]),
-                f"{container.name} is placed on {container.node!r}, which is no node of the inventory "
+                f"{container.name} is placed on {container.node!r}, which is not a node of the inventory "
                 f"({', '.join(inventory.names)})",
             )
 

@@ -170,7 +170,7 @@ def _replaced(data: Any, keys: Sequence[str], value: Any) -> Any:
         return {**data, head: _replaced(data.get(head), rest, value)}
     if isinstance(data, list | tuple):
         if not head.isdecimal() or int(head) >= len(data):
-            raise LookupError(f"{head!r} is no item of a list of {len(data)}, whose items count from 0")
+            raise LookupError(f"{head!r} is not an item of a list of {len(data)}, whose items count from 0")
         index = int(head)
         return [*data[:index], _replaced(data[index], rest, value), *data[index + 1 :]]
     # The value is not repeated: it may be a secret that should not be there.

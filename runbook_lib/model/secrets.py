@@ -126,7 +126,7 @@ class SecretReference(Model):
 def _fault(found: os.stat_result) -> str:
     mode = stat.S_IMODE(found.st_mode)
     if not stat.S_ISREG(found.st_mode):
-        return "is no regular file"
+        return "is not a regular file"
     if mode & 0o077:
         return f"may be read by others (mode {mode:04o})"
     return f"is larger than {_LONGEST_FILE} bytes" if found.st_size > _LONGEST_FILE else ""

@@ -20,7 +20,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from runbook_lib.cluster import Outcome
 from runbook_lib.errors import InputError, NodeError, UnreachableError
-from runbook_lib.locking import holder_elsewhere, lock_names, take_locks
+from runbook_lib.locking import foreign_holder, lock_names, take_locks
 from runbook_lib.model.inventory import Inventory
 
 P = ParamSpec("P")
@@ -62,7 +62,7 @@ class Claim:
 
 def at_work_elsewhere() -> str:
     """Who works on a cluster of this kernel's now, in another page or by a command, and at what; empty when nobody."""
-    holder = holder_elsewhere(frozenset[str]().union(*_DESKS))
+    holder = foreign_holder(frozenset[str]().union(*_DESKS))
     return str(holder) if holder else ""
 
 

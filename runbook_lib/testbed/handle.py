@@ -219,7 +219,7 @@ class Testbed:
         """Switch on what is off and wait until it is ready.
 
         Raises:
-            TestbedError: a node did not become ready; the rung and the log's end are told.
+            TestbedError: a node did not become ready; the stage and the log's end are told.
         """
         if privilege.is_root():
             lifecycle.start(self.name, nodes or (), self.report)

@@ -1,8 +1,7 @@
-"""One ping between two containers, captured on the wire at both of their nodes.
+"""One ping between two containers, captured at both of their nodes and decoded layer by layer.
 
-No tcpdump is needed: each node runs a few lines of perl (``capture.pl``) that read a packet socket.
-
-VXLAN packets taken apart, layer by layer. The one module that knows scapy.
+No tcpdump is needed: each node runs a few lines of perl (``capture.pl``) that read a packet socket. The only user of
+scapy.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""How long a change takes to be seen by a peer: its name and its answer, sampled from the peer's namespace.
-
-The time line of a watched change: samples from the lines of watch.sh, and when they settled.
-"""
+"""How long until a peer sees a change: name and echo sampled from its namespace, and when they converged."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ North-south traffic (to the outside, along the default route) moves docker_gwbri
 What the container sends by each of its two interfaces is judged. The interfaces of the node and of the overlay count
 everybody's packets: they are shown, and must only have carried the container's.
 
-Whether docker_gwbridge is on every node that needs it, and on which it is for nothing.
+``judge_bridge`` checks that every node that needs docker_gwbridge has it.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def gateway_bridge_experiment(
     facts = read_network(node, network)
     if facts is None:
         raise PreconditionError(
-            f"{source.node} knows no network {network}", remedy="notebook 03_create_overlay makes it"
+            f"{source.node} knows no network {network}", remedy="notebook 03_create_overlay creates it"
         )
     found, _ = find_containers(cluster, {container, peer, *others})
     ways = check_ways_out(cluster, [each for each in found.values() if network in each.addresses], network)

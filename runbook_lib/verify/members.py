@@ -1,11 +1,4 @@
-"""Whether each member of the control plane is one that engines can use (of a store: reached their way, its API on),
-
-and whether enough of them are left to decide.
-
-Whether the other engines find each engine on the cluster's network, or where it does not belong.
-
-Whether the classic Swarm manager of an inventory can be worked with: asked once, since its faults are no node's.
-"""
+"""Checks of the control plane: members and quorum, gossip, advertised addresses, the classic Swarm manager."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class _Answer(Generic[T]):
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _NodeReadings:
     """Everything that was tried on one node; ``ssh`` alone is filled in where SSH does not come through."""
 
     ssh: _Answer[bool]
@@ -75,7 +75,7 @@ def check_nodes(cluster: Cluster, parameters: Parameters) -> tuple[Check, ...]:
 
 def _check_nodes(cluster: Cluster, parameters: Parameters) -> tuple[Check, ...]:
     network = cluster.inventory.network
-    seen = {outcome.node: outcome.result for outcome in cluster.each(lambda node: _look(node, network))}
+    seen = {outcome.node: outcome.result for outcome in cluster.each(lambda node: _read_node(node, network))}
     clocks = {row.node: row for row in _clocks(seen)}
     stores = Counter(each.engine.value.cluster_store for each in seen.values() if each.engine.value is not None)
     usual_store = stores.most_common(1)[0][0] if stores else ""
@@ -95,23 +95,23 @@ def _check_nodes(cluster: Cluster, parameters: Parameters) -> tuple[Check, ...]:
     return tuple(rows)
 
 
-def _look(node: Node, network: ClusterNetwork) -> _Seen:
-    ssh = _tried(lambda: node.ssh.run(["true"]).exit_status == 0)  # a login that runs no command is of no use
+def _read_node(node: Node, network: ClusterNetwork) -> _NodeReadings:
+    ssh = _attempt(lambda: node.ssh.run(["true"]).exit_status == 0)  # a login that runs no command is of no use
     if ssh.error is not None:
         # over TLS the engine may answer all the same
-        engine = _tried(lambda: read_engine(node)) if node.spec.docker.via == "tls" else _Answer[EngineFacts]()
-        return _Seen(ssh, engine)
-    return _Seen(
+        engine = _attempt(lambda: read_engine(node)) if node.spec.docker.via == "tls" else _Answer[EngineFacts]()
+        return _NodeReadings(ssh, engine)
+    return _NodeReadings(
         ssh,
-        _tried(lambda: read_engine(node)),
-        sudo=_tried(lambda: node.ssh.run(["true"], sudo=True).exit_status == 0),
-        address=_tried(lambda: read_cluster_address(node, network)),
-        host=_tried(lambda: read_host(node)),
-        platform=_tried(lambda: read_platform(node, network.interface)),
+        _attempt(lambda: read_engine(node)),
+        sudo=_attempt(lambda: node.ssh.run(["true"], sudo=True).exit_status == 0),
+        address=_attempt(lambda: read_cluster_address(node, network)),
+        host=_attempt(lambda: read_host(node)),
+        platform=_attempt(lambda: read_platform(node, network.interface)),
     )
 
 
-def _tried(ask: Callable[[], T]) -> _Answer[T]:
+def _attempt(ask: Callable[[], T]) -> _Answer[T]:
     try:
         return _Answer(ask())
     except RunbookError as error:
@@ -136,7 +136,7 @@ def _ssh(spec: NodeSpec, ssh: _Answer[bool], trust: str) -> Check:
     return row
 
 
-def _sudo(spec: NodeSpec, seen: _Seen) -> Check:
+def _sudo(spec: NodeSpec, seen: _NodeReadings) -> Check:
     if seen.ssh.error is not None:
         return _skipped(SUDO, spec.name, "no SSH")
     expected = f"{spec.ssh.user} may run everything as root"
@@ -188,7 +188,7 @@ def judge_control_plane(facts: EngineFacts, plane: ControlPlane, usual_store: st
     return Check(CONTROL_PLANE, facts.node, verdict, plane.engines, f"{facts.version}, {found}", remedy)
 
 
-def _network(node: str, seen: _Seen, network: ClusterNetwork) -> Check:
+def _network(node: str, seen: _NodeReadings, network: ClusterNetwork) -> Check:
     if seen.address.value is not None:
         return judge_network(seen.address.value, network)
     if seen.address.error is not None:
@@ -210,7 +210,7 @@ def judge_network(facts: ClusterAddress, network: ClusterNetwork) -> Check:
     return Check(NETWORK, facts.node, verdict, f"{network.interface} in {network.subnet}", found, remedy)
 
 
-def _clocks(seen: dict[str, _Seen]) -> Iterator[Check]:
+def _clocks(seen: dict[str, _NodeReadings]) -> Iterator[Check]:
     """The clocks of the nodes that SSH reaches, compared with each other."""
     outcomes: Sequence[Outcome[HostFacts]] = [
         Outcome(node, each.host.value, each.host.error, 0.0) for node, each in seen.items() if each.ssh.error is None
@@ -218,7 +218,7 @@ def _clocks(seen: dict[str, _Seen]) -> Iterator[Check]:
     yield from judge_clocks(outcomes)
 
 
-def _platform(spec: NodeSpec, seen: _Seen, parameters: Parameters) -> Check:
+def _platform(spec: NodeSpec, seen: _NodeReadings, parameters: Parameters) -> Check:
     wanted = spec.platform or parameters.platform
     if seen.ssh.error is not None or seen.sudo.error is not None:
         return _skipped(PLATFORM, spec.name, "no SSH" if seen.ssh.error is not None else "no sudo")

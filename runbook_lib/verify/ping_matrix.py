@@ -3,7 +3,7 @@
 Probing mends what it tests (an answer teaches the overlay the way back), so the tables of all nodes are read before the
 first packet, and each ordered pair is judged by the rows of its own source too.
 
-The two containers of an experiment that needs packets to leave a node.
+``on_two_nodes`` finds containers for experiments whose packets must leave a node.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _RESTART = "docker restart {container}, which writes the rules anew"
 
 
 @dataclass(frozen=True)
-class Look:
+class TableReadings:
     """What was found before the first packet; ``unread`` says why a node's tables are not among the ``entries``."""
 
     found: Mapping[str, ContainerFacts]
@@ -85,7 +85,7 @@ def ping_matrix(
             place="containers",
             remedy="name each container once",
         )
-    before = look(cluster, containers, network)
+    before = read_tables(cluster, containers, network)
     unreachable, known = expect_unreachable, last_known or {}
     return _probe(cluster, before, containers, containers, network, probes or Probes(), by, unreachable, known, method)
 
@@ -107,14 +107,14 @@ def ping_pair(
     Only echo requests are sent, and no tables are read before.
     """
     unreachable = {(source, target)} if expected == "unreachable" else set[tuple[str, str]]()
-    before = Look(*find_containers(cluster, {source, target}))
+    before = TableReadings(*find_containers(cluster, {source, target}))
     known = last_known or {}
     return _probe(cluster, before, [source], [target], network, probes or Probes(), by, unreachable, known, method)
 
 
 def _probe(
     cluster: Cluster,
-    before: Look,
+    before: TableReadings,
     sources: Sequence[str],
     targets: Sequence[str],
     network: str,
@@ -144,7 +144,7 @@ def _probe(
     return tuple(rows)
 
 
-def _evidence(before: Look, pair: Pair, reading: Reading, other: Reading | None, probes: Probes) -> Evidence:
+def _evidence(before: TableReadings, pair: Pair, reading: Reading, other: Reading | None, probes: Probes) -> Evidence:
     here, back = before.rows(pair.source, pair.target), before.rows(pair.target, pair.source)
     faults = [
         (f"{entry.node}'s {entry.table} table said before the first packet: {entry.says}", entry) for entry in here
@@ -160,13 +160,13 @@ def _evidence(before: Look, pair: Pair, reading: Reading, other: Reading | None,
         size=reading.sizes.get(pair.target),
         connection=connection,
         faults=tuple((words, entry.remedy) for words, entry in faults if entry.verdict is Verdict.FAIL),
-        way_known=bool(here and back) and all(entry.verdict is Verdict.PASS for entry in (*here, *back)),
+        route_known=bool(here and back) and all(entry.verdict is Verdict.PASS for entry in (*here, *back)),
         may_lose=probes.may_lose,
         unread=before.unread.get(pair.source_node, ""),
     )
 
 
-def look(cluster: Cluster, names: Collection[str], network: str) -> Look:
+def read_tables(cluster: Cluster, names: Collection[str], network: str) -> TableReadings:
     """The named containers, and what the tables of their nodes say of them; nothing is sent to them.
 
     Raises:
@@ -192,7 +192,7 @@ def look(cluster: Cluster, names: Collection[str], network: str) -> Look:
     hidden = [item for _, _, item, _ in seen.values() if item is not None]
     known = [item for item in found.values() if item.node in vteps]
     unread = {node: reason for node, (*_, reason) in seen.items() if reason}
-    return Look(found, silent, audit(hidden, known, network, vteps), unread)
+    return TableReadings(found, silent, audit(hidden, known, network, vteps), unread)
 
 
 def find_containers(cluster: Cluster, names: Collection[str]) -> tuple[dict[str, ContainerFacts], str]:

@@ -119,7 +119,7 @@ class _Judge:
             for (name, host), result in results.items()
             if host in owners and name not in self.reading.errors and result not in ("connected", "refused")
         ]
-        losses = self._blamed([self._tcp_loss(*each, port) for each in lost], "tcp", port)
+        losses = self._with_culprits([self._tcp_loss(*each, port) for each in lost], "tcp", port)
         for name in self.names:
             own = {host: result for (sender, host), result in results.items() if sender == name}
             if name in self.reading.errors:
@@ -149,7 +149,7 @@ class _Judge:
     def between(self, protocol: Literal["tcp", "udp"], port: int) -> Iterator[Check]:
         """A row a node: whether probes of a port get to it, and its own to the others."""
         check = f"{protocol} {port} between nodes"
-        losses = self._blamed(list(self._losses(protocol, port)), protocol, port)
+        losses = self._with_culprits(list(self._losses(protocol, port)), protocol, port)
         for name in self.names:
             expected = f"{name} accepts a connection from every other node"
             if protocol == "udp":
@@ -217,23 +217,23 @@ class _Judge:
             if port == ENGINE_PORT:
                 remedy = f"is dockerd running on {receiver}, and told to listen there (-H tcp://0.0.0.0:{port})?"
             return replace(loss, culprit=receiver, refused=True, remedy=remedy)
-        return self._placed(loss, "tcp", port, 1)
+        return self._located(loss, "tcp", port, 1)
 
     def _udp_loss(self, sender: str, receiver: str, port: int) -> _Loss | None:
         target, source = self.addresses[receiver], self.addresses[sender]
         result = self.reading.sent.get((sender, ("udp", target, port)), "not sent")
         counts = self.reading.counts.get(receiver)
         if result != "sent":
-            return self._withheld(_Loss(sender, receiver, _short(result)), "udp", port)
+            return self._blocked_by_sender(_Loss(sender, receiver, _short(result)), "udp", port)
         if counts is None:
             return None  # the receiver's row says that it cannot tell
         packets = counts.of("passed", "udp", source, port) or 0
         if packets >= PROBES:
             return None
         loss = _Loss(sender, receiver, f"{packets} of {PROBES}", partial=packets > 0)
-        return self._placed(loss, "udp", port, PROBES)
+        return self._located(loss, "udp", port, PROBES)
 
-    def _placed(self, loss: _Loss, protocol: str, port: int, whole: int) -> _Loss:
+    def _located(self, loss: _Loss, protocol: str, port: int, whole: int) -> _Loss:
         """The loss with whoever loses it, as far as counting on both ends can tell."""
         source, target = self.addresses[loss.sender], self.addresses[loss.receiver]
         sending, receiving = self.reading.counts.get(loss.sender), self.reading.counts.get(loss.receiver)
@@ -241,7 +241,7 @@ class _Judge:
         arrived = receiving.of("arrived", protocol, source, port) if receiving else None
         passed = receiving.of("passed", protocol, source, port) if receiving else None
         if left is not None and left < whole:
-            return self._withheld(loss, protocol, port)
+            return self._blocked_by_sender(loss, protocol, port)
         detour = self._detour(sending, target)
         if detour and not arrived:
             return replace(
@@ -258,7 +258,7 @@ class _Judge:
                 loss, words=f"{loss.words} (the rest lost {_ON_THE_WAY if arrived is not None else _AT_ALL})"
             )
         detour = self._detour(receiving, source)
-        if detour and receiving.strayed > 0:
+        if detour and receiving.rp_filtered > 0:
             return replace(
                 loss,
                 words=f"{loss.words} (dropped by its reverse-path filter)",
@@ -289,7 +289,7 @@ class _Judge:
             f" (iptables -S){way}; or make the overlay with a smaller MTU (overlay.options {MTU_OPTION})"
         )
 
-    def _withheld(self, loss: _Loss, protocol: str, port: int) -> _Loss:
+    def _blocked_by_sender(self, loss: _Loss, protocol: str, port: int) -> _Loss:
         """What the sender itself did not let out."""
         if "unreachable" in loss.words or "No route" in loss.words:
             words, remedy = loss.words, f"is {self.interface or 'its interface'} of {loss.sender} up? (ip route)"
@@ -307,7 +307,7 @@ class _Judge:
         way = counts.routes.get(address, "") if counts else ""
         return way if self.interface and way not in ("", self.interface, "lo") else ""
 
-    def _blamed(self, losses: Sequence[_Loss], protocol: str, port: int) -> list[_Loss]:
+    def _with_culprits(self, losses: Sequence[_Loss], protocol: str, port: int) -> list[_Loss]:
         """Each loss with a culprit: where nobody knows better, the one node that is common to all, or the receiver."""
         unknown = [loss for loss in losses if not loss.culprit]
         common = common_node(loss.ends for loss in unknown)

@@ -34,14 +34,14 @@ class NodeCounts:
     """What one node counted: probes by stage, and the iptables table that counted those that passed its filter.
 
     A probe has ``left`` its sender (behind the sender's own filter), then ``arrived`` (before the receiver routes or
-    filters it), then ``passed`` the receiver's filter. ``stages`` are those that could be counted. ``strayed`` are
+    filters it), then ``passed`` the receiver's filter. ``stages`` are those that could be counted. ``rp_filtered`` are
     packets that the reverse-path filter dropped meanwhile, ``routes`` the interface that leads to each address.
     """
 
     table: str
     stages: frozenset[Stage] = frozenset(("passed",))
     packets: Counts = field(default_factory=dict)
-    strayed: int = 0
+    rp_filtered: int = 0
     routes: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, stage: Stage, protocol: str, address: str, port: int) -> int | None:
@@ -173,8 +173,8 @@ def parse_counts(started: str, stopped: str) -> NodeCounts | None:
     if "passed" not in stages:
         return None
     routes = dict(re.findall(r"^route (\S+) (\S+)$", stopped, re.MULTILINE))
-    strayed = _strayed(stopped) - _strayed(started)
-    return NodeCounts(counting[1], stages, packets, strayed, routes)
+    rp_filtered = _rp_filtered(stopped) - _rp_filtered(started)
+    return NodeCounts(counting[1], stages, packets, rp_filtered, routes)
 
 
 def parse_chains(text: str) -> dict[tuple[Stage, str, str, int], int]:
@@ -192,6 +192,6 @@ def parse_chains(text: str) -> dict[tuple[Stage, str, str, int], int]:
     return packets
 
 
-def _strayed(text: str) -> int:
-    found = re.search(r"^strayed (\d+)$", text, re.MULTILINE)
+def _rp_filtered(text: str) -> int:
+    found = re.search(r"^rp_filtered (\d+)$", text, re.MULTILINE)
     return int(found[1]) if found else 0

@@ -1,8 +1,7 @@
-"""Pre-flight checks: what an overlay needs of its nodes, each tested rather than assumed.
+"""Pre-flight checks: what an overlay needs of its nodes, each tested and not assumed.
 
-Whether packets as large as the overlay makes them pass between the nodes, not only small ones.
-
-Why pairs of containers are lost: what pre-flight says of their nodes' ports, and what the overlay's tables say.
+Full-size packets are tested as well as small ones. ``why_lost`` explains pairs of containers that lose pings by the
+port checks and the overlay's tables.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from runbook_lib.model.parameters import Overlay
 from runbook_lib.model.results import Check, Probe, Verdict
 from runbook_lib.verify.members import check_advertised, check_manager, check_members
 from runbook_lib.verify.overlay_tables import check_entries
-from runbook_lib.verify.ping_matrix import look
+from runbook_lib.verify.ping_matrix import read_tables
 from runbook_lib.verify.port_checks import MTU_OPTION, NO_ADDRESS, NO_ANSWER, check_ports, judge_udp
 from runbook_lib.verify.ports import PortReading, try_ports
 
@@ -359,7 +358,7 @@ def _looked_at(part: Cluster, control_plane: ControlPlane, overlay: Overlay, los
         engines = {outcome.node: outcome.value for outcome in part.each(read_engine) if outcome.value is not None}
         ports = check_ports(part, engines, control_plane)
         sizes = check_full_size(part, overlay, control_plane.ports(engines).data_path, ports)
-        before = look(part, {name for probe in lost for name in (probe.source, probe.target)}, overlay.name)
+        before = read_tables(part, {name for probe in lost for name in (probe.source, probe.target)}, overlay.name)
     except RunbookError as error:
         found = f"not looked at: {error.message.splitlines()[0]}"
         return [

@@ -71,14 +71,14 @@ class Evidence:
 
     ``size`` and ``connection`` (``passed``, ``not tried: …`` or what became of it) are those of the answering target.
     ``faults`` are rows of the source node's tables that were wrong before the first packet, each with its remedy;
-    ``way_known`` is true where all rows both ways were right, so that the first packet was no cold one. ``unread``
+    ``route_known`` is true where all rows both ways were right, so that the first packet was no cold one. ``unread``
     says why the source node's were not read. ``may_lose`` is how many of 50 may be lost.
     """
 
     size: FullSize | None = None
     connection: str = ""
     faults: tuple[tuple[str, str], ...] = ()
-    way_known: bool = False
+    route_known: bool = False
     may_lose: int = 0
     unread: str = ""
     note: str = ""
@@ -190,7 +190,7 @@ def _answers(
         yield Verdict.FAIL, f"no answer from {resolved}{also}", _MISLED if wrong else _SILENT
     elif wrong:
         yield Verdict.FAIL, f"resolves to {resolved}, but {pair.address} is its address", _MISLED
-    elif lost == 1 and times[0] is None and not evidence.way_known:
+    elif lost == 1 and times[0] is None and not evidence.route_known:
         yield Verdict.PASS, "the cold first probe was lost, all later ones were answered", ""
     elif lost == 1 and times[0] is None and not evidence.may_lose:
         yield Verdict.FAIL, f"the first of {len(times)} probes was lost, though the tables knew the way", _LOSSY
@@ -199,7 +199,7 @@ def _answers(
 
 
 def _losses(lost: int, times: Sequence[float | None], evidence: Evidence) -> Iterator[Found]:
-    counted = lost if evidence.way_known or times[0] is not None else lost - 1
+    counted = lost if evidence.route_known or times[0] is not None else lost - 1
     within = counted <= evidence.bound(len(times) - 1)
     bound = f", of 50 {evidence.may_lose} may be" if evidence.may_lose else ""
     yield Verdict.WARN if within else Verdict.FAIL, f"{lost} of {len(times)} probes lost{bound}", _LOSSY

@@ -142,7 +142,7 @@ def test_an_up_that_fails_names_the_rung_and_leaves_nothing(tmp_path: Path) -> N
         (tmp_path / archive.name).symlink_to(archive)
     done = up_by_command("--subnet", "auto", **{locations.CACHE_VARIABLE: str(tmp_path)})
     assert done.returncode == 3
-    assert "ended at once" in done.stderr or "rung 'process'" in done.stderr
+    assert "ended at once" in done.stderr or "stage 'process'" in done.stderr
     assert "  | " in done.stderr, "the end of a log is shown"
     assert not locations.testbed_folder(NAME).exists()
     assert not network.namespace_exists(f"{NAME}-switch")

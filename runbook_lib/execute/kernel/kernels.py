@@ -24,7 +24,7 @@ from jupyter_core.utils import run_sync
 import runbook_lib
 from runbook_lib.execute.kernel.pacing import ACKNOWLEDGED_TOGETHER, PACE_VARIABLE, units
 from runbook_lib.journal import JOURNAL_VARIABLE
-from runbook_lib.locking import handed_on
+from runbook_lib.locking import kernel_environment
 from runbook_lib.model import commands
 
 # How often to look whether a kernel has ended.
@@ -242,5 +242,5 @@ def _environment(kernel: ProjectKernelManager) -> dict[str, str]:
         **commands.environment(),
         JOURNAL_VARIABLE: str(kernel.journal),
         PACE_VARIABLE: str(kernel.pace),
-        **handed_on(),
+        **kernel_environment(),
     }

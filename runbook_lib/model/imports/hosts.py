@@ -157,7 +157,7 @@ def read_context(config: Path, name: str) -> Context:
         raise InputError(f"the context {name!r} has the endpoint {url!r}: {error}", place=str(place)) from error
     if parts.scheme not in ("ssh", "tcp") or not host:
         raise InputError(
-            f"the context {name!r} has the endpoint {url or 'of this computer'!r}, which is no other host",
+            f"the context {name!r} has the endpoint {url or 'of this computer'!r}, which is not another host",
             place=str(place),
             remedy="name contexts whose endpoint is ssh://USER@HOST or tcp://HOST:2376",
         )

@@ -82,7 +82,7 @@ def _proved(cluster: Cluster, work: Work, nodes: Sequence[Node]) -> tuple[StepRe
             return ()
 
     def look(node: Node) -> Boot | None:
-        return None if any(step.unproved(node) for step in steps) else read_boot(node)
+        return None if any(step.changed_since_boot(node) for step in steps) else read_boot(node)
 
     boots = [outcome.value for outcome in cluster.each(look, nodes=nodes)]
     rows = tuple(_left_alone(boot) for boot in boots if boot is not None)
@@ -114,6 +114,6 @@ def restarted(old: Outcome[Boot], new: Outcome[Boot], seconds: float) -> StepRes
         return StepResult(STEP, new.node, status, before, "", seconds, error.message)
     after = f"up for {new.value.up_seconds:.0f} s"
     if old.value is not None and new.value.same_as(old.value):
-        detail = "the node is still in the boot of before"
+        detail = "the node has not rebooted"
         return StepResult(STEP, new.node, Status.FAILED, before, after, seconds, detail)
     return StepResult(STEP, new.node, Status.CHANGED, before, after, seconds, "in another order")

@@ -95,24 +95,24 @@ _NEVER = threading.Event()
 
 
 @dataclass(frozen=True)
-class Rung:
-    """One rung: its name, what is true once it is reached, and the log that tells why it is not."""
+class Stage:
+    """One stage: its name, what is true once it is reached, and the log that tells why it is not."""
 
     name: str
     reached: Callable[[], bool]
     log: Log
 
 
-def ladder(layout: Layout, node: NodeLayout) -> tuple[Rung, ...]:
-    """The rungs of one node, in the order of its boot."""
+def ladder(layout: Layout, node: NodeLayout) -> tuple[Stage, ...]:
+    """The stages of one node, in the order of its boot."""
     tls = client_context(layout.certificates)
     console, boot, docker = console_log(node), boot_log(node), docker_log(node)
     return (
-        Rung("process", lambda: nodes.init(node) is not None, console),
-        Rung("address", lambda: bool(nodes.cluster_addresses(layout, node)), boot),
-        Rung("SSH banner", lambda: has_ssh_banner(node.management_address), boot),
-        Rung("Docker /_ping", lambda: engine_answers(node.management_address, tls), docker),
-        Rung("boot finished", lambda: boot_finished(node), boot),
+        Stage("process", lambda: nodes.init(node) is not None, console),
+        Stage("address", lambda: bool(nodes.cluster_addresses(layout, node)), boot),
+        Stage("SSH banner", lambda: has_ssh_banner(node.management_address), boot),
+        Stage("Docker /_ping", lambda: engine_answers(node.management_address, tls), docker),
+        Stage("boot finished", lambda: boot_finished(node), boot),
     )
 
 
@@ -125,32 +125,32 @@ def climb(
     timeout: float = TIMEOUT,
     abandoned: threading.Event | None = None,
 ) -> None:
-    """Wait until a node stands on the last rung, or on the one named ``upto``.
+    """Wait until a node stands on the last stage, or on the one named ``upto``.
 
     Raises:
-        TestbedError: the node ended, the wait was ``abandoned``, or a rung was not reached within
-            ``timeout`` seconds of the beginning; ``rung`` names it, ``log_tail`` is the end of its log.
+        TestbedError: the node ended, the wait was ``abandoned``, or a stage was not reached within
+            ``timeout`` seconds of the beginning; ``readiness_stage`` names it, ``log_tail`` is the end of its log.
     """
     begun = time.monotonic()
-    for rung in ladder(layout, node):
-        while not rung.reached():
+    for stage in ladder(layout, node):
+        while not stage.reached():
             waited = time.monotonic() - begun
             if not supervisor.alive:
-                raise _failure(node, rung, f"the node ended {waited:.1f} s after its start", console_log(node))
+                raise _failure(node, stage, f"the node ended {waited:.1f} s after its start", console_log(node))
             if waited > timeout:
-                raise _failure(node, rung, f"not reached {waited:.0f} s after the node's start", rung.log)
+                raise _failure(node, stage, f"not reached {waited:.0f} s after the node's start", stage.log)
             if (abandoned or _NEVER).wait(_POLL):
-                raise _failure(node, rung, f"given up {waited:.1f} s after its start", rung.log)
-        if rung.name == upto:
+                raise _failure(node, stage, f"given up {waited:.1f} s after its start", stage.log)
+        if stage.name == upto:
             return
 
 
-def _failure(node: NodeLayout, rung: Rung, what: str, log: Log) -> TestbedError:
+def _failure(node: NodeLayout, stage: Stage, what: str, log: Log) -> TestbedError:
     cut = any((node.folder / f"cut.{kind}").exists() for kind in ("cluster", "management"))
     return TestbedError(
-        f"rung '{rung.name}': {what}; the end of {log}:",
+        f"stage '{stage.name}': {what}; the end of {log}:",
         place=node.name,
-        rung=rung.name,
+        readiness_stage=stage.name,
         log_tail=log.tail(),
         remedy=f"a cable of it is pulled: {command_on_testbed(f'restore {node.name}', node.testbed)}" if cut else "",
     )

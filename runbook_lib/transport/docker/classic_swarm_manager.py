@@ -141,7 +141,7 @@ class ManagerConnection(Engine):
         info = self._call("info of the Swarm manager", lambda api: api.info())
         if not info.get("SystemStatus"):
             raise InputError(
-                f"{self._manager} is no classic Swarm manager but one engine (Docker {info.get('ServerVersion')})",
+                f"{self._manager} is not a classic Swarm manager but one engine (Docker {info.get('ServerVersion')})",
                 place=PLACE,
                 remedy="name the port of the manager (docker-machine env --swarm tells it, normally 3376), or leave"
                 " swarm_manager out and choose control_plane: etcd",
@@ -176,7 +176,7 @@ class ManagerConnection(Engine):
             if closed.wait(_LISTED_AGAIN_SECONDS):
                 raise self._lost("the connection was closed while it was waited for")
         if managed.status != HEALTHY:
-            reason = managed.get("Error") or "it tells no reason"
+            reason = managed.get("Error") or "it gives no reason"
             raise self._lost(f"{managed.status or 'no status'}: {reason}", managed)
         return managed
 

@@ -12,7 +12,7 @@ Versions and what changed with them are from Docker's "Engine API version histor
 Connecting (with a fixed address since 1.22), exec, and a container's networking at its creation are the same from 1.24
 to 1.51 as far as they are used here: one network, at most one address.
 
-From when to when a TLS certificate is valid.
+``Validity`` is a certificate's period of validity.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def negotiate(node: str, version: Mapping[str, Any]) -> str:
     except (KeyError, TypeError, ValueError) as error:
         raise NodeError(
             node,
-            f"what answers there is no Docker engine: its /version is {str(version)[:80]}",
+            f"the endpoint is not a Docker engine: its /version is {str(version)[:80]}",
             remedy="correct the node's docker.host and docker.port",
         ) from error
     name = f"Docker {version.get('Version') or 'of an unknown version'}"
@@ -131,7 +131,7 @@ def negotiate(node: str, version: Mapping[str, Any]) -> str:
 def number(version: str) -> tuple[int, ...]:
     """``1.41`` as numbers to compare. Raises ``ValueError`` for what is no version."""
     if re.fullmatch(r"\d+\.\d+", version) is None:
-        raise ValueError(f"{version!r} is no version of the Docker Engine API")
+        raise ValueError(f"{version!r} is not a version of the Docker Engine API")
     return tuple(int(part) for part in version.split("."))
 
 
@@ -304,5 +304,5 @@ def read_validity(path: str) -> Validity:
     except OSError as error:
         raise KeyFileError(f"the certificate {path} cannot be read ({error.strerror})", remedy="name it") from error
     except ValueError as error:
-        raise KeyFileError(f"{path} holds no certificate in PEM", remedy="name the right certificate") from error
+        raise KeyFileError(f"{path} does not contain a PEM certificate", remedy="name the right certificate") from error
     return Validity(certificate.not_valid_before_utc, certificate.not_valid_after_utc)

@@ -79,7 +79,7 @@ class SshConfig:
         program = shutil.which("ssh")
         if program is None:
             raise InputError(
-                "there is no OpenSSH on this machine to read its own configuration",
+                "OpenSSH is not installed on this machine: its configuration cannot be read",
                 remedy="install it: apt-get install -y openssh-client",
             )
         argv = [program, "-G", *(["-F", str(self.file)] if self.file else [])]

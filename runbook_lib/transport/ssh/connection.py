@@ -188,10 +188,10 @@ class SshConnection:
         deadline = started + limit
         try:
             with self._sessions, closing(self._link.session(deadline)) as channel:
-                with self._link.may_vanish(channel), closed_at(channel, deadline):
+                with self._link.translate_disconnects(channel), closed_at(channel, deadline):
                     channel.exec_command(way.line)
                 sign, begin_by = way.token(Stage.LOGIN_SHELL), self._begin_by()
-                with self._link.may_vanish(channel):
+                with self._link.translate_disconnects(channel):
                     output = exchange(
                         channel, way.head + stdin, deadline, sign=sign, begin_by=begin_by, quiet=way.quiet
                     )
@@ -324,11 +324,11 @@ class SshConnection:
         way = self._passage(prefix, words, has_input=False)
         channel = self._link.session(deadline)
         try:
-            with self._link.may_vanish(channel), closed_at(channel, deadline):
+            with self._link.translate_disconnects(channel), closed_at(channel, deadline):
                 channel.exec_command(way.line)
                 if way.head:
                     channel.sendall(way.head)
-            with self._link.may_vanish(channel):
+            with self._link.translate_disconnects(channel):
                 output = read_until(channel, way.last_token, deadline, begin_by=self._begin_by(), quiet=way.quiet)
             arrival = way.arrived(*output)
             if arrival.stage is not Stage.BEGUN:

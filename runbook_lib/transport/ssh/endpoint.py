@@ -1,7 +1,4 @@
-"""The machine that a connection leads to, as errors name it, and the time that reaching it may take.
-
-What a person would type after ``ssh`` to get where a connection gets.
-"""
+"""The machine that a connection leads to, its name in errors, its ``ssh`` command line, and the time budget."""
 
 from __future__ import annotations
 

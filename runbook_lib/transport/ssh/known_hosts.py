@@ -1,7 +1,4 @@
-"""Which host keys an OpenSSH known_hosts file vouches for.
-
-The rule for host keys of SSH clients that other packages open: known_hosts decides, nothing is trusted on sight.
-"""
+"""Reads and extends OpenSSH known_hosts files, and verifies host keys by them, never on first use."""
 
 from __future__ import annotations
 
@@ -155,7 +152,7 @@ def _parse_key(fields: Sequence[str], place: str) -> paramiko.PKey | None:
         return None
     except (IndexError, binascii.Error, ValueError, paramiko.SSHException) as error:
         raise InputError(
-            "this line holds no host key",
+            "this line does not contain a host key",
             place=place,
             remedy="it should read 'HOST TYPE KEY', as ssh-keyscan writes it",
         ) from error

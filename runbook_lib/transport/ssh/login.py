@@ -1,6 +1,6 @@
 """Opens an SSH transport whose host key known_hosts vouches for, through jump hosts if need be, in a budget of time.
 
-Notices a machine that goes away without a word behind a jump host, where no kernel on the way tells of it.
+A keepalive detects a lost machine behind a jump host, where no TCP keepalive does.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import paramiko
 
 from runbook_lib.errors import HostKeyError
 from runbook_lib.model.commands import inventory_command
-from runbook_lib.transport.ssh.authentication import authenticate, ways_in
+from runbook_lib.transport.ssh.authentication import auth_methods, authenticate
 from runbook_lib.transport.ssh.channel import FAULTS
 from runbook_lib.transport.ssh.endpoint import Budget, Machine
 from runbook_lib.transport.ssh.known_hosts import KnownKeys, fingerprint, read_known_keys
 
 # As long as a straight connection's silence may last before the kernel drops it (login.SOCKET_OPTIONS).
-EVERY_SECONDS = 5.0
+KEEPALIVE_SECONDS = 5.0
 PATIENCE_SECONDS = 10.0
 
 
-class Pulse(threading.Thread):
-    """Asks the other end for a sign of life, again and again, and cuts the connection when none comes.
+class Keepalive(threading.Thread):
+    """Sends keepalive requests and closes the connection when no answer comes.
 
     The jump host's sshd holds the TCP connection to the machine, and the one from here to the jump host stays well.
     OpenSSH's client asks in the same way (ServerAliveInterval); every server answers, if only that it cannot do that.
@@ -39,8 +39,8 @@ class Pulse(threading.Thread):
         self._over = threading.Event()
 
     def run(self) -> None:
-        """Ask until the transport is closed or silent."""
-        while not self._over.wait(EVERY_SECONDS) and self._transport.is_active():
+        """Send requests until the transport is closed or silent."""
+        while not self._over.wait(KEEPALIVE_SECONDS) and self._transport.is_active():
             cut = threading.Timer(PATIENCE_SECONDS, self._transport.close)
             cut.daemon = True
             cut.start()
@@ -52,7 +52,7 @@ class Pulse(threading.Thread):
                 cut.cancel()
 
     def end(self) -> None:
-        """Ask no more."""
+        """Stop sending."""
         self._over.set()
 
 
@@ -82,17 +82,17 @@ class Transport(paramiko.Transport):
     def __init__(self, sock: socket.socket | paramiko.Channel, release: Callable[[], None]) -> None:
         super().__init__(cast(Any, sock))
         self._release = release
-        self._pulse = Pulse(self) if isinstance(sock, paramiko.Channel) else None
+        self._keepalive = Keepalive(self) if isinstance(sock, paramiko.Channel) else None
 
-    def keep_watch(self) -> None:
+    def start_keepalive(self) -> None:
         """Notice a silent end from now on, where the kernel does not."""
-        if self._pulse is not None:
-            self._pulse.start()
+        if self._keepalive is not None:
+            self._keepalive.start()
 
     def close(self) -> None:
         """Close it, and what it runs over if nothing else does."""
-        if self._pulse is not None:
-            self._pulse.end()
+        if self._keepalive is not None:
+            self._keepalive.end()
         # What it runs over may have died first: a channel then cannot say goodbye to the jump host.
         with contextlib.suppress(*FAULTS):
             super().close()
@@ -115,17 +115,17 @@ def log_in(machine: Machine, over: paramiko.Transport | None, release: Callable[
         UnreachableError: no answer, or the machine refuses every way to log in.
     """
     hop = machine.hop
-    with ways_in(machine, budget) as ways:
+    with auth_methods(machine, budget) as methods:
         known = read_known_keys(hop.known_hosts, hop.host, hop.port)
-        with greeted(machine, over, known, release, budget) as transport:
+        with key_exchanged(machine, over, known, release, budget) as transport:
             _verify(transport.get_remote_server_key(), machine, known)
-            authenticate(transport, machine, ways, budget)
-            transport.keep_watch()
+            authenticate(transport, machine, methods, budget)
+            transport.start_keepalive()
             return transport
 
 
 @contextlib.contextmanager
-def greeted(
+def key_exchanged(
     machine: Machine,
     over: paramiko.Transport | None,
     known: KnownKeys,

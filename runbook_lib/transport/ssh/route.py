@@ -20,7 +20,7 @@ from runbook_lib.model.inventory import Inventory, NodeSpec, SshHop
 from runbook_lib.transport.ssh.channel import FAULTS
 from runbook_lib.transport.ssh.endpoint import Budget, Machine, machine_of_jump, machine_of_node
 from runbook_lib.transport.ssh.known_hosts import KnownKeys, fingerprint, read_known_keys, record_key
-from runbook_lib.transport.ssh.login import Transport, greeted, log_in
+from runbook_lib.transport.ssh.login import Transport, key_exchanged, log_in
 
 Path = tuple[SshHop, ...]
 
@@ -145,7 +145,7 @@ def offered_key(machine: Machine, seconds: float) -> tuple[paramiko.PKey, KnownK
             raise
         known = KnownKeys()
     with _way_to(machine, budget) as (before, share):
-        with greeted(machine, before, known, share.give_back, budget) as transport:
+        with key_exchanged(machine, before, known, share.give_back, budget) as transport:
             key = transport.get_remote_server_key()
         transport.close()
     return key, known
@@ -247,8 +247,8 @@ class Link:
         transport.close()
 
     @contextlib.contextmanager
-    def may_vanish(self, channel: paramiko.Channel) -> Iterator[None]:
-        """Turn the faults of a connection that dies in the middle into ``UnreachableError``."""
+    def translate_disconnects(self, channel: paramiko.Channel) -> Iterator[None]:
+        """Raise a lost connection's faults as ``UnreachableError``."""
         try:
             yield
         except TimeoutError:
@@ -267,7 +267,7 @@ def transport_of(channel: paramiko.Channel) -> paramiko.Transport:
     return channel.get_transport()
 
 
-class Standing(Enum):
+class TrustState(Enum):
     """What known_hosts says of a machine and the key that it offers."""
 
     KNOWN = "known"
@@ -282,7 +282,7 @@ class OfferedKey:
 
     machine: Machine
     key: paramiko.PKey
-    standing: Standing
+    trust: TrustState
     expected: tuple[str, ...] = ()
 
     @property
@@ -302,10 +302,10 @@ class OfferedKey:
             ValueError: another key is recorded, or this one is revoked; neither is ever replaced.
             InputError: the file cannot be written.
         """
-        if self.standing in (Standing.DIFFERENT, Standing.REVOKED):
-            raise ValueError(f"the key of {self.machine.address} is {self.standing.value}")
+        if self.trust in (TrustState.DIFFERENT, TrustState.REVOKED):
+            raise ValueError(f"the key of {self.machine.address} is {self.trust.value}")
         hop = self.machine.hop
-        if self.standing is Standing.UNKNOWN:
+        if self.trust is TrustState.UNKNOWN:
             record_key(hop.known_hosts, hop.host, hop.port, self.key)
 
 
@@ -335,15 +335,15 @@ def ask_for_key(machine: Machine, seconds: float) -> OfferedKey:
         InputError: known_hosts cannot be read; or as a login on a jump host.
     """
     key, known = offered_key(machine, seconds)
-    return OfferedKey(machine, key, _standing(key, known.trusted, known.revokes(key)), _fingerprints(known.trusted))
+    return OfferedKey(machine, key, _trust(key, known.trusted, known.revokes(key)), _fingerprints(known.trusted))
 
 
-def _standing(key: paramiko.PKey, trusted: Sequence[paramiko.PKey], revoked: bool) -> Standing:
+def _trust(key: paramiko.PKey, trusted: Sequence[paramiko.PKey], revoked: bool) -> TrustState:
     if revoked:
-        return Standing.REVOKED
+        return TrustState.REVOKED
     if key.asbytes() in {one.asbytes() for one in trusted}:
-        return Standing.KNOWN
-    return Standing.DIFFERENT if trusted else Standing.UNKNOWN
+        return TrustState.KNOWN
+    return TrustState.DIFFERENT if trusted else TrustState.UNKNOWN
 
 
 def _fingerprints(keys: Sequence[paramiko.PKey]) -> tuple[str, ...]:

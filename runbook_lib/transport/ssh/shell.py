@@ -1,4 +1,4 @@
-"""How a command gets past a node's login shell, and past sudo, whatever they are, say and set.
+"""Runs a command through a node's login shell and sudo, whatever they print and set.
 
 sshd hands one line to the user's login shell, which may be any shell and reads its own files first (``~/.bashrc``,
 ``/etc/csh.cshrc``, …). They may print, change the folder, the language or the way to Docker, set proxies, or end. So
@@ -6,7 +6,7 @@ the line has only characters that mean the same to every shell, its one command 
 its turn comes is a mark that nobody knows: output before it is not the command's, and without it the command did not
 run, or nobody hears of it. As root there is a second mark behind sudo: a refusal is known in any language.
 
-Commands as root: sudo without a password, or with one that it reads from its standard input.
+sudo runs without a password, or reads one from its standard input.
 """
 
 from __future__ import annotations
@@ -258,7 +258,7 @@ def refusal(stderr: str, access: SshAccess) -> tuple[str, str]:
             f"(NOPASSWD){_THROUGH_SHELL}",
         )
     if _NO_SUDO.search(stderr):
-        return "there is no sudo on the node", "install it there, or name root as ssh.user"
+        return "sudo is not installed on the node", "install it there, or name root as ssh.user"
     words = " ".join(stderr.split())[:300]
     return (
         f"sudo did not run the command for {user}: it says {words or 'nothing'}",

@@ -66,7 +66,7 @@ def test_known_hosts_that_are_there_are_left_as_they_are(runbook, store: Store, 
 def test_the_store_of_the_environment_is_the_usual_one(runbook, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     code, out, err = runbook("import-docker-machine")
     assert (code, out) == (ExitCode.BAD_INPUT, "")
-    assert ".docker/machine: this is no docker-machine store: there is no such folder" in err
+    assert ".docker/machine: not a docker-machine store: there is no such folder" in err
     monkeypatch.setenv("MACHINE_STORAGE_PATH", str(store.folder))
     assert runbook("import-docker-machine")[0] == ExitCode.PASS
 

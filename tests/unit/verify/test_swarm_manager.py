@@ -83,7 +83,7 @@ def test_a_cluster_without_a_manager_has_no_row_of_one(own: EngineServer, tls: P
         ("other authority", "certificate verify failed", "name as swarm_manager.ca the authority"),
         ("other client", "refuses the client certificate", "name as swarm_manager.cert and key a pair"),
         ("too old", "is too old: it speaks API 1.22", "swarm:1.2.9"),
-        ("an engine", "is no classic Swarm manager but one engine", "docker-machine env --swarm"),
+        ("an engine", "is not a classic Swarm manager but one engine", "docker-machine env --swarm"),
     ],
 )
 def test_a_fault_of_the_manager_is_told_once_with_its_own_remedy_and_the_nodes_are_looked_at(

@@ -211,7 +211,9 @@ def test_an_endpoint_that_is_one_engine_is_told(
     engine: SwarmEngine, manager: ManagerServer, status: dict[str, None]
 ) -> None:
     manager.replace("info", json={"ServerVersion": "20.10.24", **status})
-    with pytest.raises(InputError, match=r"is no classic Swarm manager but one engine \(Docker 20.10.24\)") as caught:
+    with pytest.raises(
+        InputError, match=r"is not a classic Swarm manager but one engine \(Docker 20.10.24\)"
+    ) as caught:
         engine.containers()
     assert "docker-machine env --swarm" in caught.value.remedy
 

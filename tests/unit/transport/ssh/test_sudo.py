@@ -120,7 +120,7 @@ SAYINGS = {
     "sudo: a password is required\n": "sudo asks jo for a password",
     "sudo: interactive authentication is required\n": "sudo asks jo for a password",
     "sudo: sorry, you must have a tty to run sudo\n": "sudo wants a terminal there (requiretty)",
-    "sh: 1: sudo: not found\n": "there is no sudo on the node",
+    "sh: 1: sudo: not found\n": "sudo is not installed on the node",
 }
 
 

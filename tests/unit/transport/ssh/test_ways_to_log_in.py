@@ -165,7 +165,7 @@ def test_a_server_that_wants_key_and_password_gets_both(server: SshServer, monke
     server.logins, server.wants_all = ["publickey", "password"], True
     with server.connection(password=PASSWORD) as ssh:
         ssh.run(["true"])
-    with server.connection() as ssh, pytest.raises(UnreachableError, match="wants more than one way to log in"):
+    with server.connection() as ssh, pytest.raises(UnreachableError, match="wants more than one method to log in"):
         ssh.run(["true"])
 
 
