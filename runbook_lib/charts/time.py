@@ -31,7 +31,7 @@ _HALF = 0.2  # half of a lane's height
 class Phase:
     """Looks in a row that saw the same: from when to when (seconds since the event), how many, and what.
 
-    ``resolved`` is the address that the name led to, or empty; ``slowest_ms`` is the slowest answer among them.
+    ``resolved`` is the address of the name, or empty; ``slowest_ms`` is the slowest answer among them.
     """
 
     begin: float

@@ -52,7 +52,7 @@ def check(
     file: Annotated[Path, typer.Option("-f", "--file", metavar="FILE", help="The parameter file.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Try every node, all at once: SSH, sudo, engine, control plane, network, clock, platform; and the Swarm manager.
+    """Test every node, all at once: SSH, sudo, engine, control plane, network, clock, platform; and the Swarm manager.
 
     It only reads. The exit code is 0 when nothing is red, 1 when something is, 2 for a file that does not validate.
     """

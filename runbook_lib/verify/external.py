@@ -25,10 +25,10 @@ From = Literal["another node", "its own node"]
 
 @dataclass(frozen=True)
 class ExternalState:
-    """A container with an external address as it stands now.
+    """A container with an external address, and its current state.
 
     ``address`` is empty while it does not run; ``node_mac`` is that of its node's interface; ``boot`` is its node's;
-    ``trouble`` is why the kernel cannot make such a device (empty where it can).
+    ``trouble`` is why the kernel cannot create such a link (empty if it can).
     """
 
     spec: External
@@ -42,7 +42,7 @@ class ExternalState:
 
 @dataclass(frozen=True)
 class ReachProbe:
-    """One look at one container from one node; ``reach`` is ``None`` when there is nothing to look at."""
+    """One test of one container from one node; ``reach`` is ``None`` if the container has no address."""
 
     mode: ExternalMode
     container: str
@@ -52,12 +52,12 @@ class ReachProbe:
 
     @property
     def reached(self) -> bool:
-        """Whether the container itself answered: what it serves is its name."""
+        """Whether the container itself answered: it serves its own name."""
         return self.reach is not None and self.reach.answer == self.container
 
 
 def read_external_state(node: Node, spec: External, network: ClusterNetwork) -> ExternalState:
-    """How one container stands, from its node. Raises ``RunbookError``."""
+    """The state of one container, from its node. Raises ``RunbookError``."""
     current = read_cluster_address(node, network)
     found = read_container(node, spec.container)
     trouble = "" if spec.mode == "published" else read_link_types(node, spec.mode)[spec.mode]
@@ -72,10 +72,10 @@ def read_external_state(node: Node, spec: External, network: ClusterNetwork) -> 
 def probe_external(
     cluster: Cluster, specs: Sequence[External]
 ) -> tuple[tuple[ExternalState, ...], tuple[ReachProbe, ...]]:
-    """Read how each container stands, then look at it from another node and from its own.
+    """Read each container's state, then test it from another node and from its own.
 
     Raises:
-        RunbookError: a node that must be asked does not answer.
+        RunbookError: a needed node does not answer.
     """
     network = cluster.inventory.network
     own = {spec.node for spec in specs}
@@ -125,12 +125,12 @@ def ping_nodes(cluster: Cluster, spec: External, probes: Probes) -> tuple[NodePi
 
     Raises:
         PreconditionError: the container does not run.
-        RunbookError: a node does not answer to SSH, or the container cannot be looked into.
+        RunbookError: a node does not answer over SSH, or the container cannot be read.
     """
     found = read_container(cluster.node(spec.node), spec.container)
     if found is None or not found.running:
         raise PreconditionError(
-            f"{spec.container} does not run on {spec.node}", remedy="notebook 08_fixed_external_address makes it"
+            f"{spec.container} does not run on {spec.node}", remedy="notebook 08_fixed_external_address creates it"
         )
     network = cluster.inventory.network
     addresses = {
@@ -154,7 +154,7 @@ def places(spec: External) -> tuple[tuple[From, str], tuple[From, str]]:
 
 
 def reachable_from(mode: ExternalMode, seen_from: From) -> bool:
-    """Whether a container must be reached from there.
+    """Whether a container must be reachable from there.
 
     The kernel never passes a frame from an interface to its own macvlan or ipvlan links, nor back: they share one port,
     and a switch does not return a frame to its ingress port. (``ip-link(8)``, macvlan in bridge
@@ -164,7 +164,7 @@ def reachable_from(mode: ExternalMode, seen_from: From) -> bool:
 
 
 def judge_reach(states: Iterable[ExternalState], looks: Iterable[ReachProbe]) -> tuple[Check, ...]:
-    """Whether everybody who must reach a container does, and whoever cannot does not: one check a look.
+    """Whether a container is reached from where it must be, and only from there: one check per test.
 
     A mode that the kernel lacks is skipped, with the kernel's message.
     """
@@ -189,7 +189,7 @@ def judge_reach(states: Iterable[ExternalState], looks: Iterable[ReachProbe]) ->
 
 
 def judge_kept(before: Iterable[ExternalState], after: Iterable[ExternalState]) -> tuple[Check, ...]:
-    """Whether each container runs again, at the address of before, after its node has been restarted.
+    """Whether each container runs again at its previous address after its node's reboot.
 
     A mode that the kernel lacks is skipped, and so is a node that has not rebooted.
     """
@@ -212,10 +212,10 @@ def judge_kept(before: Iterable[ExternalState], after: Iterable[ExternalState]) 
 
 @dataclass(frozen=True)
 class Candidate:
-    """The address that a container has or is to have (empty when none is free), and all that is known of it.
+    """A container's present or planned address (empty if none is free), and who uses it.
 
     ``answering`` holds, by the node that asked, the MAC that answered there; ``holder`` is the container to which any
-    engine has given it.
+    engine has assigned it.
     """
 
     spec: External
@@ -225,7 +225,7 @@ class Candidate:
 
     @property
     def ours(self) -> bool:
-        """Whether our own container has it already."""
+        """Whether our own container has it."""
         return self.holder is not None and (self.holder.node, self.holder.name) == (self.spec.node, self.spec.container)
 
 
@@ -236,7 +236,7 @@ def find_candidates(cluster: Cluster, specs: Sequence[External]) -> tuple[Candid
     hear the macvlan containers on its own interface, another one does.
 
     Raises:
-        RunbookError: a node does not answer, so nobody can tell what is free.
+        RunbookError: a node does not answer, so the free addresses are unknown.
     """
     network, nodes = cluster.inventory.network, {node.cluster_address for node in cluster.inventory.nodes}
     offers = {spec: tuple(usable(spec.block, network, nodes)) for spec in specs if spec.block is not None}
@@ -276,27 +276,25 @@ def choose(
 
 
 def judge_candidates(inventory: Inventory, candidates: Iterable[Candidate]) -> tuple[Check, ...]:
-    """Whether each address may be taken: four checks a container, on the node that it is for."""
+    """Whether each address may be used: four checks per container, on its node."""
     network = inventory.network
     checks: list[Check] = []
     for item in candidates:
         name, node = item.spec.container, item.spec.node
         if not item.address:
             remedy = "set another container_range in the inventory's network"
-            found = f"every address of {item.spec.block} is taken"
+            found = f"every address of {item.spec.block} is in use"
             checks.append(Check(f"an address for {name}", node, Verdict.FAIL, "a free one", found, remedy))
             continue
         known = {other.cluster_address for other in inventory.nodes} | {network.gateway}
         others = "" if item.ours or item.holder is None else item.holder.full_name
         askers = f"{item.spec.node} and {item.spec.observer_node}"
-        silence = "its own MAC alone" if item.ours else f"nobody, asked by ARP from {askers}"
+        silence = "only its own MAC" if item.ours else f"no answer to ARP from {askers}"
         checks += [
-            _check(
-                f"{name}: in the inventory", node, item.address not in known, f"{item.address} is nobody's", "taken"
-            ),
+            _check(f"{name}: in the inventory", node, item.address not in known, f"{item.address} is unused", "used"),
             _pool_check(name, node, item.address, network),
             _check(f"{name}: who answers there", node, _is_silent(item), silence, ", ".join(item.answering.values())),
-            _check(f"{name}: given out by an engine", node, not others, "to nobody else", others),
+            _check(f"{name}: assigned by an engine", node, not others, "to no other container", others),
         ]
     return tuple(checks)
 
@@ -309,7 +307,7 @@ def _is_silent(item: Candidate) -> bool:
 def _pool_check(name: str, node: str, address: str, network: ClusterNetwork) -> Check:
     claim, pool = f"{name}: DHCP pool", network.pool
     if pool is None:
-        remedy = "name dhcp_pool, or a container_range that is yours, in the inventory's network"
+        remedy = "set dhcp_pool, or an own container_range, in the inventory's network"
         found = "the inventory names no pool: a lease may collide with it"
         return Check(claim, node, Verdict.WARN, "outside the pool", found, remedy)
     return _check(claim, node, address not in pool, f"outside {pool}", f"{address} is inside")

@@ -166,7 +166,7 @@ class Readings:
 
     @kept
     def engine_ids(self) -> Checked:
-        """Whether every engine has an ID of its own."""
+        """Whether every engine has a unique ID."""
         return Checked(tuple(judge_engine_ids({facts.node: facts for facts in self._all(read_engine)})))
 
     @kept

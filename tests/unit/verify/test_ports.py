@@ -282,7 +282,7 @@ def test_a_refusal_shows_an_open_path_which_is_enough_for_store_and_gossip_but_n
     assert rows(refused, "tcp 7946")["node1"].verdict is Verdict.WARN
     assert rows(refused, "tcp 2379")["node1"].verdict is Verdict.WARN
     assert rows(refused, "tcp 2376")["node1"].verdict is Verdict.FAIL
-    assert rows(refused, "tcp 2376")["node1"].remedy.startswith("is dockerd running on node1")
+    assert rows(refused, "tcp 2376")["node1"].remedy.startswith("check that dockerd runs on node1")
 
 
 @pytest.mark.parametrize("port", [2376, 2379, 7946])
