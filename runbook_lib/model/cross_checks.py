@@ -1,4 +1,4 @@
-"""What no field of a model can tell by itself: values that are each well-formed and do not go together."""
+"""Checks across fields: values that are each valid but do not fit together."""
 
 from __future__ import annotations
 

@@ -79,7 +79,9 @@ def read_document(path: Path) -> Document:
         repeated = [] if root is None else list(_repeated_keys(root, str(path)))
         data = None if root is None or repeated else loader.construct_document(root)
     except RecursionError as error:
-        raise InputError("the file nests too deep, or into itself", place=str(path), remedy=_REMEDY) from error
+        raise InputError(
+            "the file is nested too deeply, or refers to itself", place=str(path), remedy=_REMEDY
+        ) from error
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)

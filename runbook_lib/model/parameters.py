@@ -216,9 +216,9 @@ def usable(block: IPv4Network, network: ClusterNetwork, taken: Collection[str]) 
 
 
 def _blocks(inventory: Inventory) -> tuple[IPv4Network, IPv4Network]:
-    """Two blocks of addresses that nobody else gives out.
+    """Two blocks of addresses outside the DHCP pool.
 
-    Two, because an engine keeps account of its own macvlan and ipvlan networks alone: from one block, two engines would
+    Two, because an engine knows only its own macvlan and ipvlan networks: from one block, two engines would
     give one address to two containers.
     """
     network = inventory.network

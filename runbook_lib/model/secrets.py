@@ -83,7 +83,7 @@ class SecretReference(Model):
         if len(value) < SHORTEST_SECRET:
             raise InputError(
                 f"{self} holds {'nothing' if not value else f'less than {SHORTEST_SECRET} characters'}; "
-                "so short a secret could not be told from ordinary text and kept out of the records",
+                "a secret this short cannot be distinguished from ordinary text and redacted",
                 place=place,
                 remedy=f"use a secret of at least {SHORTEST_SECRET} characters",
             )

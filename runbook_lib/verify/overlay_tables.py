@@ -69,10 +69,10 @@ class Entry:
             write = f"bridge fdb replace {self.key} dev vxlan0 dst {self.expected} self permanent"
         else:
             write = f"ip neigh replace {self.key} lladdr {self.expected} dev vxlan0 nud permanent"
-        anew = f"disconnect {name} from the overlay and connect it (notebook 06_disconnect_connect shows how)"
+        reconnect = f"disconnect {name} from the overlay and connect it (notebook 06_disconnect_connect shows how)"
         if not (self.namespace and self.expected):
-            return anew
-        return f"{anew}; or on {self.node} as root: nsenter --net={self.namespace} {write}"
+            return reconnect
+        return f"{reconnect}; or on {self.node} as root: nsenter --net={self.namespace} {write}"
 
 
 def audit(

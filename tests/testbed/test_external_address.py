@@ -134,7 +134,7 @@ def test_undoing_removes_just_these_and_cleaning_up_knows_them_too(
     node = cluster.node(specs[1].node)
     spared = run_step(cluster, steps.remove_containers())
     assert set(statuses(spared)) == {"ok"}
-    assert f"{specs[1].container} stays, notebook 08_fixed_external_address made it" in spared[0].detail
+    assert f"{specs[1].container} stays: notebook 08_fixed_external_address created it" in spared[0].detail
     node.engine.create_container("bystander", "alpine", command=["sleep", "600"], network=specs[1].network)
     refused = run_step(cluster, steps.remove_external_addresses())
     assert statuses(refused)[0] == "failed"

@@ -81,7 +81,7 @@ def read_store(store: Path, names: Sequence[str] = ()) -> tuple[Machine, ...]:
     """The machines of a store, or those of the given names, in the order of their names or as given.
 
     Raises:
-        InputError: the folder is no store, or has no machine of a given name.
+        InputError: the folder is not a store, or lacks a named machine.
         ParameterError: machines whose ``config.json`` cannot be used, each with its place.
     """
     store = store.absolute()
@@ -170,12 +170,12 @@ def _read_config(path: Path, place: str) -> Mapping[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
-        raise InputError("there is no such file: creating this machine did not come to its end", place=place) from error
+        raise InputError("there is no such file: creating this machine did not finish", place=place) from error
     except OSError as error:
         raise InputError(f"it cannot be read ({error.strerror})", place=place) from error
     except json.JSONDecodeError as error:
         where = f"{place}:{error.lineno}:{error.colno}"
-        raise InputError(f"this is broken JSON ({error.msg})", place=where) from error
+        raise InputError(f"invalid JSON ({error.msg})", place=where) from error
     except (UnicodeDecodeError, RecursionError) as error:
         raise InputError("not JSON text", place=place) from error
     if not isinstance(config, dict):

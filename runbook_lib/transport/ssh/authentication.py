@@ -45,10 +45,10 @@ class _Agent(AgentSSH):
 
 @contextlib.contextmanager
 def agent_keys(place: str, seconds: float) -> Iterator[tuple[AgentKey, ...]]:
-    """The keys of the agent that ``SSH_AUTH_SOCK`` leads to, at least one; they sign until the block ends.
+    """The agent's keys (``SSH_AUTH_SOCK``), at least one, usable until the block ends.
 
     Args:
-        place: who wants to log in, for the errors.
+        place: the place named in errors.
         seconds: how long the agent may take for each answer.
 
     Raises:
@@ -58,9 +58,7 @@ def agent_keys(place: str, seconds: float) -> Iterator[tuple[AgentKey, ...]]:
     try:
         keys = agent.get_keys()
         if not keys:
-            raise InputError(
-                "the ssh-agent is running and has no keys", place=place, remedy="give it one: ssh-add KEY_FILE"
-            )
+            raise InputError("the ssh-agent has no keys", place=place, remedy="add one: ssh-add KEY_FILE")
         yield tuple(keys)
     finally:
         agent.close()
@@ -86,9 +84,9 @@ def _open(place: str, seconds: float) -> _Agent:
 
 def _silent(path: str, why: str, place: str) -> InputError:
     return InputError(
-        f"the ssh-agent at {path} ({_VARIABLE}) cannot be asked ({why})",
+        f"the ssh-agent at {path} ({_VARIABLE}) does not answer ({why})",
         place=place,
-        remedy="is it still running? start a new one: eval $(ssh-agent); ssh-add KEY_FILE",
+        remedy="start a new one: eval $(ssh-agent); ssh-add KEY_FILE",
     )
 
 
@@ -100,8 +98,7 @@ def private_key(path: str, reference: SecretReference | None, node: str) -> para
     """The key in a file, opened with the passphrase that ``reference`` leads to where it needs one.
 
     Raises:
-        KeyFileError: it is missing, readable by others, no key, or encrypted and the passphrase is wrong or not
-            referred to.
+        KeyFileError: it is missing, readable by others, not a key, or encrypted with a wrong or no passphrase given.
         InputError: the passphrase cannot be found.
     """
     check_key_file(path, node)
@@ -117,13 +114,13 @@ def private_key(path: str, reference: SecretReference | None, node: str) -> para
         raise KeyFileError(
             f"{path} does not contain a private key for SSH ({error})",
             place=node,
-            remedy="name the private half of an ed25519, ECDSA or RSA key",
+            remedy="set it to the private key file of an ed25519, ECDSA or RSA key",
         ) from error
     except OSError as error:
         raise KeyFileError(
             f"the private key {path} cannot be read ({error.strerror})",
             place=node,
-            remedy="name a key file that you may read",
+            remedy="set a readable key file",
         ) from error
 
 
@@ -134,12 +131,12 @@ def needs_passphrase(path: str) -> bool:
     except (paramiko.PasswordRequiredException, TypeError):
         return True
     except (ValueError, OSError, paramiko.SSHException, UnknownKeyType):
-        return False  # no key at all: whoever logs in with it is told
+        return False  # not a key: the login reports it
     return False
 
 
 def _load(path: str, passphrase: bytes | None) -> paramiko.PKey:
-    # paramiko says str, and cryptography, which it hands it to, takes bytes only.
+    # annotated as str, but cryptography accepts only bytes
     key: paramiko.PKey = paramiko.PKey.from_path(path, password=cast(Any, passphrase))
     return key
 
@@ -160,7 +157,7 @@ def _unlocked(path: str, reference: SecretReference, node: str) -> paramiko.PKey
         raise KeyFileError(
             f"the passphrase in {reference} does not open the private key {path}",
             place=node,
-            remedy=f"put the right one there (ssh-keygen -y -f {shlex.quote(path)} asks for it and tells)",
+            remedy=f"put the right one there (test: ssh-keygen -y -f {shlex.quote(path)})",
         ) from error
 
 
@@ -168,12 +165,12 @@ def _needs_passphrase(path: str, node: str) -> KeyFileError:
     return KeyFileError(
         f"the private key {path} is protected by a passphrase, which cannot be typed here",
         place=node,
-        remedy="say where the passphrase is found, ssh: {passphrase: {env: VARIABLE}} or {file: PATH}, "
+        remedy="set the passphrase's reference, ssh: {passphrase: {env: VARIABLE}} or {file: PATH}, "
         f"or use a key without one (ssh-keygen -p -f {shlex.quote(path)} removes it from this one)",
     )
 
 
-# Each returns what the server still wants after it; nothing when that was enough.
+# Returns the methods that the server still requires; empty if authenticated.
 Attempt = Callable[[paramiko.Transport], list[str]]
 
 _AGENT_CANNOT_SIGN = "key cannot be used for signing"
@@ -255,7 +252,7 @@ def authenticate(
     """Log in, by the first method that the server takes; where it wants several (``AuthenticationMethods``), by those.
 
     Raises:
-        UnreachableError: it takes none of them, or does not answer in time.
+        UnreachableError: it accepts none, or does not answer in time.
     """
     tried: list[AuthMethod] = []
     wanted: list[str] = []
@@ -268,7 +265,7 @@ def authenticate(
                 _refused(transport, machine, (*tried, method), budget, error)
                 allowed = getattr(error, "allowed_types", [])
                 if method.password and allowed and not {"password", "keyboard-interactive"} & set(allowed):
-                    method = replace(method, attempts=(), what=f"it takes no passwords, only {', '.join(allowed)}")
+                    method = replace(method, attempts=(), what=f"it accepts no passwords, only {', '.join(allowed)}")
                     break
             else:
                 if not still:

@@ -29,7 +29,7 @@ def fingerprint(key: paramiko.PKey) -> str:
 
 @dataclass(frozen=True)
 class KnownKeys:
-    """What known_hosts says of one host: the keys that it may show, and the keys that it must not."""
+    """One host's keys in known_hosts: trusted and revoked."""
 
     trusted: tuple[paramiko.PKey, ...] = ()
     revoked: tuple[paramiko.PKey, ...] = ()
@@ -60,7 +60,7 @@ def read_known_keys(path: str, host: str, port: int) -> KnownKeys:
     except OSError as error:
         raise InputError(
             f"known_hosts {path} cannot be read ({error.strerror})",
-            remedy="name a file that holds the host keys of your nodes",
+            remedy="set a file with the host keys of your nodes",
         ) from error
     name = known_hosts_name(host, port)
     keys: dict[str, list[paramiko.PKey]] = {"": [], "@revoked": []}
@@ -84,7 +84,7 @@ def known_hosts_name(host: str, port: int) -> str:
 def record_key(path: str, host: str, port: int, key: paramiko.PKey) -> None:
     """Add a host's key to a known_hosts file, which is made (for its owner only) where there is none.
 
-    The file is replaced in one step: whoever reads it meanwhile finds all of it, before or after.
+    The file is replaced in one step: a reader sees the old or the new file, never a part.
 
     Raises:
         InputError: the file cannot be written.
@@ -100,7 +100,7 @@ def record_key(path: str, host: str, port: int, key: paramiko.PKey) -> None:
     except OSError as error:
         raise InputError(
             f"the host key cannot be written into {path} ({error.strerror})",
-            remedy="name a known_hosts file that you may write",
+            remedy="set a writable known_hosts file",
         ) from error
 
 
@@ -133,7 +133,7 @@ def _names(patterns: str, host: str) -> bool:
 
 
 def _matches(pattern: str, host: str) -> bool:
-    # '*' and '?' only: a bracket belongs to [host]:port and is no character class
+    # '*' and '?' only: a bracket belongs to [host]:port and is not a character class
     return fnmatchcase(host, pattern.replace("[", "[[]"))
 
 
@@ -141,7 +141,7 @@ def _is_hash_of(hashed: str, host: str) -> bool:
     try:
         return HostKeys.hash_host(host, hashed) == hashed
     except (ValueError, IndexError, AssertionError):
-        return False  # a damaged line names no host, as OpenSSH sees it
+        return False  # a damaged line matches no host, as in OpenSSH
 
 
 def _parse_key(fields: Sequence[str], place: str) -> paramiko.PKey | None:
@@ -163,7 +163,7 @@ _WITH_PORT = re.compile(r"\[(?P<host>.*)\]:(?P<port>\d+)")
 
 
 class KnownHostsPolicy(paramiko.MissingHostKeyPolicy):
-    """Accepts a host key that an OpenSSH known_hosts file vouches for."""
+    """Accepts a host key that is in an OpenSSH known_hosts file."""
 
     def __init__(self, known_hosts: Path) -> None:
         self._known_hosts = known_hosts

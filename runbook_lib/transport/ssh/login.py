@@ -1,4 +1,4 @@
-"""Opens an SSH transport whose host key known_hosts vouches for, through jump hosts if need be, in a budget of time.
+"""Opens an SSH transport with a known host key, through jump hosts if needed, within a time budget.
 
 A keepalive detects a lost machine behind a jump host, where no TCP keepalive does.
 """
@@ -56,7 +56,7 @@ class Keepalive(threading.Thread):
         self._over.set()
 
 
-# After this silence the kernel drops the connection of a node that went away without a word.
+# After this time without answers the kernel drops the connection to a lost node.
 DEAD_PEER_SECONDS = 15
 _PROBES_BEGIN_AFTER, _PROBE_EVERY, _PROBES = 5, 3, 3
 SOCKET_OPTIONS = (
@@ -77,7 +77,7 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class Transport(paramiko.Transport):
-    """A transport that gives back what it runs over when it is closed: its share of a jump host's connection."""
+    """A transport that releases its share of a jump host's connection when it is closed."""
 
     def __init__(self, sock: socket.socket | paramiko.Channel, release: Callable[[], None]) -> None:
         super().__init__(cast(Any, sock))
@@ -85,7 +85,7 @@ class Transport(paramiko.Transport):
         self._keepalive = Keepalive(self) if isinstance(sock, paramiko.Channel) else None
 
     def start_keepalive(self) -> None:
-        """Notice a silent end from now on, where the kernel does not."""
+        """Send keepalives from now on, if the kernel does not."""
         if self._keepalive is not None:
             self._keepalive.start()
 
@@ -112,7 +112,7 @@ def log_in(machine: Machine, over: paramiko.Transport | None, release: Callable[
         KeyFileError: a private key that cannot be used.
         InputError: known_hosts cannot be read, a secret cannot be found, or the agent has no keys.
         HostKeyError: the host key is unknown, changed or revoked.
-        UnreachableError: no answer, or the machine refuses every way to log in.
+        UnreachableError: no answer, or the machine refuses every method.
     """
     hop = machine.hop
     with auth_methods(machine, budget) as methods:
@@ -195,7 +195,7 @@ def _greet(transport: paramiko.Transport, machine: Machine, known: KnownKeys, bu
         transport.get_remote_server_key()
     except (paramiko.SSHException, OSError, EOFError) as error:
         if budget.spent:
-            why = f"something listens there, but no SSH greeting within {budget.seconds:g} s"
+            why = f"the port is open, but no SSH greeting came within {budget.seconds:g} s"
             raise machine.unreachable(why) from error
         raise machine.unreachable(str(error) or "the connection was closed during the greeting") from error
 

@@ -1,7 +1,8 @@
-"""The way to a machine: through jump hosts, kept open as one transport, and what host keys are found on it.
+"""The route to a machine through shared jump host connections, and the host keys on it.
 
-They have to: an sshd lets about ten clients log in at once (MaxStartups 10:30:100) and drops others at random.
-Forwarded connections do not count as sessions (MaxSessions), so that one connection carries any number of them.
+Jump host connections are shared because an sshd lets about ten clients log in at once (MaxStartups 10:30:100) and drops
+others at random. Forwarded connections do not count as sessions (MaxSessions), so that one connection carries any
+number of them.
 """
 
 from __future__ import annotations
@@ -155,7 +156,7 @@ _SESSION_RETRY_SECONDS = 0.05
 
 
 class Link:
-    """A node's transport, shared by threads: each of them gets channels of its own."""
+    """A node's transport, shared by threads: each gets its own channels."""
 
     def __init__(self, node: NodeSpec, connect_seconds: float) -> None:
         self._node = node
@@ -255,7 +256,7 @@ class Link:
             raise
         except FAULTS as error:
             transport = transport_of(channel)
-            # paramiko calls a transport active for a moment after it has read its end, which is no refusal.
+            # paramiko calls a transport active for a moment after it has read its end, which is not a refusal.
             if transport.is_active() and not isinstance(error, EOFError):
                 raise NodeError(self._node.name, f"sshd refuses to run a command ({error})") from error
             self.discard(transport)
@@ -268,7 +269,7 @@ def transport_of(channel: paramiko.Channel) -> paramiko.Transport:
 
 
 class TrustState(Enum):
-    """What known_hosts says of a machine and the key that it offers."""
+    """Whether known_hosts trusts the key that a machine offers."""
 
     KNOWN = "known"
     UNKNOWN = "unknown"
@@ -330,7 +331,7 @@ def ask_for_key(machine: Machine, seconds: float) -> OfferedKey:
     """The key that a machine offers now. Its jump hosts are logged in on, the machine itself is not.
 
     Raises:
-        UnreachableError: it does not answer, or a jump host lets nobody through.
+        UnreachableError: it does not answer, or a jump host forwards no connection.
         HostKeyError: the key of a jump host is not known yet, or not the right one.
         InputError: known_hosts cannot be read; or as a login on a jump host.
     """

@@ -111,4 +111,4 @@ def test_a_node_that_is_off_is_asked_for_where_it_is() -> None:
     commands.at_hand(LEARN, testbed="learn")
     assert "'./runbook testbed status --name learn' tells" in machine.unreachable("no answer").remedy
     commands.at_hand(LEARN)
-    assert machine.unreachable("no answer").remedy == "is the node on, and does its address still hold?"
+    assert machine.unreachable("no answer").remedy == "check that the node is on and its address is right"

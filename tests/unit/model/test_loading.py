@@ -302,5 +302,5 @@ def test_a_fault_in_the_inventorys_own_yaml_is_told_at_its_place(files: Files) -
     assert files.refusal().startswith("/inventory.yaml:2:1: not valid YAML")
     files.inventory.write_text("version: 2\nnetwork: {subnet: 10.0.0.0/24}\nnodes: []\n")
     message = files.refusal()
-    assert "/inventory.yaml:1: version: version 2 of the inventory's format is not known here, only 1 is" in message
+    assert "/inventory.yaml:1: version: version 2 of the inventory's format is unknown, only 1 is supported" in message
     assert "/inventory.yaml:3: nodes: this list must not be empty" in message

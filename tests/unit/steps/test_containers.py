@@ -214,7 +214,7 @@ def test_undoing_one_notebook_leaves_the_containers_of_another_and_says_so() -> 
     assert (findings["node1"].verb, findings["node1"].before) == (Verb.SATISFIED, "none created by 04_run_containers")
     assert findings["node2"].work == ("1" * 64, "4" * 64)
     assert findings["node2"].before == "alpine1, alpine2"
-    assert findings["node2"].detail == "web-old stays, notebook 08_fixed_external_address made it"
+    assert findings["node2"].detail == "web-old stays: notebook 08_fixed_external_address created it"
     everything = RemoveContainers("mine").assess({"node1": (old, new)}, frozenset())["node1"]
     assert everything.work == ("2" * 64, "3" * 64)
 

@@ -138,7 +138,7 @@ def test_an_enabled_unit_that_starts_before_the_engine_is_not_enough() -> None:
     ("autostart", "reading", "why"),
     [
         ("systemd-unit", AutostartReading((member(),), None, systemd=True), "etcd1 is a container"),
-        ("restart-policy", AutostartReading((unit(),), None, systemd=True), "etcd3 is no container"),
+        ("restart-policy", AutostartReading((unit(),), None, systemd=True), "etcd3 is the unit"),
         ("bootlocal", AutostartReading((member(),), None, systemd=True), "nothing runs bootlocal.sh here"),
     ],
 )

@@ -71,7 +71,7 @@ def test_on_a_new_node_the_network_and_the_container_are_made_at_the_first_free_
     assert findings["node1"].work == ExternalJob(network=True, create=True, start=True, address=ADDRESS)
     assert findings["node1"].after == f"web-macvlan at {ADDRESS} on ext-macvlan"
     assert (findings["node3"].verb, findings["node3"].work) == (Verb.PENDING, None)
-    assert findings["node3"].before == f"nobody answers at {ADDRESS}"
+    assert findings["node3"].before == f"no answer at {ADDRESS}"
 
 
 def test_an_address_that_answers_to_either_node_is_left_out_and_reserved(assess: Assess) -> None:

@@ -53,7 +53,7 @@ def test_our_own_containers_on_it_must_go_first_which_a_plan_shows() -> None:
 @pytest.mark.parametrize("on_it", [("w1",), ("c1", "w1"), ("unknown",)])
 def test_one_that_others_use_stays(on_it: tuple[str, ...]) -> None:
     assert finding(*on_it).verb is Verb.SATISFIED
-    assert "on it is not ours" in finding(*on_it).detail
+    assert "not ours, but on it" in finding(*on_it).detail
 
 
 def test_one_that_was_there_before_stays() -> None:

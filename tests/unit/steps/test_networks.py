@@ -262,7 +262,7 @@ def test_an_overlay_is_encrypted_by_all_nodes_or_not_made() -> None:
     findings = step.assess({"node1": NOTHING, "node2": plain}, frozenset())
     assert {finding.verb for finding in findings.values()} == {Verb.REFUSED}
     assert "no ESP with AES-GCM" in findings["node2"].detail
-    assert "not by node2" in findings["node1"].detail
+    assert "not supported by node2" in findings["node1"].detail
     encrypted = replace(SWARM_OVR0, options={"encrypted": ""})
     assert step.assess({"node1": NetworkReading((encrypted,))}, frozenset())["node1"].verb is Verb.SATISFIED
     assert differences(Overlay(), encrypted, SWARM)[0].setting == "option encrypted"

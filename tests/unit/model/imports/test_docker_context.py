@@ -78,7 +78,7 @@ def test_a_broken_file_is_refused_with_its_place(tmp_path: Path) -> None:
     add(tmp_path, "lab", "ssh://lab")
     (meta,) = tmp_path.glob("contexts/meta/*/meta.json")
     meta.write_text("{")
-    with pytest.raises(InputError, match=r"meta.json: this is broken JSON"):
+    with pytest.raises(InputError, match=r"meta.json: invalid JSON"):
         read_context(tmp_path, "lab")
 
 

@@ -121,13 +121,13 @@ def test_a_machine_that_the_store_does_not_have_is_refused_with_those_it_has(sto
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"Driver": {', "config.json:1:13: this is broken JSON"),
+        ('{"Driver": {', "config.json:1:13: invalid JSON"),
         ("[]", "it contains no keys and values"),
         ("{}", "it has no Driver with a DriverName"),
         ('{"DriverName": "none", "Driver": {"URL": "tcp://1.2.3.4:2376"}}', "a URL without SSH"),
         ('{"DriverName": "generic", "Driver": {"SSHPort": "22a"}}', "SSHPort is '22a', which is not a port"),
         ('{"DriverName": "generic", "Driver": {"SSHPort": 70000}}', "SSHPort is 70000, which is not a port"),
-        (None, "creating this machine did not come to its end"),
+        (None, "creating this machine did not finish"),
     ],
     ids=str,
 )

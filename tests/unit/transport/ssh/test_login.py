@@ -220,7 +220,7 @@ def test_a_server_without_a_greeting_is_given_up_in_time(
         ssh.run(["true"])
     assert len(limits) == 3
     assert all(0 < limit <= 0.5 for limit in limits)
-    assert "something listens there, but no SSH greeting within 0.5 s" in str(caught.value)
+    assert "the port is open, but no SSH greeting came within 0.5 s" in str(caught.value)
 
 
 def test_an_address_that_never_answers_is_given_up_in_time(server: SshServer, monkeypatch: pytest.MonkeyPatch) -> None:
