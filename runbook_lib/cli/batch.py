@@ -20,7 +20,6 @@ from runbook_lib.cli.arguments import (
 )
 from runbook_lib.cli.privileges import become_root
 from runbook_lib.cli.project import project_folder
-from runbook_lib.cli.system_packages import install_missing_packages
 from runbook_lib.execute.batch.batch import Cancellation, exit_code_of_batch, run_batch
 from runbook_lib.execute.batch.clusters import BatchCluster, read_clusters
 from runbook_lib.execute.batch.display import display_for
@@ -32,6 +31,7 @@ from runbook_lib.execute.notebooks import choose_notebooks
 from runbook_lib.execute.preparation import parse_overrides
 from runbook_lib.model.locations import records_location
 from runbook_lib.records.archive import open_archive
+from runbook_lib.testbed.system_packages import install_missing_packages
 
 if TYPE_CHECKING:
     from runbook_lib.execute.batch.dask import DaskWorkers

@@ -13,12 +13,12 @@ import typer
 from runbook_lib.cli.copies import Copies
 from runbook_lib.cli.privileges import become_root
 from runbook_lib.cli.project import project_folder
-from runbook_lib.cli.system_packages import install_missing_packages
 from runbook_lib.errors import InputError
 from runbook_lib.execute.notebooks import choose_notebooks
 from runbook_lib.execute.preparation import Request, ensure_testbed
 from runbook_lib.model.commands import at_hand, environment
 from runbook_lib.model.locations import copies_folder
+from runbook_lib.testbed.system_packages import install_missing_packages
 
 app = typer.Typer(add_completion=False)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
 from runbook_lib.errors import RequirementError
+from runbook_lib.testbed.privilege import may_become_root
 
 #: What the command that continues as root must still know; sudo keeps neither.
 KEPT_SETTINGS = (
@@ -22,15 +21,6 @@ KEPT_SETTINGS = (
     "OVERLAY_RUNBOOK_SIGNING_KEY",
     "OVERLAY_RUNBOOK_LOCKS",
 )
-
-
-def may_become_root() -> bool:
-    """Return whether commands can be run as root: already so, or sudo that needs no password or can ask for it."""
-    if os.geteuid() == 0:
-        return True
-    if shutil.which("sudo") is None:
-        return False
-    return sys.stdin.isatty() or subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0
 
 
 def asks_for_help(words: Sequence[str]) -> bool:

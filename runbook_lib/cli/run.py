@@ -22,7 +22,6 @@ from runbook_lib.cli.arguments import (
 )
 from runbook_lib.cli.privileges import become_root
 from runbook_lib.cli.project import project_folder
-from runbook_lib.cli.system_packages import install_missing_packages
 from runbook_lib.errors import ExitCode
 from runbook_lib.execute.cluster_run import ClusterRequest, ClusterResult, left_over, prepare_cluster, run_cluster
 from runbook_lib.execute.declared import (
@@ -42,6 +41,7 @@ from runbook_lib.model.commands import at_hand, at_hand_by_record, command_on_te
 from runbook_lib.model.loading import Run
 from runbook_lib.model.locations import records_location
 from runbook_lib.records.archive import open_archive
+from runbook_lib.testbed.system_packages import install_missing_packages
 
 app = typer.Typer(add_completion=False)
 

@@ -46,7 +46,7 @@ def test(context: typer.Context) -> None:
     """
     folder = project_folder()
     if os.geteuid() == 0 and reaches_testbed(folder, context.args):
-        from runbook_lib.cli.system_packages import install_missing_packages, install_packages
+        from runbook_lib.testbed.system_packages import install_missing_packages, install_packages
 
         install_missing_packages()
         if reaches(folder, context.args, BROWSER) and shutil.which("chromium") is None:

@@ -35,6 +35,15 @@ def is_root() -> bool:
     return os.geteuid() == 0
 
 
+def may_become_root() -> bool:
+    """Return whether commands can be run as root: already so, or sudo that needs no password or can ask for it."""
+    if os.geteuid() == 0:
+        return True
+    if shutil.which("sudo") is None:
+        return False
+    return sys.stdin.isatty() or subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0
+
+
 def call_as_root(arguments: Sequence[str], report: Report) -> None:
     """Run ``runbook testbed ARGUMENTS`` as root and hand on its progress.
 
