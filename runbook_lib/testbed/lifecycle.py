@@ -58,10 +58,14 @@ def _planned(name: str, node_count: int | None, subnet: str | None, kind: Kind |
 
 def _build(current: State, report: Report) -> None:
     layout = current.layout
+    wanted = rootfs.tree_of(layout.kind)
+    if not current.rootfs and rootfs.is_being_built(wanted):
+        with step(report, "wait for the root filesystem that is being built"):
+            rootfs.wait_for_builder(wanted)
     with step(report, "root filesystem and images") as now:
-        now.detail = "cached" if rootfs.is_cached(rootfs.tree_of(layout.kind)) else "built from Debian packages, once"
+        now.detail = "cached" if rootfs.is_cached(wanted) else "built from Debian packages, once"
         # A testbed stays with the tree that it was made with, whatever is built for new ones.
-        tree = Path(current.rootfs) if current.rootfs else rootfs.ensure(rootfs.tree_of(layout.kind))
+        tree = Path(current.rootfs) if current.rootfs else rootfs.ensure(wanted)
         archive = images.ensure(tree)
         current = replace(current, rootfs=str(tree))
         state.write(current)
