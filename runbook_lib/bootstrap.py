@@ -69,8 +69,8 @@ def say(line: str) -> None:
 def expected_stamp(project: Path, environment: Path) -> str:
     """Return what a good environment's stamp holds; the launcher computes the same in shell.
 
-    Place, lock file and interpreter: an environment cannot be moved, and a system upgrade that replaces the
-    interpreter leaves its packages in a folder that the new one does not look into.
+    An environment cannot be moved, and an upgrade of the interpreter leaves its packages where the new one does not
+    look.
     """
     with (project / "requirements.lock").open("rb") as lock:
         checksum = subprocess.run(["cksum"], stdin=lock, capture_output=True, text=True, check=True).stdout.strip()
@@ -192,11 +192,7 @@ class Maker:
         return self.environment.with_name(f"{self.environment.name}.log")
 
     def make(self) -> None:
-        """Make the environment and stamp it.
-
-        Raises:
-            EnvironmentFailure: a stage failed.
-        """
+        """Make the environment and stamp it; raises EnvironmentFailure when a stage failed."""
         (self.environment / STAMP).unlink(missing_ok=True)
         if self.manager == "venv":
             clear(self.project, self.environment)
@@ -259,6 +255,9 @@ class Maker:
         settings = {name: value for name, value in os.environ.items() if not HARMFUL_SETTINGS.fullmatch(name)}
         settings |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_PROGRESS_BAR": "off"}
         settings |= uv_settings(pip_settings(os.environ), os.environ)
+        if os.geteuid() != 0:
+            # Otherwise what sudo runs would write root's files into a plain user's environment.
+            settings["UV_COMPILE_BYTECODE"] = "1"
         started = time.monotonic()
         say(f"  {title}")
         with self.log.open("wb") as output:
