@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +14,7 @@ import pytest
 
 from runbook_lib.cli import privileges
 from runbook_lib.errors import ExitCode, RequirementError
+from runbook_lib.testbed import system_packages
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, as apt-get does: sudo ./runbook test")
 
@@ -45,8 +50,8 @@ def test_missing_packages_are_installed_without_a_question(
     missing.append(["mmdebstrap", "iproute2"])
     privileges.install_missing_packages()
     assert apt.read_text().splitlines() == [
-        "noninteractive update",
-        "noninteractive install --yes --no-install-recommends iproute2 mmdebstrap",
+        "noninteractive -o DPkg::Lock::Timeout=0 update",
+        "noninteractive -o DPkg::Lock::Timeout=0 install --yes --no-install-recommends iproute2 mmdebstrap",
     ]
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -75,4 +80,53 @@ def test_another_system_is_told_the_names_of_the_packages(
     missing.append(["mmdebstrap"])
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RequirementError, match="packages that are missing: mmdebstrap"):
-        privileges.install_missing_packages()
+        system_packages.install_missing_packages()
+
+
+def test_another_package_manager_is_named_once_and_waited_for(
+    apt: Path, missing: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing.append(["mmdebstrap"])
+    held = "E: Could not get lock {}. It is held by process 7 (unattended-upgr)"
+    lists, dpkg = held.format("/var/lib/apt/lists/lock"), held.format("/var/lib/dpkg/lock-frontend")
+    # The list of packages is locked twice, then dpkg once.
+    (apt.parent / "tools/apt-get").write_text(
+        f'#!/bin/sh\necho "$@" >> "{apt}"\n'
+        f'case $(wc -l < "{apt}") in [12]) echo "{lists}"; exit 100 ;; 4) echo "{dpkg}"; exit 100 ;; esac\n'
+    )
+    system_packages.install_missing_packages()
+    calls = [line.split()[1:] for line in apt.read_text().splitlines()]
+    assert [call[1] for call in calls] == ["update", "update", "update", "install", "install"]
+    timeouts = [int(call[0].removeprefix("DPkg::Lock::Timeout=")) for call in calls]
+    assert [timeout > 0 for timeout in timeouts] == [False, True, True, False, True]
+    told = [line for line in capsys.readouterr().err.splitlines() if "waiting" in line]
+    assert told == [
+        "runbook: waiting for unattended-upgr (process 7), which holds /var/lib/apt/lists/lock",
+        "runbook: waiting for unattended-upgr (process 7), which holds /var/lib/dpkg/lock-frontend",
+    ]
+
+
+def test_a_lock_that_is_never_free_is_a_failure_that_names_its_holder(
+    apt: Path, missing: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing.append(["mmdebstrap"])
+    monkeypatch.setattr(system_packages, "LOCK_PATIENCE_SECONDS", 0.1)
+    held = "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 7 (apt)"
+    (apt.parent / "tools/apt-get").write_text(f'#!/bin/sh\necho "{held}"\nexit 100\n')
+    with pytest.raises(RequirementError, match=r"held by process 7 \(apt\)"):
+        system_packages.install_missing_packages()
+
+
+def test_an_interruption_lets_apt_end_what_it_does(apt: Path, tmp_path: Path) -> None:
+    (apt.parent / "tools/apt-get").write_text(
+        f'#!/bin/sh\ntrap "sleep 0.5; touch {tmp_path}/ended; exit 100" INT\ntouch "{tmp_path}/begun"\n'
+        "while :; do sleep 0.1; done\n"
+    )
+    program = "from runbook_lib.testbed.system_packages import run_apt; run_apt(['apt-get', 'update'], remedy='')"
+    process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "begun").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60)[1].endswith("KeyboardInterrupt\n")
+    assert (tmp_path / "ended").exists()
