@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
+from runbook_lib.testbed import privilege
 from runbook_lib.testbed.progress import Progress
 
 _MARKS = {"done": ("✓", "green"), "failed": ("✗", "red")}
@@ -23,7 +24,7 @@ class ConsoleReport:
         self._status: Status | None = None
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal and not wants_json():
+        if self._console.is_terminal and not privilege.wants_json():
             self._status = self._console.status("")
             self._status.start()
         return self
@@ -37,8 +38,8 @@ class ConsoleReport:
 
     def __call__(self, event: Progress) -> None:
         """Show one event."""
-        if wants_json():
-            print(encode(event), flush=True)
+        if privilege.wants_json():
+            print(privilege.encode(event), flush=True)
             return
         key = (event.step, event.node)
         if event.state == "started":

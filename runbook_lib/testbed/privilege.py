@@ -1,7 +1,4 @@
-"""Changing the testbed needs root: a plain user's calls go through sudo to the command line and back.
-
-Shows a testbed's progress to a person: a moving line on a terminal, plain lines in a log.
-"""
+"""Changing the testbed needs root: a plain user's calls go through sudo to the command line and back."""
 
 from __future__ import annotations
 

@@ -289,9 +289,7 @@ def test_two_first_calls_at_once_make_one_environment(launcher: Launcher) -> Non
     two = launcher.start("two")
     assert two.stderr is not None
     while "waiting for it" not in messages:
-        said = two.stderr.readline()
-        assert said, messages
-        messages += said
+        messages += two.stderr.readline() or pytest.fail(messages)
     (launcher.folder / "hold").unlink()
     for process in (one, two):
         messages += process.communicate(timeout=PATIENCE_SECONDS)[1]
