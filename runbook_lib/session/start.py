@@ -96,7 +96,7 @@ class _NodeRow(NamedTuple):
 
 
 NODES = Table[_NodeRow](
-    "One row a node.",
+    "One row per node.",
     Column("node", lambda row: row.spec.name),
     Column("reached at", lambda row: f"{row.spec.ssh.user}@{row.spec.ssh.host}:{row.spec.ssh.port}"),
     Column("fixed address", lambda row: row.spec.cluster_address, meaning="the one in the inventory"),

@@ -62,10 +62,11 @@ def test_termination_lets_pytest_tear_down(suite: Path) -> None:
         "import pathlib, pytest, time\n"
         "@pytest.fixture\n"
         "def node():\n"
-        "    pathlib.Path(__file__).with_name('up').touch()\n"
         "    yield\n"
         "    pathlib.Path(__file__).with_name('down').touch()\n"
-        "def test_it(node): time.sleep(600)\n"
+        "def test_it(node):\n"
+        "    pathlib.Path(__file__).with_name('up').touch()\n"
+        "    time.sleep(600)\n"
     )
     command = [sys.executable, "-P", "-m", "runbook_lib", "test", str(suite), "-c", str(suite / "pytest.ini")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
