@@ -46,10 +46,7 @@ def test_managers_without_a_leader_have_no_quorum() -> None:
 
 def test_a_member_that_finds_no_manager_says_what_it_waits_for() -> None:
     assert swarm.describe("worker", INFOS["node4"] | {"LocalNodeState": "pending"}, []) == "worker, pending"
-    assert (
-        swarm.describe("manager", {"LocalNodeState": "locked", "ControlAvailable": False}, [])
-        == "manager, locked"
-    )
+    assert swarm.describe("manager", {"LocalNodeState": "locked", "ControlAvailable": False}, []) == "manager, locked"
 
 
 def test_an_engine_outside_of_any_swarm_is_no_member() -> None:
