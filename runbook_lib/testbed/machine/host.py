@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runbook_lib.errors import TestbedError
+from runbook_lib.files import write_whole
 from runbook_lib.testbed.machine.layout import NodeLayout
 
 _TAIL_LINES = 15
@@ -98,12 +99,8 @@ def tail_of(path: Path, lines: int = _TAIL_LINES) -> str:
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write a file under another name and rename it over the old one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.touch(mode=mode)
-    temporary.chmod(mode)
-    temporary.write_text(text)
-    temporary.replace(path)
+    """Put a file in place whole, with these permissions whatever the umask."""
+    write_whole(path, text, mode=mode, exact=True)
 
 
 @dataclass(frozen=True)
