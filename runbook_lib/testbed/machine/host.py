@@ -17,9 +17,11 @@ from pathlib import Path
 from runbook_lib.errors import TestbedError
 from runbook_lib.files import write_whole
 from runbook_lib.testbed.machine.layout import NodeLayout
+from runbook_lib.waiting import Deadline, wait_until
 
 _TAIL_LINES = 15
 _GIVE_UP_SECONDS = 10.0
+_PROCESS_POLL = 0.01
 
 
 def run(
@@ -141,12 +143,7 @@ class Process:
 
     def wait(self, timeout: float) -> bool:
         """Wait for the process to end; False when it has not within ``timeout`` seconds."""
-        deadline = time.monotonic() + timeout
-        while self.alive:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.01)
-        return True
+        return wait_until(lambda: not self.alive, timeout, pause=_PROCESS_POLL)
 
     def children(self) -> list[Process]:
         """Its direct child processes."""
@@ -240,14 +237,14 @@ def remove(node: NodeLayout) -> None:
 
 
 def _remove(group: Path, node: NodeLayout) -> None:
-    deadline = time.monotonic() + _TIMEOUT
+    deadline = Deadline(_TIMEOUT)
     while True:
         try:
             group.rmdir()
         except FileNotFoundError:
             return
         except OSError as error:
-            if time.monotonic() > deadline:
+            if deadline.passed:
                 members = " ".join(map(str, _members(group))) or "none"
                 raise TestbedError(
                     f"the cgroup {group} cannot be removed ({error.strerror}); processes in it: {members}",
