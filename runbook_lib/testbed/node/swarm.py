@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -18,6 +17,7 @@ from runbook_lib.testbed.node import client
 from runbook_lib.testbed.progress import Report, step
 from runbook_lib.transport.docker.engine import Engine, Role
 from runbook_lib.transport.ssh import SshConnection
+from runbook_lib.waiting import wait_until
 
 PORT = 2377
 # A manager that is elected after a start of all of them is so after 10 to 20 s; a busy machine takes longer.
@@ -126,16 +126,13 @@ def describe(role: Role, info: Mapping[str, Any], members: Sequence[Mapping[str,
 
 
 def _await(reached: Callable[[], bool], layout: Layout, node: NodeLayout) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while not reached():
-        if time.monotonic() >= deadline:
-            raise TestbedError(
-                f"the swarm is not complete after {_PATIENCE:.0f} s; the end of {node.docker_log}:",
-                place=node.name,
-                log_tail=host.tail_of(node.docker_log),
-                remedy=f"remove the testbed and make it anew: {command_on_testbed('down', layout.name)}",
-            )
-        time.sleep(_POLL)
+    if not wait_until(reached, _PATIENCE, pause=_POLL):
+        raise TestbedError(
+            f"the swarm is not complete after {_PATIENCE:.0f} s; the end of {node.docker_log}:",
+            place=node.name,
+            log_tail=host.tail_of(node.docker_log),
+            remedy=f"remove the testbed and make it anew: {command_on_testbed('down', layout.name)}",
+        )
 
 
 def _engine(layout: Layout, node: NodeLayout, stack: ExitStack) -> Engine:
