@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runbook_lib.errors import InputError
+from runbook_lib.execute.imports import without_slow_formats
 
 #: The names under which this environment's Python is known as a kernel.
 OUR_KERNELS = ("python3", "python")
@@ -30,8 +31,9 @@ def check_form(notebook: Mapping[str, Any], place: str) -> None:
     Raises:
         InputError: with every fault, each with its place in the notebook; ``place`` is the notebook's own.
     """
-    import nbformat
-    from nbformat import validator
+    with without_slow_formats():
+        import nbformat
+        from nbformat import validator
 
     looked_at = copy.deepcopy(dict(notebook))
     try:
