@@ -29,19 +29,26 @@ def pyproject() -> dict[str, dict]:
 
 
 def declared() -> dict[str, str]:
-    """Name -> version of what pyproject.toml names: the project's own, the developers', the build's."""
+    """Name -> version of what pyproject.toml names: the project's own, its extras', the build's."""
     table = pyproject()
     lines = [
         *table["project"]["dependencies"],
-        *table["project"]["optional-dependencies"]["dev"],
+        *(line for extra in table["project"]["optional-dependencies"].values() for line in extra),
         *table["build-system"]["requires"],
     ]
     return dict(pin(Requirement(line)) for line in lines)
 
 
+def lock_entries() -> list[tuple[Requirement, list[str]]]:
+    """Return each requirement of the lock file with the SHA-256 sums that its files may have."""
+    text = re.sub(r"^#.*\n", "", (PROJECT / "requirements.lock").read_text(), flags=re.MULTILINE)
+    entries = text.replace("\\\n", "").splitlines()
+    parts = (entry.split("--hash=sha256:") for entry in entries)
+    return [(Requirement(requirement.strip()), [digest.strip() for digest in sums]) for requirement, *sums in parts]
+
+
 def locked() -> list[Requirement]:
-    lines = (PROJECT / "requirements.lock").read_text().splitlines()
-    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return [requirement for requirement, _ in lock_entries()]
 
 
 def locked_here() -> dict[str, str]:
@@ -81,12 +88,17 @@ def test_what_is_installed_is_what_the_lock_file_pins() -> None:
     assert installed == locked_here()
 
 
-def test_the_conda_environment_has_the_declared_packages() -> None:
+def test_the_lock_file_has_the_hashes_of_every_package() -> None:
+    without = {str(requirement) for requirement, sums in lock_entries() if not sums}
+    odd = {digest for _, sums in lock_entries() for digest in sums if not re.fullmatch(r"[0-9a-f]{64}", digest)}
+    assert (without, odd) == (set(), set())
+
+
+def test_the_conda_environment_installs_the_lock_file_and_nothing_else() -> None:
     conda = yaml.safe_load((PROJECT / "environment.yml").read_text())
     (from_pip,) = [entry["pip"] for entry in conda["dependencies"] if isinstance(entry, dict)]
     assert conda["name"] == pyproject()["project"]["name"]
-    assert dict(pin(Requirement(line)) for line in from_pip if not line.startswith("-")) == declared()
-    assert [line for line in from_pip if line.startswith("-")] == ["--constraint requirements.lock", "--editable ."]
+    assert from_pip == ["--requirement requirements.lock"]
 
 
 def test_the_conda_environment_asks_for_a_supported_python() -> None:
