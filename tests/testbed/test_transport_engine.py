@@ -25,6 +25,7 @@ from runbook_lib.testbed import Testbed
 from runbook_lib.transport.engine import Engine
 
 pytestmark = pytest.mark.testbed
+SHARED_TESTBED = True
 
 NETWORK, CONTAINER = "t-transport-net", "t-transport"
 

@@ -19,6 +19,7 @@ from runbook_lib.testbed import Testbed
 from runbook_lib.transport.ssh import SshConnection
 
 pytestmark = pytest.mark.testbed
+SHARED_TESTBED = True
 
 ARGUMENTS = [
     "",

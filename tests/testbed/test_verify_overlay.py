@@ -35,6 +35,7 @@ from tests.testbed.verify_cluster import (
 )
 
 pytestmark = pytest.mark.testbed
+SHARED_TESTBED = True
 
 
 @pytest.fixture(scope="module", autouse=True)
