@@ -10,16 +10,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from runbook_lib.charts.cluster import before_and_after, before_and_after_text, cluster_picture
-from runbook_lib.charts.view import ClusterView
-from runbook_lib.charts.words import describe
+from runbook_lib.charts.view import ClusterView, describe
 
 if TYPE_CHECKING:
-    from runbook_lib.charts.drift import address_drift, drift_text
-    from runbook_lib.charts.heatmap import heatmap_text, ping_heatmap
-    from runbook_lib.charts.spread import RoundTrips, latency_spread, round_trips, spread_text
+    from runbook_lib.charts.pings import (
+        RoundTrips,
+        heatmap_text,
+        latency_spread,
+        ping_heatmap,
+        round_trips,
+        spread_text,
+    )
     from runbook_lib.charts.style import figure_svg
-    from runbook_lib.charts.timeline import Phase, convergence_timeline, phases, timeline_text
-    from runbook_lib.charts.trend import trend_picture, trend_text
+    from runbook_lib.charts.time import (
+        Phase,
+        address_drift,
+        convergence_timeline,
+        drift_text,
+        phases,
+        timeline_text,
+        trend_picture,
+        trend_text,
+    )
 
 __all__ = [
     "ClusterView",

@@ -19,10 +19,19 @@ from runbook_lib.charts.palette import (
     WASH,
 )
 from runbook_lib.charts.svg import Canvas
-from runbook_lib.charts.view import GATEWAY_BRIDGE, ClusterView
-from runbook_lib.charts.words import NODE, Thing, container_words, gossip_words, member_name, member_words, store_words
-from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.facts.control_plane import Member
+from runbook_lib.charts.view import (
+    GATEWAY_BRIDGE,
+    NODE,
+    ClusterView,
+    Thing,
+    container_words,
+    gossip_words,
+    member_name,
+    member_words,
+    store_words,
+)
+from runbook_lib.facts.control_planes.base import Member
+from runbook_lib.facts.docker.containers import ContainerFacts
 
 SHOWN_CONTAINERS = 12
 _PAD = 12

@@ -11,8 +11,15 @@ from dataclasses import dataclass
 from runbook_lib.charts.card import Card, Levels
 from runbook_lib.charts.palette import ACCENT, BAD, BAD_WASH, INK, MUTED, NETWORK_WASH, OVERLAY_WASH, PAPER
 from runbook_lib.charts.svg import Canvas
-from runbook_lib.charts.view import ClusterView
-from runbook_lib.charts.words import Thing, describe, differences, member_words, missing_overlay_words, vni_words
+from runbook_lib.charts.view import (
+    ClusterView,
+    Thing,
+    describe,
+    differences,
+    member_words,
+    missing_overlay_words,
+    vni_words,
+)
 
 WIDTH = 1200
 COLUMNS = 4

@@ -1,16 +1,19 @@
-"""What a picture of the cluster shows, looked up by node."""
+"""What a picture of the cluster shows, looked up by node.
+
+The picture of the cluster in words: the text alternative, and what differs between two of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from runbook_lib.facts.addresses import ClusterAddress
-from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.facts.control_plane import Member, Registration
-from runbook_lib.facts.engine import EngineFacts
-from runbook_lib.facts.gossip import Gossip, strangers
-from runbook_lib.facts.networks import NetworkFacts
+from runbook_lib.facts.control_planes.base import Member, Registration
+from runbook_lib.facts.docker.containers import ContainerFacts
+from runbook_lib.facts.docker.engine import EngineFacts
+from runbook_lib.facts.docker.networks import NetworkFacts
+from runbook_lib.facts.host.addresses import ClusterAddress
+from runbook_lib.facts.overlay.gossip import Gossip, strangers
 from runbook_lib.model.inventory import ClusterNetwork
 
 GATEWAY_BRIDGE = "docker_gwbridge"
@@ -125,3 +128,156 @@ class ClusterView:
         """True when the overlay is known to have no number yet."""
         overlay = self.overlay_network
         return overlay is not None and self.vni is None and overlay.id in self.vnis
+
+
+#: A thing in the picture: the node that it is on (empty for the overlay) and its name.
+Thing = tuple[str, str]
+#: The name of the thing that a node is itself.
+NODE = "node"
+
+
+def statements(view: ClusterView) -> dict[Thing, str]:
+    """What the picture says of each thing in it, in the order in which it is read."""
+    overlay = view.overlay_network
+    found = {("", view.overlay): missing_overlay_words(view)}
+    if overlay is not None:
+        vni = f", {vni_words(view)}" if vni_words(view) else ""
+        found["", view.overlay] = f"overlay {view.overlay}, {overlay.subnet}{vni}"
+    found |= {("", member.name): f"{member.name} {member_words(member)}" for member in view.members_nowhere}
+    for node in view.nodes:
+        found |= {(node, thing): words for thing, words in _on_node(view, node).items()}
+    return found
+
+
+def describe(view: ClusterView) -> str:
+    """The picture in words: a sentence for the overlay and one a node."""
+    said = statements(view)
+    beside = [words for (place, _), words in said.items() if not place]
+    sentences = [f"{len(view.nodes)} nodes on {view.network.subnet}; {'; '.join(beside)}."]
+    for node in view.nodes:
+        parts = [words for (place, _), words in said.items() if place == node]
+        sentences.append(f"{node}: {'; '.join(parts) or 'nothing is known'}.")
+    return " ".join(sentences)
+
+
+def differences(before: ClusterView, after: ClusterView) -> dict[Thing, str]:
+    """A phrase for each thing that is not as before: ``node3: container alpine1 10.0.0.2 → not on ovr0``."""
+    old, new = statements(before), statements(after)
+    found = {}
+    for thing in [*new, *(thing for thing in old if thing not in new)]:
+        if old.get(thing) == new.get(thing) or (thing[1] != NODE and thing[0] in {*before.silent, *after.silent}):
+            continue
+        place = f"{thing[0]}: " if thing[0] else ""
+        if thing[1] == NODE:
+            found[thing] = f"{place}{new.get(thing, 'answers again')}"
+        elif thing not in old:
+            found[thing] = f"{place}{new[thing]} (new)"
+        elif thing not in new:
+            found[thing] = f"{place}{old[thing]} → gone"
+        else:
+            found[thing] = f"{place}{_change(old[thing], new[thing])}"
+    return found
+
+
+def missing_overlay_words(view: ClusterView) -> str:
+    """Why there is no overlay in the picture."""
+    if any(view.overlay in container.addresses for container in view.containers):
+        return f"no engine lists {view.overlay} now, although containers are on it"
+    return f"no overlay network {view.overlay}"
+
+
+def vni_words(view: ClusterView) -> str:
+    """The overlay's number on the wire in words; empty when it is unknown."""
+    if view.vni is None:
+        return "no VNI before its first container" if view.awaits_vni else ""
+    return f"VNI {view.vni}"
+
+
+def container_words(view: ClusterView, container: ContainerFacts) -> tuple[str, bool]:
+    """Where a container is, in a few words, and whether that is broken."""
+    address = container.addresses.get(view.overlay)
+    if address and container.running:
+        return address, False
+    broken = view.belongs(container)
+    if not container.running:
+        return container.state, broken
+    if broken:
+        return f"not on {view.overlay}", True
+    elsewhere = [f"{name} {where}" for name, where in container.addresses.items()]
+    return ", ".join(elsewhere) or container.network_mode or "no network", False
+
+
+def member_name(member: Member) -> str:
+    """What a member is called where its node is told anyway: a manager of a swarm has no other name than its node's."""
+    return "manager" if member.name == member.node else member.name
+
+
+def member_words(member: Member) -> str:
+    """How a member of the store is: healthy, who leads, or what its container is where that is why it is not."""
+    state = member.health
+    if not member.node:
+        return "is on no node" if member.container_state == "absent" else "is on no node that answers"
+    if member.health != "healthy" and member.container_state != "running":
+        return "not started" if member.container_state == "created" else member.container_state
+    return f"{state}, leader" if member.leader else state
+
+
+def store_words(view: ClusterView, node: str) -> tuple[str, bool]:
+    """The engine's link to its store in a few words (empty when nobody asked), and whether that is broken."""
+    engine, registration = view.engine(node), view.registration(node)
+    if engine is not None and engine.mode == "none":
+        return view.terms.nowhere, True
+    if registration is None:
+        return "", False
+    return (view.terms.connected, False) if registration.connected else (view.terms.lost, True)
+
+
+def gossip_words(view: ClusterView, node: str) -> tuple[str, bool]:
+    """Whom the engine knows in a few words (empty when it does not gossip), and whether somebody is missing."""
+    unknown = view.strangers(node)
+    if unknown is None:
+        return "", False
+    if unknown:
+        return f"does not know {', '.join(unknown)}", True
+    others = sum(bool(row.address) for row in view.gossip) - 1
+    return f"knows {others} other engine{'s' if others != 1 else ''}", False
+
+
+def _on_node(view: ClusterView, node: str) -> dict[str, str]:
+    if node in view.silent:
+        return {NODE: "does not answer"}
+    found = _engine_and_address(view, node)
+    for thing, (words, _) in (("store", store_words(view, node)), ("gossip", gossip_words(view, node))):
+        if words:
+            found[thing] = words
+    for member in view.members_on(node):
+        found[member.name] = f"{member_name(member)} {member_words(member)}"
+    for container in view.containers_on(node):
+        found[container.name] = f"container {container.name} {container_words(view, container)[0]}"
+    bridge = view.gateway_bridge(node)
+    if bridge is not None:
+        found[GATEWAY_BRIDGE] = f"{GATEWAY_BRIDGE} {bridge.subnet}".strip()
+    return found
+
+
+def _engine_and_address(view: ClusterView, node: str) -> dict[str, str]:
+    found = {}
+    address, engine = view.address(node), view.engine(node)
+    if address is not None:
+        found["address"] = f"{address.address or 'no address'} ({address.assigned_by})"
+        if address.address and address.address != address.expected:
+            found["address"] += f", which should be {address.expected}"
+    if engine is not None:
+        found["engine"] = f"Docker {engine.version}"
+    if node in view.engineless:
+        found["engine"] = "its engine does not answer"
+    return found
+
+
+def _change(old: str, new: str) -> str:
+    """Both, without saying twice what they begin with."""
+    before, after = old.split(" "), new.split(" ")
+    same = 0
+    while same < min(len(before), len(after)) - 1 and before[same] == after[same]:
+        same += 1
+    return f"{old} → {' '.join(after[same:])}"

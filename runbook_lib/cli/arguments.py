@@ -1,14 +1,19 @@
-"""Arguments that several commands take and typer does not know."""
+"""What several commands share: arguments that typer does not know, aligned columns, JSON, the project's folder."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import shutil
+import sys
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from runbook_lib.errors import InputError
+from runbook_lib.records.store.archive import Archive, default_location, open_archive
 
 #: The option that replaces a parameter.
 PARAMETER = ("-p", "--parameter")
@@ -52,3 +57,112 @@ class PairCommand(TyperCommand):
 def pairs(joined: Sequence[str] | None) -> list[tuple[str, str]]:
     """The keys and values that ``PairCommand`` joined."""
     return [(key, value) for key, _, value in (text.partition("=") for text in joined or ())]
+
+
+def project_folder() -> Path:
+    """Return the checkout that this package runs from: notebooks, parameter files and tests are in it.
+
+    Raises:
+        InputError: the package was installed without them.
+    """
+    folder = Path(__file__).resolve().parents[2]
+    if not (folder / "pyproject.toml").is_file():
+        raise InputError(
+            "the notebooks, parameter files and tests are not here",
+            place=str(folder),
+            remedy="call ./runbook of a checkout instead of an installed package",
+        )
+    return folder
+
+
+GAP = "  "
+_NARROWEST = 8
+
+
+def terminal_width() -> int | None:
+    """The columns that stdout has to show something in; ``None`` where it is no terminal, and nothing is cut."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def columns(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Collection[str] = (),
+    shrink: Sequence[str] = (),
+    width: int | None = None,
+    indent: str = "",
+) -> list[str]:
+    """A line for the header (unless all of it is empty) and one a row, each column as wide as its longest value.
+
+    Columns named in ``right`` are aligned to the right. Where all are wider than ``width``, those in ``shrink`` that it
+    has are cut, the widest first, and end in ``…``.
+    """
+    table = [tuple(header), *rows] if any(header) else list(rows)
+    if not table:
+        return []
+    widths = [max(map(len, values)) for values in zip(*table, strict=True)]
+    if width is not None:
+        _fit(
+            widths,
+            [header.index(name) for name in shrink if name in header],
+            width - len(indent) - len(GAP) * (len(widths) - 1),
+        )
+    aligned = [">" if name in right else "<" for name in header]
+    form = indent + GAP.join(f"{{:{side}{size}}}" for side, size in zip(aligned, widths, strict=True))
+    fits = width is None
+    return [form.format(*(row if fits else map(_cut, row, widths))).rstrip() for row in table]
+
+
+def _fit(widths: list[int], shrinkable: Sequence[int], room: int) -> None:
+    while sum(widths) > room:
+        widest = max(shrinkable, key=lambda place: widths[place], default=None)
+        if widest is None or widths[widest] <= _NARROWEST:
+            return
+        widths[widest] -= 1
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def one_line(text: str) -> str:
+    """Text of several lines as one."""
+    return " / ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+Location = Annotated[
+    str | None,
+    typer.Option(
+        "--records",
+        metavar="LOCATION",
+        help="The archive: a folder or a URL (default: $OVERLAY_RUNBOOK_RECORDS, else records/).",
+        show_default=False,
+    ),
+]
+Wanted = Annotated[
+    str, typer.Argument(metavar="ID", help="A record's id, or the beginning of one.", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Cluster = Annotated[str, typer.Option(metavar="NAME", help="Only this cluster's.", show_default=False)]
+Since = Annotated[
+    str,
+    typer.Option(metavar="WHEN", help="Only since a date, a time (UTC), or so long ago: 7d, 12h.", show_default=False),
+]
+
+
+def archive_at(location: str | None) -> Archive:
+    """The archive that the user named, else the default one."""
+    return open_archive(location or default_location())
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print all at once: ten thousand lines are one write."""
+    text = "\n".join(lines)
+    if text:
+        sys.stdout.write(text + "\n")
+
+
+def print_json(value: object) -> None:
+    """Print JSON that a person can read too."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))

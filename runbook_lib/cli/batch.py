@@ -17,21 +17,18 @@ from runbook_lib.cli.arguments import (
     PlanMode,
     RecordsLocation,
     pairs,
+    project_folder,
 )
-from runbook_lib.cli.privileges import become_root
-from runbook_lib.cli.project import project_folder
-from runbook_lib.cli.system_packages import install_missing_packages
+from runbook_lib.cli.privileges import become_root, install_missing_packages
 from runbook_lib.execute.batch.batch import Cancellation, exit_code_of_batch, run_batch
 from runbook_lib.execute.batch.clusters import BatchCluster, read_clusters
-from runbook_lib.execute.batch.display import display_for
+from runbook_lib.execute.batch.display import conclude, display_for
 from runbook_lib.execute.batch.jobs import Job, JobResult, failed
 from runbook_lib.execute.batch.local import LocalProcesses
-from runbook_lib.execute.batch.summary import conclude
-from runbook_lib.execute.declared import check_parameters_cells
-from runbook_lib.execute.notebooks import choose_notebooks
-from runbook_lib.execute.preparation import parse_overrides
+from runbook_lib.execute.run.notebooks import check_parameters_cells, choose_notebooks
+from runbook_lib.execute.run.preparation import parse_overrides
 from runbook_lib.model.locations import records_location
-from runbook_lib.records.archive import open_archive
+from runbook_lib.records.store.archive import open_archive
 
 if TYPE_CHECKING:
     from runbook_lib.execute.batch.dask import DaskWorkers

@@ -10,13 +10,12 @@ from typing import Annotated
 
 import typer
 
-from runbook_lib.cli.copies import Copies
-from runbook_lib.cli.privileges import become_root
-from runbook_lib.cli.project import project_folder
-from runbook_lib.cli.system_packages import install_missing_packages
+from runbook_lib.cli.arguments import project_folder
+from runbook_lib.cli.lab.copies import Copies
+from runbook_lib.cli.privileges import become_root, install_missing_packages
 from runbook_lib.errors import InputError
-from runbook_lib.execute.notebooks import choose_notebooks
-from runbook_lib.execute.preparation import Request, ensure_testbed
+from runbook_lib.execute.run.notebooks import choose_notebooks
+from runbook_lib.execute.run.preparation import Request, ensure_testbed
 from runbook_lib.model.commands import at_hand, environment
 from runbook_lib.model.locations import copies_folder
 
@@ -62,14 +61,14 @@ def notebook(
         become_root(parameters.secret_variables)
         ensure_testbed(parameters, plan=False, before_up=install_missing_packages)
         request.validate()
-    from runbook_lib.cli.lab import lab_arguments, lab_environment
+    from runbook_lib.cli.lab.server import lab_arguments, lab_environment
 
     for line in copies.update():
         _say(line)
     _say(f"your copies of the notebooks are in {copies.folder}")
     _say("JupyterLab starts; Ctrl-C here ends it")
     places = lab_arguments(copies.folder, port, browser=browser)
-    arguments = [sys.executable, "-P", "-m", "runbook_lib.cli.lab", *places]
+    arguments = [sys.executable, "-P", "-m", "runbook_lib.cli.lab.server", *places]
     os.execve(sys.executable, arguments, {**lab_environment(os.environ, chosen), **environment()})
 
 

@@ -7,15 +7,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.cli.columns import columns, one_line
+from runbook_lib.cli.arguments import columns, one_line
 from runbook_lib.errors import RecordError
 from runbook_lib.model.record import Record
-from runbook_lib.model.results import with_warnings
-from runbook_lib.model.trend import Trend
-from runbook_lib.records.archive import RECORD_FILE, SEAL_FILE
-from runbook_lib.records.difference import Difference, flatten
-from runbook_lib.records.disk import files_in
-from runbook_lib.records.trend import sparkline, values_of
+from runbook_lib.model.results import Trend, with_warnings
+from runbook_lib.records.query.difference import Difference, flatten
+from runbook_lib.records.query.trend import sparkline, values_of
+from runbook_lib.records.store.archive import RECORD_FILE, SEAL_FILE
+from runbook_lib.records.store.disk import files_in
 
 _INDENT = "  "
 _SHOWN_HASH = 16

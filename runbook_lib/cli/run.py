@@ -19,29 +19,29 @@ from runbook_lib.cli.arguments import (
     PlanMode,
     RecordsLocation,
     pairs,
+    project_folder,
 )
-from runbook_lib.cli.privileges import become_root
-from runbook_lib.cli.project import project_folder
-from runbook_lib.cli.system_packages import install_missing_packages
+from runbook_lib.cli.privileges import become_root, install_missing_packages
 from runbook_lib.errors import ExitCode
-from runbook_lib.execute.cluster_run import ClusterRequest, ClusterResult, left_over, prepare_cluster, run_cluster
-from runbook_lib.execute.declared import (
+from runbook_lib.execute.interruption import Interruption
+from runbook_lib.execute.run.cluster_run import ClusterRequest, ClusterResult, left_over, prepare_cluster, run_cluster
+from runbook_lib.execute.run.engine import OUTPUT_LIMIT
+from runbook_lib.execute.run.notebooks import (
     NO_CLUSTER,
     check_declared,
     check_parameters_cells,
+    choose_notebooks,
     declared_parameters,
+    undoing,
     works_on_a_cluster,
 )
-from runbook_lib.execute.earlier import EarlierRun, check_same_run, earlier_run
-from runbook_lib.execute.engine import OUTPUT_LIMIT
-from runbook_lib.execute.interruption import Interruption
-from runbook_lib.execute.notebooks import choose_notebooks, undoing
-from runbook_lib.execute.preparation import Request, parse_overrides
-from runbook_lib.execute.reporting import Reporter, reporter_for
+from runbook_lib.execute.run.preparation import Request, parse_overrides
+from runbook_lib.execute.run.previous_run import EarlierRun, check_same_run, earlier_run
+from runbook_lib.execute.run.reporting import Reporter, reporter_for
 from runbook_lib.model.commands import at_hand, at_hand_by_record, command_on_testbed, notebook_command
 from runbook_lib.model.loading import Run
 from runbook_lib.model.locations import records_location
-from runbook_lib.records.archive import open_archive
+from runbook_lib.records.store.archive import open_archive
 
 app = typer.Typer(add_completion=False)
 
@@ -146,7 +146,7 @@ def _prepare(chosen: Sequence[Path], request: Request, earlier: EarlierRun | Non
 
 
 def _conclude(result: ClusterResult, testbed: str | None, reporter: Reporter, records: str | None) -> None:
-    from runbook_lib.execute.summary import conclude
+    from runbook_lib.execute.run.reporting import conclude
 
     elsewhere = f" --records {shlex.quote(records)}" if records else ""
     conclude(result.results, result.archive, reporter, elsewhere)

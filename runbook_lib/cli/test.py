@@ -11,7 +11,7 @@ from pathlib import Path
 
 import typer
 
-from runbook_lib.cli.project import project_folder
+from runbook_lib.cli.arguments import project_folder
 from runbook_lib.errors import ExitCode
 
 #: Folders of tests that boot the testbed, and the one whose tests need Debian's Chromium as well.
@@ -46,7 +46,7 @@ def test(context: typer.Context) -> None:
     """
     folder = project_folder()
     if os.geteuid() == 0 and reaches_testbed(folder, context.args):
-        from runbook_lib.cli.system_packages import install_missing_packages, install_packages
+        from runbook_lib.cli.privileges import install_missing_packages, install_packages
 
         install_missing_packages()
         if reaches(folder, context.args, BROWSER) and shutil.which("chromium") is None:

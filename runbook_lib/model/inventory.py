@@ -7,18 +7,20 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from runbook_lib.model.base import FilePath, Model
-from runbook_lib.model.names import (
+from runbook_lib.model.base import (
     Address,
+    FilePath,
     HostName,
     InterfaceName,
+    Model,
+    PlatformName,
+    Port,
     ReachableAt,
     Subnet,
     UserName,
+    WholeNumber,
     parse_address,
 )
-from runbook_lib.model.numbers import Port, WholeNumber
-from runbook_lib.model.platforms import PlatformName
 from runbook_lib.model.secrets import SecretReference
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runbook_lib.records.frames import compare, frame
+    from runbook_lib.records.query.frames import compare, frame
 
 __all__ = ["compare", "frame"]
 
@@ -17,6 +17,6 @@ __all__ = ["compare", "frame"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from runbook_lib.records import frames
+    from runbook_lib.records.query import frames
 
     return getattr(frames, name)

@@ -1,16 +1,24 @@
-"""A record as one file for somebody who does not have the archive."""
+"""A record as one file for somebody who does not have the archive.
+
+Records as JUnit XML, which every build server shows: a suite a record, a case for each step, check and notebook.
+"""
 
 from __future__ import annotations
 
 import io
+import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+
 from runbook_lib.errors import InputError, RecordError
-from runbook_lib.records.archive import HTML_FILE, NOTEBOOK_FILE, Archive
-from runbook_lib.records.disk import files_in, write_whole
-from runbook_lib.records.reading import read_record
+from runbook_lib.model.record import CellState, Record, RecordVerdict
+from runbook_lib.model.results import Status, Verdict
+from runbook_lib.records.store.archive import HTML_FILE, NOTEBOOK_FILE, Archive
+from runbook_lib.records.store.disk import files_in, write_whole
+from runbook_lib.records.store.reading import read_record
 
 # The clock of a file in an archive says nothing here, and without it the same record gives the same bytes.
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -50,8 +58,6 @@ def _html(_archive: Archive, folder: Path) -> bytes:
 
 
 def _junit(_archive: Archive, folder: Path) -> bytes:
-    from runbook_lib.records.junit import junit
-
     return junit([read_record(folder)]).encode()
 
 
@@ -87,3 +93,81 @@ FORMS: dict[str, tuple[str, Callable[[Archive, Path], bytes]]] = {
     "junit": ("xml", _junit),
     "zip": ("zip", _zip),
 }
+
+
+# What XML 1.0 cannot hold, not even escaped.
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_CHECKS_FAILED = {RecordVerdict.FAILED}
+_GOOD = {RecordVerdict.PASS, RecordVerdict.PLANNED}
+
+
+def junit(records: Iterable[Record]) -> str:
+    """One suite a record, with a case for every step on a node, every check, and the notebook as a whole.
+
+    The notebook's own case fails or errs as its verdict says, so that a record which did not pass is never green, not
+    even one that ended before its first check.
+    """
+    document = JUnitXml("overlay-runbook")
+    for record in records:
+        document.add_testsuite(_suite(record))
+    document.update_statistics()  # type: ignore[no-untyped-call]
+    return bytes(document.tostring()).decode("utf-8")  # type: ignore[no-untyped-call]
+
+
+def _suite(record: Record) -> TestSuite:
+    suite = TestSuite(f"{record.cluster}/{record.notebook}")
+    suite.timestamp = record.started.rstrip("Z")
+    suite.hostname = record.provenance.host
+    for name in ("id", "run", "cluster", "notebook", "verdict", "warnings"):
+        suite.add_property(f"record.{name}", str(getattr(record, name)))
+    suite.add_testcases([_notebook(record), *_steps(record), *_checks(record)])
+    return suite
+
+
+def _notebook(record: Record) -> TestCase:
+    case = TestCase("notebook", classname=_class(record), time=record.seconds or 0.0)
+    if record.verdict not in _GOOD:
+        failure = record.failure
+        message = f"{record.verdict}: {failure.message}" if failure else str(record.verdict)
+        kind = Failure if record.verdict in _CHECKS_FAILED else Error
+        result = kind(xml_text(message), failure.name if failure else str(record.verdict))
+        result.text = xml_text(f"{failure.cell}\n{failure.trace}".strip()) if failure else ""
+        case.result = [result]
+    told = [record.told] if record.warnings else []
+    never = sum(cell.state is CellState.NEVER_RUN for cell in record.cells)
+    told += [f"{never} of {len(record.cells)} cells never ran"] if never else []
+    if told:
+        case.system_out = "\n".join(told)
+    return case
+
+
+def _steps(record: Record) -> Iterator[TestCase]:
+    for row in record.steps:
+        case = TestCase(xml_text(f"step: {row.step} on {row.node}"), classname=_class(record), time=row.seconds)
+        if not row.status.succeeded:
+            case.result = [Failure(xml_text(row.detail or str(row.status)), str(row.status))]
+        elif row.status in (Status.SKIPPED, Status.PLANNED):
+            case.result = [Skipped(xml_text(row.detail or str(row.status)))]
+        yield case
+
+
+def _checks(record: Record) -> Iterator[TestCase]:
+    for check in record.checks:
+        name = f"check: {check.check}" + (f" on {check.node}" if check.node else "")
+        case = TestCase(xml_text(name), classname=_class(record), time=0.0)
+        if check.verdict is Verdict.FAIL:
+            case.result = [Failure(xml_text(f"expected {check.expected}, found {check.found}"), "check failed")]
+        elif check.verdict is Verdict.SKIP:
+            case.result = [Skipped(xml_text(check.found))]
+        elif check.verdict is Verdict.WARN:
+            case.system_out = xml_text(f"warning: expected {check.expected}, found {check.found}")
+        yield case
+
+
+def _class(record: Record) -> str:
+    return f"{record.cluster}.{record.notebook}"
+
+
+def xml_text(text: str) -> str:
+    """The text without the characters that XML cannot hold."""
+    return _NOT_XML.sub("�", text)

@@ -9,13 +9,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from runbook_lib.errors import InputError, RecordError
-from runbook_lib.records import chain, remote
-from runbook_lib.records.archive import Archive, id_of, started_of
-from runbook_lib.records.disk import archive_error, locked, record_error
-from runbook_lib.records.folder_check import digest_of
-from runbook_lib.records.keys import signing_key
-from runbook_lib.records.running import marker_of
+from runbook_lib.records import chain
+from runbook_lib.records.checks import digest_of
 from runbook_lib.records.sealing import append, note_head
+from runbook_lib.records.store import remote
+from runbook_lib.records.store.archive import Archive, id_of, started_of
+from runbook_lib.records.store.disk import archive_error, locked, record_error
+from runbook_lib.records.store.keys import signing_key
+from runbook_lib.records.store.running import marker_of
 
 _KEEP = re.compile(r"(?P<number>[0-9]{1,7})(?P<unit>[hdw]?)")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}

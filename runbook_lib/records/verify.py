@@ -1,18 +1,199 @@
-"""Verifies an archive: says which record was changed, removed, added or moved, and where."""
+"""Verifies an archive: says which record was changed, removed, added or moved, and where.
+
+One verification of one archive: its chain and its folders, held against each other.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runbook_lib.errors import InputError
-from runbook_lib.records import remote
-from runbook_lib.records.archive import SEAL_FILE, Archive, id_of
-from runbook_lib.records.chain_check import entry_fault
-from runbook_lib.records.examination import Examination
-from runbook_lib.records.findings import Finding, Verification
-from runbook_lib.records.folder_check import check_folder
-from runbook_lib.records.keys import parse_public_key, read_public_key
+from runbook_lib.model.locations import signing_key_file
+from runbook_lib.records import checks
+from runbook_lib.records.chain import Entry, Head, read_chain, read_head
+from runbook_lib.records.checks import Finding, Verification, check_folder, check_seal, digest_of, entry_fault
 from runbook_lib.records.sealing import read_seal
+from runbook_lib.records.store import remote
+from runbook_lib.records.store.archive import KEYS_FOLDER, RECORD_FILE, SEAL_FILE, Archive, id_of
+from runbook_lib.records.store.disk import is_temporary, locked
+from runbook_lib.records.store.keys import PublicKey, parse_public_key, read_public_key, signing_key
+from runbook_lib.records.store.running import is_begun_by, is_running
+
+
+@dataclass
+class Examination:
+    """One verification: what the archive says of itself, and what is found.
+
+    ``mirror`` is the folder that tells which records this machine began: the archive's own, or that of its mirror.
+    """
+
+    archive: Archive
+    trusted: PublicKey | None
+    mirror: Path
+    findings: list[Finding] = field(default_factory=list)
+
+    def result(self, record_id: str | None) -> Verification:
+        """Check everything, or the chain and one record. Raises ``InputError``, ``RecordError``."""
+        head = read_head(self.archive.location)
+        folders, data, running = self._read(head)
+        lines, cut_short = read_chain(data)
+        entries = [line.entry for line in lines if line.entry is not None]
+        keys = self._keys()
+        self.findings += checks.check_lines(lines, keys, self.trusted)
+        self.findings += checks.check_order(lines)
+        self.findings += checks.check_end(entries, head, cut_short)
+
+        latest = {entry.folder: entry for entry in sorted(entries, key=lambda entry: entry.sequence)}
+        named = sorted(latest.keys() | folders.keys())
+        if record_id:
+            named = [_only(record_id, named, self.archive)]
+        for name in named:
+            if name not in latest:
+                self.findings += () if name in running else self._unchained(folders[name], entries, keys)
+            elif latest[name].kind == "record":
+                self._check_record(folders, latest, name, keys)
+            elif name in folders:
+                problem = "was removed by a signed entry, yet it is still there; the next prune removes it"
+                self.findings.append(Finding(id_of(folders[name]), name, problem, leftover=True))
+        return Verification(
+            tuple(self.findings),
+            records=sum(name in latest and latest[name].kind == "record" for name in named),
+            entries=len(entries),
+            pruned=sum(entry.kind == "prune" for entry in latest.values()),
+            running=len(running),
+            signed=dict(Counter(entry.key for entry in entries)),
+            ends_known=head is not None,
+        )
+
+    def _read(self, head: Head | None) -> tuple[dict[str, Path], bytes, set[str]]:
+        """The folders there are, the chain, and which records are running, all of the same moment."""
+        if not self.archive.root.is_dir() and head is None:
+            raise InputError(
+                "there is no archive", place=self.archive.location, remedy="name one that is: --records LOCATION"
+            )
+        try:
+            with locked(self.archive.lock_file, shared=True):
+                return self._read_now()
+        except (FileNotFoundError, PermissionError):
+            # Nobody ever wrote here, or nobody who may be kept waiting.
+            return self._read_now()
+
+    def _read_now(self) -> tuple[dict[str, Path], bytes, set[str]]:
+        folders = {folder.name: folder for folder in self.archive.folders()}
+        data = self.archive.chain_file.read_bytes() if self.archive.chain_file.exists() else b""
+        return folders, data, {name for name, folder in folders.items() if is_running(folder)}
+
+    def _keys(self) -> dict[str, PublicKey]:
+        keys = {}
+        for path in sorted(self.archive.keys_folder.glob("*.pem")):
+            try:
+                key = parse_public_key(path.read_bytes())
+            except (OSError, ValueError) as error:
+                self.findings.append(Finding("", f"{KEYS_FOLDER}/{path.name}", f"is not a public key ({error})"))
+                continue
+            if key.id == path.stem:
+                keys[key.id] = key
+            else:
+                problem = f"was exchanged: it has the key {key.id}"
+                self.findings.append(Finding("", f"{KEYS_FOLDER}/{path.name}", problem))
+        return keys
+
+    def _check_record(
+        self, folders: Mapping[str, Path], latest: Mapping[str, Entry], name: str, keys: Mapping[str, PublicKey]
+    ) -> None:
+        entry = latest[name]
+        folder = folders.get(name)
+        if folder is None:
+            self.findings.append(Finding(entry.record, name, _where_to(entry, folders, latest)))
+            return
+        found = digest_of(folder)
+        if found != entry.sha256:
+            other = next((one for one in latest.values() if one.sha256 == found), None)
+            if other is not None:
+                problem = f"has the record {other.record} in it, of {other.folder}: the folders were exchanged"
+                self.findings.append(Finding(entry.record, name, problem))
+                return
+        findings = [*check_folder(folder, entry), *check_seal(folder, entry, keys.get(entry.key))]
+        if findings and self._begun_here(folder, keys):
+            # Its runner was killed between the entry and the end: the seal may be missing or half made.
+            findings = [replace(finding, leftover=_is_of_seal(finding)) for finding in findings]
+        self.findings += findings
+
+    def _unchained(self, folder: Path, entries: Sequence[Entry], keys: Mapping[str, PublicKey]) -> Iterator[Finding]:
+        """Why a folder is there that no entry of the chain is about."""
+        id_ = id_of(folder)
+        sealed = _sealed_as(folder, keys)
+        if self.archive.is_remote and self._begun_here(folder, keys):
+            problem = "its writer was killed before all of it was uploaded; its next run uploads it"
+            yield Finding(id_, folder.name, problem, leftover=True)
+        elif sealed is not None:
+            if sealed.folder != folder.name:
+                yield Finding(id_, folder.name, f"was renamed or copied: it was sealed as {sealed.folder}")
+            else:
+                last = max((entry.sequence for entry in entries), default=0)
+                how = (
+                    "the chain's end was cut off" if sealed.sequence > last else "its entry was taken out of the chain"
+                )
+                yield Finding(id_, folder.name, f"was sealed as entry {sealed.sequence}, which is not there: {how}")
+        elif self._begun_here(folder, keys):
+            problem = "its runner was killed before it was sealed; the next run seals it"
+            yield Finding(id_, folder.name, problem, leftover=True)
+        elif self.archive.is_remote and not (folder / RECORD_FILE).exists():
+            problem = "is being uploaded, or was not uploaded whole; the next run of its writer uploads it"
+            yield Finding(id_, folder.name, problem, leftover=True)
+        else:
+            yield Finding(id_, folder.name, "was added: the chain has no entry of it, and it has no seal of its own")
+
+    def _begun_here(self, folder: Path, keys: Mapping[str, PublicKey]) -> bool:
+        """Whether a record was begun and not finished, as a marker signed with a key known here says."""
+        own = [signing_key().public] if signing_key_file().exists() else []
+        return is_begun_by(self.mirror / folder.name, [*keys.values(), *own])
+
+
+def _is_of_seal(finding: Finding) -> bool:
+    name = finding.place.rpartition("/")[2]
+    return name == SEAL_FILE or (name.startswith(f".{SEAL_FILE}.") and is_temporary(name))
+
+
+def _where_to(entry: Entry, folders: Mapping[str, Path], latest: Mapping[str, Entry]) -> str:
+    """What became of a record whose folder is gone."""
+    for name, folder in folders.items():
+        if name not in latest and digest_of(folder) == entry.sha256:
+            return f"was renamed: the record is in {name}"
+    return f"was removed: the chain has the record in entry {entry.sequence}, and its folder is gone"
+
+
+def _sealed_as(folder: Path, keys: Mapping[str, PublicKey]) -> Entry | None:
+    """The entry in a folder's seal, if a key of the archive signed it."""
+    try:
+        entry = read_seal(folder).entry
+    except (OSError, ValueError):
+        return None
+    key = keys.get(entry.key)
+    return entry if key is not None and entry.has_its_hash() and entry.is_signed_by(key) else None
+
+
+def _only(record_id: str, names: Sequence[str], archive: Archive) -> str:
+    found = [name for name in names if id_of(Path(name)).startswith(record_id) or name == record_id]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(
+            f"{len(found)} records have an id that begins with {record_id!r}: {', '.join(map(_id, found[:10]))}",
+            place=archive.location,
+            remedy="give more of the id",
+        )
+    raise InputError(
+        f"no record has the id {record_id!r}", place=archive.location, remedy="see the ids: ./runbook records list"
+    )
+
+
+def _id(name: str) -> str:
+    return id_of(Path(name))
+
 
 _ATTEMPTS = 3
 

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runbook_lib.redact import shapes
-from runbook_lib.redact.forms import forms
-from runbook_lib.redact.spans import Span, merged, outside_marks, replaced
-from runbook_lib.redact.values import Values
+from runbook_lib.redact.matching import Span, Values, forms, merged, outside_marks, replaced
 
 SHORTEST_SECRET = 4
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from runbook_lib.redact.spans import Span
+from runbook_lib.redact.matching import Span
 
 JOIN_TOKEN = "swarm-join-token"
 UNLOCK_KEY = "swarm-unlock-key"

@@ -1,4 +1,7 @@
-"""The steps of this project, each built from a run's parameters."""
+"""The steps of this project, each built from a run's parameters.
+
+Takes back what the runbook has made, and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,36 @@ from typing import Any
 
 from runbook_lib.errors import InputError
 from runbook_lib.facts.control_planes import control_plane_of
-from runbook_lib.model.external import WAYS, Way, external
 from runbook_lib.model.inventory import Inventory
-from runbook_lib.model.parameters import Overlay, Parameters
+from runbook_lib.model.parameters import WAYS, Overlay, Parameters, Way, external
 from runbook_lib.steps.base import CONTAINERS_NOTEBOOK, OVERLAY_NOTEBOOK, Step
-from runbook_lib.steps.clean_up import clean_up_steps
 from runbook_lib.steps.connections import Connect, Disconnect
 from runbook_lib.steps.containers import RemoveContainers, RunContainers
-from runbook_lib.steps.external_address import ExternalAddress
-from runbook_lib.steps.external_removal import RemoveExternals
+from runbook_lib.steps.etcd_autostart import RemoveAutostart
+from runbook_lib.steps.external_address import ExternalAddress, RemoveExternals
 from runbook_lib.steps.gossip import JoinGossip
+from runbook_lib.steps.leftovers import RemoveGatewayBridges
 from runbook_lib.steps.members import member_steps
 from runbook_lib.steps.networks import CreateNetwork, RemoveNetworks
 from runbook_lib.steps.published_port import PublishPort
 from runbook_lib.steps.static_addresses import RemoveStaticAddresses, StaticAddresses
+
+
+def clean_up_steps(parameters: Parameters, *, boot_scripts_of: Inventory | None = None) -> tuple[Step[Any, Any], ...]:
+    """The steps that clean up, in their order: containers on all nodes, what Docker made for them, then networks.
+
+    Only objects that carry this cluster's owner label are removed, and docker_gwbridge where it came with them. With
+    ``boot_scripts_of`` the fixed addresses and etcd's autostart of this inventory's nodes go as well: they get their
+    addresses as before (boot2docker's from their next boot on), and etcd stays down.
+    """
+    steps: tuple[Step[Any, Any], ...] = (
+        RemoveContainers(parameters.name),
+        RemoveGatewayBridges(parameters.name, control_plane_of(parameters)),
+        RemoveNetworks(parameters.name, control_plane_of(parameters)),
+    )
+    if boot_scripts_of is not None:
+        steps += (RemoveAutostart(parameters.etcd), RemoveStaticAddresses(boot_scripts_of, parameters.addresses))
+    return steps
 
 
 class StepCatalog:

@@ -14,32 +14,27 @@ from runbook_lib import tables
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import DeadlineError, InputError, PreconditionError
 from runbook_lib.facts.control_planes import control_plane_of
-from runbook_lib.model.events import FinishEvent, StepEvent
 from runbook_lib.model.loading import Run
-from runbook_lib.model.results import Check, Status, StepResult, Verdict, with_warnings
-from runbook_lib.session import expectations, power, preconditions
+from runbook_lib.model.results import Check, FinishEvent, Status, StepEvent, StepResult, Verdict, with_warnings
+from runbook_lib.session import expectations
 from runbook_lib.session.catalog import StepCatalog, wanted_container
 from runbook_lib.session.claim import Claim, alone
-from runbook_lib.session.display import Picture, step_line
-from runbook_lib.session.drift import Drift
-from runbook_lib.session.events import publish
-from runbook_lib.session.exercises import Exercise, exercise
-from runbook_lib.session.experiment import Experiment
-from runbook_lib.session.external import ExternalAddresses
-from runbook_lib.session.keeping import Kept, measured
-from runbook_lib.session.look import Look
-from runbook_lib.session.pictures import picture
-from runbook_lib.session.pings import Pings, Ways, ping
-from runbook_lib.session.planned_files import planned_files
-from runbook_lib.session.progress import LiveLines
-from runbook_lib.session.readings import Readings
-from runbook_lib.session.store import Outage, StoreState, after_power_cycle, wait_for_store
-from runbook_lib.session.summary import summary
-from runbook_lib.session.watching import Watched, wait_for_way_back
+from runbook_lib.session.expectations import Exercise, exercise, publish
+from runbook_lib.session.questions import power, preconditions
+from runbook_lib.session.questions.external import ExternalAddresses
+from runbook_lib.session.questions.inspection import Look
+from runbook_lib.session.questions.pings import Pings, Ways, ping
+from runbook_lib.session.questions.readings import Readings, planned_files
+from runbook_lib.session.questions.recorded_tables import Kept, measured
+from runbook_lib.session.questions.store_wait import Outage, StoreState, after_power_cycle, wait_for_store
+from runbook_lib.session.questions.watching import Watched, wait_for_way_back
+from runbook_lib.session.views.display import LiveLines, Picture, step_line
+from runbook_lib.session.views.pictures import Drift, picture
+from runbook_lib.session.views.tables import Experiment, summary
 from runbook_lib.steps import Step, require_success, run_step
 from runbook_lib.verify.convergence import Watch
 from runbook_lib.verify.gateway_bridge import gateway_bridge_experiment
-from runbook_lib.verify.lost_pairs import why_lost
+from runbook_lib.verify.preflight import why_lost
 
 _SAMPLES_BEFORE = 5
 

@@ -11,13 +11,11 @@ from runbook_lib.steps.base import (
     run_steps,
     silent,
 )
-from runbook_lib.steps.clean_up import clean_up_steps
 from runbook_lib.steps.connections import Connect, Disconnect
 from runbook_lib.steps.containers import RemoveContainers, RunContainers
 from runbook_lib.steps.etcd_autostart import EtcdAutostart, RemoveAutostart, StartMembers, has_autostart_block
-from runbook_lib.steps.external_address import ExternalAddress
-from runbook_lib.steps.external_removal import RemoveExternals
-from runbook_lib.steps.gateway_bridges import RemoveGatewayBridges
+from runbook_lib.steps.external_address import ExternalAddress, RemoveExternals
+from runbook_lib.steps.leftovers import RemoveGatewayBridges
 from runbook_lib.steps.networks import CreateNetwork, RemoveNetworks
 from runbook_lib.steps.published_port import PublishPort
 from runbook_lib.steps.reboot import Reboot
@@ -47,7 +45,6 @@ __all__ = [
     "Step",
     "Verb",
     "check_targets",
-    "clean_up_steps",
     "has_address_block",
     "has_autostart_block",
     "require_success",

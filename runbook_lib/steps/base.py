@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import RunbookError, StepFailed, UnreachableError
-from runbook_lib.facts.lost_networks import PATIENCE_SECONDS
+from runbook_lib.facts.docker.networks import PATIENCE_SECONDS
 from runbook_lib.model.results import Status, StepResult
 from runbook_lib.steps.turns import Turns
 

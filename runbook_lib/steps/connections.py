@@ -17,14 +17,13 @@ from ipaddress import IPv4Address, IPv4Network
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import EngineError, NodeError, StoreUnavailable
-from runbook_lib.facts.containers import ContainerFacts, read_container
-from runbook_lib.facts.control_plane import ABLE, ControlPlane, Standing
-from runbook_lib.facts.interfaces import ContainerInterface, read_interfaces
-from runbook_lib.facts.lost_networks import LostNetwork, lost_networks
-from runbook_lib.facts.networks import NetworkFacts, read_network
+from runbook_lib.facts.control_planes.base import ABLE, ControlPlane, Standing
+from runbook_lib.facts.docker.containers import ContainerFacts, read_container
+from runbook_lib.facts.docker.networks import LostNetwork, NetworkFacts, lost_networks, read_network
+from runbook_lib.facts.overlay.interfaces import ContainerInterface, read_interfaces
 from runbook_lib.steps.base import Finding, Say, Step, blocked, pending, refused, satisfied, skipped
-from runbook_lib.steps.endpoints import force_disconnect
 from runbook_lib.steps.gossip import once_store_answers, wait_for_gossip
+from runbook_lib.steps.leftovers import force_disconnect
 
 _ATTEMPTS = 6
 _PAUSE = 0.5

@@ -1,4 +1,7 @@
-"""Runs containers on the overlay, and removes the containers that were made here."""
+"""Runs containers on the overlay, and removes the containers that were made here.
+
+Which container belongs on which node.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,9 @@ from functools import partial
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import EngineError, EngineNotFound, StoreUnavailable
-from runbook_lib.facts.containers import ContainerFacts, read_container, read_containers
-from runbook_lib.facts.control_plane import ABLE, ControlPlane, Standing
-from runbook_lib.facts.lost_networks import LostNetwork, lost_networks
-from runbook_lib.facts.networks import NetworkFacts, read_network
+from runbook_lib.facts.control_planes.base import ABLE, ControlPlane, Standing
+from runbook_lib.facts.docker.containers import ContainerFacts, read_container, read_containers
+from runbook_lib.facts.docker.networks import LostNetwork, NetworkFacts, lost_networks, read_network
 from runbook_lib.model.parameters import ContainerSpec, Overlay
 from runbook_lib.steps.base import (
     CONTAINERS_NOTEBOOK,
@@ -27,11 +29,44 @@ from runbook_lib.steps.base import (
     satisfied,
 )
 from runbook_lib.steps.connections import connect_whole
-from runbook_lib.steps.endpoints import force_disconnect, stale_endpoints
 from runbook_lib.steps.gossip import once_store_answers, wait_for_gossip
+from runbook_lib.steps.leftovers import force_disconnect, stale_endpoints
 from runbook_lib.steps.networks import Difference
-from runbook_lib.steps.placement import full_image_name, place
 from runbook_lib.steps.turns import Turns
+
+
+def place(containers: Sequence[ContainerSpec], loads: Mapping[str, int], existing: Mapping[str, str]) -> dict[str, str]:
+    """The node of every container, by its name.
+
+    A container with a ``node`` goes there. Of the others, one that exists stays where it is (``existing``: its name
+    to its node), and the rest go one by one to the node with the fewest containers, equal ones in the order of
+    ``loads`` (the running containers of each node that can take one). The same input always gives the same places.
+
+    Raises:
+        ValueError: a container has to be spread and there is no node that can take one.
+    """
+    placed = {item.name: item.node or existing.get(item.name) for item in containers}
+    counts = dict(loads)
+    for name, node in placed.items():
+        if node in counts and name not in existing:
+            counts[node] += 1
+    result: dict[str, str] = {}
+    for name, node in placed.items():
+        if node is None:
+            if not counts:
+                raise ValueError(f"no node can take {name}")
+            node = min(counts, key=lambda candidate: counts[candidate])
+            counts[node] += 1
+        result[name] = node
+    return result
+
+
+def full_image_name(reference: str) -> str:
+    """An image reference with its tag: ``alpine`` is ``alpine:latest``."""
+    if "@" in reference or ":" in reference.rpartition("/")[2]:
+        return reference
+    return f"{reference}:latest"
+
 
 COMMAND = ("/bin/sh",)
 STOP_SECONDS = 1

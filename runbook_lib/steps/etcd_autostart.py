@@ -30,17 +30,24 @@ from time import monotonic, sleep
 from typing import Literal
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.facts.addresses import BOOTLOCAL, read_bootlocal
-from runbook_lib.facts.boot import BootClock, read_boot_clock
-from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.facts.engine import EngineFacts, read_engine
-from runbook_lib.facts.etcd_unit import DROP_IN, ETCD_UNIT, UnitMember, read_own_members
-from runbook_lib.facts.store_access import PLAIN, StoreAccess, read_access
+from runbook_lib.facts.control_planes.etcd.access import PLAIN, StoreAccess, read_access
+from runbook_lib.facts.control_planes.etcd.members import DROP_IN, ETCD_UNIT, UnitMember, read_own_members
+from runbook_lib.facts.docker.containers import ContainerFacts
+from runbook_lib.facts.docker.engine import EngineFacts, read_engine
+from runbook_lib.facts.host.addresses import BOOTLOCAL, read_bootlocal
+from runbook_lib.facts.host.host import BootClock, read_boot_clock
 from runbook_lib.model.parameters import Etcd
 from runbook_lib.steps.base import Finding, Say, Step, pending, refused, satisfied
-from runbook_lib.steps.blocks import find_block, put_block, remove_block
-from runbook_lib.steps.boot_files import Restoration, check_markers, restore, write_boot_script
-from runbook_lib.steps.boot_scripts import ETCD_AUTOSTART, etcd_autostart, start_lines
+from runbook_lib.steps.platforms.blocks import (
+    Restoration,
+    check_markers,
+    find_block,
+    put_block,
+    remove_block,
+    restore,
+    write_boot_script,
+)
+from runbook_lib.steps.platforms.boot2docker import ETCD_AUTOSTART, etcd_autostart, start_lines
 
 _DOCKER_ROOT = "/var/lib/docker"
 _RESTARTING = ("always", "unless-stopped")

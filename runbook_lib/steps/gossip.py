@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import DeadlineError, EngineError, EngineNotFound, StoreUnavailable
-from runbook_lib.facts.control_plane import ControlPlane
-from runbook_lib.facts.gossip import GOSSIP_PORT, Gossip, common_stranger, exchange, strangers
-from runbook_lib.facts.lost_networks import PATIENCE_SECONDS
-from runbook_lib.facts.memberlist import REQUEST
+from runbook_lib.facts.control_planes.base import ControlPlane
+from runbook_lib.facts.docker.networks import PATIENCE_SECONDS
+from runbook_lib.facts.overlay.gossip import GOSSIP_PORT, REQUEST, Gossip, common_stranger, exchange, strangers
 from runbook_lib.steps.base import Finding, Say, Step, blocked, pending, satisfied
 
 # What an engine says of a network, by name or ID, that its store does not show it at this moment.

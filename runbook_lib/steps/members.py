@@ -1,14 +1,82 @@
-"""The steps that start the control plane's members, now and at boot: which they are depends on what a member is."""
+"""The steps that start the control plane's members, now and at boot: which they are depends on what a member is.
+
+Managers of a swarm are the engines themselves: they run when dockerd does, and start when it does.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from runbook_lib.cluster import Cluster, Node
+from runbook_lib.facts.docker.engine import EngineStart, read_engine_start, read_swarm
+from runbook_lib.facts.host.host import read_boot_clock
 from runbook_lib.model.parameters import Parameters
-from runbook_lib.steps.base import Step
+from runbook_lib.steps.base import Finding, Say, Step, refused, satisfied
 from runbook_lib.steps.etcd_autostart import EtcdAutostart, RemoveAutostart, StartMembers
-from runbook_lib.steps.managers import ManagersAutostart, StartManagers
+
+
+class StartManagers(Step[str, None]):
+    """Nothing to start: a node whose engine answers has its member of the swarm running."""
+
+    name = "start managers"
+
+    def read(self, node: Node) -> str:
+        """The engine's version: it answers."""
+        return str(node.engine.info()["ServerVersion"])
+
+    def assess(self, readings: Mapping[str, str], missing: frozenset[str]) -> Mapping[str, Finding[None]]:
+        """Satisfied wherever an engine answers."""
+        why = "a member of a swarm is the engine itself"
+        return {node: satisfied(f"dockerd {version} runs", why) for node, version in readings.items()}
+
+    def apply(self, cluster: Cluster, node: Node, work: None, say: Say) -> None:
+        """Never called: there is no work."""
+
+
+@dataclass(frozen=True)
+class ManagerStart:
+    """What starts a node's dockerd, and whether it then waits for its swarm's unlock key."""
+
+    engine: EngineStart
+    waits_for_key: bool = False
+
+
+class ManagersAutostart(Step[ManagerStart, None]):
+    """Makes sure that each host starts dockerd at boot, which is all that a member of a swarm needs.
+
+    A host that does not is refused with the command that makes it, and so is a swarm that locks its managers: that is
+    the administration of hosts and swarm, not ours.
+    """
+
+    name = "managers autostart"
+
+    def read(self, node: Node) -> ManagerStart:
+        """What starts dockerd, and what its swarm asks of it then."""
+        return ManagerStart(read_engine_start(node), read_swarm(node).autolock)
+
+    def assess(self, readings: Mapping[str, ManagerStart], missing: frozenset[str]) -> Mapping[str, Finding[None]]:
+        """Satisfied where something does."""
+        return {node: self._finding(start) for node, start in readings.items()}
+
+    def apply(self, cluster: Cluster, node: Node, work: None, say: Say) -> None:
+        """Never called: there is no work."""
+
+    def unproved(self, node: Node) -> str:
+        """The swarm itself, as long as a manager has not come back to it by a boot."""
+        return "its swarm" if read_boot_clock(node).is_since_text(read_swarm(node).made_at) else ""
+
+    def _finding(self, start: ManagerStart) -> Finding[None]:
+        if not start.engine.by:
+            return refused("no autostart", "nothing starts dockerd at boot", remedy=start.engine.remedy)
+        if start.waits_for_key:
+            return refused(
+                f"dockerd starts at boot ({start.engine.by})",
+                "and then waits for the unlock key of its swarm (autolock)",
+                remedy="docker swarm update --autolock=false",
+            )
+        return satisfied(f"dockerd starts at boot ({start.engine.by})", "a member of a swarm is the engine itself")
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.facts.containers import ContainerFacts, read_containers
-from runbook_lib.facts.control_plane import ABLE, ControlPlane, Standing
-from runbook_lib.facts.encryption import REMEDY, read_encryption
-from runbook_lib.facts.gateway_bridge import GATEWAY_BRIDGE
-from runbook_lib.facts.lost_networks import LostNetwork, lost_networks
-from runbook_lib.facts.networks import NetworkFacts, read_network, read_networks
+from runbook_lib.facts.control_planes.base import ABLE, ControlPlane, Standing
+from runbook_lib.facts.docker.containers import ContainerFacts, read_containers
+from runbook_lib.facts.docker.networks import (
+    GATEWAY_BRIDGE,
+    LostNetwork,
+    NetworkFacts,
+    lost_networks,
+    read_network,
+    read_networks,
+)
+from runbook_lib.facts.host.host import REMEDY, read_encryption
 from runbook_lib.model.parameters import Overlay
 from runbook_lib.steps.base import (
     CONTAINERS_NOTEBOOK,
@@ -29,8 +34,7 @@ from runbook_lib.steps.base import (
     satisfied,
     skipped,
 )
-from runbook_lib.steps.endpoints import force_disconnect, stale_endpoints
-from runbook_lib.steps.gateway_bridges import bridge_labels
+from runbook_lib.steps.leftovers import bridge_labels, force_disconnect, stale_endpoints
 
 OVERLAY_DRIVER = "overlay"
 # Set by Docker itself in Swarm mode.

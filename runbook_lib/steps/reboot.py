@@ -8,7 +8,7 @@ from time import monotonic, sleep
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import CommandError, DeadlineError, InputError, NodeError, UnreachableError
-from runbook_lib.facts.boot import Boot, read_boot
+from runbook_lib.facts.host.host import Boot, read_boot
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.steps.base import Finding, Say, Step, pending, refused, satisfied
 

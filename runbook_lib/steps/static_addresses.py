@@ -10,17 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.facts.addresses import BOOTSYNC
-from runbook_lib.facts.arp import arp_owner
-from runbook_lib.facts.boot import read_boot_clock
-from runbook_lib.facts.platform import HostNetwork, read_platform
+from runbook_lib.facts.host.addresses import BOOTSYNC, arp_owner
+from runbook_lib.facts.host.host import read_boot_clock
+from runbook_lib.facts.host.platform import HostNetwork, read_platform
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.parameters import Addresses
 from runbook_lib.model.results import Check
 from runbook_lib.steps.base import Finding, Say, Step, pending, refused, satisfied
-from runbook_lib.steps.blocks import find_block
-from runbook_lib.steps.boot_scripts import STATIC_ADDRESS, address_lines
 from runbook_lib.steps.platforms import Change, FileChange, Platform, PlatformRefusal, Wanted, changes, platform_of
+from runbook_lib.steps.platforms.blocks import find_block
+from runbook_lib.steps.platforms.boot2docker import STATIC_ADDRESS, address_lines
 from runbook_lib.steps.targets import AddressReading, judge_readings, judge_targets, read_address, refusals
 
 

@@ -9,16 +9,15 @@ from time import monotonic, sleep
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import CertificateError, EngineError, RunbookError, UnreachableError
-from runbook_lib.facts.addresses import BOOTSYNC, ClusterAddress, read_cluster_address
-from runbook_lib.facts.arp import arp_owner
-from runbook_lib.facts.platform import HostNetwork, read_platform
+from runbook_lib.facts.host.addresses import BOOTSYNC, ClusterAddress, arp_owner, read_cluster_address
+from runbook_lib.facts.host.platform import HostNetwork, read_platform
 from runbook_lib.model.inventory import ClusterNetwork, Inventory
 from runbook_lib.model.parameters import Addresses
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.steps.base import in_one_line
-from runbook_lib.steps.boot_scripts import address_lines
 from runbook_lib.steps.platforms import PlatformRefusal, platform_of
-from runbook_lib.transport.engine import Engine
+from runbook_lib.steps.platforms.boot2docker import address_lines
+from runbook_lib.transport.docker.engine import Engine
 
 _POOL_REASON = (
     "the DHCP server may lease it to another machine, and then two have it"

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from runbook_lib.facts.addresses import ClusterAddress
-from runbook_lib.facts.control_plane import Member, Registration
-from runbook_lib.facts.engine import EngineFacts
-from runbook_lib.facts.host import HostFacts
+from runbook_lib.facts.control_planes.base import Member, Registration
+from runbook_lib.facts.docker.engine import EngineFacts
+from runbook_lib.facts.host.addresses import ClusterAddress
+from runbook_lib.facts.host.host import HostFacts
 from runbook_lib.tables.frame import DECIMAL, FLAG, TEXT, WHOLE, frame
 
 ADDRESS_COLUMNS = {

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from runbook_lib.model.external import External
+from runbook_lib.model.parameters import External
 from runbook_lib.tables.frame import DECIMAL, FLAG, TEXT, frame
 
 PLACE_COLUMNS = {

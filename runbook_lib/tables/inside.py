@@ -7,19 +7,19 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.facts.hidden_namespace import HiddenNamespace, OverlayLink
-from runbook_lib.facts.interfaces import HostInterface, Inside
-from runbook_lib.facts.name_service import NameService
-from runbook_lib.facts.nat import NatRule
-from runbook_lib.facts.store_keys import (
+from runbook_lib.facts.control_planes.base import StoredEndpoint, StoreKey
+from runbook_lib.facts.control_planes.etcd.keys import (
     stored_endpoints,
     stored_networks,
     stored_pools,
     stored_sets,
     stored_vnis,
 )
-from runbook_lib.facts.stored import StoredEndpoint, StoreKey
+from runbook_lib.facts.docker.containers import ContainerFacts
+from runbook_lib.facts.host.ip import NatRule
+from runbook_lib.facts.overlay.hidden_namespace import HiddenNamespace, OverlayLink
+from runbook_lib.facts.overlay.interfaces import HostInterface, Inside
+from runbook_lib.facts.overlay.name_service import NameService
 from runbook_lib.tables.frame import FLAG, TEXT, WHOLE, frame
 from runbook_lib.tables.overlay import SHORT_ID
 

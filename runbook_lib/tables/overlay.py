@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.facts.interfaces import ContainerInterface, HostInterface, Route
-from runbook_lib.facts.networks import Endpoint, NetworkFacts
+from runbook_lib.facts.docker.containers import ContainerFacts
+from runbook_lib.facts.docker.networks import Endpoint, NetworkFacts
+from runbook_lib.facts.overlay.interfaces import ContainerInterface, HostInterface, Route
 from runbook_lib.tables.frame import FLAG, TEXT, WHOLE, frame
 
 SHORT_ID = 12

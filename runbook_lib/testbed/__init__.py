@@ -4,9 +4,8 @@
 cluster like any other. nspawn, ``ip`` and everything else of the host is called only in here.
 """
 
-from runbook_lib.testbed.console import ConsoleReport
-from runbook_lib.testbed.handle import Testbed
+from runbook_lib.testbed.handle import NodeStatus, Testbed, TestbedStatus
+from runbook_lib.testbed.privilege import ConsoleReport
 from runbook_lib.testbed.progress import Progress, Report, silent
-from runbook_lib.testbed.status import NodeStatus, TestbedStatus
 
 __all__ = ["ConsoleReport", "NodeStatus", "Progress", "Report", "Testbed", "TestbedStatus", "silent"]

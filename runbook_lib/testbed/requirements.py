@@ -13,10 +13,11 @@ from pathlib import Path
 from runbook_lib.errors import InputError, RequirementError
 from runbook_lib.model.commands import command_on_testbed
 from runbook_lib.model.locations import cache_root, state_root
-from runbook_lib.testbed import host, network, rootfs, state, subnets
-from runbook_lib.testbed.kind import ARTICLES_KIND, Kind
-from runbook_lib.testbed.layout import DEFAULT_NODES, MOST_NODES, Layout
-from runbook_lib.testbed.subnets import Claim
+from runbook_lib.testbed import state
+from runbook_lib.testbed.image import rootfs
+from runbook_lib.testbed.machine import host, network
+from runbook_lib.testbed.machine.layout import ARTICLES_KIND, DEFAULT_NODES, MOST_NODES, Kind, Layout
+from runbook_lib.testbed.machine.network import Claim
 
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?")
 _MEGABYTE = 1024 * 1024
@@ -74,9 +75,9 @@ def new_layout(name: str, node_count: int | None, subnet: str | None, kind: Kind
         raise InputError(
             f"a testbed has 1 to {MOST_NODES} nodes, not {count}", place="--nodes", remedy="give another number"
         )
-    claims = [*subnets.host_claims(), *_claims_of_testbeds()]
-    cluster = subnets.choose_cluster(subnet, claims)
-    management = subnets.choose_management([*claims, Claim(cluster, "this testbed's cluster network")])
+    claims = [*network.host_claims(), *_claims_of_testbeds()]
+    cluster = network.choose_cluster(subnet, claims)
+    management = network.choose_management([*claims, Claim(cluster, "this testbed's cluster network")])
     layout = Layout(name, count, cluster, management, kind)
     if layout.pool_size <= count:
         raise InputError(
@@ -105,7 +106,7 @@ def check_same(layout: Layout, node_count: int | None, subnet: str | None, kind:
     differences = []
     if node_count is not None and node_count != layout.node_count:
         differences.append(f"it has {layout.node_count} nodes, not {node_count}")
-    if subnet is not None and subnet != subnets.AUTO and subnets.parse_subnet(subnet) != layout.cluster:
+    if subnet is not None and subnet != network.AUTO and network.parse_subnet(subnet) != layout.cluster:
         differences.append(f"its subnet is {layout.cluster}, not {subnet}")
     if kind is not None and kind != layout.kind:
         differences.append(f"it has {layout.kind}, not {kind}")

@@ -14,8 +14,8 @@ from typing import Any
 from runbook_lib.errors import InputError, LockedError, TestbedError
 from runbook_lib.model.commands import command_on_testbed
 from runbook_lib.model.locations import state_root, testbed_folder
-from runbook_lib.testbed.host import Process, write_atomically
-from runbook_lib.testbed.layout import Layout
+from runbook_lib.testbed.machine.host import Process, write_atomically
+from runbook_lib.testbed.machine.layout import Layout
 
 FILE = "state.json"
 _VERSION = 1

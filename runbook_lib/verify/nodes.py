@@ -10,20 +10,20 @@ from typing import Generic, TypeVar
 
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import HostKeyError, NodeError, RunbookError
-from runbook_lib.facts.addresses import ClusterAddress, read_cluster_address
-from runbook_lib.facts.control_plane import ControlPlane
 from runbook_lib.facts.control_planes import control_plane_of
-from runbook_lib.facts.engine import EngineFacts, read_engine
-from runbook_lib.facts.host import HostFacts, read_host
-from runbook_lib.facts.platform import HostNetwork, read_platform
+from runbook_lib.facts.control_planes.base import ControlPlane
+from runbook_lib.facts.docker.engine import EngineFacts, read_engine
+from runbook_lib.facts.host.addresses import ClusterAddress, read_cluster_address
+from runbook_lib.facts.host.host import HostFacts, read_host
+from runbook_lib.facts.host.platform import HostNetwork, read_platform
+from runbook_lib.model.base import PlatformName
 from runbook_lib.model.commands import inventory_command
 from runbook_lib.model.inventory import ClusterNetwork, NodeSpec
 from runbook_lib.model.parameters import Parameters
-from runbook_lib.model.platforms import PlatformName
 from runbook_lib.model.results import Check, Verdict
-from runbook_lib.transport.certificates import read_validity
+from runbook_lib.transport.docker.connection import read_validity
+from runbook_lib.verify.members import check_manager
 from runbook_lib.verify.preflight import judge_clocks
-from runbook_lib.verify.swarm_manager import check_manager
 
 T = TypeVar("T")
 

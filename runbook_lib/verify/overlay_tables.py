@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.facts.hidden_namespace import HiddenNamespace
-from runbook_lib.facts.networks import Endpoint
+from runbook_lib.facts.docker.containers import ContainerFacts
+from runbook_lib.facts.docker.networks import Endpoint
+from runbook_lib.facts.overlay.hidden_namespace import HiddenNamespace
 from runbook_lib.model.results import Check, Verdict
 
 Table = Literal["forwarding", "neighbour"]

@@ -2,6 +2,8 @@
 
 Probing mends what it tests (an answer teaches the overlay the way back), so the tables of all nodes are read before the
 first packet, and each ordered pair is judged by the rows of its own source too.
+
+The two containers of an experiment that needs packets to leave a node.
 """
 
 from __future__ import annotations
@@ -12,9 +14,9 @@ from typing import TypeVar
 
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import InputError, PreconditionError, RunbookError
-from runbook_lib.facts.advertised import read_vtep
-from runbook_lib.facts.containers import ContainerFacts, read_containers
-from runbook_lib.facts.hidden_namespace import HiddenNamespace, read_hidden_namespace
+from runbook_lib.facts.control_planes.base import read_vtep
+from runbook_lib.facts.docker.containers import ContainerFacts, read_containers
+from runbook_lib.facts.overlay.hidden_namespace import HiddenNamespace, read_hidden_namespace
 from runbook_lib.model.parameters import Probes
 from runbook_lib.model.results import Verdict
 from runbook_lib.verify.overlay_tables import Entry, audit
@@ -290,3 +292,27 @@ def _unresolved(pair: Pair, answer: str, reading: Reading) -> tuple[str, str]:
     if is_address(own) and echoes is None and pair.address:
         return f"{record}, while it answers for {pair.source}", remedy
     return words, ""
+
+
+def on_two_nodes(cluster: Cluster, source: str, target: str, network: str) -> tuple[ContainerFacts, ContainerFacts]:
+    """Find two running containers of one network on different nodes.
+
+    Raises:
+        PreconditionError: one of them does not run on the network.
+        InputError: both are on one node.
+    """
+    found, silent = find_containers(cluster, {source, target})
+    for name in (source, target):
+        if name not in found or not found[name].running or network not in found[name].addresses:
+            state = f"{name} is {found[name].status}, on {', '.join(found[name].networks)}" if name in found else silent
+            raise PreconditionError(
+                f"{name} does not run on {network}: {state}",
+                remedy="notebook 04_run_containers starts it, 06_disconnect_connect connects it",
+            )
+    if found[source].node == found[target].node:
+        raise InputError(
+            f"{source} and {target} are both on {found[target].node}: no packet would leave the node",
+            place="containers",
+            remedy="name two containers on different nodes",
+        )
+    return found[source], found[target]

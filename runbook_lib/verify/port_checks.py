@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from runbook_lib.cluster import Cluster
-from runbook_lib.facts.addresses import read_cluster_address
-from runbook_lib.facts.control_plane import ControlPlane, Ports
-from runbook_lib.facts.engine import EngineFacts
-from runbook_lib.facts.gossip import common_node
+from runbook_lib.facts.control_planes.base import ControlPlane, Ports
+from runbook_lib.facts.docker.engine import EngineFacts
+from runbook_lib.facts.host.addresses import read_cluster_address
+from runbook_lib.facts.overlay.gossip import common_node
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.verify.ports import PROBES, NodeCounts, PortReading, try_ports
 

@@ -1,26 +1,126 @@
-"""Pre-flight checks: what an overlay needs of its nodes, each tested rather than assumed."""
+"""Pre-flight checks: what an overlay needs of its nodes, each tested rather than assumed.
+
+Whether packets as large as the overlay makes them pass between the nodes, not only small ones.
+
+Why pairs of containers are lost: what pre-flight says of their nodes' ports, and what the overlay's tables say.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Interface, IPv4Network
 from statistics import median
 from typing import TypeVar
 
 from runbook_lib.cluster import Cluster, Node, Outcome
-from runbook_lib.facts.control_plane import ControlPlane
-from runbook_lib.facts.encryption import REMEDY, read_encryption
-from runbook_lib.facts.engine import EngineFacts, read_engine
-from runbook_lib.facts.host import HostFacts, read_host
-from runbook_lib.facts.interfaces import Route, read_host_network
-from runbook_lib.facts.networks import NetworkFacts, read_network, read_networks
+from runbook_lib.errors import RunbookError
+from runbook_lib.facts.control_planes.base import ControlPlane
+from runbook_lib.facts.docker.engine import EngineFacts, read_engine
+from runbook_lib.facts.docker.networks import NetworkFacts, read_network, read_networks
+from runbook_lib.facts.host.host import REMEDY, HostFacts, read_encryption, read_host
+from runbook_lib.facts.overlay.interfaces import HostInterface, Route, read_host_network
 from runbook_lib.model.parameters import Overlay
 from runbook_lib.model.results import Check, Verdict
-from runbook_lib.verify.advertised import check_advertised
-from runbook_lib.verify.full_size import check_full_size
-from runbook_lib.verify.member_checks import check_members
-from runbook_lib.verify.port_checks import check_ports
-from runbook_lib.verify.swarm_manager import check_manager
+from runbook_lib.verify.members import check_advertised, check_manager, check_members
+from runbook_lib.verify.overlay_tables import check_entries
+from runbook_lib.verify.ping_matrix import look
+from runbook_lib.verify.port_checks import MTU_OPTION, NO_ADDRESS, NO_ANSWER, check_ports, judge_udp
+from runbook_lib.verify.ports import PortReading, try_ports
+from runbook_lib.verify.probe import Probe
+
+VXLAN_OVERHEAD = 50
+_ASSUMED = 1500  # what Docker takes for the nodes' network where no option says otherwise
+FULL_SIZE = "full-size packets between nodes"
+
+
+@dataclass(frozen=True)
+class Link:
+    """A node's interface on the cluster's network: its name, address and MTU (bytes)."""
+
+    interface: str
+    address: str
+    mtu: int
+
+
+def needed_bytes(overlay: Overlay) -> int:
+    """The size of the largest packet (an IP packet, in bytes) that the nodes' network has to carry for the overlay."""
+    wanted = overlay.options.get(MTU_OPTION, "")
+    return int(wanted) + VXLAN_OVERHEAD if wanted.isdigit() else _ASSUMED
+
+
+def mtu_remedy(interface: str, node: str, needed: int, room: int) -> str:
+    """What to do where an interface takes only ``room`` bytes of the ``needed`` ones."""
+    return (
+        f"ip link set {interface} mtu {needed} on {node}, and in its configuration; where its network carries no more,"
+        f" make the overlay with overlay.options {MTU_OPTION}: {room - VXLAN_OVERHEAD}"
+    )
+
+
+def check_full_size(cluster: Cluster, overlay: Overlay, port: int, ports: Sequence[Check]) -> tuple[Check, ...]:
+    """Each node's MTU, and UDP packets of full size to the overlay's port along all ordered pairs; a row a receiver.
+
+    ``ports`` are the rows of ``check_ports``: a port where small packets do not pass is not tried with large ones.
+    """
+    interface, needed = cluster.inventory.network.interface, needed_bytes(overlay)
+
+    def ask(node: Node) -> Link | None:
+        for item in read_host_network(node)[0]:
+            if item.name == interface and item.address:
+                return Link(interface, probed_address(item, cluster.inventory.network.prefix), item.mtu)
+        return None
+
+    outcomes = cluster.each(ask)
+    links = {outcome.node: outcome.value for outcome in outcomes if outcome.value is not None}
+    errors = {outcome.node: outcome.error.message for outcome in outcomes if outcome.error is not None}
+    closed = {row.node for row in ports if row.check == f"udp {port} between nodes" and row.verdict is Verdict.FAIL}
+    addresses = {name: link.address for name, link in links.items()}
+    # one byte less than the full packets of a transfer, which would be counted as ours
+    reading = try_ports(cluster, addresses, {}, (port,), length=needed - 1)
+    return tuple(judge_full_size([node.name for node in cluster], needed, port, links, errors, closed, reading))
+
+
+def probed_address(interface: HostInterface, subnet: IPv4Network) -> str:
+    """The interface's first address in the cluster's subnet: the one that its own packets there come from.
+
+    Packets are counted by their source, so it may be another than the one that the engine advertises.
+    """
+    found = [item.ip for item in map(IPv4Interface, interface.addresses) if item.ip in subnet]
+    return str(found[0]) if found else interface.address.partition("/")[0]
+
+
+def judge_full_size(
+    names: Sequence[str],
+    needed: int,
+    port: int,
+    links: Mapping[str, Link],
+    errors: Mapping[str, str],
+    closed: set[str],
+    reading: PortReading,
+) -> Iterator[Check]:
+    """Rows from the nodes' interfaces (``links``) and from what was counted of packets of that size."""
+    expected = f"{needed} bytes from every other node"
+    # whoever cannot take part has a row that says so, and accuses nobody else
+    able = {name: link for name, link in links.items() if link.mtu >= needed and name not in (*errors, *closed)}
+    addresses = {name: link.address for name, link in able.items()}
+    interface = next((link.interface for link in able.values()), "")
+    judged = {row.node: row for row in judge_udp(list(able), addresses, reading, interface, port, needed)}
+    for name in names:
+        link, error = links.get(name), errors.get(name, "")
+        if error or link is None:
+            found = (error or "the node has no address on the cluster's network").splitlines()[0]
+            yield Check(FULL_SIZE, name, Verdict.FAIL, expected, found, NO_ANSWER if error else NO_ADDRESS)
+        elif link.mtu < needed:
+            found = f"its {link.interface} takes {link.mtu}"
+            yield Check(
+                FULL_SIZE, name, Verdict.FAIL, expected, found, mtu_remedy(link.interface, name, needed, link.mtu)
+            )
+        elif name in closed:
+            yield Check(FULL_SIZE, name, Verdict.SKIP, expected, f"not tried: small ones do not pass (udp {port})")
+        else:
+            yield replace(judged[name], check=FULL_SIZE, expected=expected)
+
 
 T = TypeVar("T")
 
@@ -222,3 +322,59 @@ def check_vxlan(cluster: Cluster) -> Iterator[Check]:
             verdict = Verdict.FAIL if missing else Verdict.WARN
             found = words if missing else f"not proven: {words}"
             yield Check(check, outcome.node, verdict, expected, found, "modprobe vxlan; or a kernel that has it")
+
+
+def why_lost(
+    cluster: Cluster, control_plane: ControlPlane, overlay: Overlay, probes: Sequence[Probe]
+) -> tuple[Check, ...]:
+    """What else is wrong between the nodes of the pairs that failed although they should answer.
+
+    Returns the rows of the port checks and of the table audit that did not pass, each with its remedy; one that passed
+    and says so where there is none. Nothing is looked at, and nothing returned, where no pair failed between two nodes.
+    """
+    lost = [
+        probe
+        for probe in probes
+        if probe.verdict is Verdict.FAIL
+        and probe.expected == "reachable"
+        and probe.target_node
+        and probe.source_node not in ("", probe.target_node)
+    ]
+    if not lost:
+        return ()
+    nodes = {node for probe in lost for node in (probe.source_node, probe.target_node)}
+    part = cluster.part(nodes)
+    odd = [
+        check
+        for check in _looked_at(part, control_plane, overlay, lost)
+        if check.verdict in (Verdict.FAIL, Verdict.WARN)
+    ]
+    between = ", ".join(node.name for node in part)
+    return tuple(odd) or (
+        Check("ports and tables of lost pairs", between, Verdict.PASS, "nothing wrong", "nothing else is wrong there"),
+    )
+
+
+def _looked_at(part: Cluster, control_plane: ControlPlane, overlay: Overlay, lost: Sequence[Probe]) -> list[Check]:
+    try:
+        engines = {outcome.node: outcome.value for outcome in part.each(read_engine) if outcome.value is not None}
+        ports = check_ports(part, engines, control_plane)
+        sizes = check_full_size(part, overlay, control_plane.ports(engines).data_path, ports)
+        before = look(part, {name for probe in lost for name in (probe.source, probe.target)}, overlay.name)
+    except RunbookError as error:
+        found = f"not looked at: {error.message.splitlines()[0]}"
+        return [
+            Check("ports and tables of lost pairs", error.place, Verdict.WARN, "nothing wrong", found, error.remedy)
+        ]
+    # what a pair's own row says already is not said twice
+    rows = [
+        entry
+        for probe in lost
+        for entry in before.rows(probe.source, probe.target)
+        if f"{entry.table} table said before the first packet: {entry.key}" not in probe.detail
+    ]
+    unread = [
+        Check("tables of lost pairs", node, Verdict.WARN, "they can be read", reason)
+        for node, reason in before.unread.items()
+    ]
+    return [*ports, *sizes, *check_entries(dict.fromkeys(rows)), *unread]

@@ -20,7 +20,7 @@ from typing import Literal
 
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import CommandError, RunbookError
-from runbook_lib.facts.containers import ContainerFacts
+from runbook_lib.facts.docker.containers import ContainerFacts
 from runbook_lib.model.parameters import Probes
 from runbook_lib.verify.probe import FullSize
 

@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.facts.reading import Section, read_sections, reading
+from runbook_lib.facts.docker.containers import ContainerFacts
+from runbook_lib.facts.sections import Section, read_sections, reading
 from runbook_lib.model.results import Check, Verdict
 
 GATEWAY_BRIDGE = "docker_gwbridge"

@@ -14,8 +14,7 @@ from runbook_lib.model.loading import Run, load_run
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.session import Session
 from runbook_lib.tables.frame import TEXT, WHOLE, frame
-from runbook_lib.widgets.evidence import Part
-from runbook_lib.widgets.panel import Panel
+from runbook_lib.widgets.panel import Panel, Part
 
 PARAMETERS = Path(__file__).resolve().parents[2] / "params"
 THIS = "(this notebook's parameters)"
@@ -71,7 +70,7 @@ class ClusterChooser(Panel):
 
     def build(self) -> Any:
         """The list of files and what the chosen one leads to."""
-        from runbook_lib.widgets.cluster_controls import ClusterControls
+        from runbook_lib.widgets.controls import ClusterControls
 
         self._view = ClusterControls(self)
         return self._view.box

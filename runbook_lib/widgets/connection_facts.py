@@ -1,4 +1,7 @@
-"""Which container is, or could be, on which network: what the toggles show."""
+"""Which container is, or could be, on which network: what the toggles show.
+
+Who reaches whom, in words that need no colour.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,14 @@ from dataclasses import dataclass
 import pandas as pd
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.facts.containers import ContainerFacts, read_containers
 from runbook_lib.facts.control_planes import control_plane_of
-from runbook_lib.facts.networks import NetworkFacts, read_networks
+from runbook_lib.facts.docker.containers import ContainerFacts, read_containers
+from runbook_lib.facts.docker.networks import NetworkFacts, read_networks
 from runbook_lib.model.parameters import Parameters
-from runbook_lib.session.answers import answers
+from runbook_lib.session.claim import answers
 from runbook_lib.steps.base import OWNER_LABEL
 from runbook_lib.tables.frame import FLAG, TEXT, frame
+from runbook_lib.verify.probe import Probe
 
 COLUMNS = {
     "container": TEXT,
@@ -126,3 +130,30 @@ def _belongs(container: ContainerFacts, parameters: Parameters) -> bool:
     wanted = {item.name for item in parameters.containers}
     ours = container.labels.get(OWNER_LABEL) == parameters.name
     return container.name not in control_plane_of(parameters).member_containers and (container.name in wanted or ours)
+
+
+REACH_COLUMNS = {"from": TEXT, "to": TEXT, "by name": TEXT, "by address": TEXT}
+
+
+def reach_matrix(probes: Sequence[Probe]) -> pd.DataFrame:
+    """A row an ordered pair of containers. Columns: from, to, by name, by address (``answers in 0.15 ms``)."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for probe in probes:
+        found.setdefault((probe.source, probe.target), {})[probe.by] = _words(probe)
+    rows = [(source, to, ways.get("name", ""), ways.get("address", "")) for (source, to), ways in found.items()]
+    return frame(rows, REACH_COLUMNS)
+
+
+def no_matrix() -> pd.DataFrame:
+    """The table where there is nothing to ping."""
+    return frame([], REACH_COLUMNS)
+
+
+def _words(probe: Probe) -> str:
+    if probe.received:
+        took = probe.avg_ms if probe.avg_ms is not None else probe.first_ms
+        answers = "answers" if took is None else f"answers in {took:.2f} ms"
+        return answers if probe.expected == "reachable" else f"✗ still {answers}"
+    if probe.expected == "unreachable":
+        return "– silent, as expected"
+    return f"✗ no answer{f': {probe.detail}' if probe.detail else ''}"

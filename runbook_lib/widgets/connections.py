@@ -13,16 +13,14 @@ from runbook_lib.errors import InputError, LockedError, PreconditionError, Runbo
 from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.model.parameters import Probes
 from runbook_lib.session import Session
-from runbook_lib.session.display import Picture, step_line
-from runbook_lib.session.pictures import picture
-from runbook_lib.session.pings import ping
+from runbook_lib.session.questions.pings import ping
+from runbook_lib.session.views.display import Picture, step_line
+from runbook_lib.session.views.pictures import picture
 from runbook_lib.steps import require_success, run_step
 from runbook_lib.steps.connections import Connect, Disconnect
-from runbook_lib.widgets.connection_facts import Connection, Connections, read_connections
-from runbook_lib.widgets.evidence import Part
-from runbook_lib.widgets.panel import Panel
-from runbook_lib.widgets.reach import no_matrix, reach_matrix
-from runbook_lib.widgets.serial import Serial, shared
+from runbook_lib.widgets.background import Serial, shared
+from runbook_lib.widgets.connection_facts import Connection, Connections, no_matrix, reach_matrix, read_connections
+from runbook_lib.widgets.panel import Panel, Part
 
 # One echo request each: whether a pair answers must be visible within a second. How fast it is, live_matrix tells.
 _QUICK = Probes(count=1, timeout_seconds=0.4)
@@ -111,7 +109,7 @@ class ConnectionPanel(Panel):
 
     def build(self) -> Any:
         """Toggles, picture and matrix."""
-        from runbook_lib.widgets.connection_controls import ConnectionControls
+        from runbook_lib.widgets.controls import ConnectionControls
 
         self._view = ConnectionControls(self)
         return self._view.box

@@ -9,11 +9,9 @@ from typing import Any
 
 from runbook_lib.errors import RunbookError
 from runbook_lib.session import Session
-from runbook_lib.session.pings import Pings, ping
-from runbook_lib.widgets.connection_facts import read_connections
-from runbook_lib.widgets.evidence import Part
-from runbook_lib.widgets.panel import Panel
-from runbook_lib.widgets.reach import reach_matrix
+from runbook_lib.session.questions.pings import Pings, ping
+from runbook_lib.widgets.connection_facts import reach_matrix, read_connections
+from runbook_lib.widgets.panel import Panel, Part
 
 _PAUSE = 1.0
 
@@ -69,7 +67,7 @@ class LiveMatrix(Panel):
 
     def build(self) -> Any:
         """Start, stop and the matrix."""
-        from runbook_lib.widgets.matrix_controls import MatrixControls
+        from runbook_lib.widgets.controls import MatrixControls
 
         self._view = MatrixControls(self)
         return self._view.box

@@ -13,12 +13,11 @@ from runbook_lib.cluster import Cluster
 from runbook_lib.errors import InputError, InterruptedRun, LockedError, StepFailed
 from runbook_lib.model.results import StepResult
 from runbook_lib.session import Session
-from runbook_lib.session.display import step_line
+from runbook_lib.session.views.display import step_line
 from runbook_lib.steps import Step, require_success, run_step
 from runbook_lib.tables.frame import DECIMAL, TEXT, frame
-from runbook_lib.widgets.evidence import Part
-from runbook_lib.widgets.panel import Panel
-from runbook_lib.widgets.serial import shared
+from runbook_lib.widgets.background import shared
+from runbook_lib.widgets.panel import Panel, Part
 
 COLUMNS = {"node": TEXT, "status": TEXT, "before": TEXT, "after": TEXT, "time (s)": DECIMAL, "detail": TEXT}
 
@@ -97,7 +96,7 @@ class StepPanel(Panel):
 
     def build(self) -> Any:
         """Plan, apply, stop, a progress bar and the rows."""
-        from runbook_lib.widgets.step_controls import StepControls
+        from runbook_lib.widgets.controls import StepControls
 
         self._view = StepControls(self)
         return self._view.box

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from runbook_lib.charts import ClusterView, before_and_after, cluster_picture
 from runbook_lib.cluster import Cluster
 from runbook_lib.model.loading import load_run
-from runbook_lib.session.pictures import picture
+from runbook_lib.session.views.pictures import picture
 from tests.unit.charts.conftest import container, view_of
 
 NODES, CONTAINERS_A_NODE, LIMIT_SECONDS = 16, 4, 0.5

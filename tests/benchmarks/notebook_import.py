@@ -20,7 +20,7 @@ CASES = {
     "session and widgets": (
         "from runbook_lib.session import start\n"
         "from runbook_lib.widgets import choose_cluster, connections, live_matrix, step_panel\n"
-        "import runbook_lib.widgets.connection_controls"
+        "import runbook_lib.widgets.controls"
     ),
 }
 

@@ -83,7 +83,7 @@ def papermill(notebook: Path, parameters: Path, record: Path, *, engine: str = "
     options = ["--engine", engine] if engine else []
     # As the package's entry point does, which is there only where the package is installed.
     register = "papermill_engines.register('runbook', RunbookEngine); " if engine else ""
-    imported = "from runbook_lib.execute.engine import RunbookEngine; " if engine else ""
+    imported = "from runbook_lib.execute.run.engine import RunbookEngine; " if engine else ""
     script = (
         f"from papermill.engines import papermill_engines; {imported}{register}from papermill.cli import papermill; "
         "papermill()"

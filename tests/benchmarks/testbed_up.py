@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from runbook_lib.testbed import Testbed, cgroups, images, rootfs
-from runbook_lib.testbed.kind import Kind
-from runbook_lib.testbed.layout import NodeLayout
+from runbook_lib.testbed import Testbed
+from runbook_lib.testbed.image import images, rootfs
+from runbook_lib.testbed.machine import host
+from runbook_lib.testbed.machine.layout import Kind, NodeLayout
 
 NAME = "benchmark"
 NODES = 4
@@ -33,7 +34,7 @@ def timed(action: Callable[[], object]) -> float:
 def megabytes(node: NodeLayout) -> float:
     """The memory that a node's processes hold, each shared page divided among those that share it."""
     total = 0
-    for process in cgroups.processes(node):
+    for process in host.processes(node):
         rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
         total += sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
     return total / 1024

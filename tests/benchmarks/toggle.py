@@ -19,7 +19,7 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from runbook_lib.cluster import Node
-from runbook_lib.facts.containers import find_container
+from runbook_lib.facts.docker.containers import find_container
 from runbook_lib.model.loading import load_run
 from runbook_lib.session import Session, start
 from runbook_lib.widgets.connections import ConnectionPanel

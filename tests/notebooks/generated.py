@@ -13,10 +13,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from papermill.engines import papermill_engines  # type: ignore[import-untyped]
 from papermill.execute import execute_notebook  # type: ignore[import-untyped]
 
-from runbook_lib.execute.engine import RunbookEngine
 from runbook_lib.execute.outcome import NotebookResult
-from runbook_lib.execute.recording import Recording, RunFacts
-from runbook_lib.records.archive import open_archive
+from runbook_lib.execute.recording.recording import Recording, RunFacts
+from runbook_lib.execute.run.engine import RunbookEngine
+from runbook_lib.records.store.archive import open_archive
 from runbook_lib.redact import Redactor
 
 METADATA = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}

@@ -13,7 +13,7 @@ from papermill.exceptions import PapermillExecutionError  # type: ignore[import-
 
 from runbook_lib.errors import InterruptedRun
 from runbook_lib.execute.interruption import Interruption
-from runbook_lib.execute.kernels import Kernels
+from runbook_lib.execute.kernel.kernels import Kernels
 from tests.notebooks.generated import Execution, Workplace, always, execute
 
 TOUCH = "import pathlib, time\ntouch = lambda name: pathlib.Path({folder!r}, name).touch()\n"

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.errors import RecordError
-from runbook_lib.execute.kernels import Kernels
-from runbook_lib.records.reading import read_record
+from runbook_lib.execute.kernel.kernels import Kernels
+from runbook_lib.records.store.reading import read_record
 from tests.notebooks.generated import Workplace, always, execute
 
 PROJECT = Path(__file__).parents[2]
@@ -80,7 +80,7 @@ def test_a_killed_runner_takes_its_kernel_along_which_cleans_up_first(workplace:
 
 def test_a_runner_that_is_killed_before_its_kernel_has_started_leaves_none(tmp_path: Path, adopting: None) -> None:
     script = (
-        "import os, signal, sys\nfrom runbook_lib.execute.kernels import Kernels\n"
+        "import os, signal, sys\nfrom runbook_lib.execute.kernel.kernels import Kernels\n"
         "with Kernels() as kernels:\n    kernel = kernels.take()\n    print(kernel.process, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)"
     )

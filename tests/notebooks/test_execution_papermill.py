@@ -127,7 +127,7 @@ def test_no_answer_that_somebody_left_in_an_exercise_is_tried(tmp_path: Path, en
     workplace = Workplace(tmp_path)
     answered = workplace.notebook(
         "01_answered",
-        "from runbook_lib.session.exercises import exercise",
+        "from runbook_lib.session.expectations import exercise",
         "b = exercise('01-b', prediction='one', notebook='01_answered')",
         "if b.answered:\n    1 / 0",
     )

@@ -22,7 +22,7 @@ import urllib3
 
 from runbook_lib.model.inventory import Inventory, SwarmManager
 from tests.testbed.classic_swarm_backend import Backend, Json, Refusal
-from tests.unit.transport.engine_server import make_authority
+from tests.unit.transport.docker.engine_server import make_authority
 
 VERSION, API_VERSION = "swarm/1.2.9", "1.30"
 FILTERS = "health, port, containerslots, dependency, affinity, constraint, whitelist"

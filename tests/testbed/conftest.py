@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.facts.containers import read_containers
 from runbook_lib.facts.control_planes import control_plane_of
-from runbook_lib.facts.networks import read_networks
-from runbook_lib.facts.registrations import read_registrations
+from runbook_lib.facts.control_planes.etcd.keys import read_registrations
+from runbook_lib.facts.docker.containers import read_containers
+from runbook_lib.facts.docker.networks import read_networks
 from runbook_lib.model.loading import Run
 from runbook_lib.model.results import Status
 from runbook_lib.steps import StartMembers, require_success, run_step

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.facts.addresses import read_bootlocal, read_bootsync
-from runbook_lib.facts.containers import read_containers
-from runbook_lib.facts.networks import read_networks
+from runbook_lib.facts.docker.containers import read_containers
+from runbook_lib.facts.docker.networks import read_networks
+from runbook_lib.facts.host.addresses import read_bootlocal, read_bootsync
 from runbook_lib.model.loading import Run, load_run
 from runbook_lib.testbed import Testbed
 

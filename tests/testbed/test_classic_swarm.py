@@ -17,13 +17,13 @@ import yaml
 
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import EngineConflict, UnreachableError
-from runbook_lib.facts.containers import find_container, read_containers
-from runbook_lib.facts.networks import read_networks
+from runbook_lib.facts.docker.containers import find_container, read_containers
+from runbook_lib.facts.docker.networks import read_networks
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.loading import Run
 from runbook_lib.testbed import Testbed
 from tests.testbed.classic_swarm_manager import CONSTRAINTS, Manager, swarm_manager
-from tests.unit.transport.classic_swarm_server import CERTIFICATES, ENGINE_CERTIFICATES, VARIABLE
+from tests.unit.transport.docker.classic_swarm_server import CERTIFICATES, ENGINE_CERTIFICATES, VARIABLE
 
 pytestmark = pytest.mark.testbed
 

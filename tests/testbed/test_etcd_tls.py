@@ -9,21 +9,20 @@ import pytest
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import UnreachableError
-from runbook_lib.facts.control_plane import Member
 from runbook_lib.facts.control_planes import control_plane_of
-from runbook_lib.facts.etcd import read_members
-from runbook_lib.facts.registrations import read_registrations
-from runbook_lib.facts.store_access import read_access
-from runbook_lib.facts.store_keys import read_store_keys
+from runbook_lib.facts.control_planes.base import Member
+from runbook_lib.facts.control_planes.etcd.access import read_access
+from runbook_lib.facts.control_planes.etcd.keys import read_registrations, read_store_keys
+from runbook_lib.facts.control_planes.etcd.members import read_members
 from runbook_lib.model.loading import Run
 from runbook_lib.model.results import Verdict
 from runbook_lib.steps import CreateNetwork, EtcdAutostart, Reboot, require_success, run_step
 from runbook_lib.testbed import Testbed
-from runbook_lib.testbed.certificates import Authority
-from runbook_lib.testbed.etcd import command, member_name
-from runbook_lib.testbed.images import ETCD_IMAGE
-from runbook_lib.testbed.layout import NodeLayout
-from runbook_lib.verify.member_checks import check_members
+from runbook_lib.testbed.image.images import ETCD_IMAGE
+from runbook_lib.testbed.machine.layout import NodeLayout
+from runbook_lib.testbed.node.certificates import Authority
+from runbook_lib.testbed.node.control_planes import command, member_name
+from runbook_lib.verify.members import check_members
 
 pytestmark = pytest.mark.testbed
 

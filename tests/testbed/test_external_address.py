@@ -8,16 +8,22 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from runbook_lib.cluster import Cluster
-from runbook_lib.facts.containers import read_container, read_containers
-from runbook_lib.facts.link_types import read_link_types
-from runbook_lib.facts.networks import read_network
-from runbook_lib.model.external import PORT, WAYS, External, Way, external
+from runbook_lib.facts.docker.containers import read_container, read_containers
+from runbook_lib.facts.docker.networks import read_network
+from runbook_lib.facts.host.host import read_link_types
 from runbook_lib.model.loading import Run
+from runbook_lib.model.parameters import PORT, WAYS, External, Way, external
 from runbook_lib.model.results import StepResult, Verdict
-from runbook_lib.session.catalog import StepCatalog
-from runbook_lib.steps import Reboot, clean_up_steps, require_success, run_step, run_steps
-from runbook_lib.verify.external import judge_kept, judge_looks, look_around, ping_nodes
-from runbook_lib.verify.free_address import find_candidates, judge_candidates
+from runbook_lib.session.catalog import StepCatalog, clean_up_steps
+from runbook_lib.steps import Reboot, require_success, run_step, run_steps
+from runbook_lib.verify.external import (
+    find_candidates,
+    judge_candidates,
+    judge_kept,
+    judge_looks,
+    look_around,
+    ping_nodes,
+)
 
 pytestmark = pytest.mark.testbed
 

@@ -9,16 +9,16 @@ import pytest
 
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import InputError, PreconditionError
-from runbook_lib.facts.containers import read_container
-from runbook_lib.facts.networks import read_network
+from runbook_lib.facts.docker.containers import read_container
+from runbook_lib.facts.docker.networks import read_network
 from runbook_lib.model.loading import Run
 from runbook_lib.model.results import Verdict
 from runbook_lib.session.claim import Claim
-from runbook_lib.session.keeping import Kept
-from runbook_lib.session.look import Look
+from runbook_lib.session.questions.inspection import Look
+from runbook_lib.session.questions.recorded_tables import Kept
 from runbook_lib.verify.capture import capture_ping
-from runbook_lib.verify.full_size import CHECK as FULL_SIZE
 from runbook_lib.verify.gateway_bridge import gateway_bridge_experiment
+from runbook_lib.verify.preflight import FULL_SIZE
 from tests.testbed.verify_cluster import FIRST, NETWORK, PLACES, SECOND, remove, start_containers, start_store
 
 pytestmark = pytest.mark.testbed

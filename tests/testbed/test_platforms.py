@@ -14,18 +14,18 @@ import yaml
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import NodeError
-from runbook_lib.facts.addresses import read_cluster_address
-from runbook_lib.facts.platform import read_platform
+from runbook_lib.facts.host.addresses import read_cluster_address
+from runbook_lib.facts.host.platform import read_platform
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.loading import Run, load_run
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.model.record import RecordVerdict
 from runbook_lib.model.results import Status
-from runbook_lib.records.reading import read_record
+from runbook_lib.records.store.reading import read_record
 from runbook_lib.steps import RemoveStaticAddresses, StaticAddresses, run_step
 from runbook_lib.steps.platforms import Change, Wanted, changes, platform_of
 from runbook_lib.testbed import Testbed
-from runbook_lib.testbed.kind import Kind
+from runbook_lib.testbed.machine.layout import Kind
 
 pytestmark = pytest.mark.testbed
 

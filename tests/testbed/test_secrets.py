@@ -21,7 +21,7 @@ import yaml
 from runbook_lib.errors import ExitCode
 from runbook_lib.model.locations import RECORDS_VARIABLE
 from runbook_lib.model.record import Record
-from runbook_lib.records.reading import read_record
+from runbook_lib.records.store.reading import read_record
 from runbook_lib.testbed import Testbed
 
 pytestmark = pytest.mark.testbed

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from runbook_lib.cluster import Cluster
-from runbook_lib.facts.addresses import BOOTSYNC, read_bootsync, read_cluster_address
+from runbook_lib.facts.host.addresses import BOOTSYNC, read_bootsync, read_cluster_address
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.loading import Run
 from runbook_lib.model.parameters import Addresses

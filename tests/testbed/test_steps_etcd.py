@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from runbook_lib.cluster import Cluster
-from runbook_lib.facts.addresses import BOOTLOCAL, read_bootlocal
-from runbook_lib.facts.containers import find_container
 from runbook_lib.facts.control_planes import control_plane_of
+from runbook_lib.facts.docker.containers import find_container
+from runbook_lib.facts.host.addresses import BOOTLOCAL, read_bootlocal
 from runbook_lib.model.loading import Run
 from runbook_lib.model.parameters import Etcd
 from runbook_lib.model.results import StepResult

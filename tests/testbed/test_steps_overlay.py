@@ -9,21 +9,20 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.facts.addresses import BOOTSYNC
-from runbook_lib.facts.containers import find_container, read_containers
 from runbook_lib.facts.control_planes import control_plane_of
-from runbook_lib.facts.networks import read_network
+from runbook_lib.facts.docker.containers import find_container, read_containers
+from runbook_lib.facts.docker.networks import read_network
+from runbook_lib.facts.host.addresses import BOOTSYNC
 from runbook_lib.model.loading import Run
 from runbook_lib.model.parameters import ContainerSpec, Overlay, Timeouts
 from runbook_lib.model.results import StepResult
-from runbook_lib.session.catalog import StepCatalog
+from runbook_lib.session.catalog import StepCatalog, clean_up_steps
 from runbook_lib.steps import (
     Connect,
     CreateNetwork,
     Disconnect,
     Reboot,
     RunContainers,
-    clean_up_steps,
     require_success,
     run_step,
     run_steps,

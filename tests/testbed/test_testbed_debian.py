@@ -11,12 +11,14 @@ import pytest
 
 from runbook_lib.errors import TestbedError
 from runbook_lib.model.inventory import DockerAccess
-from runbook_lib.testbed import Testbed, dhcp, network, readiness, removal
-from runbook_lib.testbed.client import inventory, node_spec
-from runbook_lib.testbed.kind import Kind
-from runbook_lib.testbed.managers import MANAGERS
-from runbook_lib.testbed.node import supervisor
-from runbook_lib.transport.engine import Engine
+from runbook_lib.testbed import Testbed, lifecycle
+from runbook_lib.testbed.machine import dhcp, network
+from runbook_lib.testbed.machine.layout import Kind
+from runbook_lib.testbed.machine.managers import MANAGERS
+from runbook_lib.testbed.node import readiness
+from runbook_lib.testbed.node.client import inventory, node_spec
+from runbook_lib.testbed.node.node import supervisor
+from runbook_lib.transport.docker.engine import Engine
 from runbook_lib.transport.ssh import SshConnection
 
 pytestmark = pytest.mark.testbed
@@ -150,7 +152,7 @@ def test_down_leaves_nothing(cluster: Testbed) -> None:
     layout = cluster.layout
     cluster.down()
     assert network.leftovers(layout) == []
-    assert list(removal._processes(layout)) == []
+    assert list(lifecycle._processes(layout)) == []
     assert not layout.folder.exists()
     assert NAME not in Path("/proc/mounts").read_text()
     assert [path for node in layout.nodes for path in Path("/sys/fs/cgroup").rglob(node.cgroup)] == []

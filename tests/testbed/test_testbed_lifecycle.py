@@ -15,10 +15,11 @@ import pytest
 
 from runbook_lib.errors import InputError, LockedError, RequirementError, TestbedError
 from runbook_lib.model import locations
-from runbook_lib.testbed import Testbed, host, network, removal, requirements, rootfs, state
-from runbook_lib.testbed import node as nodes
-from runbook_lib.testbed.kind import ARTICLES_KIND
-from runbook_lib.testbed.layout import Layout
+from runbook_lib.testbed import Testbed, lifecycle, requirements, state
+from runbook_lib.testbed.image import rootfs
+from runbook_lib.testbed.machine import host, network
+from runbook_lib.testbed.machine.layout import ARTICLES_KIND, Layout
+from runbook_lib.testbed.node import node as nodes
 from runbook_lib.testbed.progress import silent
 
 pytestmark = pytest.mark.testbed
@@ -44,7 +45,7 @@ def host_interfaces(layout: Layout) -> list[str]:
 
 def traces(layout: Layout) -> list[str]:
     """Everything of a testbed that can be seen on the host."""
-    found = [*network.leftovers(layout), *removal._processes(layout)]
+    found = [*network.leftovers(layout), *lifecycle._processes(layout)]
     if layout.folder.exists():
         found.append(str(layout.folder))
     for node in layout.nodes:
@@ -215,7 +216,7 @@ def test_a_down_that_leaves_something_says_what(tmp_path: Path) -> None:
     folder = str(testbed.layout.nodes[0].folder)
     clinging = host.spawn(["sh", "-c", "sleep 60; :", folder], tmp_path / "log")
     with pytest.raises(TestbedError, match=rf"this is still there:(?s:.*)process {clinging.pid}"):
-        removal.down(NAME, silent)
+        lifecycle.down(NAME, silent)
     for process in [*clinging.children(), clinging]:
         process.send(signal.SIGKILL)
     assert clinging.wait(5)

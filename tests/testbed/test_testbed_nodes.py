@@ -18,12 +18,12 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.testbed import Testbed
-from runbook_lib.testbed.client import node_spec
-from runbook_lib.testbed.images import ALPINE_IMAGE, ETCD_IMAGE, STAND_IN_LABEL
-from runbook_lib.testbed.layout import ENGINE_PORT
-from runbook_lib.testbed.node import supervisor
+from runbook_lib.testbed.image.images import ALPINE_IMAGE, ETCD_IMAGE, STAND_IN_LABEL
+from runbook_lib.testbed.machine.layout import ENGINE_PORT
+from runbook_lib.testbed.node.client import node_spec
+from runbook_lib.testbed.node.node import supervisor
 from runbook_lib.testbed.progress import Progress
-from runbook_lib.transport.engine import Engine
+from runbook_lib.transport.docker.engine import Engine
 from runbook_lib.transport.ssh import SshConnection
 
 pytestmark = pytest.mark.testbed

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from runbook_lib.testbed import Testbed, TestbedStatus, client
-from runbook_lib.testbed.kind import Kind
-from runbook_lib.testbed.layout import NodeLayout
+from runbook_lib.testbed import Testbed, TestbedStatus
+from runbook_lib.testbed.machine.layout import Kind, NodeLayout
+from runbook_lib.testbed.node import client
 from runbook_lib.testbed.progress import Progress
-from runbook_lib.transport.engine import Engine
+from runbook_lib.transport.docker.engine import Engine
 from runbook_lib.transport.ssh import SshConnection
 
 from .test_testbed_lifecycle import traces

@@ -22,7 +22,7 @@ from runbook_lib.errors import (
 from runbook_lib.model.inventory import DockerAccess
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.testbed import Testbed
-from runbook_lib.transport.engine import Engine
+from runbook_lib.transport.docker.engine import Engine
 
 pytestmark = pytest.mark.testbed
 SHARED_TESTBED = True

@@ -14,13 +14,13 @@ import pytest
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import CommandError, HostKeyError, InputError, NodeError, SudoError, UnreachableError
-from runbook_lib.facts.addresses import read_cluster_address
+from runbook_lib.facts.host.addresses import read_cluster_address
 from runbook_lib.model.inventory import DockerAccess, NodeSpec, SshAccess
 from runbook_lib.model.loading import Run
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.testbed import Testbed
-from runbook_lib.transport.ssh import SshConnection, ask_for_key, pulse
-from runbook_lib.transport.ssh.machine import machine_of_node
+from runbook_lib.transport.ssh import SshConnection, ask_for_key, login
+from runbook_lib.transport.ssh.endpoint import machine_of_node
 
 pytestmark = pytest.mark.testbed
 SHARED_TESTBED = True
@@ -192,8 +192,8 @@ def test_a_node_that_is_off_and_a_jump_host_that_forwards_nothing_are_told_apart
 def test_a_node_that_goes_silent_behind_a_jump_host_is_noticed(
     place: Place, testbed: Testbed, monkeypatch: pytest.MonkeyPatch, cluster: Cluster
 ) -> None:
-    monkeypatch.setattr(pulse, "EVERY_SECONDS", 0.3)
-    monkeypatch.setattr(pulse, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(login, "EVERY_SECONDS", 0.3)
+    monkeypatch.setattr(login, "PATIENCE_SECONDS", 1.0)
     address = read_cluster_address(cluster.node("node3"), cluster.inventory.network).address
     place.trusted("node1")
     with connected(place.trusted("node3", host=address, jump=[place.login("node1")])) as ssh:

@@ -12,15 +12,15 @@ import pytest
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import DeadlineError, InputError, PreconditionError
 from runbook_lib.facts.control_planes import control_plane_of
-from runbook_lib.facts.hidden_namespace import read_hidden_namespace
+from runbook_lib.facts.overlay.hidden_namespace import read_hidden_namespace
 from runbook_lib.model.loading import Run
 from runbook_lib.model.parameters import Probes, Timeouts
 from runbook_lib.model.results import Verdict
 from runbook_lib.testbed import Testbed
 from runbook_lib.verify.convergence import Watch, measure
 from runbook_lib.verify.gateway_bridge import BridgeExperiment, gateway_bridge_experiment
-from runbook_lib.verify.lost_pairs import why_lost
 from runbook_lib.verify.ping_matrix import ping_matrix, ping_pair
+from runbook_lib.verify.preflight import why_lost
 from runbook_lib.verify.prober import Method
 from tests.testbed.verify_cluster import (
     FIRST,

@@ -14,7 +14,7 @@ from runbook_lib.model.loading import Run
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.testbed import Testbed
-from runbook_lib.verify.member_checks import check_members
+from runbook_lib.verify.members import check_members
 from runbook_lib.verify.preflight import preflight
 from runbook_lib.verify.prober import program
 from tests.testbed.verify_cluster import broken, dropping, remove, start_store

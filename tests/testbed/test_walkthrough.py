@@ -9,17 +9,17 @@ import pytest
 import yaml
 
 from runbook_lib.cluster import Cluster
-from runbook_lib.facts.addresses import read_bootlocal, read_bootsync
-from runbook_lib.facts.containers import read_containers
 from runbook_lib.facts.control_planes import control_plane_of
-from runbook_lib.facts.gossip import strangers
-from runbook_lib.facts.networks import read_networks
+from runbook_lib.facts.docker.containers import read_containers
+from runbook_lib.facts.docker.networks import read_networks
+from runbook_lib.facts.host.addresses import read_bootlocal, read_bootsync
+from runbook_lib.facts.overlay.gossip import strangers
 from runbook_lib.model.loading import load_run
 from runbook_lib.model.record import CellState, RecordVerdict
 from runbook_lib.model.results import Status, Verdict
-from runbook_lib.records.archive import open_archive
+from runbook_lib.records.store.archive import open_archive
 from runbook_lib.records.verify import verify
-from runbook_lib.session import power
+from runbook_lib.session.questions import power
 from runbook_lib.testbed import Testbed
 from tests.testbed.solutions import execute_solutions, verdicts
 from tests.testbed.walkthrough import ROOT, WHOLE_WALK, command, record_of, snapshot, steps, write_parameters

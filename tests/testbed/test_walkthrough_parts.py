@@ -17,7 +17,7 @@ from runbook_lib.model.loading import load_run
 from runbook_lib.model.locations import RECORDS_VARIABLE
 from runbook_lib.model.record import RecordVerdict
 from runbook_lib.model.results import Status
-from runbook_lib.records.reading import read_record
+from runbook_lib.records.store.reading import read_record
 from runbook_lib.testbed import Testbed
 from tests.testbed.walkthrough import ROOT, WHOLE_WALK, command, record_of, snapshot, steps, write_parameters
 

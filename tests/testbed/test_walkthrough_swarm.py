@@ -15,19 +15,19 @@ import yaml
 
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import ExitCode, InputError
-from runbook_lib.facts.addresses import BOOTSYNC
-from runbook_lib.facts.boot import read_boot
 from runbook_lib.facts.control_planes import control_plane_of
-from runbook_lib.facts.networks import read_network
-from runbook_lib.facts.swarm import read_swarm
+from runbook_lib.facts.docker.engine import read_swarm
+from runbook_lib.facts.docker.networks import read_network
+from runbook_lib.facts.host.addresses import BOOTSYNC
+from runbook_lib.facts.host.host import read_boot
 from runbook_lib.model.loading import Run, load_run
 from runbook_lib.model.record import CellState, Record, RecordVerdict
 from runbook_lib.model.results import Status
-from runbook_lib.records.reading import read_record
-from runbook_lib.session import power
+from runbook_lib.records.store.reading import read_record
+from runbook_lib.session.questions import power
 from runbook_lib.steps import CreateNetwork, run_step
 from runbook_lib.testbed import Testbed
-from runbook_lib.testbed.kind import choose_kind
+from runbook_lib.testbed.machine.layout import choose_kind
 
 pytestmark = pytest.mark.testbed
 

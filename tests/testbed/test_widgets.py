@@ -16,11 +16,11 @@ from jupyter_client.manager import KernelManager
 from jupyter_client.session import Session as JupyterSession
 
 from runbook_lib.cluster import Cluster
-from runbook_lib.facts.containers import find_container
+from runbook_lib.facts.docker.containers import find_container
 from runbook_lib.model.loading import Run
 from runbook_lib.session import Session, start
 from runbook_lib.session.catalog import StepCatalog
-from runbook_lib.session.store import wait_for_store
+from runbook_lib.session.questions.store_wait import wait_for_store
 from runbook_lib.steps import require_success, run_step, run_steps
 from runbook_lib.testbed import Testbed
 from runbook_lib.widgets import connections, live_matrix, step_panel

@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, contextmanager
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import EngineConflict, EngineError, EngineNotFound
-from runbook_lib.facts.containers import read_containers
-from runbook_lib.facts.control_planes.etcd import EtcdStore
+from runbook_lib.facts.control_planes.etcd.plane import EtcdStore
+from runbook_lib.facts.docker.containers import read_containers
 from runbook_lib.model.parameters import Etcd
 from runbook_lib.steps import require_success, run_step
 from runbook_lib.steps.gossip import JoinGossip, wait_for_gossip

@@ -9,14 +9,14 @@ from pathlib import Path
 import yaml
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.facts.addresses import read_bootlocal, read_bootsync
-from runbook_lib.facts.containers import read_containers
-from runbook_lib.facts.host import read_host
-from runbook_lib.facts.networks import read_networks
-from runbook_lib.model.events import StepEvent
+from runbook_lib.facts.docker.containers import read_containers
+from runbook_lib.facts.docker.networks import read_networks
+from runbook_lib.facts.host.addresses import read_bootlocal, read_bootsync
+from runbook_lib.facts.host.host import read_host
 from runbook_lib.model.loading import load_run
 from runbook_lib.model.record import Record
-from runbook_lib.records.reading import read_record
+from runbook_lib.model.results import StepEvent
+from runbook_lib.records.store.reading import read_record
 from runbook_lib.testbed import Testbed
 
 ROOT = Path(__file__).parents[2]

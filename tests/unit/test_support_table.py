@@ -7,8 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
-from runbook_lib.model.platforms import ControlPlaneName
-from runbook_lib.transport.api_versions import HIGHEST, LOWEST, SUPPORTED, number
+from runbook_lib.model.base import ControlPlaneName
+from runbook_lib.transport.docker.connection import HIGHEST, LOWEST, SUPPORTED, number
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 SECTION = README.partition("\n### Supported engines\n")[2].partition("\n## ")[0]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.errors import Fault, InputError, ParameterError, RunbookError
-from runbook_lib.execute.preparation import Request
+from runbook_lib.execute.run.preparation import Request
 from runbook_lib.model.inventory import Inventory
 
 

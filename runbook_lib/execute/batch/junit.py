@@ -10,7 +10,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from runbook_lib.errors import ExitCode, InputError, RunbookError
 from runbook_lib.execute.batch.jobs import JobResult
 from runbook_lib.execute.outcome import NOT_RUN, NotebookResult
-from runbook_lib.records.junit import xml_text
+from runbook_lib.records.export import xml_text
 
 
 def check_destination(path: Path) -> None:

@@ -19,15 +19,14 @@ from rich.text import Text
 from runbook_lib.errors import InterruptedRun
 from runbook_lib.execute.batch.display import shown_path
 from runbook_lib.execute.batch.jobs import Cancel, Job, JobResult, Progress, failed
-from runbook_lib.execute.cluster_run import ClusterRequest, ClusterResult, prepare_cluster, run_cluster
 from runbook_lib.execute.interruption import SIGNALS, Interruption
 from runbook_lib.execute.outcome import NotebookResult
-from runbook_lib.execute.preparation import Request
-from runbook_lib.execute.reporting import Reporter
+from runbook_lib.execute.run.cluster_run import ClusterRequest, ClusterResult, prepare_cluster, run_cluster
+from runbook_lib.execute.run.preparation import Request
+from runbook_lib.execute.run.reporting import Reporter
 from runbook_lib.model.commands import at_hand
-from runbook_lib.model.events import CheckEvent, StepEvent
 from runbook_lib.model.record import RecordVerdict
-from runbook_lib.model.results import Status, Verdict
+from runbook_lib.model.results import CheckEvent, Status, StepEvent, Verdict
 from runbook_lib.model.secrets import redactor_for
 from runbook_lib.redact import Redactor
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from runbook_lib.facts.control_plane import ControlPlane
-from runbook_lib.facts.control_planes.etcd import EtcdStore
+from runbook_lib.facts.control_planes.base import ControlPlane
+from runbook_lib.facts.control_planes.etcd.plane import EtcdStore
 from runbook_lib.facts.control_planes.swarm_mode import SwarmMode
 from runbook_lib.model.parameters import Parameters
 

@@ -8,23 +8,34 @@ from typing import Any, ClassVar
 
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import InputError, NodeError
-from runbook_lib.facts.advertised import Advertised
-from runbook_lib.facts.control_plane import ControlPlane, Health, Member, Ports, Registration, Standing, Stored
-from runbook_lib.facts.engine import EngineFacts, Mode, parse_version
-from runbook_lib.facts.engine_start import read_engine_start
-from runbook_lib.facts.gossip import Gossip, gossips_at
-from runbook_lib.facts.last_line import engine_last_line
-from runbook_lib.facts.networks import read_network, read_networks
-from runbook_lib.facts.stored import StoredEndpoint, StoreKey
-from runbook_lib.facts.swarm import (
+from runbook_lib.facts.control_planes.base import (
+    Advertised,
+    ControlPlane,
+    Health,
+    Member,
+    Ports,
+    Registration,
+    Standing,
+    Stored,
+    StoredEndpoint,
+    StoreKey,
+)
+from runbook_lib.facts.docker.engine import (
     DATA_PATH_PORT,
     MANAGER_PORT,
+    EngineFacts,
+    Mode,
     SwarmNode,
     SwarmState,
+    engine_last_line,
     parse_swarm,
+    parse_version,
+    read_engine_start,
     read_swarm,
     read_swarm_nodes,
 )
+from runbook_lib.facts.docker.networks import read_network, read_networks
+from runbook_lib.facts.overlay.gossip import Gossip, gossips_at
 from runbook_lib.model.parameters import Parameters
 
 States = Mapping[str, SwarmState]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from runbook_lib.facts.platform import HostNetwork
-from runbook_lib.model.platforms import PlatformName
+from runbook_lib.facts.host.platform import HostNetwork
+from runbook_lib.model.base import PlatformName
 from runbook_lib.steps.platforms.base import Change, FileChange, Platform, PlatformRefusal, Wanted, changes
 from runbook_lib.steps.platforms.boot2docker import Boot2docker
 from runbook_lib.steps.platforms.ifupdown import Ifupdown

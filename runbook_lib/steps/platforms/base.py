@@ -11,9 +11,9 @@ from typing import ClassVar
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import RunbookError
-from runbook_lib.facts.network_files import HostFile
-from runbook_lib.facts.platform import HostNetwork
-from runbook_lib.model.platforms import PlatformName
+from runbook_lib.facts.host.network_files import HostFile
+from runbook_lib.facts.host.platform import HostNetwork
+from runbook_lib.model.base import PlatformName
 from runbook_lib.steps.base import Say
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
-from runbook_lib.facts.network_files import INTERFACES, HostFile, find_stanza
-from runbook_lib.facts.platform import HostNetwork
-from runbook_lib.model.platforms import PlatformName
-from runbook_lib.steps.blocks import find_block
+from runbook_lib.facts.host.network_files import INTERFACES, HostFile, find_stanza
+from runbook_lib.facts.host.platform import HostNetwork
+from runbook_lib.model.base import PlatformName
 from runbook_lib.steps.platforms.base import PlatformRefusal, Wanted
+from runbook_lib.steps.platforms.blocks import find_block
 from runbook_lib.steps.platforms.systemd_host import SystemdPlatform
 
 _BLOCK = "static-address"

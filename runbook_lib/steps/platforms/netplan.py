@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import yaml
 
-from runbook_lib.facts.network_files import HostFile
-from runbook_lib.facts.platform import HostNetwork
-from runbook_lib.model.platforms import PlatformName
+from runbook_lib.facts.host.network_files import HostFile
+from runbook_lib.facts.host.platform import HostNetwork
+from runbook_lib.model.base import PlatformName
 from runbook_lib.steps.platforms.base import Change, PlatformRefusal, Wanted
 from runbook_lib.steps.platforms.systemd_host import SystemdPlatform
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from runbook_lib.facts.network_files import HostFile, parse_network_unit, text_of
-from runbook_lib.facts.platform import HostNetwork
-from runbook_lib.model.platforms import PlatformName
+from runbook_lib.facts.host.network_files import HostFile, parse_network_unit, text_of
+from runbook_lib.facts.host.platform import HostNetwork
+from runbook_lib.model.base import PlatformName
 from runbook_lib.steps.platforms.base import Wanted
 from runbook_lib.steps.platforms.systemd_host import SystemdPlatform
 

@@ -1,11 +1,11 @@
 """One SSH connection a node: commands, scripts and files. The only user of paramiko."""
 
+from runbook_lib.transport.ssh.channel import ChannelSocket
 from runbook_lib.transport.ssh.connection import CommandResult, SshConnection
 from runbook_lib.transport.ssh.known_hosts import fingerprint
 from runbook_lib.transport.ssh.login import SOCKET_OPTIONS
+from runbook_lib.transport.ssh.route import OfferedKey, Standing, ask_for_key, machines_by_depth
 from runbook_lib.transport.ssh.shell import without_marks
-from runbook_lib.transport.ssh.stream import ChannelSocket
-from runbook_lib.transport.ssh.trust import OfferedKey, Standing, ask_for_key, machines_by_depth
 
 __all__ = [
     "SOCKET_OPTIONS",

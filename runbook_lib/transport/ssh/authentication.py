@@ -1,18 +1,182 @@
-"""Logging in: by key file, then by the keys of the agent, then by password."""
+"""Logging in: by key file, then by the keys of the agent, then by password.
+
+The keys of the running ssh-agent.
+
+Private key files, with and without a passphrase.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import shlex
+import socket
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, cast
 
 import paramiko
+from paramiko.agent import AgentKey, AgentSSH
+from paramiko.pkey import UnknownKeyType
 
-from runbook_lib.errors import InputError, UnreachableError
-from runbook_lib.transport.ssh.agent import agent_keys
-from runbook_lib.transport.ssh.keys import private_key
-from runbook_lib.transport.ssh.machine import Budget, Machine
+from runbook_lib.errors import InputError, KeyFileError, UnreachableError
+from runbook_lib.model.keyfiles import check_key_file
+from runbook_lib.model.secrets import SecretReference
+from runbook_lib.transport.ssh.endpoint import Budget, Machine
+
+_VARIABLE = "SSH_AUTH_SOCK"
+
+
+class _Agent(AgentSSH):
+    """paramiko's client of an agent, on a socket with a timeout: its own waits for ever (paramiko issue 2147)."""
+
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__()
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._sock.settimeout(seconds)
+        try:
+            self._sock.connect(path)
+            self._connect(self._sock)  # type: ignore[attr-defined]  # its stubs leave it out
+        except BaseException:
+            self._sock.close()
+            raise
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+@contextlib.contextmanager
+def agent_keys(place: str, seconds: float) -> Iterator[tuple[AgentKey, ...]]:
+    """The keys of the agent that ``SSH_AUTH_SOCK`` leads to, at least one; they sign until the block ends.
+
+    Args:
+        place: who wants to log in, for the errors.
+        seconds: how long the agent may take for each answer.
+
+    Raises:
+        InputError: there is no agent, it does not answer, or it has no keys.
+    """
+    agent = _open(place, seconds)
+    try:
+        keys = agent.get_keys()
+        if not keys:
+            raise InputError(
+                "the ssh-agent is running and has no keys", place=place, remedy="give it one: ssh-add KEY_FILE"
+            )
+        yield tuple(keys)
+    finally:
+        agent.close()
+
+
+def _open(place: str, seconds: float) -> _Agent:
+    path = os.environ.get(_VARIABLE)
+    if not path:
+        raise InputError(
+            f"agent: true needs a running ssh-agent, and {_VARIABLE} is not set",
+            place=place,
+            remedy="start one and give it a key: eval $(ssh-agent); ssh-add KEY_FILE",
+        )
+    try:
+        return _Agent(path, seconds)
+    except TimeoutError as error:
+        why = f"no answer within {seconds:.2g} s"
+        raise _silent(path, why, place) from error
+    except (OSError, paramiko.SSHException) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise _silent(path, why, place) from error
+
+
+def _silent(path: str, why: str, place: str) -> InputError:
+    return InputError(
+        f"the ssh-agent at {path} ({_VARIABLE}) cannot be asked ({why})",
+        place=place,
+        remedy="is it still running? start a new one: eval $(ssh-agent); ssh-add KEY_FILE",
+    )
+
+
+# Held while a key is opened, so that threads that want the same one open it once.
+_UNLOCKING = threading.Lock()
+
+
+def private_key(path: str, reference: SecretReference | None, node: str) -> paramiko.PKey:
+    """The key in a file, opened with the passphrase that ``reference`` leads to where it needs one.
+
+    Raises:
+        KeyFileError: it is missing, readable by others, no key, or encrypted and the passphrase is wrong or not
+            referred to.
+        InputError: the passphrase cannot be found.
+    """
+    check_key_file(path, node)
+    try:
+        try:
+            return _load(path, None)
+        except (paramiko.PasswordRequiredException, TypeError) as error:
+            # cryptography says TypeError when a passphrase is needed and none was given
+            if reference is None:
+                raise _needs_passphrase(path, node) from error
+        return _unlocked(path, reference, node)
+    except (ValueError, TypeError, paramiko.SSHException, UnknownKeyType) as error:
+        raise KeyFileError(
+            f"{path} holds no private key that SSH could use ({error})",
+            place=node,
+            remedy="name the private half of an ed25519, ECDSA or RSA key",
+        ) from error
+    except OSError as error:
+        raise KeyFileError(
+            f"the private key {path} cannot be read ({error.strerror})",
+            place=node,
+            remedy="name a key file that you may read",
+        ) from error
+
+
+def needs_passphrase(path: str) -> bool:
+    """Whether a file holds a private key that only a passphrase opens."""
+    try:
+        _load(path, None)
+    except (paramiko.PasswordRequiredException, TypeError):
+        return True
+    except (ValueError, OSError, paramiko.SSHException, UnknownKeyType):
+        return False  # no key at all: whoever logs in with it is told
+    return False
+
+
+def _load(path: str, passphrase: bytes | None) -> paramiko.PKey:
+    # paramiko says str, and cryptography, which it hands it to, takes bytes only.
+    key: paramiko.PKey = paramiko.PKey.from_path(path, password=cast(Any, passphrase))
+    return key
+
+
+@lru_cache(maxsize=16)
+def _load_once(path: str, _state: tuple[int, int], passphrase: bytes) -> paramiko.PKey:
+    """The key in its present state. To open one takes a quarter of a second on purpose, and nodes often share it."""
+    return _load(path, passphrase)
+
+
+def _unlocked(path: str, reference: SecretReference, node: str) -> paramiko.PKey:
+    passphrase = reference.resolve(f"{node}: ssh.passphrase")
+    found = Path(path).stat()
+    try:
+        with _UNLOCKING:
+            return _load_once(path, (found.st_mtime_ns, found.st_size), passphrase.encode(errors="surrogateescape"))
+    except ValueError as error:
+        raise KeyFileError(
+            f"the passphrase in {reference} does not open the private key {path}",
+            place=node,
+            remedy=f"put the right one there (ssh-keygen -y -f {shlex.quote(path)} asks for it and tells)",
+        ) from error
+
+
+def _needs_passphrase(path: str, node: str) -> KeyFileError:
+    return KeyFileError(
+        f"the private key {path} is protected by a passphrase, and nobody is there to type it",
+        place=node,
+        remedy="say where the passphrase is found, ssh: {passphrase: {env: VARIABLE}} or {file: PATH}, "
+        f"or use a key without one (ssh-keygen -p -f {shlex.quote(path)} removes it from this one)",
+    )
+
 
 # Each returns what the server still wants after it; nothing when that was enough.
 Attempt = Callable[[paramiko.Transport], list[str]]

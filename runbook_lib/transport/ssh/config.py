@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from runbook_lib.errors import InputError
 from runbook_lib.model.inventory import SshAccess, SshHop
-from runbook_lib.transport.ssh.keys import needs_passphrase
+from runbook_lib.transport.ssh.authentication import needs_passphrase
 
 _SECONDS = 20.0
 _MOST_JUMPS = 8

@@ -16,12 +16,21 @@ from runbook_lib import journal
 from runbook_lib.errors import CommandError, CommandTimeout, NodeError, SudoError
 from runbook_lib.model.inventory import NodeSpec
 from runbook_lib.model.parameters import Timeouts
-from runbook_lib.transport.ssh.destination import destination
-from runbook_lib.transport.ssh.exchange import NotBegun, close, closed_at, closing, exchange, read_until
-from runbook_lib.transport.ssh.link import Link, transport_of
-from runbook_lib.transport.ssh.machine import machine_of_node
-from runbook_lib.transport.ssh.shell import Arrival, Passage, Stage, passage, trouble
-from runbook_lib.transport.ssh.sudo import WITH_PASSWORD, refusal, sudo_password, sudo_words, typed_password
+from runbook_lib.transport.ssh.channel import NotBegun, close, closed_at, closing, exchange, read_until
+from runbook_lib.transport.ssh.endpoint import destination, machine_of_node
+from runbook_lib.transport.ssh.route import Link, transport_of
+from runbook_lib.transport.ssh.shell import (
+    WITH_PASSWORD,
+    Arrival,
+    Passage,
+    Stage,
+    passage,
+    refusal,
+    sudo_password,
+    sudo_words,
+    trouble,
+    typed_password,
+)
 
 # sshd takes 10 sessions a connection unless told otherwise (MaxSessions); two are left to the Docker API.
 _SESSIONS_AT_ONCE = 8

@@ -1,4 +1,7 @@
-"""Which host keys an OpenSSH known_hosts file vouches for."""
+"""Which host keys an OpenSSH known_hosts file vouches for.
+
+The rule for host keys of SSH clients that other packages open: known_hosts decides, nothing is trusted on sight.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import binascii
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +21,7 @@ import paramiko
 from paramiko.hostkeys import HostKeys
 from paramiko.pkey import UnknownKeyType
 
-from runbook_lib.errors import InputError
+from runbook_lib.errors import HostKeyError, InputError
 
 
 def fingerprint(key: paramiko.PKey) -> str:
@@ -156,3 +160,34 @@ def _parse_key(fields: Sequence[str], place: str) -> paramiko.PKey | None:
             remedy="it should read 'HOST TYPE KEY', as ssh-keyscan writes it",
         ) from error
     return key
+
+
+_WITH_PORT = re.compile(r"\[(?P<host>.*)\]:(?P<port>\d+)")
+
+
+class KnownHostsPolicy(paramiko.MissingHostKeyPolicy):
+    """Accepts a host key that an OpenSSH known_hosts file vouches for."""
+
+    def __init__(self, known_hosts: Path) -> None:
+        self._known_hosts = known_hosts
+
+    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
+        """Let the connection go on, or refuse it.
+
+        Raises:
+            HostKeyError: the file has no such key of this host.
+            InputError: the file cannot be read.
+        """
+        found = _WITH_PORT.fullmatch(hostname)
+        host, port = (found["host"], int(found["port"])) if found else (hostname, 22)
+        known = read_known_keys(str(self._known_hosts), host, port)
+        if known.trusts(key):
+            return
+        raise HostKeyError(
+            hostname,
+            offered=fingerprint(key),
+            expected=", ".join(fingerprint(one) for one in known.trusted) or None,
+            known_hosts=str(self._known_hosts),
+            host=hostname,
+            revoked=known.revokes(key),
+        )

@@ -5,12 +5,12 @@ from collections.abc import Collection, Sequence
 import pytest
 
 from runbook_lib.charts import ClusterView
-from runbook_lib.facts.addresses import ClusterAddress
-from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.facts.control_plane import Member, Registration
-from runbook_lib.facts.engine import EngineFacts
-from runbook_lib.facts.gossip import Gossip
-from runbook_lib.facts.networks import NetworkFacts
+from runbook_lib.facts.control_planes.base import Member, Registration
+from runbook_lib.facts.docker.containers import ContainerFacts
+from runbook_lib.facts.docker.engine import EngineFacts
+from runbook_lib.facts.docker.networks import NetworkFacts
+from runbook_lib.facts.host.addresses import ClusterAddress
+from runbook_lib.facts.overlay.gossip import Gossip
 from runbook_lib.model.inventory import ClusterNetwork
 
 NETWORK = ClusterNetwork(interface="eth1", subnet="192.168.99.0/24")

@@ -11,7 +11,7 @@ import pytest
 
 from runbook_lib.charts import ClusterView, before_and_after, before_and_after_text, cluster_picture, describe, palette
 from runbook_lib.charts.view import SWARM_TERMS
-from runbook_lib.facts.control_plane import Member, Registration
+from runbook_lib.facts.control_planes.base import Member, Registration
 from tests.unit.charts.conftest import address, container, gossip_of, view_of
 
 SVG = "{http://www.w3.org/2000/svg}"

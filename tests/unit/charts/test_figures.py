@@ -24,8 +24,8 @@ from runbook_lib.charts import (
     spread_text,
     timeline_text,
 )
+from runbook_lib.verify.convergence import Convergence, Sample, summarize
 from runbook_lib.verify.probe import Evidence, FullSize, Pair, Probe, judge
-from runbook_lib.verify.samples import Convergence, Sample, summarize
 from tests.unit.charts.conftest import address
 
 

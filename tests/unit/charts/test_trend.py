@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from runbook_lib.charts import trend_picture, trend_text
-from runbook_lib.model.trend import Trend, TrendPoint
+from runbook_lib.model.results import Trend, TrendPoint
 
 
 def trend(values: list[float], clusters: int = 1, failed: int = -1) -> Trend:

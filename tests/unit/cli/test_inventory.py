@@ -11,7 +11,7 @@ import yaml
 from runbook_lib import cli
 from runbook_lib.errors import ExitCode
 from runbook_lib.model.loading import load_run
-from runbook_lib.testbed.certificates import ssh_key_pair
+from runbook_lib.testbed.node.certificates import ssh_key_pair
 from tests.unit.model.imports.conftest import Store
 from tests.unit.model.imports.test_docker_context import add as add_context
 

@@ -17,7 +17,7 @@ import pytest
 import typer
 import yaml
 
-from runbook_lib.cli.inventory_trust import app
+from runbook_lib.cli.inventory import trust_app
 from runbook_lib.errors import ExitCode, RunbookError
 
 
@@ -84,7 +84,7 @@ def parameters(tmp_path: Path, servers: tuple[HostKeyServer, ...], known_hosts: 
 
 def trust(*arguments: str) -> int:
     """The command with these arguments: its exit code."""
-    command = typer.main.get_command(app)
+    command = typer.main.get_command(trust_app)
     try:
         result = command(list(arguments), standalone_mode=False)
     except RunbookError as error:

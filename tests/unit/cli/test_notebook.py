@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.cli.copies import Copies
-from runbook_lib.cli.lab import lab_arguments, lab_environment
+from runbook_lib.cli.lab.copies import Copies
+from runbook_lib.cli.lab.server import lab_arguments, lab_environment
 
 ROOT = Path(__file__).parents[3]
 PATIENCE_SECONDS = 120
@@ -43,7 +43,7 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     theirs = {"JUPYTER_PATH": str(foreign), "JUPYTER_CONFIG_DIR": str(foreign), "JUPYTER_TOKEN": "known"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(folder / "data"))
-        arguments = ["-m", "runbook_lib.cli.lab", *lab_arguments(folder / "notebooks", 18888, browser=False)]
+        arguments = ["-m", "runbook_lib.cli.lab.server", *lab_arguments(folder / "notebooks", 18888, browser=False)]
         environment = lab_environment({**os.environ, **theirs}, folder / "missing.yaml")
     with log.open("wb") as output:
         server = subprocess.Popen(

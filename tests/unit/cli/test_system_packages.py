@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.cli import system_packages
+from runbook_lib.cli import privileges
 from runbook_lib.errors import ExitCode, RequirementError
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, as apt-get does: sudo ./runbook test")
@@ -30,12 +30,12 @@ def missing(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """What the testbed says is missing, one entry a question; nothing when they are used up."""
     answers: list[list[str]] = []
     following: Iterator[list[str]] = iter(answers)
-    monkeypatch.setattr(system_packages, "missing_packages", lambda kind: next(following, []))
+    monkeypatch.setattr(privileges, "missing_packages", lambda kind: next(following, []))
     return answers
 
 
 def test_nothing_missing_means_nothing_done(apt: Path, missing: list[list[str]]) -> None:
-    system_packages.install_missing_packages()
+    privileges.install_missing_packages()
     assert not apt.exists()
 
 
@@ -43,7 +43,7 @@ def test_missing_packages_are_installed_without_a_question(
     apt: Path, missing: list[list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     missing.append(["mmdebstrap", "iproute2"])
-    system_packages.install_missing_packages()
+    privileges.install_missing_packages()
     assert apt.read_text().splitlines() == [
         "noninteractive update",
         "noninteractive install --yes --no-install-recommends iproute2 mmdebstrap",
@@ -57,7 +57,7 @@ def test_an_apt_that_fails_is_bad_input_with_the_line_to_type(apt: Path, missing
     missing.append(["mmdebstrap"])
     (apt.parent / "tools/apt-get").write_text("#!/bin/sh\necho E: no such mirror\nexit 100\n")
     with pytest.raises(RequirementError) as caught:
-        system_packages.install_missing_packages()
+        privileges.install_missing_packages()
     assert caught.value.exit_code is ExitCode.BAD_INPUT
     assert "failed with exit status 100:\n  E: no such mirror" in caught.value.message
     assert caught.value.remedy == "sudo apt-get install --yes --no-install-recommends mmdebstrap"
@@ -66,7 +66,7 @@ def test_an_apt_that_fails_is_bad_input_with_the_line_to_type(apt: Path, missing
 def test_a_package_that_is_still_missing_afterwards_is_a_failure(apt: Path, missing: list[list[str]]) -> None:
     missing.extend([["mmdebstrap"], ["mmdebstrap"]])
     with pytest.raises(RequirementError, match="still missing after the installation: mmdebstrap"):
-        system_packages.install_missing_packages()
+        privileges.install_missing_packages()
 
 
 def test_another_system_is_told_the_names_of_the_packages(
@@ -75,4 +75,4 @@ def test_another_system_is_told_the_names_of_the_packages(
     missing.append(["mmdebstrap"])
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RequirementError, match="packages that are missing: mmdebstrap"):
-        system_packages.install_missing_packages()
+        privileges.install_missing_packages()

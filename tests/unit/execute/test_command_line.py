@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from nbclient.exceptions import CellTimeoutError, DeadKernelError  # type: ignore[import-untyped]
 
 from runbook_lib.errors import Fault, InterruptedRun, LockedError, ParameterError, RunbookError
-from runbook_lib.execute.command_line import errors_for_command_line
+from runbook_lib.execute.outcome import errors_for_command_line
 
 
 def run(error: Exception) -> tuple[int, str, BaseException | None]:

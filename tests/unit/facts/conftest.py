@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.facts.reading import Section, parse_sections
+from runbook_lib.facts.sections import Section, parse_sections
 
 CAPTURED = Path(__file__).parent / "captured"
 

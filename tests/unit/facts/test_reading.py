@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from runbook_lib.errors import NodeError
-from runbook_lib.facts.reading import parse_sections, reading, reading_script
+from runbook_lib.facts.sections import parse_sections, reading, reading_script
 
 
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:

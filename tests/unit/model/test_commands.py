@@ -8,7 +8,7 @@ import pytest
 
 from runbook_lib.model import commands
 from runbook_lib.model.inventory import Inventory, SshHop
-from runbook_lib.transport.ssh.machine import Machine
+from runbook_lib.transport.ssh.endpoint import Machine
 
 NETWORK = {"interface": "eth1", "subnet": "192.0.2.0/24"}
 NODE = {

@@ -5,9 +5,8 @@ from ipaddress import IPv4Network
 import pytest
 
 from runbook_lib.errors import InputError
-from runbook_lib.model.external import External, external, usable
 from runbook_lib.model.inventory import ClusterNetwork, Inventory
-from runbook_lib.model.parameters import Parameters
+from runbook_lib.model.parameters import External, Parameters, external, usable
 
 POOL = "192.168.99.104-192.168.99.254"
 

@@ -7,20 +7,20 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from runbook_lib.model import names
+from runbook_lib.model import base
 
 SHELL = ["a;b", "a b", "$(id)", "`id`", "a|b", "a&b", "a>b", "a\nb", "a'b", 'a"b', "a*", "~a", "-a", "", "a\x00"]
 
 KINDS = {
-    "object": names.ObjectName,
-    "network": names.NetworkName,
-    "host": names.HostName,
-    "image": names.ImageReference,
-    "interface": names.InterfaceName,
-    "address": names.Address,
-    "subnet": names.Subnet,
-    "reachable": names.ReachableAt,
-    "user": names.UserName,
+    "object": base.ObjectName,
+    "network": base.NetworkName,
+    "host": base.HostName,
+    "image": base.ImageReference,
+    "interface": base.InterfaceName,
+    "address": base.Address,
+    "subnet": base.Subnet,
+    "reachable": base.ReachableAt,
+    "user": base.UserName,
 }
 
 
@@ -76,6 +76,6 @@ def test_what_docker_or_dns_would_refuse_is_refused_here(kind: str, values: list
 
 def test_a_refusal_shows_the_value_and_what_would_do() -> None:
     with pytest.raises(ValidationError, match=r"'a;b' is not a name that Docker takes: a letter or digit, then"):
-        TypeAdapter(names.ObjectName).validate_python("a;b")
+        TypeAdapter(base.ObjectName).validate_python("a;b")
     with pytest.raises(ValidationError, match=r"'10.0.0.1/24' is not an IPv4 subnet .*: it has host bits set"):
-        TypeAdapter(names.Subnet).validate_python("10.0.0.1/24")
+        TypeAdapter(base.Subnet).validate_python("10.0.0.1/24")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.records.archive import Archive, open_archive
+from runbook_lib.records.store.archive import Archive, open_archive
 
 
 @pytest.fixture(autouse=True)

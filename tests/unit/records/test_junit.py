@@ -6,7 +6,7 @@ import pytest
 from junitparser import JUnitXml
 
 from runbook_lib.model.record import Record, RecordVerdict
-from runbook_lib.records.junit import junit
+from runbook_lib.records.export import junit
 from tests.unit.records.samples import check, sample, step
 
 

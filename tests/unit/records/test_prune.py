@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.errors import InputError, RecordError
-from runbook_lib.records.archive import Archive
 from runbook_lib.records.prune import not_kept, prune
+from runbook_lib.records.store.archive import Archive
 from runbook_lib.records.verify import examine, verify
 from tests.unit.records.writing import begin, three, write
 

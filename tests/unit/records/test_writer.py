@@ -17,9 +17,9 @@ import pytest
 
 from runbook_lib.errors import InputError, RecordError
 from runbook_lib.model.record import CellState, RecordVerdict
-from runbook_lib.records.archive import Archive, is_record_name, open_archive
-from runbook_lib.records.reading import read_record
-from runbook_lib.records.running import is_running
+from runbook_lib.records.store.archive import Archive, is_record_name, open_archive
+from runbook_lib.records.store.reading import read_record
+from runbook_lib.records.store.running import is_running
 from runbook_lib.records.verify import examine, verify
 from tests.unit.records.writing import NOTEBOOK, begin, passed, write
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.model.record import Record, RecordVerdict
-from runbook_lib.records.archive import Archive
+from runbook_lib.records.store.archive import Archive
 from runbook_lib.records.writer import RecordWriter, new_record_id
 
 NOTEBOOK = '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'

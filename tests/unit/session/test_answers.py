@@ -4,7 +4,7 @@ import pytest
 
 from runbook_lib.cluster import Outcome
 from runbook_lib.errors import EngineError, HostKeyError, NodeError, RunbookError, UnreachableError
-from runbook_lib.session.answers import answers
+from runbook_lib.session.claim import answers
 
 
 def answered(node: str, value: int) -> Outcome[int]:

@@ -5,22 +5,21 @@ import pandas as pd
 import pytest
 
 from runbook_lib.errors import CheckFailed, InputError
-from runbook_lib.model.events import CheckEvent
-from runbook_lib.model.results import Verdict
-from runbook_lib.session import exercises
-from runbook_lib.session.exercises import exercise
+from runbook_lib.model.results import CheckEvent, Verdict
+from runbook_lib.session import expectations
+from runbook_lib.session.expectations import exercise
 
 
 @pytest.fixture(autouse=True)
 def somebody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody sits in front of the notebook."""
-    monkeypatch.setattr(exercises, "attended", lambda: True)
+    monkeypatch.setattr(expectations, "attended", lambda: True)
 
 
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command or a scheduler executes it."""
-    monkeypatch.setattr(exercises, "attended", lambda: False)
+    monkeypatch.setattr(expectations, "attended", lambda: False)
 
 
 def test_an_exercise_that_nobody_answered_says_so_and_is_left_alone(capsys) -> None:

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from runbook_lib.model.parameters import Parameters
-from runbook_lib.session.parameter_file import CELL_DEFAULTS, with_parameter_file
+from runbook_lib.session.start import CELL_DEFAULTS, with_parameter_file
 
 ROOT = Path(__file__).parents[3]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("0*.ipynb"))

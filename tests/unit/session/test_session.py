@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runbook_lib.errors import CheckFailed, InputError, StepFailed, UnreachableError
-from runbook_lib.model.events import FinishEvent, StepEvent
-from runbook_lib.model.results import Check, Status, Verdict
+from runbook_lib.model.results import Check, FinishEvent, Status, StepEvent, Verdict
 
 FAIL = Check("x", "", Verdict.FAIL, "1", "2")
 
@@ -35,7 +34,7 @@ def test_several_steps_are_planned_in_one_table_and_applied_until_one_fails(open
 
 
 def test_an_exercise_is_left_alone_in_plan_mode(open_session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runbook_lib.session.exercises.attended", lambda: True)
+    monkeypatch.setattr("runbook_lib.session.expectations.attended", lambda: True)
     assert open_session().exercise("05-a", prediction=3).answered
     assert not open_session(plan=True).exercise("05-a", prediction=3).answered
 

@@ -2,9 +2,9 @@ from collections.abc import Callable
 
 import pytest
 
-from runbook_lib.facts.addresses import BOOTSYNC
-from runbook_lib.facts.network_files import HostFile
-from runbook_lib.facts.platform import HostNetwork
+from runbook_lib.facts.host.addresses import BOOTSYNC
+from runbook_lib.facts.host.network_files import HostFile
+from runbook_lib.facts.host.platform import HostNetwork
 from runbook_lib.model.inventory import Inventory
 
 

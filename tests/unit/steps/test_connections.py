@@ -7,15 +7,15 @@ import pytest
 
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import EngineError, EngineNotFound, NodeError, StoreUnavailable
-from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.facts.control_plane import Standing
-from runbook_lib.facts.control_planes.etcd import EtcdStore
+from runbook_lib.facts.control_planes.base import Standing
+from runbook_lib.facts.control_planes.etcd.plane import EtcdStore
 from runbook_lib.facts.control_planes.swarm_mode import SwarmMode
-from runbook_lib.facts.interfaces import ContainerInterface
-from runbook_lib.facts.networks import Endpoint, NetworkFacts
+from runbook_lib.facts.docker.containers import ContainerFacts
+from runbook_lib.facts.docker.networks import Endpoint, NetworkFacts
+from runbook_lib.facts.overlay.interfaces import ContainerInterface
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.parameters import Etcd, Parameters
-from runbook_lib.steps import connections, endpoints
+from runbook_lib.steps import connections, leftovers
 from runbook_lib.steps.base import Verb
 from runbook_lib.steps.connections import AttachmentReading, Connect, Disconnect
 
@@ -147,7 +147,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         def read_network(node: Any, name: str) -> NetworkFacts:
             return replace(OVR0, endpoints=tuple(Endpoint(item, "e" * 64, "", "") for item in store.endpoints))
 
-        for module in (connections, endpoints):
+        for module in (connections, leftovers):
             monkeypatch.setattr(module, "read_container", read_container)
             monkeypatch.setattr(module, "read_network", read_network)
         monkeypatch.setattr(EtcdStore, "read_engine_elsewhere", lambda *_: "")

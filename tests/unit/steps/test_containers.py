@@ -5,10 +5,10 @@ from threading import Event
 import pytest
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.facts.control_plane import Standing
-from runbook_lib.facts.control_planes.etcd import EtcdStore
-from runbook_lib.facts.networks import Endpoint, NetworkFacts
+from runbook_lib.facts.control_planes.base import Standing
+from runbook_lib.facts.control_planes.etcd.plane import EtcdStore
+from runbook_lib.facts.docker.containers import ContainerFacts
+from runbook_lib.facts.docker.networks import Endpoint, NetworkFacts
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.parameters import ContainerSpec, Etcd, Overlay
 from runbook_lib.steps.base import (
@@ -22,7 +22,7 @@ from runbook_lib.steps.base import (
     run_step,
 )
 from runbook_lib.steps.containers import ContainersReading, Job, RemoveContainers, RunContainers
-from runbook_lib.transport.engine import Engine
+from runbook_lib.transport.docker.engine import Engine
 
 OVR0 = NetworkFacts("node1", "a" * 64, "ovr0", "overlay", "global", "10.0.0.0/24", "10.0.0.1")
 EMPTY = ContainersReading((), OVR0, frozenset({"alpine:latest"}))

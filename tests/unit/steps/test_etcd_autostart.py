@@ -2,14 +2,12 @@ from dataclasses import replace
 
 import pytest
 
-from runbook_lib.facts.boot import BootClock
-from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.facts.engine import EngineFacts
-from runbook_lib.facts.etcd_unit import UnitMember
+from runbook_lib.facts.control_planes.etcd.members import UnitMember
+from runbook_lib.facts.docker.containers import ContainerFacts
+from runbook_lib.facts.docker.engine import EngineFacts
+from runbook_lib.facts.host.host import BootClock
 from runbook_lib.model.parameters import Etcd
 from runbook_lib.steps.base import Verb
-from runbook_lib.steps.blocks import find_block
-from runbook_lib.steps.boot_scripts import ETCD_AUTOSTART
 from runbook_lib.steps.etcd_autostart import (
     AutostartReading,
     EtcdAutostart,
@@ -18,6 +16,8 @@ from runbook_lib.steps.etcd_autostart import (
     peer_engines,
     unproved_starts,
 )
+from runbook_lib.steps.platforms.blocks import find_block
+from runbook_lib.steps.platforms.boot2docker import ETCD_AUTOSTART
 
 BY_SCRIPT, BY_POLICY = Etcd(autostart="bootlocal"), Etcd(autostart="restart-policy")
 

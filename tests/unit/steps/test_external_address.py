@@ -3,14 +3,13 @@ from dataclasses import replace
 
 import pytest
 
-from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.facts.networks import NetworkFacts
-from runbook_lib.model.external import Way, external
+from runbook_lib.facts.docker.containers import ContainerFacts
+from runbook_lib.facts.docker.networks import NetworkFacts
 from runbook_lib.model.inventory import Inventory
-from runbook_lib.model.parameters import Parameters
+from runbook_lib.model.parameters import Parameters, Way, external
 from runbook_lib.steps.base import Finding, Verb
 from runbook_lib.steps.external_address import ExternalAddress, ExternalJob, ExternalReading
-from runbook_lib.steps.web import RESTART_POLICY, labels
+from runbook_lib.steps.published_port import RESTART_POLICY, labels
 
 POOL = "192.168.99.104-192.168.99.254"
 ADDRESS, OWN_MAC, NODE_MAC, STRANGER = "192.168.99.96", "02:42:c0:a8:63:60", "02:00:00:00:01:01", "02:00:00:00:09:09"

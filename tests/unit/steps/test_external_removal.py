@@ -1,10 +1,10 @@
 from dataclasses import replace
 
-from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.facts.networks import NetworkFacts
+from runbook_lib.facts.docker.containers import ContainerFacts
+from runbook_lib.facts.docker.networks import NetworkFacts
 from runbook_lib.steps.base import Verb
-from runbook_lib.steps.external_removal import ExternalRemoval, OwnedExternals, RemoveExternals
-from runbook_lib.steps.web import labels
+from runbook_lib.steps.external_address import ExternalRemoval, OwnedExternals, RemoveExternals
+from runbook_lib.steps.published_port import labels
 
 NETWORK = NetworkFacts("node1", "a" * 64, "ext-macvlan", "macvlan", "local", "", "", labels=labels("macvlan", "mine"))
 CONTAINER = ContainerFacts(

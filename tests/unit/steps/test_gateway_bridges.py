@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.facts.control_planes.etcd import EtcdStore
+from runbook_lib.facts.control_planes.etcd.plane import EtcdStore
 from runbook_lib.facts.control_planes.swarm_mode import SwarmMode
-from runbook_lib.facts.gateway_bridge import GATEWAY_BRIDGE, GatewayBridge
-from runbook_lib.facts.networks import Endpoint, NetworkFacts
+from runbook_lib.facts.docker.containers import ContainerFacts
+from runbook_lib.facts.docker.networks import GATEWAY_BRIDGE, Endpoint, GatewayBridge, NetworkFacts
 from runbook_lib.model.parameters import Etcd, Parameters
 from runbook_lib.steps.base import OWNER_LABEL, Finding, Verb
-from runbook_lib.steps.gateway_bridges import BARE_LABEL, BRIDGED_LABEL, BridgeReading, RemoveGatewayBridges
+from runbook_lib.steps.leftovers import BARE_LABEL, BRIDGED_LABEL, BridgeReading, RemoveGatewayBridges
 
 REMOVE = RemoveGatewayBridges("mine", EtcdStore(Etcd()))
 BRIDGE = NetworkFacts("node3", "b" * 64, GATEWAY_BRIDGE, "bridge", "local", "172.18.0.0/16", "")

@@ -6,8 +6,8 @@ import pytest
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import EngineError, EngineNotFound, StoreUnavailable
-from runbook_lib.facts.control_planes.etcd import EtcdStore
-from runbook_lib.facts.gossip import Gossip
+from runbook_lib.facts.control_planes.etcd.plane import EtcdStore
+from runbook_lib.facts.overlay.gossip import Gossip
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.parameters import Etcd
 from runbook_lib.steps.base import Verb

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from runbook_lib.facts.engine_start import EngineStart
+from runbook_lib.facts.docker.engine import EngineStart
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.steps.base import Verb
 from runbook_lib.steps.etcd_autostart import EtcdAutostart, StartMembers
-from runbook_lib.steps.managers import ManagersAutostart, ManagerStart, StartManagers
-from runbook_lib.steps.members import member_steps
+from runbook_lib.steps.members import ManagersAutostart, ManagerStart, StartManagers, member_steps
 
 
 def test_a_manager_runs_where_its_engine_answers() -> None:

@@ -5,11 +5,11 @@ from typing import cast
 import pytest
 
 from runbook_lib.cluster import Node
-from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.facts.control_plane import Standing
-from runbook_lib.facts.control_planes.etcd import EtcdStore
+from runbook_lib.facts.control_planes.base import Standing
+from runbook_lib.facts.control_planes.etcd.plane import EtcdStore
 from runbook_lib.facts.control_planes.swarm_mode import SwarmMode
-from runbook_lib.facts.networks import Endpoint, NetworkFacts
+from runbook_lib.facts.docker.containers import ContainerFacts
+from runbook_lib.facts.docker.networks import Endpoint, NetworkFacts
 from runbook_lib.model.parameters import Etcd, Overlay, Parameters
 from runbook_lib.steps.base import (
     CONTAINERS_NOTEBOOK,
@@ -20,7 +20,7 @@ from runbook_lib.steps.base import (
     Verb,
     our_labels,
 )
-from runbook_lib.steps.gateway_bridges import BARE_LABEL, BRIDGED_LABEL
+from runbook_lib.steps.leftovers import BARE_LABEL, BRIDGED_LABEL
 from runbook_lib.steps.networks import (
     CreateNetwork,
     NetworkReading,

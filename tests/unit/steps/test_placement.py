@@ -1,7 +1,7 @@
 import pytest
 
 from runbook_lib.model.parameters import ContainerSpec
-from runbook_lib.steps.placement import full_image_name, place
+from runbook_lib.steps.containers import full_image_name, place
 
 
 def specs(*names: str, node: str | None = None) -> list[ContainerSpec]:

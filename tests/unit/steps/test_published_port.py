@@ -3,13 +3,11 @@ from dataclasses import replace
 
 import pytest
 
-from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.model.external import external
+from runbook_lib.facts.docker.containers import ContainerFacts
 from runbook_lib.model.inventory import Inventory
-from runbook_lib.model.parameters import Parameters
+from runbook_lib.model.parameters import Parameters, external
 from runbook_lib.steps.base import Finding, Verb
-from runbook_lib.steps.published_port import PublishedJob, PublishedReading, PublishPort
-from runbook_lib.steps.web import RESTART_POLICY, labels
+from runbook_lib.steps.published_port import RESTART_POLICY, PublishedJob, PublishedReading, PublishPort, labels
 
 CONTAINER = ContainerFacts(
     "node1",

@@ -4,7 +4,7 @@ import pytest
 
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import InputError
-from runbook_lib.facts.boot import Boot
+from runbook_lib.facts.host.host import Boot
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.steps.base import Verb
 from runbook_lib.steps.reboot import Reboot

@@ -1,8 +1,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from runbook_lib.facts.addresses import ClusterAddress
-from runbook_lib.facts.platform import HostNetwork
+from runbook_lib.facts.host.addresses import ClusterAddress
+from runbook_lib.facts.host.platform import HostNetwork
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.parameters import Addresses
 from runbook_lib.steps.base import Finding, Verb

@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import pytest
 
-from runbook_lib.facts.addresses import BOOTSYNC, ClusterAddress
-from runbook_lib.facts.network_files import HostFile
-from runbook_lib.facts.platform import HostNetwork
+from runbook_lib.facts.host.addresses import BOOTSYNC, ClusterAddress
+from runbook_lib.facts.host.network_files import HostFile
+from runbook_lib.facts.host.platform import HostNetwork
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.parameters import Addresses
 from runbook_lib.model.results import Check, Verdict

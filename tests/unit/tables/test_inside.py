@@ -7,15 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from runbook_lib.facts.containers import ContainerFacts, parse_container
-from runbook_lib.facts.hidden_namespace import HiddenNamespace, parse_hidden_namespace
-from runbook_lib.facts.interfaces import HostInterface, Inside, parse_inside
-from runbook_lib.facts.ip import parse_ip_addr
-from runbook_lib.facts.name_service import parse_name_service
-from runbook_lib.facts.nat import parse_nat_rules
-from runbook_lib.facts.reading import Section, parse_sections
-from runbook_lib.facts.store_keys import parse_store_keys, stored_endpoints
-from runbook_lib.facts.stored import StoredEndpoint, StoreKey
+from runbook_lib.facts.control_planes.base import StoredEndpoint, StoreKey
+from runbook_lib.facts.control_planes.etcd.keys import parse_store_keys, stored_endpoints
+from runbook_lib.facts.docker.containers import ContainerFacts, parse_container
+from runbook_lib.facts.host.ip import parse_ip_addr, parse_nat_rules
+from runbook_lib.facts.overlay.hidden_namespace import HiddenNamespace, parse_hidden_namespace
+from runbook_lib.facts.overlay.interfaces import HostInterface, Inside, parse_inside
+from runbook_lib.facts.overlay.name_service import parse_name_service
+from runbook_lib.facts.sections import Section, parse_sections
 from runbook_lib.tables import inside as tables
 from tests.unit.facts.conftest import CAPTURED
 

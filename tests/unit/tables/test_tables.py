@@ -6,13 +6,13 @@ import pandas as pd
 import pytest
 
 from runbook_lib import tables
-from runbook_lib.facts.addresses import ClusterAddress
-from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.facts.control_plane import Member, Registration
-from runbook_lib.facts.engine import EngineFacts
-from runbook_lib.facts.host import HostFacts
-from runbook_lib.facts.interfaces import ContainerInterface, HostInterface, Route
-from runbook_lib.facts.networks import Endpoint, NetworkFacts
+from runbook_lib.facts.control_planes.base import Member, Registration
+from runbook_lib.facts.docker.containers import ContainerFacts
+from runbook_lib.facts.docker.engine import EngineFacts
+from runbook_lib.facts.docker.networks import Endpoint, NetworkFacts
+from runbook_lib.facts.host.addresses import ClusterAddress
+from runbook_lib.facts.host.host import HostFacts
+from runbook_lib.facts.overlay.interfaces import ContainerInterface, HostInterface, Route
 from runbook_lib.model.results import Check, Status, StepResult, Verdict
 
 

@@ -3,8 +3,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 
 from runbook_lib.testbed import lifecycle
-from runbook_lib.testbed.kind import Kind
-from runbook_lib.testbed.layout import Layout
+from runbook_lib.testbed.machine.layout import Kind, Layout
 
 LAYOUT = Layout("tests", 4, IPv4Network("192.168.99.0/24"), IPv4Network("10.213.30.0/24"), Kind(platform="debian"))
 

@@ -8,7 +8,7 @@ import pytest
 from runbook_lib.errors import InputError, RequirementError
 from runbook_lib.model.locations import CACHE_VARIABLE, STATE_VARIABLE
 from runbook_lib.testbed import requirements
-from runbook_lib.testbed.layout import Layout
+from runbook_lib.testbed.machine.layout import Layout
 
 
 @pytest.fixture

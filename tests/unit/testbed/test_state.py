@@ -8,8 +8,8 @@ import pytest
 from runbook_lib.errors import InputError, LockedError, TestbedError
 from runbook_lib.model.locations import STATE_VARIABLE
 from runbook_lib.testbed import state
-from runbook_lib.testbed.host import Process
-from runbook_lib.testbed.layout import Layout
+from runbook_lib.testbed.machine.host import Process
+from runbook_lib.testbed.machine.layout import Layout
 from runbook_lib.testbed.state import State
 
 

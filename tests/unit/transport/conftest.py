@@ -23,7 +23,7 @@ from paramiko.common import cMSG_CHANNEL_SUCCESS
 from runbook_lib.model.inventory import NodeSpec
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.transport.ssh import SshConnection
-from runbook_lib.transport.ssh.exchange import FAULTS, close
+from runbook_lib.transport.ssh.channel import FAULTS, close
 
 # Stands in for sudo as 1.9 behaves: with a file 'asks' beside it, that is the password it wants, three times at most.
 SUDO = """#!/bin/sh
@@ -330,7 +330,7 @@ def ssh(server: SshServer) -> Iterator[SshConnection]:
 @pytest.fixture(scope="session")
 def stand_in() -> ModuleType:
     """The module engine_server beside this one."""
-    path = Path(__file__).with_name("engine_server.py")
+    path = Path(__file__).with_name("docker") / "engine_server.py"
     spec = importlib.util.spec_from_file_location("engine_server", path)
     assert spec is not None
     assert spec.loader is not None

@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.facts.gateway_bridge import GATEWAY_BRIDGE, GatewayBridge
-from runbook_lib.facts.networks import Endpoint, NetworkFacts
+from runbook_lib.facts.docker.containers import ContainerFacts
+from runbook_lib.facts.docker.networks import GATEWAY_BRIDGE, Endpoint, GatewayBridge, NetworkFacts
 from runbook_lib.model.results import Verdict
-from runbook_lib.verify.bridge_places import judge_bridge
+from runbook_lib.verify.gateway_bridge import judge_bridge
 
 BRIDGE = NetworkFacts("node3", "b" * 64, GATEWAY_BRIDGE, "bridge", "local", "172.18.0.0/16", "")
 OVR0 = NetworkFacts("node3", "a" * 64, "ovr0", "overlay", "global", "10.0.0.0/24", "")

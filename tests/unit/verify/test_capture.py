@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.facts.hidden_namespace import OverlayLink
+from runbook_lib.facts.docker.containers import ContainerFacts
+from runbook_lib.facts.overlay.hidden_namespace import OverlayLink
 from runbook_lib.model.results import Verdict
 from runbook_lib.verify.capture import judge, parse_capture
 from runbook_lib.verify.prober import program

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from runbook_lib.facts.boot import Boot
-from runbook_lib.facts.reach import Reach
-from runbook_lib.model.external import External, Way
+from runbook_lib.facts.host.addresses import Reach
+from runbook_lib.facts.host.host import Boot
+from runbook_lib.model.parameters import External, Way
 from runbook_lib.model.results import Verdict
 from runbook_lib.verify.external import From, Look, Standing, judge_kept, judge_looks
 

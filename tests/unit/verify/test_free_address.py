@@ -1,10 +1,10 @@
 from ipaddress import IPv4Network
 
-from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.model.external import External
+from runbook_lib.facts.docker.containers import ContainerFacts
 from runbook_lib.model.inventory import Inventory
+from runbook_lib.model.parameters import External
 from runbook_lib.model.results import Check, Verdict
-from runbook_lib.verify.free_address import Candidate, choose, judge_candidates
+from runbook_lib.verify.external import Candidate, choose, judge_candidates
 
 SPEC = External("macvlan", "node1", "node3", "web-macvlan", "ext-macvlan", "alpine", IPv4Network("192.168.99.96/29"))
 OFFER = ("192.168.99.96", "192.168.99.97", "192.168.99.98")

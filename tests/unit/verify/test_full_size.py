@@ -6,11 +6,11 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from runbook_lib.facts.interfaces import HostInterface
+from runbook_lib.facts.overlay.interfaces import HostInterface
 from runbook_lib.model.parameters import Overlay
 from runbook_lib.model.results import Check, Verdict
-from runbook_lib.verify.full_size import Link, judge_full_size, needed_bytes, probed_address
 from runbook_lib.verify.ports import PROBES, NodeCounts, PortReading, Stage
+from runbook_lib.verify.preflight import Link, judge_full_size, needed_bytes, probed_address
 
 NAMES = ("node1", "node2", "node3", "node4")
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.facts.reading import Section, parse_sections
+from runbook_lib.facts.docker.containers import ContainerFacts
+from runbook_lib.facts.sections import Section, parse_sections
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.verify.gateway_bridge import BridgeExperiment, evaluate, parse_counters, parse_frames
 from runbook_lib.verify.way_out import CHECK, judge_way_out

@@ -8,12 +8,12 @@ from typing import cast
 import pytest
 
 from runbook_lib.cluster import Cluster, Node, Outcome
-from runbook_lib.facts.control_plane import Member
-from runbook_lib.facts.control_planes.etcd import EtcdStore
-from runbook_lib.facts.gossip import Gossip
+from runbook_lib.facts.control_planes.base import Member
+from runbook_lib.facts.control_planes.etcd.plane import EtcdStore
+from runbook_lib.facts.overlay.gossip import Gossip
 from runbook_lib.model.parameters import Etcd
 from runbook_lib.model.results import Verdict
-from runbook_lib.verify.member_checks import check_members, judge_gossip, judge_member, judge_quorum
+from runbook_lib.verify.members import check_members, judge_gossip, judge_member, judge_quorum
 
 MEMBER = Member("etcd1", "node1", "running", "no", "healthy", True, "http://10.0.0.1:2379", version="3.4.23")
 

@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.cluster import Cluster
-from runbook_lib.facts.addresses import ClusterAddress
 from runbook_lib.facts.control_planes import control_plane_of
-from runbook_lib.facts.engine import EngineFacts, Mode
-from runbook_lib.facts.swarm import SwarmState
+from runbook_lib.facts.docker.engine import EngineFacts, Mode, SwarmState
+from runbook_lib.facts.host.addresses import ClusterAddress
+from runbook_lib.model.base import ControlPlaneName, PlatformName
 from runbook_lib.model.inventory import ClusterNetwork, Inventory
 from runbook_lib.model.parameters import Parameters, Timeouts
-from runbook_lib.model.platforms import ControlPlaneName, PlatformName
 from runbook_lib.model.results import Verdict
 from runbook_lib.verify.nodes import CHECKS, check_nodes, judge_control_plane, judge_network, judge_platform
 

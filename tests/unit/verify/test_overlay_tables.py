@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.facts.hidden_namespace import HiddenNamespace, parse_forwarding, parse_hidden_namespace
-from runbook_lib.facts.networks import Endpoint
-from runbook_lib.facts.reading import parse_sections
+from runbook_lib.facts.docker.containers import ContainerFacts
+from runbook_lib.facts.docker.networks import Endpoint
+from runbook_lib.facts.overlay.hidden_namespace import HiddenNamespace, parse_forwarding, parse_hidden_namespace
+from runbook_lib.facts.sections import parse_sections
 from runbook_lib.model.results import Verdict
 from runbook_lib.verify.overlay_tables import audit, check_entries
 from tests.unit.facts.conftest import CAPTURED

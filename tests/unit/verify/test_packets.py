@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runbook_lib.verify.capture import parse_capture
-from runbook_lib.verify.packets import OVERHEAD, between, decode
+from runbook_lib.verify.capture import OVERHEAD, between, decode, parse_capture
 
 
 @pytest.fixture

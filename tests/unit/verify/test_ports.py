@@ -15,7 +15,7 @@ from typing import cast
 import pytest
 
 from runbook_lib.cluster import Cluster
-from runbook_lib.facts.control_plane import Ports
+from runbook_lib.facts.control_planes.base import Ports
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.verify.port_checks import judge_ports, judge_udp

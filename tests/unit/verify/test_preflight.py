@@ -8,11 +8,11 @@ import pytest
 
 from runbook_lib.cluster import Outcome
 from runbook_lib.errors import UnreachableError
-from runbook_lib.facts.control_planes.etcd import EtcdStore
-from runbook_lib.facts.engine import EngineFacts, Mode, parse_version
-from runbook_lib.facts.host import HostFacts
-from runbook_lib.facts.interfaces import Route
-from runbook_lib.facts.networks import NetworkFacts
+from runbook_lib.facts.control_planes.etcd.plane import EtcdStore
+from runbook_lib.facts.docker.engine import EngineFacts, Mode, parse_version
+from runbook_lib.facts.docker.networks import NetworkFacts
+from runbook_lib.facts.host.host import HostFacts
+from runbook_lib.facts.overlay.interfaces import Route
 from runbook_lib.model.parameters import Etcd
 from runbook_lib.model.results import Verdict
 from runbook_lib.verify.preflight import (

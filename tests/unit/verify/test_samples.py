@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 
 from runbook_lib.errors import RunbookError
-from runbook_lib.verify.convergence import remedy_for
-from runbook_lib.verify.samples import Sample, parse_samples, shows, summarize
+from runbook_lib.verify.convergence import Sample, parse_samples, remedy_for, shows, summarize
 
 Captured = Callable[[str], str]
 

@@ -12,10 +12,10 @@ from runbook_lib.cluster import Cluster
 from runbook_lib.model.inventory import Inventory, SwarmManager
 from runbook_lib.model.parameters import Parameters, Timeouts
 from runbook_lib.model.results import Check, Verdict
+from runbook_lib.verify.members import ASIDE, SWARM_MANAGER, check_manager
 from runbook_lib.verify.nodes import CONTROL_PLANE, ENGINE, check_nodes
-from runbook_lib.verify.swarm_manager import ASIDE, CHECK, check_manager
-from tests.unit.transport.classic_swarm_server import ManagerServer, endpoint, node, recorded
-from tests.unit.transport.engine_server import EngineServer, make_authority, reply
+from tests.unit.transport.docker.classic_swarm_server import ManagerServer, endpoint, node, recorded
+from tests.unit.transport.docker.engine_server import EngineServer, make_authority, reply
 
 NAMES = ("node1", "node2", "node3")
 PARAMETERS = Parameters(control_plane="classic-swarm")
@@ -50,7 +50,7 @@ def cluster_of(where: SwarmManager | None, tls: Path, own: EngineServer) -> Clus
 def checked(where: SwarmManager | None, tls: Path, own: EngineServer) -> list[Check]:
     """What is asked of engines and of the manager: nothing is behind these nodes' SSH."""
     with cluster_of(where, tls, own) as cluster:
-        return [row for row in check_nodes(cluster, PARAMETERS) if row.check in (CHECK, ENGINE, CONTROL_PLANE)]
+        return [row for row in check_nodes(cluster, PARAMETERS) if row.check in (SWARM_MANAGER, ENGINE, CONTROL_PLANE)]
 
 
 def test_a_manager_that_lists_nodes_passes_with_their_names(
@@ -67,7 +67,7 @@ def test_a_manager_that_lists_nobody_is_a_warning_and_the_nodes_pass(
 ) -> None:
     manager.replace("info", json={"SystemStatus": [["Role", "primary"], ["Nodes", "0"]]})
     first, *others = checked(endpoint(manager, tls), tls, own)
-    assert (first.check, first.node, first.verdict, first.found) == (CHECK, "all", Verdict.WARN, ASIDE)
+    assert (first.check, first.node, first.verdict, first.found) == (SWARM_MANAGER, "all", Verdict.WARN, ASIDE)
     assert "notebook 02_autostart_etcd" in first.remedy
     assert {(row.check, row.verdict) for row in others} == {(ENGINE, Verdict.PASS), (CONTROL_PLANE, Verdict.PASS)}
 
@@ -102,7 +102,7 @@ def test_a_fault_of_the_manager_is_told_once_with_its_own_remedy_and_the_nodes_a
     else:
         manager.replace("info", json={"ServerVersion": "20.10.24"})
     first, *others = checked(where, tls, own)
-    assert (first.check, first.node, first.verdict) == (CHECK, "all", Verdict.FAIL)
+    assert (first.check, first.node, first.verdict) == (SWARM_MANAGER, "all", Verdict.FAIL)
     assert found in first.found
     assert remedy in first.remedy
     assert [(row.node, row.check, row.verdict) for row in others] == [

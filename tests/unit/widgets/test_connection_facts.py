@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from runbook_lib.facts.containers import ContainerFacts
-from runbook_lib.facts.networks import NetworkFacts
+from runbook_lib.facts.docker.containers import ContainerFacts
+from runbook_lib.facts.docker.networks import NetworkFacts
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.steps.base import OWNER_LABEL
 from runbook_lib.widgets.connection_facts import Connections, join

@@ -4,10 +4,9 @@ import nbformat
 from nbconvert.exporters import HTMLExporter
 
 from runbook_lib.records.html import render
-from runbook_lib.session.display import Picture
+from runbook_lib.session.views.display import Picture
 from runbook_lib.tables.frame import TEXT, WHOLE, frame
-from runbook_lib.widgets.evidence import Evidence
-from runbook_lib.widgets.panel import NO_CONTROLS, VIEW
+from runbook_lib.widgets.panel import NO_CONTROLS, VIEW, Evidence
 
 TABLE = frame([("alpine1", 1), ("alpine2", 2)], {"container": TEXT, "pings": WHOLE})
 EVIDENCE = Evidence(("a <line>", TABLE, Picture("<svg/>", "two containers")), "runbook-static-1")

@@ -13,7 +13,7 @@ import pytest
 
 from runbook_lib.errors import UnreachableError
 from runbook_lib.session import Session
-from runbook_lib.session.attended import NOT_INSTALLED, attended, installed
+from runbook_lib.session.views.display import NOT_INSTALLED, attended, installed
 from runbook_lib.widgets import connections, live_matrix, step_panel
 from runbook_lib.widgets.clusters import THIS, ClusterChooser
 from tests.unit.session.conftest import Displayed

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from runbook_lib.widgets.serial import Serial, shared
+from runbook_lib.widgets.background import Serial, shared
 
 
 def test_jobs_are_done_one_after_the_other_in_the_order_in_which_they_came() -> None:

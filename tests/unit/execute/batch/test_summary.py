@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
+from runbook_lib.execute.batch.display import conclude
 from runbook_lib.execute.batch.jobs import not_run
-from runbook_lib.execute.batch.summary import conclude
 from tests.unit.execute.batch.samples import bad_input, check_failed, job, passed
 
 

@@ -15,7 +15,7 @@ from runbook_lib.facts.control_planes.swarm_mode import (
     members,
     why_not_ready,
 )
-from runbook_lib.facts.swarm import NO_SWARM, SwarmNode, SwarmState, parse_swarm, parse_swarm_nodes
+from runbook_lib.facts.docker.engine import NO_SWARM, SwarmNode, SwarmState, parse_swarm, parse_swarm_nodes
 from runbook_lib.model.parameters import Parameters
 from tests.unit.facts.conftest import CAPTURED
 

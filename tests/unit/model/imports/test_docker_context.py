@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.errors import InputError
-from runbook_lib.model.imports.docker_context import default_config, read_context
+from runbook_lib.model.imports.hosts import default_config, read_context
 
 
 def add(config: Path, name: str, host: str, *, tls: bool = False) -> Path:

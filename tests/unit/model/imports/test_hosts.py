@@ -9,9 +9,8 @@ import pytest
 import yaml
 
 from runbook_lib.errors import InputError
-from runbook_lib.model.imports.draft import Draft
+from runbook_lib.model.imports.draft import Draft, parameter_file
 from runbook_lib.model.imports.hosts import Host, draft_of_hosts
-from runbook_lib.model.imports.parameter_file import parameter_file
 from runbook_lib.model.inventory import SshAccess
 from runbook_lib.model.loading import load_run
 

@@ -9,9 +9,8 @@ import yaml
 
 from runbook_lib.errors import InputError, KeyFileError
 from runbook_lib.model.imports.docker_machine import read_store
-from runbook_lib.model.imports.draft import Draft
+from runbook_lib.model.imports.draft import Draft, parameter_file
 from runbook_lib.model.imports.machine_cluster import draft_of_machines
-from runbook_lib.model.imports.parameter_file import parameter_file
 from runbook_lib.model.loading import Run, load_run
 from tests.unit.model.imports.conftest import Store
 

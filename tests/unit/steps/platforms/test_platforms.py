@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from runbook_lib.facts.network_files import HostFile
-from runbook_lib.facts.platform import HostNetwork, parse_platform
-from runbook_lib.facts.reading import parse_sections
+from runbook_lib.facts.host.network_files import HostFile
+from runbook_lib.facts.host.platform import HostNetwork, parse_platform
+from runbook_lib.facts.sections import parse_sections
 from runbook_lib.steps.platforms import PLATFORMS, Change, FileChange, PlatformRefusal, Wanted, changes, platform_of
-from runbook_lib.steps.platforms.guard import unpackable
-from runbook_lib.steps.platforms.systemd_host import SystemdPlatform
+from runbook_lib.steps.platforms.systemd_host import SystemdPlatform, unpackable
 
 CAPTURED = Path(__file__).parents[2] / "facts" / "captured"
 PREFIX = IPv4Network("192.168.99.0/24")

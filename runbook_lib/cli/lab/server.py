@@ -1,0 +1,170 @@
+"""JupyterLab as ``runbook notebook`` starts it: this interpreter's kernel, settings of its own, an end that waits.
+
+Runs in a process of its own: ``python -m runbook_lib.cli.lab.server`` with JupyterLab's own arguments, in the
+environment that ``lab_environment`` returns. What Jupyter its user has besides (kernels, settings, extensions) is
+neither read nor changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any, ClassVar
+
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_server.serverapp import ServerApp
+from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
+from jupyterlab.labapp import LabApp  # type: ignore[import-untyped]
+
+import runbook_lib
+from runbook_lib.cli.arguments import project_folder
+from runbook_lib.cli.lab.copies import Copies, ResetLinks
+from runbook_lib.cli.lab.start_page import PAGE, write_start_page
+from runbook_lib.execute.interruption import GRACE_SECONDS, SIGNALS
+from runbook_lib.model.locations import PARAMETER_FILE_VARIABLE, jupyter_folder
+
+_MODULE = "runbook_lib.cli.lab.server"
+# Among them: code is wrapped, and all cells are in the page (a search, and a printed page, find what is out of sight).
+_SETTINGS = Path(__file__).parents[1] / "files" / "lab"
+_FOREIGN = ("JUPYTER", "JPY_", "IPYTHON")
+# One Ctrl-C may arrive twice, from the terminal and from a parent that passes it on.
+_SAME_SIGNAL_SECONDS = 0.5
+
+
+def lab_environment(environment: Mapping[str, str], parameter_file: Path) -> dict[str, str]:
+    """Return the environment for this module's process and its kernels: all Jupyter settings in it are our own."""
+    own = jupyter_folder()
+    kept = {name: value for name, value in environment.items() if not name.startswith(_FOREIGN)}
+    package = str(Path(runbook_lib.__file__).resolve().parents[1])
+    others = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path and path != package]
+    return {
+        **kept,
+        "JUPYTER_CONFIG_DIR": str(own / "config"),
+        "JUPYTER_DATA_DIR": str(own / "data"),
+        "JUPYTER_RUNTIME_DIR": str(own / "runtime"),
+        "JUPYTER_NO_CONFIG": "1",
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        "IPYTHONDIR": str(own / "ipython"),
+        "PYTHONPATH": os.pathsep.join([package, *others]),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        PARAMETER_FILE_VARIABLE: str(parameter_file),
+    }
+
+
+def lab_arguments(folder: Path, port: int, *, browser: bool) -> list[str]:
+    """Return the arguments that start JupyterLab on ``folder``, on the loopback address, token kept."""
+    own = jupyter_folder()
+    arguments = [
+        f"--ServerApp.root_dir={folder}",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}",
+        f"--ServerApp.contents_manager_class={_MODULE}.Files",
+        f"--ServerApp.kernel_spec_manager_class={_MODULE}.OwnKernel",
+        # The address with the token is told at any level.
+        "--Application.log_level=ERROR",
+        # Half of it is waited for after the interrupt, the other half after SIGTERM (jupyter_client: finish_shutdown).
+        f"--KernelManager.shutdown_wait_time={2 * GRACE_SECONDS}",
+        "--MappingKernelManager.transport_encryption=auto",
+        # An exported page is the evidence of a run; what nbconvert's own filter leaves of tables and pictures is not.
+        "--HTMLExporter.filters={'clean_html': 'runbook_lib.records.html.inert_with_links'}",
+        f"--LabApp.default_url=/lab/tree/{PAGE}",
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
+        f"--LabApp.labextensions_path={Path(sys.prefix, 'share', 'jupyter', 'labextensions')}",
+        f"--LabApp.app_settings_dir={_SETTINGS}",
+        f"--LabApp.user_settings_dir={own / 'settings'}",
+        f"--LabApp.workspaces_dir={own / 'workspaces'}",
+    ]
+    if os.geteuid() == 0:
+        # Jupyter refuses root because whoever reaches the server owns the machine; here that is loopback and a token.
+        arguments.append("--allow-root")
+    return arguments if browser else [*arguments, "--no-browser"]
+
+
+class OwnKernel(KernelSpecManager):
+    """Knows one kernel, ``python3``: this interpreter."""
+
+    def _kernel_dirs_default(self) -> list[str]:
+        # Without folders to look in, only the native kernel is left.
+        return []
+
+
+class Files(AsyncLargeFileManager):
+    """The folder of the learner's copies, where the start page is written anew whenever it is opened or reloaded."""
+
+    _links: ResetLinks | None = None
+
+    async def get(self, path: str, content: bool = True, *args: Any, **options: Any) -> Any:
+        """Return the file's model, as the base does. Opening a link that resets a notebook resets it first."""
+        page = Path(self.root_dir) / PAGE
+        if self._links is None:
+            self._links = ResetLinks(Copies(project_folder() / "notebooks", Path(self.root_dir)))
+        # Before JupyterLab opens a file it asks for what is about it, without the content.
+        if path.strip("/") == PAGE and (content or not page.exists()):
+            await asyncio.to_thread(write_start_page, self._links, Path(os.environ[PARAMETER_FILE_VARIABLE]))
+        else:
+            await asyncio.to_thread(self._links.opened, path.strip("/"), content=bool(content))
+        return await super().get(path, content, *args, **options)  # type: ignore[no-untyped-call]
+
+
+class NotebookServer(ServerApp):
+    """Ends at the first Ctrl-C without a question: running cells are interrupted and may clean up.
+
+    A second one kills the kernels.
+    """
+
+    _ended_at = 0.0
+
+    def init_signal(self) -> None:
+        """Handle Ctrl-C, SIGTERM and SIGHUP alike, whether or not there is a terminal."""
+        for number in SIGNALS:
+            # A program started with nohup ignores SIGHUP, and should go on ignoring it.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._end)
+
+    def _end(self, number: int, _frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if not self._ended_at:
+            self._ended_at = now
+            _say(f"{signal.Signals(number).name}: running cells may clean up; once more ends them at once")
+            self.stop(from_signal=True)
+        elif now - self._ended_at > _SAME_SIGNAL_SECONDS:
+            _say("again: the kernels are killed")
+            for process in filter(None, self._kernel_processes()):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+
+    def _kernel_processes(self) -> list[int]:
+        managers = [self.kernel_manager.get_kernel(kernel) for kernel in self.kernel_manager.list_kernel_ids()]
+        return [int(getattr(manager.provisioner, "pid", 0)) for manager in managers if manager.has_kernel]
+
+
+class NotebookLab(LabApp):  # type: ignore[misc]
+    """Starts JupyterLab on our server, with the terminal and no other extension of the server."""
+
+    serverapp_class = NotebookServer
+    serverapp_config: ClassVar[dict[str, Any]] = {"jpserver_extensions": {"jupyter_server_terminals": True}}
+
+    @classmethod
+    def get_extension_package(cls) -> str:
+        """Return the package whose application the server loads: it is JupyterLab's own, not this class."""
+        return "jupyterlab"
+
+
+def _say(line: str) -> None:
+    # From within a signal handler: no buffer and no lock.
+    os.write(2, f"runbook: {line}\n".encode())
+
+
+if __name__ == "__main__":
+    # By its proper name, under which the configured classes are looked up as well.
+    from runbook_lib.cli.lab import server
+
+    server.NotebookLab.launch_instance()

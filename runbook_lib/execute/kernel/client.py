@@ -1,0 +1,293 @@
+"""Runs a notebook's cells in one kernel, one by one, and notes how each of them ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from queue import Empty
+from typing import TYPE_CHECKING, Any
+
+from jupyter_core.utils import run_sync
+
+from runbook_lib.errors import DeadlineError, InterruptedRun, RunbookError
+from runbook_lib.execute import without_slow_formats
+from runbook_lib.execute.interruption import Interruption
+from runbook_lib.execute.kernel.notebook_saver import NotebookKeeper, Watcher, show_error
+from runbook_lib.execute.kernel.outputs import CellOutputs, MessageClient
+from runbook_lib.execute.kernel.settings import TimeLimits
+from runbook_lib.model.record import CellState
+
+with without_slow_formats():
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+    from nbclient.util import run_hook
+
+if TYPE_CHECKING:
+    from runbook_lib.execute.kernel.kernels import ProjectKernelManager
+
+_IOPUB_TIMEOUT = 60
+_POLL_SECONDS = 0.25
+_HOOKS = ("on_cell_execute", "on_cell_complete")
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What all kernels of one notebook share; ``output_limit`` is in characters a cell."""
+
+    keeper: NotebookKeeper
+    limits: TimeLimits
+    watcher: Watcher
+    interruption: Interruption
+    output_limit: int
+
+
+class RunbookClient(MessageClient):
+    """papermill's client, told of interruptions, time limits and dead kernels.
+
+    Args:
+        around: the notebook, and all that is not this kernel's own.
+        kernel: the kernel, which is left to whom it belongs.
+        settings: papermill's and nbclient's own.
+    """
+
+    def __init__(self, around: Surroundings, kernel: ProjectKernelManager, **settings: Any) -> None:
+        settings = {"iopub_timeout": _IOPUB_TIMEOUT, **settings}
+        super().__init__(around.keeper, around.watcher, around.interruption, km=kernel, **settings)
+        # The caller's own hooks, which see a cell as the record shows it.
+        self._before_sending, self._after_sending = (self.trait_values()[name] for name in _HOOKS)
+        self.on_cell_execute = self._uncover_source
+        self.on_cell_complete = self._cover_source
+        self._limits = around.limits
+        self._output_limit = around.output_limit
+        self._covered = ""
+        self._late: CellTimeoutError | None = None
+        self._answers = False
+        self._exits = False
+        self._interruption.watch(kernel.process)
+
+    @property
+    def answers(self) -> bool:
+        """Whether the kernel does what it is asked; it may be about to end."""
+        return self._answers and self._is_alive()
+
+    @property
+    def usable(self) -> bool:
+        """Whether the kernel can take another cell."""
+        return self.answers and not self._exits
+
+    def start(self, seconds: float) -> None:
+        """Wait until the kernel answers.
+
+        Raises:
+            DeadKernelError: it died.
+            DeadlineError: it did not answer within that time.
+            InterruptedRun: a signal arrived.
+        """
+        self.reset_execution_trackers()
+        self.kc = self.km.client()
+        self.kc.start_channels()
+        self.kc.shell_channel.get_msg = partial(_next_message, self.kc.shell_channel.get_msg)
+        self.kc.allow_stdin = False
+        info = run_sync(self._answer)(seconds)
+        self.nb.metadata["language_info"] = info["language_info"]
+        self._answers = True
+
+    def begin_notebook(self) -> None:
+        """Tell the caller, if that is wanted, that the first cell is about to be executed."""
+        run_sync(run_hook)(self.on_notebook_start, notebook=self.nb)
+
+    def conclude(self) -> None:
+        """Put into the notebook what belongs to no single cell, the state of its widgets, and let go of the kernel."""
+        self._interruption.watch(None)
+        self.set_widgets_metadata()
+        if self.kc is not None:
+            self.kc.stop_channels()
+
+    def raise_if_dead(self) -> None:
+        """Raise ``DeadKernelError`` if the kernel died since the last cell."""
+        if not self._is_alive():
+            raise self._death("between two cells")
+
+    def execute_quietly(self, source: str, seconds: float) -> None:
+        """Execute code that is no cell of its own, and keep nothing of it. Raises ``RunbookError`` if it fails."""
+        reply = run_sync(self.kc.execute_interactive)(
+            source, store_history=False, timeout=seconds, output_hook=lambda message: None
+        )
+        if reply["content"]["status"] != "ok":
+            problem = self._recording.redact(f"{reply['content'].get('ename')}: {reply['content'].get('evalue')}")
+            raise RunbookError(f"the parameters could not be set in a fresh kernel ({problem})")
+
+    def execute_at(self, index: int) -> None:
+        """Execute one cell and note how it ended.
+
+        Raises:
+            CellExecutionError: it raised an exception.
+            CellTimeoutError: it ran out of its time, or the notebook did.
+            DeadKernelError: the kernel died.
+            InterruptedRun: a signal interrupted it.
+            RecordError, OSError: the record cannot be written any more; the cell was interrupted.
+        """
+        cell = self.nb.cells[index]
+        self._keeper.cell_start(cell, index)
+        cell.outputs = []
+        self._late = self._unkept = None
+        keep_whole = partial(self._recording.overflow, cell.get("id") or f"cell_{index}")
+        self._outputs = CellOutputs(cell, self._recording.redactor, self._output_limit, keep_whole)
+        self._keeper.before_save = self._outputs.join
+        self._interruption.cell_sent()
+        began = time.monotonic()
+        try:
+            error = self._attempt(cell, index)
+            seconds = time.monotonic() - began
+        finally:
+            self._interruption.cell_ended()
+            self._keeper.before_save = lambda: None
+        state, error = self._judge(error)
+        if error is not None and not isinstance(error, CellExecutionError):
+            show_error(cell, type(error).__name__, str(error))
+        self._keeper.cell_ended(cell, index, state, seconds)
+        if error is not None:
+            raise error
+
+    def _attempt(self, cell: Any, index: int) -> BaseException | None:
+        """Execute a cell; what it, or the attempt, raised."""
+        error: BaseException | None = None
+        try:
+            self.execute_cell(cell, index)
+        except BaseException as raised:  # noqa: BLE001 - the caller notes it in the record, and raises it again
+            error = raised
+        try:
+            self._release({"parent_header": {}, "header": {}}, index)
+            self._outputs.close()
+        except (OSError, RunbookError) as unkept:
+            if self._keeper.failure is None:
+                self._keeper.failure = self._unkept = unkept
+        return error
+
+    def _judge(self, error: BaseException | None) -> tuple[CellState, BaseException | None]:
+        """How the cell that just ended has ended, and what to raise for it."""
+        if self._unkept is not None:
+            return CellState.INTERRUPTED, self._unkept
+        if self._late is not None:
+            return CellState.TIMED_OUT, self._late
+        if self._interruption.interrupted_cell and self._interruption.received is not None:
+            return CellState.INTERRUPTED, InterruptedRun(f"interrupted by {self._interruption.received.name}")
+        if isinstance(error, DeadKernelError):
+            return CellState.FAILED, self._death()
+        if isinstance(error, CellExecutionError) and error.ename == "KeyboardInterrupt":
+            return CellState.INTERRUPTED, error
+        return (CellState.COMPLETED if error is None else CellState.FAILED), error
+
+    def _is_alive(self) -> bool:
+        return bool(run_sync(self.km.is_alive)())
+
+    def _death(self, when: str = "") -> DeadKernelError:
+        """What to say of a kernel that died: when, of what, and what its process said at last."""
+        told = self._recording.redact(self.km.last_words)
+        lines = [f"the kernel died {when}".rstrip() + _cause_of_death(self.km), *told.splitlines()]
+        return DeadKernelError("\n  | ".join(lines))
+
+    async def _answer(self, seconds: float) -> Any:
+        """The kernel's first answer: what it is. nbclient would wait another 0.2 s for nothing to come after it."""
+        deadline = time.monotonic() + seconds
+        self.kc.kernel_info()
+        while True:
+            with contextlib.suppress(Empty):
+                message = await self.kc.shell_channel.get_msg(timeout=_POLL_SECONDS)
+                with contextlib.suppress(Empty):
+                    # Output may still be unconnected when the kernel already answers.
+                    await self.kc.iopub_channel.get_msg(timeout=_POLL_SECONDS)
+                    return message["content"]
+                self.kc.kernel_info()
+            if not await self.km.is_alive():
+                raise self._death("while it started")
+            self._interruption.raise_if_received()
+            if time.monotonic() > deadline:
+                raise DeadlineError(f"the kernel did not start within {seconds:g} s")
+
+    # What nbclient calls while a cell runs.
+
+    async def _uncover_source(self, cell: Any, cell_index: int) -> None:
+        await run_hook(self._before_sending, cell=cell, cell_index=cell_index)
+        self._covered = cell.source
+        cell.source = self._keeper.source_of(cell_index)
+
+    async def _cover_source(self, cell: Any, cell_index: int) -> None:
+        cell.source = self._covered
+        await run_hook(self._after_sending, cell=cell, cell_index=cell_index)
+
+    def _get_timeout(self, cell: Any) -> float | None:
+        if self.timeout_func is None:
+            return self._limits.of_next_cell()
+        seconds = self.timeout_func(cell)
+        return self._limits.of_next_cell(seconds if seconds and seconds > 0 else None)
+
+    async def _async_handle_timeout(self, timeout: float, cell: Any = None) -> Any:
+        """Interrupt a cell that is out of time, and give its ``finally`` the grace period to end it."""
+        if self.interrupt_on_timeout and not (self._interruption.interrupted_cell or self._limits.notebook_is_over):
+            return await super()._async_handle_timeout(timeout, cell)
+        if not self._interruption.interrupted_cell:
+            self._late = CellTimeoutError(self._limits.complaint(timeout))
+            self._interruption.interrupt_kernel()
+        deadline = time.monotonic() + self._interruption.grace_seconds
+        while time.monotonic() < deadline:
+            with contextlib.suppress(Empty):
+                message = await self.kc.shell_channel.get_msg(timeout=_POLL_SECONDS)
+                if message["msg_type"] == "execute_reply":
+                    return message
+            await self._async_check_alive()
+        self._answers = False
+        raise self._late or DeadKernelError("Kernel died")
+
+    async def _async_poll_kernel_alive(self) -> None:
+        while await self.km.is_alive():
+            await asyncio.sleep(_POLL_SECONDS)
+        self.task_poll_for_reply.cancel()
+
+    async def _check_raise_for_error(self, cell: Any, cell_index: int, exec_reply: Any) -> None:
+        if exec_reply is not None:
+            content = exec_reply["content"]
+            exec_reply["content"] = self._recording.redact_json(content)
+            if any(payload.get("source") == "ask_exit" for payload in content.get("payload", ())):
+                self._exits = True
+                self._fail_for_exit(cell, "exit()")
+            if content.get("ename") == "SystemExit":
+                self._fail_for_exit(cell, f"sys.exit({content.get('evalue', '')})")
+        await super()._check_raise_for_error(cell, cell_index, exec_reply)
+
+    def _fail_for_exit(self, cell: Any, call: str) -> None:
+        """A cell that ends the notebook has not done what comes after it; papermill would take it for a good end."""
+        message = f"{call} in a cell ends the notebook as failed: what comes after it was not run"
+        show_error(cell, "SystemExit", message)
+        raise CellExecutionError(f"SystemExit: {message}", "SystemExit", message)
+
+
+async def _next_message(get: Callable[..., Awaitable[Any]], timeout: float | None = None) -> Any:
+    """The next message of a channel, looked for again and again.
+
+    What nbclient sends on this channel while it waits (a widget's state) takes the only sign of an answer that has just
+    arrived: one wait without an end would never see it (https://github.com/jupyter/nbclient/issues/312).
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while True:
+        left = _POLL_SECONDS if deadline is None else max(0.0, min(_POLL_SECONDS, deadline - time.monotonic()))
+        try:
+            return await get(timeout=left)
+        except Empty:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise
+
+
+def _cause_of_death(kernel: Any) -> str:
+    process = kernel.provisioner.process if kernel is not None and kernel.provisioner is not None else None
+    status = process.poll() if process is not None else None
+    if status is None:
+        return ""
+    if status >= 0:
+        return f" with exit status {status}"
+    name = signal.Signals(-status).name
+    return f" of {name}" + (" (killed by somebody, or the machine ran out of memory)" if name == "SIGKILL" else "")

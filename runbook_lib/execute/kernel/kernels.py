@@ -1,0 +1,246 @@
+"""Kernels: this environment's own Python, reached through sockets and pipes in a private folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
+
+import runbook_lib
+from runbook_lib.execute.kernel.pacing import ACKNOWLEDGED_TOGETHER, PACE_VARIABLE, units
+from runbook_lib.journal import JOURNAL_VARIABLE
+from runbook_lib.locking import handed_on
+from runbook_lib.model import commands
+
+# How often to look whether a kernel has ended.
+_POLL_SECONDS = 0.02
+
+# What is kept of what the kernel's process itself says.
+_LAST_LINES = 8
+_LONGEST_LINE = 300
+_LISTENER_SECONDS = 0.2
+
+_APP = "runbook_lib.execute.kernel.ipykernel_app"
+
+# A socket's path has room for 107 characters.
+_LONGEST_TEMPORARY_FOLDER = 70
+
+
+class ProjectKernelManager(AsyncKernelManager):
+    """Starts this interpreter as the kernel, whatever kernelspec named python3 is installed elsewhere."""
+
+    folder: str = ""
+    _pipes: tuple[int, ...] = ()
+    _unacknowledged = 0
+    _last_words: deque[bytes] | None = None
+    _listener: threading.Thread | None = None
+
+    @property
+    def journal(self) -> Path:
+        """The pipe into which the kernel writes what it tells beside the notebook."""
+        return Path(self.folder, "journal")
+
+    @property
+    def pace(self) -> Path:
+        """The pipe into which the runner writes how much output it has read; its end is the runner's."""
+        return Path(self.folder, "pace")
+
+    def acknowledge(self, text: str) -> None:
+        """Tell the kernel that a message of output was read; many short ones are told of together."""
+        self._unacknowledged += units(text)
+        if self._unacknowledged >= ACKNOWLEDGED_TOGETHER and self._pipes:
+            # Full only if the kernel does not follow: then it does not wait either.
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._pipes[0], b"." * self._unacknowledged)
+            self._unacknowledged = 0
+
+    @property
+    def process(self) -> int:
+        """The process id of the kernel, which was started."""
+        return int(getattr(self.provisioner, "pid", 0))
+
+    @property
+    def last_words(self) -> str:
+        """The last lines that the kernel's process itself, now dead, wrote to its standard error; secrets and all."""
+        if self._listener is not None:
+            self._listener.join(_LISTENER_SECONDS)
+        return b"".join(self._last_words or ()).decode(errors="replace").strip()
+
+    def listen(self) -> None:
+        """Take what the started process itself writes to standard error: with secrets it must not reach a terminal."""
+        self._last_words = deque(maxlen=_LAST_LINES)
+        process = getattr(self.provisioner, "process", None)
+        if process is not None and process.stderr is not None:
+            # A copy of the pipe's end, which stays open for as long as anybody writes.
+            pipe = os.fdopen(os.dup(process.stderr.fileno()), "rb")
+            self._listener = threading.Thread(target=_take_lines, args=(pipe, self._last_words), daemon=True)
+            self._listener.start()
+
+    def open_folder(self) -> None:
+        """Make the private folder, and the pipes in it, which are open before the kernel looks for them."""
+        self.folder = _private_folder()
+        self.connection_file = f"{self.folder}/kernel.json"
+        for pipe in (self.pace, self.journal):
+            os.mkfifo(pipe, 0o600)
+        # Open for reading too: nobody waits for anybody, and the journal keeps what is written before it is read.
+        self._pipes = tuple(
+            os.open(pipe, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC) for pipe in (self.pace, self.journal)
+        )
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        """The kernel that every notebook here gets."""
+        argv = [sys.executable, "-m", _APP, "-f", "{connection_file}"]
+        return KernelSpec(argv=argv, display_name="Python 3 (ipykernel)", language="python")
+
+    async def cleanup_resources(self, restart: bool = False) -> None:  # type: ignore[override]  # the base is synchronous
+        """Remove the sockets and pipes, and the folder that they were in."""
+        await super()._async_cleanup_resources(restart=restart)
+        while self._pipes and not restart:
+            os.close(self._pipes[0])
+            self._pipes = self._pipes[1:]
+        if self.folder and not restart:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Kernels:
+    """Starts kernels, one ahead of need, and leaves none behind. Use as a context manager.
+
+    Args:
+        folder: the folder that kernels start in; the current one by default.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._spare: ProjectKernelManager | None = None
+        self._retired: list[ProjectKernelManager] = []
+        self._entered = False
+
+    def __enter__(self) -> Self:
+        self._entered = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._entered = False
+        if self._spare is not None:
+            spare, self._spare = self._spare, None
+            run_sync(_end)(spare, kill=True)
+        self.bury()
+
+    @contextmanager
+    def borrowed(self) -> Iterator[Kernels]:
+        """Itself, closed at the end unless somebody else has it open."""
+        if self._entered:
+            yield self
+        else:
+            with self:
+                yield self
+
+    def prepare(self, module: str | None = None) -> None:
+        """Start a kernel for the next notebook, without waiting for it.
+
+        Args:
+            module: imported in it beforehand, while there is time, so that the notebook's own import takes none.
+        """
+        if self._spare is None:
+            self._spare = self._start(module)
+
+    def take(self, arguments: Sequence[str] = (), folder: Path | None = None) -> ProjectKernelManager:
+        """The manager of a fresh kernel: the one that was prepared, if there is one. Give it back to ``retire``.
+
+        Args:
+            arguments: for the kernel's own command line; such a kernel, or one in another ``folder``, was not prepared.
+            folder: the folder that it starts in, if not the one of all.
+        """
+        self.bury()
+        if arguments or folder:
+            return self._start(arguments=arguments, folder=folder)
+        kernel, self._spare = self._spare, None
+        return kernel or self._start()
+
+    def retire(self, kernel: ProjectKernelManager, *, kill: bool = False) -> None:
+        """Ask a kernel to end, or kill it; it has time to end until ``bury``, the next ``take``, or the end of all."""
+        if kill:
+            run_sync(_end)(kernel, kill=True)
+            return
+        if kernel.has_kernel:
+            run_sync(kernel.request_shutdown)()
+        self._retired.append(kernel)
+
+    def bury(self) -> None:
+        """Wait for the end of the kernels that were retired."""
+        while self._retired:
+            run_sync(_end)(self._retired.pop(), kill=False)
+
+    def _start(
+        self, module: str | None = None, arguments: Sequence[str] = (), folder: Path | None = None
+    ) -> ProjectKernelManager:
+        kernel = ProjectKernelManager(kernel_name="python3", transport="ipc")
+        kernel.open_folder()
+        folder = folder or self._folder
+        # Of an argument that comes twice the last one counts.
+        arguments = ["--HistoryManager.hist_file=:memory:", *arguments]
+        if module is not None:
+            # Binds no name; if it fails, the notebook's own import will tell.
+            arguments.append(f"--IPKernelApp.exec_lines=__import__({module!r});")
+        run_sync(kernel.start_kernel)(
+            extra_arguments=arguments,
+            cwd=str(folder) if folder else None,
+            env=_environment(kernel),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        kernel.listen()
+        return kernel
+
+
+async def _end(kernel: ProjectKernelManager, *, kill: bool) -> None:
+    """Wait for a kernel that was asked to end; one that does not, or that is to be killed, is killed."""
+    if kernel.has_kernel:
+        if kill:
+            await kernel.signal_kernel(signal.SIGKILL)
+        await kernel.finish_shutdown(pollinterval=_POLL_SECONDS)
+    await kernel.cleanup_resources()
+
+
+def _take_lines(pipe: BinaryIO, lines: deque[bytes]) -> None:
+    with pipe:
+        while line := pipe.readline(_LONGEST_LINE):
+            lines.append(line)
+
+
+def _private_folder() -> str:
+    folder = tempfile.gettempdir()
+    return tempfile.mkdtemp(prefix="runbook-", dir=folder if len(folder) <= _LONGEST_TEMPORARY_FOLDER else "/tmp")
+
+
+def _environment(kernel: ProjectKernelManager) -> dict[str, str]:
+    """The kernel's environment: its pipes, the same runbook_lib as in this process, no warning of a debugger."""
+    package = str(Path(runbook_lib.__file__).resolve().parents[1])
+    others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != package]
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([package, *others]),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        **commands.environment(),
+        JOURNAL_VARIABLE: str(kernel.journal),
+        PACE_VARIABLE: str(kernel.pace),
+        **handed_on(),
+    }

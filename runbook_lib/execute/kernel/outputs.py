@@ -1,0 +1,376 @@
+"""Takes what a kernel puts out on its way into the notebook: without secrets, joined, cut where it becomes too much.
+
+What a cell puts out, on its way into the notebook: without secrets, joined, and cut where it becomes too much.
+
+What is cut is kept whole in a file beside the notebook, which a line in the notebook names with its SHA-256.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runbook_lib.errors import RunbookError
+from runbook_lib.execute import without_slow_formats
+from runbook_lib.execute.interruption import Interruption
+from runbook_lib.execute.kernel.notebook_saver import NotebookKeeper, Watcher
+from runbook_lib.redact import Redactor, StreamRedactor
+
+with without_slow_formats():
+    import nbformat
+
+# An error is shown even where there is no room left, for it says why the cell ended.
+_ROOM_FOR_ERROR = 20_000
+
+_BUFFER = 1 << 18
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A piece of a stream without secrets: all of it, and the beginning of it for which the notebook has room."""
+
+    whole: str
+    kept: str
+
+
+class CellOutputs:
+    """The outputs of one cell while it is executed.
+
+    Args:
+        cell: the notebook's cell; ``outputs`` of it is where the output goes.
+        redactor: replaces secrets.
+        limit: how many characters the cell keeps, streams and displays together.
+        keep_whole: appends text to the cell's whole output beside the notebook, and returns where that is.
+    """
+
+    def __init__(self, cell: Any, redactor: Redactor, limit: int, keep_whole: Callable[[str], str]) -> None:
+        self._cell = cell
+        self._redactor = redactor
+        self._limit = limit
+        self._room = limit
+        self._whole = _WholeOutput(keep_whole)
+        self._streams: dict[str, StreamRedactor] = {}
+        self._displays: dict[str, int] = {}
+        self._open: Any = None
+        self._pieces: list[str] = []
+        self._note: Any = None
+        self._marked = False
+
+    def stream(self, name: str, text: str) -> Shown:
+        """A piece of a stream arrived; what may be a part of a secret is held back until the next one."""
+        redactor = self._streams.setdefault(name, StreamRedactor(self._redactor))
+        return self._admit(redactor.feed(text))
+
+    def held_back(self) -> list[tuple[str, Shown]]:
+        """What was held back of each stream, when something else follows it or the cell ends."""
+        held = [(name, redactor.flush()) for name, redactor in self._streams.items()]
+        return [(name, self._admit(text)) for name, text in held if text]
+
+    def append(self, name: str, text: str) -> None:
+        """Put a kept piece of a stream into the notebook, joined to the one before if that is of the same stream."""
+        if text:
+            outputs = self._cell.outputs
+            if not (outputs and outputs[-1] is self._open and self._open.name == name):
+                self.join()
+                self._open = _stream(name, "")
+                outputs.append(self._open)
+            self._pieces.append(text)
+        if self._whole.begun and not self._marked:
+            self.join()
+
+    def display(
+        self, data: Mapping[str, Any], display_id: str | None = None, *, updated: bool = False
+    ) -> dict[str, Any]:
+        """The data (MIME type -> content, without secrets) that the notebook keeps of a display, or of its update."""
+        size = sum(map(_size, data.values()))
+        room = self._room + self._displays.get(display_id or "", 0)
+        if size <= room:
+            self._room = room - size
+            if not updated:
+                self._whole.add("".join(f"\n[{kind}]\n{_text(content)}\n" for kind, content in data.items()), size)
+            if display_id:
+                self._displays[display_id] = size
+            return dict(data)
+        for kind, content in data.items():
+            self._whole.write(f"\n[{kind}]\n{_text(content)}\n", _size(content))
+        return {"text/plain": f"[{', '.join(data)}: {size:,} characters, too much to be kept here]"}
+
+    def error(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """What the notebook keeps of an error (``ename``, ``evalue``, ``traceback``, without secrets)."""
+        evalue, trace = str(content["evalue"]), "\n".join(content["traceback"])
+        size = len(evalue) + len(trace)
+        room = max(self._room, _ROOM_FOR_ERROR)
+        if size <= room:
+            self._room = max(0, self._room - size)
+            self._whole.add(f"\n{trace}\n", size)
+            return dict(content)
+        self._whole.write(f"\n{trace}\n", size)
+        half = _ROOM_FOR_ERROR // 2
+        return {**content, "evalue": _shorten(evalue, half), "traceback": _shorten(trace, half).split("\n")}
+
+    def limited(self, value: Any) -> Any:
+        """The same value (widget state) with each text longer than a cell may keep replaced by a note."""
+        if isinstance(value, str) and len(value) > self._limit:
+            self._whole.write(f"\n[widget]\n{value}\n", len(value))
+            return f"[{len(value):,} characters, too much to be kept here]"
+        if isinstance(value, Mapping):
+            return {key: self.limited(item) for key, item in value.items()}
+        return [self.limited(item) for item in value] if isinstance(value, list) else value
+
+    def cleared(self) -> None:
+        """The cell cleared what it had put out so far."""
+        self._room, self._open, self._marked = self._limit, None, False
+        self._pieces.clear()
+        self._displays.clear()
+        self._whole.forget()
+
+    def join(self) -> None:
+        """Make the notebook's cell have all that arrived."""
+        if self._pieces:
+            self._open.text += "".join(self._pieces)
+            self._pieces.clear()
+        self._mark(final=False)
+
+    def close(self) -> None:
+        """The cell has ended: say what was cut."""
+        self.join()
+        self._mark(final=True)
+
+    def _admit(self, text: str) -> Shown:
+        kept = text[: self._room]
+        self._room -= len(kept)
+        if len(kept) == len(text):
+            self._whole.add(text, len(text))
+        else:
+            self._whole.write(text, len(text))
+            self._room = 0
+        return Shown(text, kept)
+
+    def _mark(self, *, final: bool) -> None:
+        """Put the line that tells of a cut where it begins, or keep it up to date."""
+        if not self._whole.begun:
+            return
+        if not self._marked:
+            self._marked = True
+            self._note = _stream("stderr", "")
+            self._cell.outputs.append(self._note)
+            self._open = None
+        self._note.text = self._whole.described(final=final)
+
+
+class _WholeOutput:
+    """All that a cell puts out: in memory as long as the notebook has room for it, in a file from then on."""
+
+    def __init__(self, keep: Callable[[str], str]) -> None:
+        self._keep = keep
+        self._pieces: list[str] = []
+        self._buffered = 0
+        self._total = 0
+        self._hash = hashlib.sha256()
+        self._path = ""
+        self._lost = False
+        self.begun = False
+
+    def add(self, text: str, size: int) -> None:
+        """Text that the notebook keeps too; ``size`` is what counts of it as the cell's own."""
+        self._total += size
+        if self._lost:
+            return
+        self._pieces.append(text)
+        if self.begun:
+            self._buffered += len(text)
+            if self._buffered >= _BUFFER:
+                self._write_out()
+
+    def write(self, text: str, size: int) -> None:
+        """Text that the notebook does not keep, so that the file has to."""
+        if not self.begun:
+            self.begun = True
+            self._buffered = _BUFFER
+        self.add(text, size)
+
+    def forget(self) -> None:
+        """Drop what is in memory alone."""
+        if not self.begun:
+            self._pieces.clear()
+            self._total = 0
+
+    def described(self, *, final: bool) -> str:
+        """The line for the notebook."""
+        if self._lost:
+            return f"[output cut: {self._total:,} characters in all, the whole could not be kept]\n"
+        if not final:
+            return f"[output cut: {self._total:,} characters up to now, the whole is in {self._path}]\n"
+        self._write_out()
+        return (
+            f"[output cut: {self._total:,} characters in all, the whole is in {self._path}, "
+            f"SHA-256 {self._hash.hexdigest()}]\n"
+        )
+
+    def _write_out(self) -> None:
+        text = "".join(self._pieces)
+        self._pieces.clear()
+        self._buffered = 0
+        if text:
+            self._lost = True
+            self._path = self._keep(text)
+            self._lost = False
+            self._hash.update(text.encode("utf-8", "backslashreplace"))
+
+
+def _stream(name: str, text: str) -> Any:
+    return nbformat.v4.new_output("stream", name=name, text=text)  # type: ignore[no-untyped-call]
+
+
+def _size(content: Any) -> int:
+    return len(_text(content))
+
+
+def _text(content: Any) -> str:
+    return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+
+
+def _shorten(text: str, room: int) -> str:
+    if len(text) <= room:
+        return text
+    half = room // 2
+    return f"{text[:half]}\n[… {len(text) - 2 * half:,} characters …]\n{text[-half:]}"
+
+
+with without_slow_formats():
+    from nbclient.exceptions import CellExecutionComplete
+    from papermill.clientwrap import PapermillNotebookClient
+
+_DISPLAYS = frozenset(("display_data", "update_display_data", "execute_result"))
+_NO_INPUT = "nobody is there to answer input(): make it a parameter of the notebook"
+
+
+class MessageClient(PapermillNotebookClient):  # type: ignore[misc]  # papermill is not annotated
+    """papermill's client, with its own way to treat messages.
+
+    Args:
+        keeper: the notebook, and the record that it goes to.
+        watcher: told of displays.
+        interruption: told when the kernel begins a cell.
+        settings: papermill's and nbclient's own.
+    """
+
+    def __init__(self, keeper: NotebookKeeper, watcher: Watcher, interruption: Interruption, **settings: Any) -> None:
+        super().__init__(keeper, **settings)
+        self._keeper = keeper
+        self._recording = keeper.recording
+        self._watcher = watcher
+        self._interruption = interruption
+        self._outputs: CellOutputs
+        self._unkept: Exception | None = None
+        self.clear_before_next_output: bool = False
+
+    async def _async_poll_output_msg(self, parent_msg_id: str, cell: Any, cell_index: int) -> None:
+        """Take what arrives until the cell is done; what belongs to no cell any more has to be read too."""
+        done = False
+        while not done:
+            message = await self.kc.iopub_channel.get_msg(timeout=None)
+            kind, content = message["msg_type"], message["content"]
+            if kind == "stream":
+                self.km.acknowledge(content["text"])
+            if message["parent_header"].get("msg_id") == parent_msg_id:
+                done = kind == "status" and content["execution_state"] == "idle"
+                self._take(message, cell, cell_index)
+
+    def _take(self, message: dict[str, Any], cell: Any, index: int) -> None:
+        """Take one message. If the record cannot be written any more (a full disk), the cell is interrupted, once."""
+        try:
+            with contextlib.suppress(CellExecutionComplete):
+                self.process_message(message, cell, index)
+        except (OSError, RunbookError) as error:
+            if self._keeper.failure is None or self._keeper.failure is error:
+                self._keeper.failure = self._unkept = error
+                self._interruption.interrupt_kernel()
+
+    def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
+        """Keep what the kernel puts out, and pass it on."""
+        kind = msg["msg_type"]
+        if kind == "execute_input":
+            self._interruption.cell_runs()
+        elif kind == "stream":
+            name = msg["content"]["name"]
+            self._show(name, self._outputs.stream(name, msg["content"]["text"]), msg, cell_index)
+            self._keeper.autosave_cell()
+            return None
+        elif kind.startswith("comm"):
+            self._cover_state(msg)
+        elif kind != "status":
+            self._release(msg, cell_index)
+            self._cover(msg, cell_index)
+            output = super().process_message(msg, cell, cell_index)
+            if kind == "clear_output" and not self.clear_before_next_output and not self._is_for_widget(msg):
+                self._outputs.cleared()
+            self._outputs.join()
+            return output
+        return super().process_message(msg, cell, cell_index)
+
+    def _is_for_widget(self, message: dict[str, Any]) -> bool:
+        """Whether a widget shows the output, and not the cell."""
+        return bool(self.output_hook_stack[message["parent_header"].get("msg_id")])
+
+    def _release(self, message: dict[str, Any], index: int) -> None:
+        """Show what was held back because it could have been the beginning of a secret."""
+        for name, shown in self._outputs.held_back():
+            self._show(name, shown, message, index)
+
+    def _show(self, name: str, shown: Shown, message: dict[str, Any], index: int) -> None:
+        """Put a piece of a stream where it belongs: into the notebook or a widget, the log, papermill's files."""
+        if self._is_for_widget(message):
+            if shown.kept:
+                content = {"name": name, "text": shown.kept}
+                header = {**message["header"], "msg_type": "stream"}
+                stream = {**message, "header": header, "msg_type": "stream", "content": content}
+                self.output(self.nb.cells[index].outputs, stream, None, index)
+        else:
+            if shown.kept:
+                self._clear_if_due(index)
+            self._outputs.append(name, shown.kept)
+        to_file = self.stdout_file if name == "stdout" else self.stderr_file
+        if to_file is not None and shown.whole:
+            to_file.write(shown.whole)
+            to_file.flush()
+        if self.log_output and shown.kept:
+            (self.log.info if name == "stdout" else self.log.warning)(shown.kept)
+
+    def _clear_if_due(self, index: int) -> None:
+        """Do what ``clear_output(wait=True)`` asked for: clear when something else comes."""
+        if self.clear_before_next_output:
+            self.nb.cells[index].outputs[:] = []
+            self.clear_display_id_mapping(index)
+            self.clear_before_next_output = False
+            self._outputs.cleared()
+
+    def _cover(self, message: dict[str, Any], index: int) -> None:
+        """Replace secrets in what is to be shown, pass displays on, and leave out what is too much."""
+        kind = message["msg_type"]
+        content = message["content"] = self._recording.redact_json(message["content"])
+        if kind in _DISPLAYS:
+            updated = kind == "update_display_data"
+            self._recording.displayed(content["data"])
+            self._watcher.displayed(content["data"], updated=updated)
+            if not updated:
+                self._clear_if_due(index)
+            display_id = (content.get("transient") or {}).get("display_id")
+            content["data"] = self._outputs.display(content["data"], display_id, updated=updated)
+        elif kind == "error":
+            if content["ename"] == "StdinNotImplementedError":
+                content["evalue"] = f"{content['evalue']} ({_NO_INPUT})"
+            self._clear_if_due(index)
+            message["content"] = self._outputs.error(content)
+
+    def _cover_state(self, message: dict[str, Any]) -> None:
+        """Replace secrets in what a widget tells of its state."""
+        message["content"] = self._outputs.limited(self._recording.redact_json(message["content"]))
+        message["buffers"] = [
+            self._recording.redact(bytes(buffer).decode("latin-1")).encode("latin-1", "replace")
+            for buffer in message.get("buffers", ())
+        ]

@@ -1,0 +1,1 @@
+"""What an execution leaves in the archive: its record, the kernel's journal, where it comes from."""

@@ -1,0 +1,1 @@
+"""Runs notebooks on one cluster, one after the other, through papermill."""

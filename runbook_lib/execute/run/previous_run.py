@@ -1,0 +1,110 @@
+"""Finds the run that ``--resume`` goes on with.
+
+Looks again, on the live nodes, at what the notebooks of an earlier run left behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runbook_lib.cluster import Cluster
+from runbook_lib.errors import InputError
+from runbook_lib.execute.outcome import PASSED_BEFORE, STILL_HOLDS, NotebookResult
+from runbook_lib.execute.run.reporting import Reporter
+from runbook_lib.model.loading import Run
+from runbook_lib.model.record import Record, RecordVerdict
+from runbook_lib.model.results import Status, StepEvent
+from runbook_lib.records.query.query import records_of_run
+from runbook_lib.records.store.archive import Archive
+from runbook_lib.session.catalog import StepCatalog
+from runbook_lib.steps import run_step
+
+
+@dataclass(frozen=True)
+class EarlierRun:
+    """A run to go on with: its ID, its notebooks in their order, and those that passed, in that order."""
+
+    id: str
+    cluster: str
+    notebooks: tuple[str, ...]
+    passed: tuple[str, ...]
+    parameters: Mapping[str, Any]
+
+
+def earlier_run(archive: Archive, wanted: str) -> EarlierRun:
+    """Find the run, by its ID, by the ID of one of its records, or ``last``.
+
+    Raises:
+        InputError: there is no such run, or it has nothing left to do.
+    """
+    records = records_of_run(archive, wanted)
+    last = records[-1]
+    verdicts = {record.notebook: record.verdict for record in records}
+    passed = []
+    for name in last.notebooks:
+        if not _passed(name, records, verdicts):
+            break
+        passed.append(name)
+    if len(passed) == len(last.notebooks):
+        raise InputError(
+            f"the run {last.run} passed, all {len(passed)} notebooks of it",
+            place="--resume",
+            remedy="call ./runbook run without --resume to run them again",
+        )
+    return EarlierRun(last.run, last.cluster, last.notebooks, tuple(passed), dict(last.parameters))
+
+
+def _passed(name: str, records: Sequence[Record], verdicts: dict[str, RecordVerdict]) -> bool:
+    """Whether a notebook passed in the run, or in one that the run itself went on with (and so looked at again)."""
+    if name in verdicts:
+        return verdicts[name] is RecordVerdict.PASS
+    first = records[0]
+    return bool(first.resumes) and first.notebooks.index(name) < first.notebooks.index(first.notebook)
+
+
+def check_same_run(earlier: EarlierRun, notebooks: Sequence[Path], cluster: str) -> None:
+    """Make sure that notebooks and parameters are still those of the run.
+
+    Raises:
+        InputError: other notebooks, or another cluster.
+    """
+    names = tuple(path.stem for path in notebooks)
+    if names != earlier.notebooks:
+        raise InputError(
+            f"the run {earlier.id} has other notebooks: {', '.join(earlier.notebooks)}",
+            place="--resume",
+            remedy="leave the names out, or start a new run",
+        )
+    if cluster != earlier.cluster:
+        raise InputError(
+            f"the run {earlier.id} was on the cluster '{earlier.cluster}', these parameters are of '{cluster}'",
+            place="--resume",
+            remedy="name the parameter file of that cluster, or none: then that run's own parameters are taken",
+        )
+
+
+def recheck(run: Run, notebooks: Sequence[str], reporter: Reporter) -> list[NotebookResult]:
+    """Look on the live nodes whether what these notebooks left behind is still there; nothing is changed.
+
+    Returns:
+        One result for each notebook that still holds, in their order, up to the first that does not. One that leaves
+        nothing behind, as it only reads, has just passed before.
+    """
+    catalog = StepCatalog(run.inventory, run.parameters)
+    held = []
+    with Cluster(run.inventory, run.parameters.timeouts) as cluster:
+        for notebook in notebooks:
+            reporter.notebook_started(notebook, "looked at again")
+            rows = [row for step in catalog.left_by(notebook) for row in run_step(cluster, step, plan=True)]
+            for row in rows:
+                reporter.step(notebook, StepEvent.of(row))
+            if any(row.status not in (Status.OK, Status.SKIPPED) for row in rows):
+                break
+            verdict = STILL_HOLDS if rows else PASSED_BEFORE
+            result = NotebookResult(notebook, verdict, steps=len(rows), seconds=sum(row.seconds for row in rows))
+            reporter.notebook_ended(result)
+            held.append(result)
+    return held

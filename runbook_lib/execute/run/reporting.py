@@ -1,0 +1,319 @@
+"""What a run tells while it goes on: a line a step; on a terminal also what is going on right now.
+
+The table at the end of a run.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import textwrap
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import pandas as pd
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from runbook_lib.errors import ExitCode
+from runbook_lib.execute.outcome import NOT_RUN, PASSED_BEFORE, STILL_HOLDS, Failure, NotebookResult
+from runbook_lib.model.results import CheckEvent, Status, StepEvent, Verdict
+
+_STYLES = {
+    "changed": "yellow",
+    "planned": "cyan",
+    "failed": "bold red",
+    "unreachable": "bold red",
+    "fail": "bold red",
+    "warn": "yellow",
+    "error": "bold red",
+}
+_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+
+
+class SteadyOutput(io.TextIOBase):
+    """An output that may go away (a closed pipe, a terminal that is gone) without ending the run.
+
+    Ending a change half-way would be worse than being silent.
+    """
+
+    def __init__(self, output: TextIO) -> None:
+        self._output = output
+
+    def write(self, text: str) -> int:
+        """Write, if there is still somebody to read it."""
+        try:
+            self._output.write(text)
+        except UnicodeEncodeError:
+            self._output.write(text.encode(self.encoding, "replace").decode(self.encoding))
+        except OSError:
+            self._give_up()
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, if there is still somebody to read it. (Python does, too, when this object goes.)"""
+        try:
+            if not self._output.closed:
+                self._output.flush()
+        except OSError:
+            self._give_up()
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return self._output.isatty()
+
+    def fileno(self) -> int:
+        """The file that it is, which a terminal is asked for its width by."""
+        return self._output.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # typeshed has an attribute
+        """The encoding of the text that it takes."""
+        return self._output.encoding or "utf-8"
+
+    def _give_up(self) -> None:
+        # What is still buffered would fail again when the interpreter ends, and change the exit code.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, self._output.fileno())
+        except io.UnsupportedOperation:
+            self._output = io.StringIO()
+        finally:
+            os.close(nowhere)
+
+
+class Reporter:
+    """Tells a run as plain lines, for logs and pipes."""
+
+    def __init__(self, output: TextIO | None = None) -> None:
+        self._output = SteadyOutput(output or sys.stdout)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Show signs of life within the block, where there is somebody to see them."""
+        yield
+
+    def notebook_started(self, notebook: str, what: str = "started") -> None:
+        """A notebook begins; ``what`` says what is done with it."""
+        self.line(_row(notebook, what))
+
+    def cell_started(self, notebook: str, number: int, total: int, source: str) -> None:
+        """A code cell begins: its place among ``total`` cells, from 1."""
+
+    def activity(self, text: str) -> None:
+        """The running cell tells how far it is."""
+
+    def step(self, notebook: str, step: StepEvent) -> None:
+        """A step ended on a node."""
+        detail = "" if step.status in (Status.OK, Status.CHANGED, Status.PLANNED) else step.detail
+        self.line(_row(notebook, step.step, step.node, step.status, step.seconds, detail))
+
+    def checks(self, notebook: str, checks: Sequence[CheckEvent]) -> None:
+        """Expectations were held against what was found: a line for each claim and verdict."""
+        for (claim, verdict), count in Counter((check.check, check.verdict) for check in checks).items():
+            first = next(check for check in checks if (check.check, check.verdict) == (claim, verdict))
+            where = first.node if count == 1 else f"{count} times"
+            # The first tells what is wrong; the notebook shows them all, and so does its error.
+            detail = "" if verdict is Verdict.PASS else _found(first)
+            self.line(_row(notebook, claim, where, verdict, None, detail))
+
+    def notebook_ended(self, result: NotebookResult) -> None:
+        """A notebook came to an end, good or bad."""
+        style = _STYLES.get("warn", "") if result.warnings and result.exit_code is ExitCode.PASS else ""
+        self.line(_row(result.notebook, "ended", "", result.told, result.seconds, style=style))
+
+    def line(self, text: Text) -> None:
+        """Print one line."""
+        self._output.write(text.plain.rstrip() + "\n")
+        self._output.flush()
+
+    def either(self, plain: Text, lively: RenderableType) -> None:
+        """Print the one that suits the output."""
+        self.line(plain)
+
+    def note(self, text: str) -> None:
+        """Tell something from within a signal handler: past every buffer and lock."""
+        try:
+            os.write(sys.stderr.fileno(), f"\nrunbook: {text}\n".encode())
+        except (OSError, ValueError):
+            return
+
+
+class TerminalReporter(Reporter):
+    """Tells a run on a terminal: steady lines, and under them a live one with the cell that runs."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        console.file = SteadyOutput(console.file)  # type: ignore[arg-type, assignment]  # typeshed: IO[str] is no TextIO
+        self._console = console
+        self._now = ""
+        self._activity = ""
+        self._since = time.monotonic()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Keep the live line going within the block."""
+        with Live(get_renderable=self._render, console=self._console, refresh_per_second=8, transient=True):
+            yield
+
+    def notebook_started(self, notebook: str, what: str = "started") -> None:
+        """Tell it, and that its kernel is awaited."""
+        self._turn_to(f"{notebook}  waiting for the kernel" if what == "started" else f"{notebook}  {what}")
+        super().notebook_started(notebook, what)
+
+    def cell_started(self, notebook: str, number: int, total: int, source: str) -> None:
+        """Show the cell in the live line: its first line that says something, until it tells more itself."""
+        lines = [line.strip() for line in source.splitlines()]
+        telling = next((line for line in lines if line and not line.startswith(("#", "import ", "from "))), "")
+        self._turn_to(f"{notebook}  cell {number}/{total}", _clean(telling))
+
+    def activity(self, text: str) -> None:
+        """Show the last line that a long step wrote."""
+        self._activity = "  ".join(_clean(line) for line in text.splitlines()[-2:])
+
+    def notebook_ended(self, result: NotebookResult) -> None:
+        """Tell it, and let the live line wait for what comes."""
+        self._turn_to("")
+        super().notebook_ended(result)
+
+    def line(self, text: Text) -> None:
+        """Print one line above the live one."""
+        self._console.print(text, soft_wrap=True)
+
+    def either(self, plain: Text, lively: RenderableType) -> None:
+        """Print the one with colours and rules."""
+        self._console.print(lively)
+
+    def _turn_to(self, what: str, activity: str = "") -> None:
+        self._now, self._activity, self._since = what, activity, time.monotonic()
+
+    def _render(self) -> Text:
+        """The live line, cut to the terminal's width: a second line would be left standing."""
+        now = time.monotonic()
+        frame = _FRAMES[int(now * len(_FRAMES)) % len(_FRAMES)]
+        seconds = (f"{now - self._since:4.0f} s", "dim")
+        parts = (frame, " ", seconds, "  ", self._now, "  ", (self._activity, "dim"))
+        return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
+
+
+def reporter_for(output: TextIO) -> Reporter:
+    """The reporter that suits an output: lively on a terminal, plain lines elsewhere."""
+    console = Console(file=output, highlight=False)
+    return TerminalReporter(console) if console.is_terminal and not console.is_dumb_terminal else Reporter(output)
+
+
+def _row(
+    notebook: str,
+    what: str,
+    node: str = "",
+    state: str = "",
+    seconds: float | None = None,
+    detail: str = "",
+    *,
+    style: str = "",
+) -> Text:
+    row = Text(f"{notebook:<22}  {_clean(what):<40}  {_clean(node):<10}  ")
+    row.append(f"{state:<11}", style=style or _STYLES.get(state, "green" if state in ("pass", "ok") else ""))
+    row.append("" if seconds is None else f"  {seconds:6.1f} s")
+    row.append(f"  {_clean(detail)}" if detail else "")
+    return row
+
+
+def _found(check: CheckEvent) -> str:
+    where = f"{check.node}: " if check.node else ""
+    return f"{where}expected {check.expected}, found {check.found}" if check.expected else f"{where}{check.found}"
+
+
+def _clean(text: str) -> str:
+    """Text on one line, without characters that would steer a terminal."""
+    return "".join(character if character.isprintable() else " " for character in text).strip()
+
+
+PAGE = "notebook.html"
+
+COLUMNS = ("notebook", "verdict", "steps", "changed", "seconds", "record")
+
+
+def summarize(results: Sequence[NotebookResult]) -> pd.DataFrame:
+    """One row a notebook of a run, in its order.
+
+    Columns:
+        notebook: its name.
+        verdict: pass (``pass, 3 warnings`` if checks warned), planned, failed, bad input, error, interrupted, timeout,
+            kernel died, locked, not run, or (of one that an earlier run passed) still holds or passed before.
+        steps: result rows, one for each step on each node.
+        changed: those of them that changed the node.
+        seconds: from before its kernel to after its record.
+        record: the ID of its record, empty if there is none.
+    """
+    rows = [
+        (
+            result.notebook,
+            result.told,
+            result.steps,
+            result.changed,
+            round(result.seconds, 1),
+            result.record_id,
+        )
+        for result in results
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def as_text(summary: pd.DataFrame) -> str:
+    """The summary as plain lines that fit 100 columns."""
+    shown = summary.copy()
+    for column in ("notebook", "verdict", "record"):
+        width = max(len(text) for text in [column, *shown[column]])
+        shown[column] = shown[column].str.ljust(width)
+        shown = shown.rename(columns={column: column.ljust(width)})
+    return str(shown.to_string(index=False))
+
+
+def as_table(summary: pd.DataFrame) -> Table:
+    """The summary for a terminal, at most 100 columns wide."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold underline")
+    for column in COLUMNS:
+        table.add_column(column, justify="right" if column in ("steps", "changed", "seconds") else "left", no_wrap=True)
+    for row in summary.astype(str).to_dict("records"):
+        style = {"pass": "green", STILL_HOLDS: "green", PASSED_BEFORE: "green", "planned": "cyan", NOT_RUN: "dim"}.get(
+            row["verdict"].split(",")[0], "bold red"
+        )
+        style = "yellow" if style == "green" and "warning" in row["verdict"] else style
+        table.add_row(*(Text(row[column], style=style if column == "verdict" else "") for column in COLUMNS))
+    return table
+
+
+def shown_path(path: Path) -> str:
+    """A path as one would type it here: relative if it lies below the current folder."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+def conclude(results: Sequence[NotebookResult], archive: str, reporter: Reporter, option: str = "") -> None:
+    """Print what failed and why, the summary, and where the records are; ``option`` names them to another command."""
+    for result in results:
+        if result.failure is not None:
+            _tell_failure(result, result.failure, reporter)
+    summary = summarize(results)
+    reporter.line(Text())
+    reporter.either(Text(as_text(summary)), as_table(summary))
+    place = archive if "://" in archive else f"{shown_path(Path(archive))}{os.sep}"
+    reporter.line(Text(f"\nrecords: {place}"))
+    if any(result.record_id for result in results):
+        reporter.line(Text(f"  read one: ./runbook records show ID{option}"))
+
+
+def _tell_failure(result: NotebookResult, failure: Failure, reporter: Reporter) -> None:
+    where = f" in cell {failure.cell}" if failure.cell else ""
+    reporter.line(Text(f"\n{result.notebook}: {result.verdict}{where} ({failure.name})", style="bold red"))
+    reporter.line(Text(textwrap.indent(str(failure), "  ")))
+    if result.record is not None:
+        reporter.line(Text(f"  record: {shown_path(result.record / PAGE)}"))

@@ -1,0 +1,1 @@
+"""What the overlay is on the nodes: interfaces, hidden namespaces, gossip, the name service."""

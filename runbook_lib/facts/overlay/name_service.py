@@ -1,0 +1,112 @@
+"""Docker's own name server as one container finds it: an address that leads to a port of dockerd."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from runbook_lib.cluster import Node
+from runbook_lib.facts.docker.containers import ContainerFacts
+from runbook_lib.facts.host.ip import NatRule, parse_nat_rules
+from runbook_lib.facts.sections import Section, read_sections, reading
+
+NAME_SERVER = "127.0.0.11"
+_LISTENING = {"udp": "07", "tcp": "0A"}  # the kernel's states TCP_CLOSE and TCP_LISTEN, include/net/tcp_states.h
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A socket that waits for packets inside the container's namespace, and the process that holds it, if known."""
+
+    protocol: str
+    address: str
+    port: int
+    process: str
+
+
+@dataclass(frozen=True)
+class NameService:
+    """What leads from a container's ``/etc/resolv.conf`` to whoever answers: ``server``, rewriting rules, sockets."""
+
+    container: str
+    node: str
+    server: str
+    rules: tuple[NatRule, ...]
+    listeners: tuple[Listener, ...]
+
+
+# Argument: the container's pid. Docker writes its rules with whichever iptables it was started with.
+_SCRIPT = """\
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+namespace=/proc/$1/ns/net
+rules() {
+    for tool in iptables iptables-legacy iptables-nft; do
+        listed=$(nsenter "--net=$namespace" "$tool" -t nat -S 2>/dev/null)
+        case $listed in *127.0.0.11*) break ;; esac
+    done
+    printf '%s\\n' "$listed"
+}
+held() { ls -l "/proc/$engine/fd" | grep -o 'socket:.*'; }
+read -r engine </var/run/docker.pid
+section resolv cat "/proc/$1/root/etc/resolv.conf"
+section rules rules
+section udp nsenter "--net=$namespace" cat /proc/self/net/udp
+section tcp nsenter "--net=$namespace" cat /proc/self/net/tcp
+section name cat "/proc/$engine/comm"
+section held held
+"""
+
+
+def read_name_service(node: Node, container: ContainerFacts) -> NameService:
+    """How a running container's names are resolved. Needs root over SSH.
+
+    Raises:
+        UnreachableError: the node cannot be reached.
+        CommandError, NodeError: it does not let the container's namespace be read.
+    """
+    sections = read_sections(node, _SCRIPT, str(container.pid), sudo=True)
+    with reading(node.name, f"name service of {container.name}"):
+        return parse_name_service(container, sections)
+
+
+def parse_name_service(container: ContainerFacts, sections: Mapping[str, Section]) -> NameService:
+    """The name service from the sections resolv, rules, udp, tcp, name and held. Raises ``ValueError``."""
+    server = re.search(r"^nameserver\s+(\S+)", sections["resolv"].text, re.MULTILINE)
+    inodes = set(re.findall(r"socket:\[(\d+)\]", sections["held"].text))
+    engine = sections["name"].text.strip()
+    listeners = [
+        Listener(protocol, address, port, engine if inode in inodes else "")
+        for protocol in ("udp", "tcp")
+        for address, port, inode in parse_sockets(sections[protocol].text, _LISTENING[protocol])
+    ]
+    return NameService(
+        container.name,
+        container.node,
+        server[1] if server else "",
+        parse_nat_rules(sections["rules"].text),
+        tuple(listeners),
+    )
+
+
+def parse_sockets(text: str, state: str) -> tuple[tuple[str, int, str], ...]:
+    """Address, port and inode of the sockets in that state, from ``/proc/net/udp`` or ``tcp``.
+
+    Raises:
+        ValueError: other text.
+    """
+    lines = text.splitlines()
+    if not lines or "local_address" not in lines[0]:
+        raise ValueError(f"not a list of sockets: {text.strip()[:80]!r}")
+    found = []
+    for line in lines[1:]:
+        fields = line.split()
+        if len(fields) < 10:
+            raise ValueError(f"not a socket: {line!r}")
+        if fields[3] == state:
+            address, _, port = fields[1].partition(":")
+            # the kernel prints the address as one number in the machine's own byte order
+            found.append((str(IPv4Address(struct.pack("=I", int(address, 16)))), int(port, 16), fields[9]))
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""Which records there are, as lists and tables, over time, and compared."""

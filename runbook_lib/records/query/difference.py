@@ -1,0 +1,206 @@
+"""What changed on the cluster between two runs, and how two executed notebooks differ.
+
+How two executed notebooks differ, cell by cell; nbdime is used here only.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbdime.diffing.notebooks import diff_notebooks
+from nbdime.prettyprint import PrettyPrintConfig, pretty_print_notebook_diff
+
+from runbook_lib.errors import RecordError
+from runbook_lib.model.record import Record
+from runbook_lib.model.results import EVENT_MIME, Status
+from runbook_lib.records.query.trend import values_of
+from runbook_lib.records.store.archive import NOTEBOOK_FILE
+
+ABSENT = "-"
+
+
+class Subject(StrEnum):
+    """What a difference is about, in the order in which differences are told."""
+
+    VERDICT = "verdict"
+    STEP = "step"
+    ADDRESS = "address"
+    ENGINE = "engine"
+    CHECK = "check"
+    METRIC = "metric"
+    PARAMETER = "parameter"
+    PROVENANCE = "provenance"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that is not the same in two records; ``-`` where a record does not have it.
+
+    ``item`` says what (a step, a check, a metric, a parameter), ``node`` where, ``note`` how far two numbers are apart.
+    """
+
+    subject: Subject
+    item: str
+    node: str
+    before: str
+    after: str
+    note: str = ""
+
+
+def differences(a: Record, b: Record) -> tuple[Difference, ...]:
+    """What is different in ``b``, compared with ``a``; empty when nothing is.
+
+    A step is compared by how it left each node (its last row there), a check by its verdict and what it found, a
+    metric by its mean. Seconds and latency are always different: every change of a metric is told, with its ratio.
+    """
+    return (
+        *_compare(Subject.VERDICT, {("verdict", ""): a.told}, {("verdict", ""): b.told}),
+        *_compare(Subject.STEP, _steps(a), _steps(b)),
+        *_compare(Subject.ADDRESS, _addresses(a), _addresses(b)),
+        *_compare(Subject.ENGINE, _engines(a), _engines(b)),
+        *_compare(Subject.CHECK, _checks(a), _checks(b)),
+        *_metrics(a, b),
+        *_compare(Subject.PARAMETER, _parameters(a), _parameters(b)),
+        *_compare(Subject.PROVENANCE, _provenance(a), _provenance(b)),
+    )
+
+
+_Facts = Mapping[tuple[str, str], str]
+
+
+def _compare(subject: Subject, before: _Facts, after: _Facts) -> Iterator[Difference]:
+    for item, node in dict.fromkeys((*before, *after)):
+        was, became = before.get((item, node), ABSENT), after.get((item, node), ABSENT)
+        if was != became:
+            yield Difference(subject, item, node, was, became)
+
+
+def _steps(record: Record) -> _Facts:
+    """How the record's steps left the nodes. What was planned only did nothing, unless nothing else was meant."""
+    rows = [row for row in record.steps if record.plan or row.status is not Status.PLANNED]
+    # 'ok' and 'changed' leave a node in the same state: what differs then is only who brought it there.
+    return {(row.step, row.node): row.after if row.status.succeeded and row.after else row.status for row in rows}
+
+
+def _addresses(record: Record) -> _Facts:
+    nodes = record.provenance.nodes
+    return {("address", node.node): node.address if node.answers else "does not answer" for node in nodes}
+
+
+def _engines(record: Record) -> _Facts:
+    nodes = [node for node in record.provenance.nodes if node.answers]
+    versions = {("version", node.node): node.engine for node in nodes}
+    return versions | {("ID", node.node): node.engine_id for node in nodes}
+
+
+def _checks(record: Record) -> _Facts:
+    return {
+        (check.check, check.node): f"{check.verdict}: {check.found}" if check.found else str(check.verdict)
+        for check in record.checks
+    }
+
+
+def _metrics(a: Record, b: Record) -> Iterator[Difference]:
+    before, after = values_of(a), values_of(b)
+    for name in dict.fromkeys((*before, *after)):
+        was, became = before.get(name), after.get(name)
+        if was == became:
+            continue
+        note = f"× {became.value / was.value:.2f}" if was and became and was.value and was.unit == became.unit else ""
+        yield Difference(Subject.METRIC, name, "", _number(was), _number(became), note)
+
+
+def _number(measured: Any) -> str:
+    return ABSENT if measured is None else f"{measured.value:.4g} {measured.unit}"
+
+
+def _parameters(record: Record) -> _Facts:
+    return {(name, ""): value for name, value in flatten(record.parameters)}
+
+
+def _provenance(record: Record) -> _Facts:
+    source = record.provenance
+    facts = {
+        "notebook's SHA-256": source.notebook_sha256[:16],
+        "overlay-runbook": source.project_version,
+        "commit": source.project_commit,
+        "Python": source.python,
+        "operator": source.operator,
+        "host": source.host,
+        **{f"package {name}": version for name, version in source.packages.items()},
+    }
+    return {(name, ""): value for name, value in facts.items() if value}
+
+
+def flatten(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Nested parameters as dotted names with their values as text, such as ``overlay.name``."""
+    children: Iterable[tuple[Any, Any]]
+    if isinstance(value, Mapping):
+        children = value.items()
+    elif isinstance(value, list | tuple):
+        children = enumerate(value)
+    else:
+        yield name, str(value)
+        return
+    for key, child in children:
+        yield from flatten(child, f"{name}.{key}" if name else str(key))
+
+
+_INJECTED = "injected-parameters"
+
+
+def notebook_difference(a: Path, b: Path, *, color: bool = False) -> str:
+    """What differs in the notebooks of two records' folders, as text; empty when nothing does.
+
+    Metadata, ids, execution counts and what outputs hold beside what a reader sees are left out.
+
+    Raises:
+        RecordError: a record has no notebook that can be read.
+    """
+    before, after = _read(a), _read(b)
+    difference = diff_notebooks(before, after)
+    if not difference:
+        return ""
+    out = io.StringIO()
+    config = PrettyPrintConfig(out=out, use_color=color, use_git=False, use_diff=False)
+    pretty_print_notebook_diff(a.name, b.name, before, difference, config)
+    # nbdime's head names a program and times that are not those of the records.
+    return out.getvalue().partition("\n")[2].replace("  (no timestamp)", "")
+
+
+def _read(folder: Path) -> Any:
+    path = folder / NOTEBOOK_FILE
+    try:
+        notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    except (OSError, nbformat.reader.NotJSONError, nbformat.ValidationError, KeyError, AttributeError) as error:
+        raise RecordError(
+            f"the record's notebook cannot be read ({error})", place=str(path), remedy="see: ./runbook records verify"
+        ) from error
+    notebook.metadata = {}
+    for cell in notebook.cells:
+        _keep_what_is_read(cell)
+    return notebook
+
+
+def _keep_what_is_read(cell: Any) -> None:
+    """Take from a cell what every execution makes anew, and what says nothing to a reader."""
+    if _INJECTED in cell.metadata.get("tags", ()):
+        cell.id = _INJECTED
+    cell.metadata = {}
+    if "execution_count" in cell:
+        cell.execution_count = None
+    for output in cell.get("outputs", ()):
+        if "execution_count" in output:
+            output.execution_count = None
+        if "data" in output:
+            output.metadata = {}
+            output.data.pop(EVENT_MIME, None)
+            # The text says the same as the HTML, in lines that can be compared.
+            if "text/plain" in output.data:
+                output.data.pop("text/html", None)

@@ -1,0 +1,127 @@
+"""Which records a reader asks for.
+
+The records that belong to one run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from runbook_lib.errors import InputError
+from runbook_lib.model.record import Record
+from runbook_lib.records.query.index import INTERRUPTED, RUNNING, UNREADABLE, Row, open_index, rows
+from runbook_lib.records.store.archive import Archive
+from runbook_lib.records.store.reading import read_record
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_DURATION = re.compile(r"(\d+)\s*([smhdw])")
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What is asked for; what is empty is not asked.
+
+    ``notebook`` is a name or the beginning of one, such as ``05``; ``since`` has a time zone.
+    """
+
+    cluster: str = ""
+    notebook: str = ""
+    verdict: str = ""
+    since: datetime | None = None
+
+    def select(self, found: Sequence[Row]) -> list[Row]:
+        """The rows that are asked for, in their order."""
+        since = "" if self.since is None else self.since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        notebook = self.notebook.removesuffix(".ipynb")
+        return [
+            row
+            for row in found
+            if row.started >= since
+            and row.notebook.startswith(notebook)
+            and self.cluster in ("", row.cluster)
+            and self.verdict in ("", row.verdict)
+        ]
+
+
+def list_records(archive: Archive) -> list[Row]:
+    """Every record of an archive, newest first; those that cannot be read are among them, as ``unreadable``.
+
+    Raises:
+        InputError: the archive is not a folder that can be read.
+    """
+    with open_index(archive) as index:
+        found = rows(index)
+    return [_as_it_is(row, archive) if row.verdict == RUNNING else row for row in found]
+
+
+def parse_since(text: str, now: datetime | None = None) -> datetime:
+    """A date (``2026-05-01``), a time (``2026-05-01T12:30``, UTC unless it says otherwise), or how long ago (``7d``).
+
+    Raises:
+        InputError: it is none of these.
+    """
+    duration = _DURATION.fullmatch(text.strip())
+    try:
+        if duration:
+            number, unit = duration.groups()
+            return (now or datetime.now(UTC)) - timedelta(**{_UNITS[unit]: int(number)})
+        moment = datetime.fromisoformat(text.strip())
+    except (ValueError, OverflowError) as error:
+        raise InputError(
+            f"{text!r} is neither a date nor a duration",
+            place="--since",
+            remedy="a date such as 2026-05-01, a time such as 2026-05-01T12:30, or a duration: 30m, 12h, 7d, 2w",
+        ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def check_verdict(text: str) -> str:
+    """A verdict to filter by. Raises ``InputError`` for one that no record has, naming those there are."""
+    from runbook_lib.model.record import RecordVerdict
+
+    known = (*(str(verdict) for verdict in RecordVerdict), UNREADABLE)
+    words = text.replace("-", " ").replace("_", " ").lower()
+    if words and words not in known:
+        raise InputError(f"no record has the verdict {text!r}", place="--verdict", remedy=f"one of: {', '.join(known)}")
+    return words
+
+
+def _as_it_is(row: Row, archive: Archive) -> Row:
+    from runbook_lib.records.store.running import is_running
+
+    return row if is_running(archive.root / row.folder) else row._replace(verdict=INTERRUPTED)
+
+
+#: Names the run that began last.
+LAST = "last"
+
+
+def records_of_run(archive: Archive, wanted: str) -> tuple[Record, ...]:
+    """All records of a run, the oldest first.
+
+    Args:
+        archive: where to look.
+        wanted: the run's ID, or the ID of one of its records, or the beginning of either; or ``last``.
+
+    Raises:
+        InputError: no run, or more than one, is called so.
+        RecordError: a record of it cannot be read.
+    """
+    rows = [row for row in list_records(archive) if row.run]
+    if wanted == LAST:
+        runs = {row.run for row in rows[:1]}
+    else:
+        runs = {row.run for row in rows if wanted and (row.run.startswith(wanted) or row.id.startswith(wanted))}
+    if len(runs) != 1:
+        what = f"there is no run {wanted!r}" if not runs else f"{len(runs)} runs begin with {wanted!r}"
+        raise InputError(
+            what if wanted != LAST else "there is no run yet",
+            place=archive.location,
+            remedy="a run is named at its end, and by 'records show' of one of its records",
+        )
+    (run,) = runs
+    records = [read_record(archive.root / row.folder) for row in rows if row.run == run]
+    return tuple(sorted(records, key=lambda record: record.started))

@@ -1,0 +1,162 @@
+"""Reads records as they are, and finds them by their ids.
+
+What a killed runner left of a record, told as it is: from the notebook that it saved last.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from runbook_lib.errors import InputError, RecordError
+from runbook_lib.model.record import CellRecord, CellState, FailureRecord, Record, RecordVerdict
+from runbook_lib.model.results import CheckEvent, Event, Status, StepEvent, read_events
+from runbook_lib.records.store.archive import NOTEBOOK_FILE, RECORD_FILE, Archive, id_of, is_record_name
+from runbook_lib.records.store.remote import complete
+from runbook_lib.records.store.running import is_running
+
+KILLED = FailureRecord(
+    name="Killed",
+    message="the runner was killed, or its machine went down; when it ended is not known",
+)
+
+
+def as_left(record: Record, folder: Path) -> Record:
+    """A record whose runner is gone: ``interrupted``, with the cells, steps and checks of the notebook saved last."""
+    cells = _cells(folder / NOTEBOOK_FILE)
+    events = [event for cell in cells for event in _events(cell)]
+    steps = tuple(event for event in events if isinstance(event, StepEvent))
+    return record.model_copy(
+        update={
+            "verdict": RecordVerdict.INTERRUPTED,
+            "failure": record.failure or KILLED,
+            "cells": tuple(_states(cells)) or tuple(_ended(cell) for cell in record.cells),
+            "steps": steps or record.steps,
+            "checks": tuple(event for event in events if isinstance(event, CheckEvent)) or record.checks,
+            "changed": sum(step.status is Status.CHANGED for step in steps) if steps else record.changed,
+        }
+    )
+
+
+def _ended(cell: CellRecord) -> CellRecord:
+    return cell.model_copy(update={"state": CellState.INTERRUPTED}) if cell.state is CellState.RUNNING else cell
+
+
+def _cells(path: Path) -> list[Mapping[str, Any]]:
+    """The cells of a notebook; none when it cannot be read, as verify then says."""
+    try:
+        cells = json.loads(path.read_bytes())["cells"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [cell for cell in cells if isinstance(cell, dict)] if isinstance(cells, list) else []
+
+
+def _states(cells: list[Mapping[str, Any]]) -> Iterator[CellRecord]:
+    for index, cell in enumerate(cells):
+        metadata = cell.get("metadata") or {}
+        state = (metadata.get("runbook") or {}).get("state")
+        if cell.get("cell_type") != "code" or state not in set(CellState):
+            continue
+        seconds = (metadata.get("papermill") or {}).get("duration")
+        yield _ended(CellRecord(index=index, id=str(cell.get("id", "")), state=CellState(state), seconds=seconds))
+
+
+def _events(cell: Mapping[str, Any]) -> Iterator[Event]:
+    for output in cell.get("outputs") or ():
+        try:
+            yield from read_events(output.get("data") or {})
+        except (ValidationError, KeyError, TypeError, AttributeError):
+            continue
+
+
+@dataclass(frozen=True)
+class BrokenRecord:
+    """A record that cannot be read, and why."""
+
+    folder: Path
+    fault: str
+
+
+def read_record(folder: Path) -> Record:
+    """The record in a folder. One whose runner was killed reads ``interrupted``.
+
+    Raises:
+        RecordError: ``record.json`` is missing, cut short or not one of this project's.
+    """
+    path = folder / RECORD_FILE
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, f"the record cannot be read ({error.strerror})") from error
+    return as_it_is(parse_record(data, path), folder)
+
+
+def parse_record(data: bytes, path: Path) -> Record:
+    """The record that a ``record.json`` says. Raises ``RecordError``, which names ``path``."""
+    try:
+        return Record.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        fault = f"{where}: {first['msg']}" if where else first["msg"]
+        raise _unreadable(path, f"the record cannot be read ({fault})") from error
+
+
+def as_it_is(record: Record, folder: Path) -> Record:
+    """The record in a folder, made ``interrupted`` where it says ``running`` and nobody runs it any more."""
+    if record.verdict is not RecordVerdict.RUNNING or is_running(folder):
+        return record
+    return as_left(record, folder)
+
+
+def read_all(folders: Iterable[Path]) -> Iterator[tuple[Path, Record | BrokenRecord]]:
+    """Every record, or the fault of it that keeps it from being read."""
+    for folder in folders:
+        try:
+            yield folder, read_record(folder)
+        except RecordError as error:
+            yield folder, BrokenRecord(folder, error.message)
+
+
+def broken_records(archive: Archive) -> tuple[BrokenRecord, ...]:
+    """The records of an archive that cannot be read."""
+    return tuple(found for _, found in read_all(archive.folders()) if isinstance(found, BrokenRecord))
+
+
+def find_record(archive: Archive, wanted: str) -> Path:
+    """The folder of the record with an id, the beginning of an id, a folder's name, or a path.
+
+    Raises:
+        InputError: no record, or more than one, is called so.
+        RecordError: a remote record cannot be fetched whole.
+    """
+    path = Path(wanted)
+    if path.name == RECORD_FILE:
+        path = path.parent
+    if (path / RECORD_FILE).is_file() or (is_record_name(path.name) and path.is_dir()):
+        return path.absolute()
+    folders = archive.folders()
+    found = [folder for folder in folders if wanted and (id_of(folder).startswith(wanted) or folder.name == wanted)]
+    if not found:
+        raise InputError(
+            f"no record has the id {wanted!r}", place=archive.location, remedy="see the ids: ./runbook records list"
+        )
+    if len(found) > 1:
+        names = "".join(f"\n  - {id_of(folder)}  {folder.name}" for folder in found[:10])
+        more = f"\n  and {len(found) - 10} more" if len(found) > 10 else ""
+        raise InputError(
+            f"{len(found)} records have an id that begins with {wanted!r}:{names}{more}",
+            place=archive.location,
+            remedy="give more of the id",
+        )
+    complete(archive, found[0])
+    return found[0]
+
+
+def _unreadable(path: Path, message: str) -> RecordError:
+    return RecordError(message, place=str(path), remedy="see what else is wrong: ./runbook records verify")

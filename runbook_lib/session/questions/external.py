@@ -1,0 +1,207 @@
+"""Containers with an address of the cluster's own network, as a notebook looks at them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from runbook_lib.cluster import Cluster
+from runbook_lib.errors import InputError
+from runbook_lib.model.parameters import WAYS, Parameters, external
+from runbook_lib.model.parameters import External as Spec
+from runbook_lib.model.results import Check, Verdict
+from runbook_lib.session.claim import Claim, alone
+from runbook_lib.session.questions.readings import Checked
+from runbook_lib.session.questions.recorded_tables import Kept, kept
+from runbook_lib.tables.external import external_comparison, external_looks, external_pings, external_places
+from runbook_lib.verify.external import (
+    Look,
+    Standing,
+    find_candidates,
+    judge_candidates,
+    judge_kept,
+    judge_looks,
+    look_around,
+    ping_nodes,
+)
+
+NOT_HERE = "not on this kernel"
+
+# What no reading of a cluster can tell, from Docker's manual (networks with the macvlan and ipvlan drivers) and the
+# kernel's (Documentation/networking/ipvlan.rst). A table shows 50 characters of a cell.
+_KNOWN: tuple[tuple[str, Mapping[str, str]], ...] = (
+    (
+        "DHCP",
+        {
+            "published": "its node's affair: fix that address (01)",
+            "macvlan": "never asked: keep its range out of the pool",
+            "ipvlan": "never asked: keep its range out of the pool",
+        },
+    ),
+    (
+        "limit",
+        {
+            "published": "one container for each port of a node",
+            "macvlan": "not reached from its own node",
+            "ipvlan": "the same, and never beside macvlan on one node",
+        },
+    ),
+    (
+        "needs",
+        {
+            "published": "nothing",
+            "macvlan": "a switch that takes many MACs a port: no Wi-Fi",
+            "ipvlan": "Linux 4.2 with ipvlan",
+        },
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Every container with an external address, looked at from another node and from its own."""
+
+    standings: tuple[Standing, ...]
+    looks: tuple[Look, ...]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Columns: container, address, from, node, ping (ms), it answers, MAC seen, reached."""
+        return external_looks(
+            (
+                look.container,
+                look.reach.address if look.reach else "",
+                look.seen_from,
+                look.node,
+                look.reach.ping_ms if look.reach else None,
+                look.reach.answer if look.reach else "",
+                look.reach.mac if look.reach else "",
+                look.reached if look.reach else None,
+            )
+            for look in self.looks
+        )
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """Whether whoever must reach a container does, and whoever cannot does not."""
+        return judge_looks(self.standings, self.looks)
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The nodes that such containers run on, or would in plan mode; each once."""
+        return tuple(dict.fromkeys(item.spec.node for item in self.standings if not item.trouble))
+
+    @property
+    def macs(self) -> pd.DataFrame:
+        """Whose MAC another node sees. Columns: node, container, MAC seen, whose."""
+        table = self.table[self.table["from"] == "another node"]
+        whose = [self.whose(str(name)) for name in table["container"]]
+        return table[["node", "container", "MAC seen"]].assign(whose=whose).reset_index(drop=True)
+
+    def whose(self, container: str) -> str:
+        """Whose MAC another node sees at a container's address: ``the node's``, ``its own``, or why there is none."""
+        standing = next(item for item in self.standings if item.spec.container == container)
+        if standing.trouble:
+            return NOT_HERE
+        reach = next(look.reach for look in self.looks if look.container == container)
+        mac = reach.mac if reach is not None else ""
+        # ipvlan's container has no MAC but the node's, so that the node's comes last here
+        owners = {standing.mac: "its own", standing.node_mac: "the node's"}
+        return owners.get(mac, "a stranger's") if mac else "nobody's"
+
+    def kept_since(self, before: Looks) -> tuple[Check, ...]:
+        """Whether each container has the address of an earlier look, its node having been restarted in between."""
+        return judge_kept(before.standings, self.standings)
+
+
+class ExternalAddresses:
+    """``run.external``: where the containers go, whether their addresses are free, and who reaches them."""
+
+    def __init__(self, cluster: Cluster, parameters: Parameters, kept: Kept, claim: Claim) -> None:
+        self.kept = kept
+        self.claim = claim
+        self._cluster = cluster
+        self._parameters = parameters
+
+    @kept
+    def places(self) -> pd.DataFrame:
+        """Columns: way, container, node, looked at from, network, its addresses. Raises ``InputError``."""
+        return external_places(self._specs())
+
+    @kept
+    @alone
+    def addresses(self) -> Checked:
+        """Whether each container's address is free, or its own already: by inventory, DHCP, ARP, and every engine."""
+        return Checked(judge_candidates(self._cluster.inventory, find_candidates(self._cluster, self._specs())))
+
+    @kept
+    @alone
+    def look(self) -> Looks:
+        """Look at every container from another node and from its own."""
+        return Looks(*look_around(self._cluster, self._specs()))
+
+    @kept
+    @alone
+    def ping_nodes(self, container: str) -> pd.DataFrame:
+        """Ping every node, at its address on the cluster's network, from inside one of the containers.
+
+        Columns: container, node, address, ping (ms), answers.
+
+        Raises:
+            InputError: there is no such container among these.
+            PreconditionError: it does not run.
+        """
+        return external_pings(ping_nodes(self._cluster, self._spec(container), self._parameters.probes))
+
+    def compare(self, before: Looks, after: Looks) -> pd.DataFrame:
+        """What two looks, from before and after a restart, say of the three ways, and what is known of them.
+
+        Columns: question, published, macvlan, ipvlan.
+        """
+        table = comparison(before, after)
+        self.kept.keep("comparison", table)
+        return table
+
+    def _spec(self, container: str) -> Spec:
+        specs = {spec.container: spec for spec in self._specs()}
+        if container not in specs:
+            raise InputError(f"{container!r} is none of them", remedy=f"one of {', '.join(specs)}")
+        return specs[container]
+
+    def _specs(self) -> tuple[Spec, ...]:
+        return tuple(external(self._cluster.inventory, self._parameters, way) for way in WAYS)
+
+
+def comparison(before: Looks, after: Looks) -> pd.DataFrame:
+    """What two looks say of the three ways, then what is known. Columns: question, published, macvlan, ipvlan."""
+    checks = {item.spec.way: check for item, check in zip(after.standings, after.kept_since(before), strict=True)}
+    rows: list[tuple[str, Mapping[str, str]]] = [
+        ("its address is", {item.spec.way: _address(item) for item in after.standings}),
+        ("reached from another node", _reached(after, "another node")),
+        ("reached from its own node", _reached(after, "its own node")),
+        ("MAC that others see", {item.spec.way: after.whose(item.spec.container) for item in after.standings}),
+        ("kept across a restart", {item.spec.way: _kept(item, checks[item.spec.way]) for item in after.standings}),
+    ]
+    return external_comparison(rows + list(_KNOWN), WAYS)
+
+
+def _address(item: Standing) -> str:
+    if item.trouble:
+        return NOT_HERE
+    own = "the node's" if item.spec.way == "published" else "its own"
+    return f"{own}, {item.address}" if item.address else "none now"
+
+
+def _reached(looks: Looks, seen_from: str) -> dict[str, str]:
+    troubled = {item.spec.way for item in looks.standings if item.trouble}
+    return {
+        look.way: NOT_HERE if look.way in troubled else "yes" if look.reached else "no"
+        for look in looks.looks
+        if look.seen_from == seen_from
+    }
+
+
+def _kept(item: Standing, check: Check) -> str:
+    return NOT_HERE if item.trouble else {Verdict.PASS: "yes", Verdict.FAIL: "no"}.get(check.verdict, check.found)

@@ -1,0 +1,203 @@
+"""What the notebooks have made and is still there, and what of others stands beside it: read from the live nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from runbook_lib.cluster import Cluster, Node
+from runbook_lib.facts.control_planes import control_plane_of
+from runbook_lib.facts.control_planes.base import Member
+from runbook_lib.facts.docker.networks import GATEWAY_BRIDGE
+from runbook_lib.facts.host.addresses import BOOTLOCAL, BOOTSYNC, read_bootlocal
+from runbook_lib.facts.host.platform import read_platform
+from runbook_lib.model.parameters import Parameters
+from runbook_lib.model.results import Check, Status, Verdict
+from runbook_lib.session.claim import answers
+from runbook_lib.steps import OWNER_LABEL, has_autostart_block
+from runbook_lib.steps.containers import RemoveContainers
+from runbook_lib.steps.leftovers import RemoveGatewayBridges, read_bridge
+from runbook_lib.steps.networks import RemoveNetworks
+from runbook_lib.steps.platforms import changes, platform_of
+from runbook_lib.tables.frame import FLAG, TEXT, frame
+
+Kind = Literal["container", "network", "block in bootlocal.sh", "block in bootsync.sh", "fixed address"]
+
+_CONTAINERS: tuple[Kind, ...] = ("container", "network")
+_BOOT_SCRIPTS: tuple[Kind, ...] = ("block in bootlocal.sh", "block in bootsync.sh")
+_ON_SYSTEMD: tuple[Kind, ...] = ("fixed address",)
+_KINDS = _CONTAINERS + _BOOT_SCRIPTS + _ON_SYSTEMD
+# Which kind of object each of the steps that remove names before what it removed.
+_REMOVERS: dict[str, Kind] = {RemoveContainers.name: "container", RemoveNetworks.name: "network"}
+_BUILT_IN = ("bridge", "host", "none")
+
+
+@dataclass(frozen=True)
+class Belonging:
+    """One object on a node; ``ours`` when a notebook of this cluster made it, or Docker for its containers alone."""
+
+    node: str
+    kind: Kind
+    name: str
+    ours: bool
+    detail: str = ""
+
+
+def read_belongings(cluster: Cluster, parameters: Parameters) -> tuple[Belonging, ...]:
+    """Every container, network (Docker's three built-in ones apart) and what of ours acts at boot, node by node.
+
+    That is a block in a boot script, or on a systemd host what fixes its address.
+
+    Raises:
+        UnreachableError, NodeError: naming every node that gave no answer.
+    """
+    interface = cluster.inventory.network.interface
+
+    def ask(node: Node) -> tuple[Belonging, ...]:
+        return tuple(_on(node, parameters, interface))
+
+    return tuple(item for items in answers(cluster.each(ask)) for item in items)
+
+
+def table(belongings: Sequence[Belonging]) -> pd.DataFrame:
+    """What is alike on several nodes in one row, ours first. Columns: kind, name, ours, nodes, detail."""
+    nodes: dict[tuple[Kind, str, bool, str], list[str]] = {}
+    for item in sorted(belongings, key=lambda item: (not item.ours, _KINDS.index(item.kind))):
+        nodes.setdefault((item.kind, item.name, item.ours, item.detail), []).append(item.node)
+    rows = [(kind, name, ours, ", ".join(names), detail) for (kind, name, ours, detail), names in nodes.items()]
+    return frame(rows, {"kind": TEXT, "name": TEXT, "ours": FLAG, "nodes": TEXT, "detail": TEXT})
+
+
+def gone(before: pd.DataFrame, after: pd.DataFrame, done: pd.DataFrame) -> tuple[Check, ...]:
+    """A check for each object that was not ours and is not there any more: one that steps of ours removed fails.
+
+    Others work meanwhile: what ended or was removed by its owner is a warning, and so is docker_gwbridge, which goes
+    only once the last of others has left it.
+
+    Args:
+        before: such a table from before the steps.
+        after: one from afterwards.
+        done: the steps' rows, with the columns step, node, status and before (what there was, which is gone now).
+    """
+
+    def places(rows: pd.DataFrame) -> set[tuple[str, str, str]]:
+        return {
+            (kind, name, node)
+            for kind, name, nodes in zip(rows["kind"], rows["name"], rows["nodes"], strict=True)
+            for node in nodes.split(", ")
+        }
+
+    rows = done[done["status"] == Status.CHANGED]
+    removed = {
+        (_REMOVERS[step], name, node)
+        for step, node, names in zip(rows["step"], rows["node"], rows["before"], strict=True)
+        for name in names.split(", ")
+        if step in _REMOVERS
+    }
+    foreign = places(before[~before["ours"]])
+    missing = sorted(foreign - places(after), key=lambda place: place[1:])
+    claim, expected = "what others made is not removed by us", "untouched"
+    if not missing:
+        return (Check(claim, "", Verdict.PASS, expected, f"all {len(foreign)} are there"),)
+    unbridged = set(rows.loc[rows["step"] == RemoveGatewayBridges.name, "node"])
+    checks = []
+    for kind, name, node in missing:
+        if name == GATEWAY_BRIDGE and node in unbridged:
+            found = f"{name} is gone: it came with our overlay, and nobody of others was on it any more"
+            checks.append(Check(claim, node, Verdict.WARN, expected, found))
+        elif (kind, name, node) in removed:
+            remedy = "report it: this step must remove nothing without our label"
+            checks.append(Check(claim, node, Verdict.FAIL, expected, f"our steps removed the {kind} {name}", remedy))
+        else:
+            found = f"the {kind} {name} is gone, and not by these steps: it ended, or its owner removed it"
+            checks.append(Check(claim, node, Verdict.WARN, expected, found))
+    return tuple(checks)
+
+
+def leftovers(cluster: Cluster, parameters: Parameters, *, boot_scripts: bool) -> tuple[Check, ...]:
+    """Whether anything of ours is left, read now: see ``judge``.
+
+    Raises:
+        UnreachableError, NodeError: naming every node that gave no answer.
+    """
+    belongings = read_belongings(cluster, parameters)
+    members = control_plane_of(parameters).read_members(cluster)
+    return judge(belongings, cluster.inventory.names, members, boot_scripts=boot_scripts)
+
+
+def judge(
+    belongings: Sequence[Belonging],
+    nodes: Sequence[str],
+    members: Sequence[Member],
+    *,
+    boot_scripts: bool = False,
+) -> tuple[Check, ...]:
+    """A check for every kind and node, and one of the store.
+
+    Global networks are kept in the store: while it does not decide, engines list none of them, and that there is none
+    is not proven, unless its members never ran.
+
+    Args:
+        belongings: what was found.
+        nodes: the nodes that were asked.
+        members: the store's members.
+        boot_scripts: whether the blocks in boot scripts were to go too.
+    """
+    ours = [item for item in belongings if item.ours]
+    kinds = _CONTAINERS
+    if boot_scripts:
+        kinds += _BOOT_SCRIPTS + tuple(kind for kind in _ON_SYSTEMD if any(item.kind == kind for item in ours))
+    checks = [
+        _nothing_left(kind, node, [item.name for item in ours if (item.kind, item.node) == (kind, node)])
+        for kind in kinds
+        for node in nodes
+    ]
+    return (*checks, _store_was_asked(members))
+
+
+def _on(node: Node, parameters: Parameters, interface: str) -> Iterator[Belonging]:
+    owner = parameters.name
+    gateway = read_bridge(node, owner)
+    for container in gateway.found.containers:
+        ours = container.labels.get(OWNER_LABEL) == owner
+        yield Belonging(node.name, "container", container.name, ours, container.state)
+    for network in gateway.found.networks:
+        if network.name in _BUILT_IN:
+            continue
+        detail = f"{network.driver}, {network.scope}"
+        if network.name == GATEWAY_BRIDGE and not control_plane_of(parameters).bridges_every_node:
+            ours = gateway.removable
+            detail += ", made by Docker for our containers" if ours else ""
+        else:
+            ours = network.labels.get(OWNER_LABEL) == owner
+        yield Belonging(node.name, "network", network.name, ours, detail)
+    if has_autostart_block(read_bootlocal(node)):
+        yield Belonging(node.name, "block in bootlocal.sh", BOOTLOCAL, True, "starts etcd at boot")
+    host = read_platform(node, interface)
+    if host.platform is None or not platform_of(host).is_ours(host):
+        return
+    if host.platform == "boot2docker":
+        yield Belonging(node.name, "block in bootsync.sh", BOOTSYNC, True, "sets the fixed address at boot")
+    else:
+        for file in changes(host, platform_of(host).original(host)):
+            yield Belonging(node.name, "fixed address", file.path, True, f"for {host.platform}")
+
+
+def _nothing_left(kind: Kind, node: str, names: Sequence[str]) -> Check:
+    verdict = Verdict.FAIL if names else Verdict.PASS
+    found = ", ".join(names) or "none of ours"
+    return Check(f"no {kind} of ours is left", node, verdict, "none of ours", found, "run this notebook again")
+
+
+def _store_was_asked(members: Sequence[Member]) -> Check:
+    claim, expected = "the cluster store was asked for networks", "a leader, or members that never ran"
+    if any(member.leader for member in members):
+        return Check(claim, "", Verdict.PASS, expected, "a leader")
+    if all(member.container_state == "created" for member in members):
+        return Check(claim, "", Verdict.PASS, expected, "members that never ran")
+    states = ", ".join(f"{member.name} {member.container_state}" for member in members)
+    remedy = "start the members (notebook 02_autostart_etcd), then run this notebook again"
+    return Check(claim, "", Verdict.WARN, expected, f"not proven, for the store does not decide: {states}", remedy)

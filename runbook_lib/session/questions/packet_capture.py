@@ -1,0 +1,184 @@
+"""One captured ping as a notebook shows it: its packets, its headers, its way as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from runbook_lib.charts.packet_path import End, PacketPath, Part, packet_path, path_text
+from runbook_lib.facts.docker.containers import ContainerFacts
+from runbook_lib.facts.overlay.hidden_namespace import HiddenNamespace
+from runbook_lib.facts.overlay.interfaces import HostInterface, Inside
+from runbook_lib.model.inventory import ClusterNetwork
+from runbook_lib.model.results import Check, Verdict
+from runbook_lib.session.views.display import Picture
+from runbook_lib.tables.frame import DECIMAL, TEXT, WHOLE, frame
+from runbook_lib.verify.capture import OVERHEAD, Capture, WirePacket
+
+PACKET_COLUMNS = {
+    "node": TEXT,
+    "direction": TEXT,
+    "what": TEXT,
+    "outer from → to": TEXT,
+    "inner from → to": TEXT,
+    "outer IP (bytes)": WHOLE,
+    "inner IP (bytes)": WHOLE,
+    "after (ms)": DECIMAL,
+}
+HEADER_COLUMNS = {
+    "header": TEXT,
+    "bytes": WHOLE,
+    "overhead (bytes)": WHOLE,
+    "from": TEXT,
+    "to": TEXT,
+    "says": TEXT,
+    "between": TEXT,
+}
+# What is drawn where no packet could be captured: a ping of 56 bytes without IP options.
+_NOMINAL = (14, 20, 8, 8, 14, 20, 8, 56)
+_NAMES = ("outer Ethernet", "outer IPv4", "UDP", "VXLAN", "inner Ethernet", "inner IPv4", "ICMP", "data")
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the packet passes on each node that it visits, by node (and by container for ``insides``)."""
+
+    underlay: ClusterNetwork
+    hidden: Mapping[str, HiddenNamespace] = field(default_factory=dict)
+    insides: Mapping[str, Inside] = field(default_factory=dict)
+    hosts: Mapping[str, HostInterface] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Wire:
+    """A captured ping; no capture in plan mode without containers."""
+
+    capture: Capture | None
+    surroundings: Surroundings
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row a packet and node.
+
+        Columns: node, direction, what, outer from → to, inner from → to, outer IP (bytes), inner IP (bytes),
+        after (ms; since the first packet that this node saw, by its own clock).
+        """
+        packets = self.capture.packets if self.capture else ()
+        first: dict[str, float] = {}
+        for packet in packets:
+            first[packet.node] = min(packet.time, first.get(packet.node, packet.time))
+        return frame((_packet_row(packet, first[packet.node]) for packet in packets), PACKET_COLUMNS)
+
+    @property
+    def headers(self) -> pd.DataFrame:
+        """The first packet, a row a header, from its first byte to its last.
+
+        Columns: header, bytes, overhead (bytes; what is there only because of the overlay), from, to, says, between
+        (whose addresses these are).
+        """
+        rows = []
+        for header in self._first.headers if self._first else ():
+            cost = header.length if header.layer in OVERHEAD else 0
+            whose = f"{self._owner(header.source)} → {self._owner(header.destination)}"
+            between = whose if self._owner(header.source) else ""
+            rows.append((header.layer, header.length, cost, header.source, header.destination, header.says, between))
+        return frame(rows, HEADER_COLUMNS)
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """The verdicts."""
+        if self.capture is None:
+            return (Check("a ping is captured", "", Verdict.SKIP, found="plan mode: no containers to ping between"),)
+        return self.capture.checks
+
+    @property
+    def overhead(self) -> int | None:
+        """Bytes by which the nodes' IP packet is longer than the containers'; ``None`` without a captured packet."""
+        return self._first.overhead if self._first else None
+
+    @property
+    def request_count(self) -> int:
+        """How many packets left the sender's node: more than one where the ping had to be cut into fragments."""
+        if self.capture is None:
+            return 0
+        source = self.capture.source.node
+        return sum(packet.node == source and packet.direction == "sent" for packet in self.capture.packets)
+
+    def picture(self) -> Picture | None:
+        """The packet's way from container to container; ``None`` in plan mode without containers."""
+        if self.capture is None:
+            return None
+        path = self._path(self.capture)
+        return Picture(packet_path(path), path_text(path))
+
+    @property
+    def _first(self) -> WirePacket | None:
+        packets = self.capture.packets if self.capture else ()
+        return next((packet for packet in packets if packet.direction == "sent"), None)
+
+    def _owner(self, address: str) -> str:
+        """Whose MAC or IP address it is, such as ``node3 eth1``; empty for nobody's."""
+        for node, host in self.surroundings.hosts.items():
+            if address and address in (host.mac, host.address.partition("/")[0]):
+                return f"{node} {host.name}"
+        for name, inside in self.surroundings.insides.items():
+            for item in inside.interfaces:
+                if address and item.name != "lo" and address in (item.mac, item.address):
+                    return f"{name} {item.name}"
+        return ""
+
+    def _path(self, capture: Capture) -> PacketPath:
+        first = self._first
+        sizes = [header.length for header in first.headers] if first and len(first.headers) == len(_NAMES) else _NOMINAL
+        tunnel = capture.tunnel
+        return PacketPath(
+            network=capture.network,
+            vni=tunnel.vni if tunnel else None,
+            port=(tunnel.port if tunnel else None) or 4789,
+            underlay=self.surroundings.underlay.subnet,
+            source=self._end(capture.source, capture.target, capture.network),
+            target=self._end(capture.target, capture.source, capture.network),
+            parts=[Part(name, size, name in OVERHEAD) for name, size in zip(_NAMES, sizes, strict=True)],
+        )
+
+    def _end(self, item: ContainerFacts, other: ContainerFacts, network: str) -> End:
+        around = self.surroundings
+        hidden, inside, host = around.hidden.get(item.node), around.insides.get(item.name), around.hosts.get(item.node)
+        own = [link for link in (inside.interfaces if inside else ()) if link.address == item.addresses[network]]
+        ends = (own[0].peer_index, own[0].index) if own and own[0].peer_index else None
+        links = [link for link in (hidden.links if hidden else ()) if (link.index, link.peer_index) == ends]
+        rows = hidden.forwarding if hidden else ()
+        there = [row.vtep for row in rows if row.vtep and row.mac == other.macs.get(network)]
+        return End(
+            node=item.node,
+            node_interface=around.underlay.interface,
+            node_address=host.address.partition("/")[0] if host else "",
+            node_mac=host.mac if host else "",
+            node_mtu=host.mtu if host else None,
+            namespace=hidden.name if hidden else "",
+            bridge=hidden.bridge.name if hidden and hidden.bridge else "br0",
+            tunnel=hidden.vxlan.name if hidden and hidden.vxlan else "vxlan0",
+            veth=links[0].name if links else "",
+            container=item.name,
+            interface=own[0].name if own else "eth0",
+            address=item.addresses[network],
+            mac=item.macs.get(network, ""),
+            mtu=own[0].mtu if own else None,
+            leads_to=there[0] if there else "",
+        )
+
+
+def _packet_row(packet: WirePacket, first: float) -> tuple[object, ...]:
+    outer, inner = packet.header("outer IPv4"), packet.header("inner IPv4")
+    return (
+        packet.node,
+        packet.direction,
+        packet.what,
+        f"{outer.source} → {outer.destination}",
+        f"{inner.source} → {inner.destination}",
+        packet.length_from("outer IPv4"),
+        packet.length_from("inner IPv4"),
+        round((packet.time - first) * 1000, 3),
+    )

@@ -1,0 +1,190 @@
+"""Pings as a notebook shows them: table, summary, heat map, and the checks that they lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+import pandas as pd
+
+from runbook_lib import charts, tables
+from runbook_lib.cluster import Cluster
+from runbook_lib.errors import InputError
+from runbook_lib.model.parameters import Parameters
+from runbook_lib.model.results import Check, Verdict
+from runbook_lib.session.views.display import Picture
+from runbook_lib.tables.frame import DECIMAL, TEXT, WHOLE, frame
+from runbook_lib.verify.ping_matrix import ping_matrix
+from runbook_lib.verify.probe import SHARED, By, Probe
+
+MOST_PINGS = 1000
+Ways = Literal["name", "address", "both"]
+
+SPREAD_COLUMNS = {
+    "from and to": TEXT,
+    "answered": WHOLE,
+    "lost": WHOLE,
+    "first ping (ms)": DECIMAL,
+    "median (ms)": DECIMAL,
+    "95 % within (ms)": DECIMAL,
+    "slowest (ms)": DECIMAL,
+}
+EACH_COLUMNS = {"source": TEXT, "target": TEXT, "by": TEXT, "number": WHOLE, "ping (ms)": DECIMAL}
+
+
+@dataclass(frozen=True)
+class Pings:
+    """Probes along ordered pairs of containers.
+
+    ``reasons`` is what the ports and tables of the nodes of lost pairs say, looked at when one was lost.
+    """
+
+    probes: tuple[Probe, ...]
+    reasons: tuple[Check, ...] = ()
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a probe: source, target, by, resolved, loss (%), ping avg (ms), largest (bytes), verdict.
+
+        ``largest (bytes)`` is the largest IP packet that passed without being cut into fragments.
+        """
+        return tables.probes(self.probes)
+
+    @property
+    def details(self) -> pd.DataFrame:
+        """One row a probe with every column."""
+        return tables.probes(self.probes, full=True)
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row a source and way of addressing, with loss and times."""
+        return tables.probe_summary(self.probes)
+
+    @property
+    def spread(self) -> pd.DataFrame:
+        """How much the round trips differ, a row a pair (a source where there are many pairs).
+
+        Columns: from and to, answered, lost, first ping (ms), median (ms), 95 % within (ms), slowest (ms); the last
+        three are of the pings after the first, which is slower while the overlay learns where the peer is.
+        """
+        rows = [
+            (
+                row.name,
+                len(row.warm) + len(row.cold),
+                row.lost,
+                max(row.cold, default=None),
+                *(None if time is None else round(time, 3) for time in (row.middle, row.share(0.95), row.share(1.0))),
+            )
+            for row in charts.round_trips(self.probes)
+        ]
+        return frame(rows, SPREAD_COLUMNS)
+
+    @property
+    def each(self) -> pd.DataFrame:
+        """Every single ping. Columns: source, target, by, number (0 is the first), ping (ms; none when it was lost)."""
+        rows = [
+            (probe.source, probe.target, probe.by, number, time)
+            for probe in self.probes
+            for number, time in enumerate(probe.times)
+        ]
+        return frame(rows, EACH_COLUMNS)
+
+    @property
+    def latency_ms(self) -> float | None:
+        """The mean round trip in milliseconds over the probes that answered; ``None`` when none did."""
+        return fmean(times) if (times := [probe.avg_ms for probe in self._wanted if probe.avg_ms is not None]) else None
+
+    @property
+    def loss_percent(self) -> float | None:
+        """How many of the echo requests were lost to peers that should answer; ``None`` when none was sent."""
+        sent = sum(probe.sent for probe in self._wanted)
+        return 100 * (1 - sum(probe.received for probe in self._wanted) / sent) if sent else None
+
+    @property
+    def _wanted(self) -> list[Probe]:
+        return [probe for probe in self.probes if probe.expected == "reachable"]
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """A check for every pair that is not as expected, and why; one that counts them all when every one is.
+
+        What could not be tried (a TCP connection, where a node has no perl) is a warning, beside pairs that failed too.
+        """
+        if not self.probes:
+            return (Check("there is something to ping", "", Verdict.FAIL, "two running containers", "no pair at all"),)
+        odd: dict[tuple[str, str, Verdict, str], list[Probe]] = {}
+        for probe in self.probes:
+            if probe.verdict is not Verdict.PASS:
+                words = probe.detail.removesuffix(SHARED).removesuffix("; ")
+                odd.setdefault((probe.source, probe.target, probe.verdict, words), []).append(probe)
+        if odd:
+            return (
+                *(_check(alike, words, self.reasons) for (*_, words), alike in odd.items()),
+                *self.reasons,
+                *self._unproven(),
+            )
+        wanted = {probe.expected for probe in self.probes}
+        count = f"{len(self.probes)} of {len(self.probes)}"
+        passed = Check(f"pairs are {' or '.join(sorted(wanted))} as expected", "", Verdict.PASS, count, count)
+        return (passed, *self._unproven())
+
+    def _unproven(self) -> Iterator[Check]:
+        nodes: dict[str, dict[str, None]] = {}
+        # a pair that is not as expected says in its own check what was not tried
+        for probe in (probe for probe in self.probes if probe.verdict is Verdict.PASS):
+            for words in probe.unproven:
+                nodes.setdefault(words, {})[probe.source_node] = None
+        for words, where in nodes.items():
+            expected = "packets of full size, a TCP connection and the tables, all tried"
+            yield Check("every kind of packet was tried", ", ".join(where), Verdict.WARN, expected, words)
+
+    def picture(self) -> Picture:
+        """The heat map, with the losses in words."""
+        return Picture(charts.ping_heatmap(self.probes), charts.heatmap_text(self.probes))
+
+    def spread_picture(self) -> Picture:
+        """Every round trip as a dot, with the medians in words."""
+        return Picture(charts.latency_spread(self.probes), charts.spread_text(self.probes))
+
+
+def ping(
+    cluster: Cluster,
+    parameters: Parameters,
+    *,
+    by: Ways,
+    expect_unreachable: Sequence[str],
+    last_known: Mapping[str, str],
+    count: int | None = None,
+) -> Pings:
+    """Ping between all wanted containers on the overlay; ``count`` is how often, if not as often as the parameters say.
+
+    Raises:
+        InputError: a count that is none, or fewer than two containers.
+        PreconditionError: a container is nowhere.
+    """
+    probes_wanted = parameters.probes
+    if count is not None:
+        if not 1 <= count <= MOST_PINGS:
+            raise InputError(f"{count} pings a pair", place="count", remedy=f"ask for 1 to {MOST_PINGS}")
+        probes_wanted = probes_wanted.model_copy(update={"count": count})
+    ways: tuple[By, ...] = ("name", "address") if by == "both" else (by,)
+    probes = ping_matrix(
+        cluster,
+        [container.name for container in parameters.containers],
+        parameters.overlay.name,
+        probes_wanted,
+        by=ways,
+        expect_unreachable=expect_unreachable,
+        last_known=last_known,
+    )
+    return Pings(probes)
+
+
+def _check(alike: Sequence[Probe], words: str, reasons: Sequence[Check]) -> Check:
+    probe = alike[0]
+    ways = " and by ".join(row.by for row in alike)
+    claim = f"{probe.target} is {probe.expected} from {probe.source} by {ways}"
+    found = words or f"{probe.loss_percent:.0f} % lost"
+    return Check(claim, probe.source_node, probe.verdict, probe.expected, found, probe.remedy_beside(reasons))

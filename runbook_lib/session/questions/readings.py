@@ -1,0 +1,361 @@
+"""What a notebook can look at: every reading asks all nodes at once and comes back as a table.
+
+The files that fixing the addresses writes, or that taking them back restores, as a person would compare them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import pandas as pd
+
+from runbook_lib import tables
+from runbook_lib.cluster import Cluster, Node
+from runbook_lib.facts.control_planes import control_plane_of
+from runbook_lib.facts.control_planes.base import Member
+from runbook_lib.facts.control_planes.etcd.members import starts_at_boot
+from runbook_lib.facts.docker.containers import ContainerFacts, find_container, read_containers
+from runbook_lib.facts.docker.engine import read_engine
+from runbook_lib.facts.docker.networks import (
+    PATIENCE_SECONDS,
+    NetworkFacts,
+    join_endpoints,
+    read_gateway_bridge,
+    read_networks,
+)
+from runbook_lib.facts.host.addresses import ClusterAddress, read_bootlocal, read_cluster_address
+from runbook_lib.facts.overlay.gossip import Gossip, strangers
+from runbook_lib.facts.overlay.interfaces import ContainerInterface, read_interfaces
+from runbook_lib.model.parameters import Parameters
+from runbook_lib.model.results import Check, Verdict
+from runbook_lib.session.claim import Claim, alone, answers
+from runbook_lib.session.questions import leftovers, preconditions
+from runbook_lib.session.questions.recorded_tables import Kept, kept
+from runbook_lib.steps import has_autostart_block, verify_addresses
+from runbook_lib.steps.platforms import PlatformRefusal
+from runbook_lib.steps.static_addresses import RemoveStaticAddresses, StaticAddresses
+from runbook_lib.steps.targets import AddressReading, check_targets, read_address
+from runbook_lib.tables.frame import FLAG, TEXT, WHOLE, frame
+from runbook_lib.verify import preflight
+from runbook_lib.verify.gateway_bridge import judge_bridge
+from runbook_lib.verify.members import judge_gossip
+from runbook_lib.verify.preflight import judge_engine_ids
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Checks with their table (columns: check, node, verdict, expected, found, remedy)."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a check and node."""
+        return tables.checks(self.checks)
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row a check: how often it passed, warned, failed; where there was trouble."""
+        return tables.checks_by_name(self.checks)
+
+
+@dataclass(frozen=True)
+class Heard(Checked):
+    """Whom each engine knows, with the verdicts: a node that all broken pairs have in common fails alone."""
+
+    rows: tuple[Gossip, ...]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Columns: node, gossips at, knows (other engines), does not know."""
+        unknown = strangers(self.rows)
+        unknown |= {row.node: (f"nobody can tell: {row.trouble}",) for row in self.rows if row.trouble}
+        columns = {"node": TEXT, "gossips at": TEXT, "knows": WHOLE, "does not know": TEXT}
+        table = [
+            (row.node, row.address, len(row.members - {row.address}), ", ".join(unknown.get(row.node, ())))
+            for row in self.rows
+        ]
+        return frame(table, columns)
+
+
+class Readings:
+    """Readings of one cluster. Nothing here changes a node.
+
+    Readings raise ``UnreachableError``, or ``NodeError`` for one that answers nonsense, naming every node that gave
+    none. Where a row can say so itself (members, registrations, all that returns checks), it does instead.
+    """
+
+    def __init__(self, cluster: Cluster, parameters: Parameters, kept: Kept, claim: Claim) -> None:
+        self.kept = kept
+        self.claim = claim
+        self._cluster = cluster
+        self._parameters = parameters
+        self._control_plane = control_plane_of(parameters)
+
+    @kept
+    def addresses(self) -> pd.DataFrame:
+        """Columns: node, interface, address, expected, as expected, assigned by, DHCP client, MAC."""
+        return tables.addresses(self.address_facts())
+
+    def address_facts(self) -> tuple[ClusterAddress, ...]:
+        """Every node's address on the cluster's network as facts."""
+        network = self._cluster.inventory.network
+        facts = tuple(self._all(lambda node: read_cluster_address(node, network)))
+        for row in facts:
+            self.kept.address(row.node, row.address or "")
+        return facts
+
+    @kept
+    def engines(self) -> pd.DataFrame:
+        """Columns: node, version, API, mode, advertises, storage, running, engine ID."""
+        return tables.engines(self._all(read_engine))
+
+    @kept
+    def engine_ids(self) -> Checked:
+        """Whether every engine has an ID of its own."""
+        return Checked(tuple(judge_engine_ids({facts.node: facts for facts in self._all(read_engine)})))
+
+    @kept
+    def members(self) -> pd.DataFrame:
+        """Columns: member, node, container, restart policy, health, leader, client URL, detail."""
+        return tables.members(self.member_facts())
+
+    def member_facts(self) -> tuple[Member, ...]:
+        """The members of the control plane as facts."""
+        return self._control_plane.read_members(self._cluster)
+
+    @kept
+    def registrations(self) -> pd.DataFrame:
+        """Columns: node, advertises, connected, last heartbeat (s ago), detail."""
+        return tables.registrations(self._control_plane.read_registrations(self._cluster))
+
+    @kept
+    def gossip(self) -> Heard:
+        """Which engines know each other."""
+        rows = self._all(self._control_plane.read_gossip)
+        return Heard(judge_gossip(rows), tuple(rows))
+
+    @kept
+    def autostart(self) -> pd.DataFrame:
+        """What would start each member at its node's next boot.
+
+        Columns: member, node, restart policy (or whether its unit is enabled), in bootlocal.sh, starts at boot.
+        """
+        scripts = zip(self._cluster, self._all(read_bootlocal), strict=True)
+        blocks = {node.name: has_autostart_block(script) for node, script in scripts}
+        engines = zip(self._cluster, self._all(self._control_plane.read_own_start), strict=True)
+        own = {node.name: start for node, start in engines}
+        rows = []
+        for member in self.member_facts():
+            block = blocks.get(member.node, False)
+            starts = block or starts_at_boot(member.restart_policy) or bool(own.get(member.node))
+            rows.append((member.name, member.node, member.restart_policy, block, starts))
+        columns = {
+            "member": TEXT,
+            "node": TEXT,
+            "restart policy": TEXT,
+            "in bootlocal.sh": FLAG,
+            "starts at boot": FLAG,
+        }
+        return frame(rows, columns)
+
+    @kept
+    @alone
+    def preflight(self) -> Checked:
+        """Whether the cluster can carry an overlay, proved by real packets between the nodes."""
+        parameters = self._parameters
+        wanted = len(parameters.containers)
+        checks = preflight.preflight(self._cluster, self._control_plane, parameters.overlay, containers=wanted)
+        return Checked(checks)
+
+    @kept
+    def targets(self) -> Checked:
+        """Whether each node can have the fixed address that the inventory gives it."""
+        return Checked(check_targets(self._cluster, self._parameters.addresses, self._parameters.platform))
+
+    @kept
+    def address_proof(self) -> Checked:
+        """Whether each node has its fixed address, keeps it without DHCP, and serves its engine there over TLS."""
+        return Checked(verify_addresses(self._cluster))
+
+    @kept
+    def network(self) -> pd.DataFrame:
+        """The overlay as each node sees it.
+
+        Columns: node, network, ID, driver, scope, subnet, gateway, endpoints, ours (of these, of wanted containers).
+        """
+        facts = self.network_facts()
+        own = {key for item in self._wanted_containers() for key in item.endpoint_ids.values()}
+        table = tables.networks(facts)
+        ours = [sum(endpoint.endpoint_id in own for endpoint in row.endpoints) for row in facts]
+        table["ours"] = pd.Series(ours, dtype=table["endpoints"].dtype)
+        return table
+
+    def network_facts(self) -> tuple[NetworkFacts, ...]:
+        """The overlay as facts, one for each node that knows it."""
+        name = self._parameters.overlay.name
+        patience = 0.0 if self._parameters.plan else PATIENCE_SECONDS
+        seen, _, _ = preconditions.sight(self._cluster, self._control_plane, name, patience)
+        return tuple(found for found in seen.values() if found is not None)
+
+    @kept
+    def network_settings(self) -> pd.DataFrame:
+        """``docker network inspect`` of the overlay. Columns: setting, value."""
+        facts = self.network_facts()
+        return tables.network_settings(facts[0]) if facts else frame([], {"setting": TEXT, "value": TEXT})
+
+    @kept
+    def networks(self) -> pd.DataFrame:
+        """``docker network ls`` over all nodes. Columns: network, driver, scope, then one a node with the ID."""
+        found = [network for networks in self._all(read_networks) for network in networks]
+        return tables.network_presence(found)
+
+    @kept
+    def containers(self) -> pd.DataFrame:
+        """``docker ps`` of the wanted containers over all nodes.
+
+        Columns: node, container, image, command, state, status, restart policy, addresses, ID.
+        """
+        found = self._wanted_containers()
+        table = tables.containers(found)
+        table.insert(0, "node", pd.Series([item.node for item in found], dtype="str"))
+        return table
+
+    @kept
+    def placement(self) -> Checked:
+        """Whether each wanted container runs, on its node, and whether they are on more than one."""
+        facts = {item.name: item for item in self.container_facts()}
+        found = {name: item.node for name, item in facts.items()}
+        checks = []
+        for wanted in self._parameters.containers:
+            node = found.get(wanted.name, "")
+            runs = Verdict.PASS if node and facts[wanted.name].running else Verdict.FAIL
+            status = facts[wanted.name].status if node else "no such container"
+            checks.append(Check(f"{wanted.name} runs", node, runs, "running", status))
+            right = bool(node) and wanted.node in (None, node)
+            verdict = Verdict.PASS if right else Verdict.FAIL
+            place = wanted.node or "any node"
+            checks.append(Check(f"{wanted.name} is placed", node, verdict, place, node or "nowhere"))
+        nodes = {found.get(wanted.name) for wanted in self._parameters.containers} - {None}
+        spread = Verdict.PASS if len(nodes) > 1 else Verdict.WARN
+        checks.append(Check("packets will cross hosts", "", spread, "more than one node", f"{len(nodes)} nodes"))
+        return Checked(tuple(checks))
+
+    def container_facts(self) -> tuple[ContainerFacts, ...]:
+        """Every container of every node as facts, stopped ones too."""
+        return tuple(item for items in self._all(read_containers) for item in items)
+
+    @kept
+    def endpoints(self) -> pd.DataFrame:
+        """The overlay's endpoints. Columns: container, address, MAC, endpoint, ours (of a wanted container)."""
+        found = join_endpoints(self.network_facts(), self.container_facts())
+        wanted = {container.name for container in self._parameters.containers}
+        table = tables.endpoints(found)
+        table["ours"] = pd.Series([endpoint.container in wanted for endpoint in found], dtype="bool")
+        return table
+
+    def nodes_with(self, network: str) -> set[str]:
+        """The nodes whose engine lists a network of that name."""
+        return {item.node for networks in self._all(read_networks) for item in networks if item.name == network}
+
+    def blind_nodes(self) -> set[str]:
+        """The nodes whose engine should list the overlay and does not: any but a worker of a swarm should."""
+        return preconditions.blind_nodes(self._cluster, self._control_plane, self._parameters.overlay.name)
+
+    @kept
+    def gateway_bridges(self) -> Checked:
+        """Whether docker_gwbridge is on every node that needs it; one too many is a warning that says how it goes."""
+        wanted = {container.name for container in self._parameters.containers}
+        every_node = self._control_plane.bridges_every_node
+        found = self._all(read_gateway_bridge)
+        return Checked(tuple(judge_bridge(row, wanted, every_node=every_node) for row in found))
+
+    def overlay_addresses(self) -> dict[str, str]:
+        """The address of every container that is on the overlay."""
+        name = self._parameters.overlay.name
+        return {item.name: item.addresses[name] for item in self.container_facts() if name in item.addresses}
+
+    @kept
+    def interfaces(self, container: str) -> pd.DataFrame:
+        """Interfaces inside a container; no row when it does not run anywhere.
+
+        Columns: container, interface, network, address, MAC, MTU (bytes), state. An address that Docker does not list
+        is docker_gwbridge's: Docker gives a container on an overlay that second interface unasked.
+        """
+        found = find_container(self._cluster, container)
+        rows: list[ContainerInterface] = []
+        owners: dict[str, str] = {}
+        if found is not None and found.running:
+            rows = [row for row in read_interfaces(self._cluster.node(found.node), found) if row.name != "lo"]
+            owners = {address: network for network, address in found.addresses.items()}
+        table = tables.interfaces(rows)
+        networks = [owners.get(row.address, "docker_gwbridge" if row.address else "") for row in rows]
+        table.insert(2, "network", pd.Series(networks, dtype="str"))
+        return table
+
+    @kept
+    def belongings(self) -> pd.DataFrame:
+        """What is on the nodes, and whether a notebook of this cluster made it (``ours``).
+
+        Containers, networks except Docker's built-in ones, and our blocks in boot scripts; what is alike on several
+        nodes is one row. Columns: kind, name, ours, nodes, detail.
+        """
+        return leftovers.table(leftovers.read_belongings(self._cluster, self._parameters))
+
+    def gone(self, before: pd.DataFrame, after: pd.DataFrame, done: pd.DataFrame) -> Checked:
+        """What of others is no more, of two tables of ``belongings``: a failure where the steps ``done`` removed it."""
+        return Checked(leftovers.gone(before, after, done))
+
+    @kept
+    def leftovers(self, *, boot_scripts: bool) -> Checked:
+        """Whether anything is left that a notebook made; with ``boot_scripts`` also in these."""
+        return Checked(leftovers.leftovers(self._cluster, self._parameters, boot_scripts=boot_scripts))
+
+    def _wanted_containers(self) -> list[ContainerFacts]:
+        wanted = {container.name for container in self._parameters.containers}
+        return [item for item in self.container_facts() if item.name in wanted]
+
+    def _all(self, ask: Callable[[Node], T]) -> Sequence[T]:
+        return answers(self._cluster.each(ask))
+
+
+def planned_files(cluster: Cluster, step: StaticAddresses | RemoveStaticAddresses, nodes: Sequence[str] = ()) -> str:
+    """Unified diffs of each file, node by node: from how it is without the runbook to how the step wants it.
+
+    Of the step that takes addresses back, from how it is now to how it was.
+
+    Args:
+        cluster: the nodes, each of which is asked.
+        step: the step whose files these are; that some are written already makes no difference.
+        nodes: whose files; without names, of the first node of each platform.
+
+    Raises:
+        InputError: there is no such node.
+        UnreachableError, NodeError: naming every node that gave no answer.
+    """
+    chosen = [cluster.node(name) for name in nodes] or list(cluster.nodes)
+    network = cluster.inventory.network
+    readings = answers(cluster.each(lambda node: read_address(node, network, probe=False), nodes=chosen))
+    shown = set[str]()
+    parts = []
+    for node, reading in zip(chosen, readings, strict=True):
+        platform = reading.host.platform or ""
+        if nodes or platform not in shown:
+            parts.append("".join(_of_node(node.name, reading, step)))
+        shown.add(platform)
+    return "\n".join(parts)
+
+
+def _of_node(node: str, reading: AddressReading, step: StaticAddresses | RemoveStaticAddresses) -> Iterator[str]:
+    try:
+        platform, files = step.planned_files(node, reading)
+    except PlatformRefusal as refusal:
+        yield f"{node}: {refusal.message}\n"
+        return
+    when = "at once" if platform.live else "from the next boot on"
+    yield f"{node}: {platform.name}, {when if files else step.no_files}\n"
+    yield from (file.diff for file in files)

@@ -1,0 +1,1 @@
+"""What a notebook's output shows: short lines, tables and pictures."""

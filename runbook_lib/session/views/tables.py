@@ -1,0 +1,139 @@
+"""Tables as a notebook shows them: as HTML, its summary, and the experiment with docker_gwbridge.
+
+pandas' own HTML sets every column to the right and cuts long texts; its ``Styler`` aligns columns by a style sheet,
+which viewers drop from a notebook that they do not trust. Here each cell says for itself how it is aligned.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import pandas as pd
+from IPython.core.interactiveshell import InteractiveShell
+
+from runbook_lib.model.results import Check, Status, StepResult, Verdict
+from runbook_lib.tables.frame import DECIMAL, TEXT, WHOLE, frame
+from runbook_lib.verify.gateway_bridge import BridgeExperiment
+
+# Longer words (identifiers, paths) may be broken where there is no room, or the table is wider than a sheet of paper; a
+# MAC is not, which nobody could read then. By style, not by <wbr>: a secret in pieces would not be found when output is
+# redacted.
+_LONGEST_WORD = 16
+_MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2},?")
+# Narrower than JupyterLab's own, for the same reason.
+_PADDING = "padding-left:.35em;padding-right:.35em"
+# Left of its page, as the output of a cell is, also inside a widget, where JupyterLab would centre it.
+_TABLE = '<table class="dataframe runbook-table" style="margin-left:0;margin-right:0">'
+
+
+def table_html(table: pd.DataFrame) -> str:
+    """Return the table without its row numbers: text to the left, numbers to the right, what is missing left blank.
+
+    A table with names of its rows, or with more rows than pandas shows, is returned as pandas shows it.
+    """
+    # Of a part of a table, the rows' numbers are what is left of 0, 1, 2 …
+    numbered = table.index.name is None and pd.api.types.is_integer_dtype(table.index) and table.columns.nlevels == 1
+    if not numbered or len(table) > pd.get_option("display.max_rows"):
+        return str(table._repr_html_())  # type: ignore[operator]
+    sides = ["right" if _is_number(dtype) else "left" for dtype in table.dtypes]
+    head = "".join(_cell("th", name, side) for name, side in zip(table.columns, sides, strict=True))
+    rows = [
+        "".join(_cell("td", value, side) for value, side in zip(row, sides, strict=True))
+        for row in table.itertuples(index=False, name=None)
+    ]
+    if not rows:
+        rows = [f'<td colspan="{max(1, len(sides))}" style="text-align:left"><i>no rows</i></td>']
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return f"{_TABLE}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def show_tables_so() -> None:
+    """Have this kernel show every table as ``table_html`` does."""
+    if InteractiveShell.initialized():
+        formatter = InteractiveShell.instance().display_formatter
+        if formatter is not None:
+            formatter.formatters["text/html"].for_type(pd.DataFrame, table_html)
+
+
+def _is_number(dtype: Any) -> bool:
+    return pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype)
+
+
+def _cell(tag: str, value: Any, side: str) -> str:
+    text = _text(value)
+    long = [word for word in text.split() if len(word) > _LONGEST_WORD and not _MAC.fullmatch(word)]
+    breaks = ";overflow-wrap:anywhere" if long else ""
+    return f'<{tag} style="{_PADDING};text-align:{side}{breaks}">{escape(text)}</{tag}>'
+
+
+def _text(value: Any) -> str:
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        return ""
+    if pd.api.types.is_bool(value):
+        return "yes" if value else "no"
+    return str(value)
+
+
+SUMMARY_COLUMNS = {
+    "what": TEXT,
+    "kind": TEXT,
+    "ok": WHOLE,
+    "warnings": WHOLE,
+    "changed": WHOLE,
+    "planned": WHOLE,
+    "skipped": WHOLE,
+    "time (s)": DECIMAL,
+}
+
+
+def summary(results: Sequence[StepResult], checks: Sequence[Check]) -> pd.DataFrame:
+    """One row a step (its nodes counted by status, the slowest node's time), then one a check (its verdicts counted).
+
+    Columns: what, kind (``step`` or ``check``), ok, warnings (of checks), changed, planned, skipped, time (s).
+    """
+    names = dict.fromkeys(row.step for row in results)
+    rows = [_step(name, [row for row in results if row.step == name]) for name in names]
+    claims = dict.fromkeys(check.check for check in checks)
+    rows += [_check(claim, [check.verdict for check in checks if check.check == claim]) for claim in claims]
+    return frame(rows, SUMMARY_COLUMNS)
+
+
+def _step(name: str, rows: Sequence[StepResult]) -> tuple[object, ...]:
+    statuses = [row.status for row in rows]
+    counts = [statuses.count(status) for status in (Status.CHANGED, Status.PLANNED, Status.SKIPPED)]
+    return (name, "step", statuses.count(Status.OK), 0, *counts, round(max(row.seconds for row in rows), 1))
+
+
+def _check(claim: str, verdicts: Sequence[Verdict]) -> tuple[object, ...]:
+    counts = [verdicts.count(verdict) for verdict in (Verdict.PASS, Verdict.WARN)]
+    return (claim, "check", *counts, 0, 0, verdicts.count(Verdict.SKIP), None)
+
+
+EXPERIMENT_COLUMNS = {"traffic": TEXT, "node": TEXT, "interface": TEXT, "role": TEXT, "packets": WHOLE}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What each interface counted while one kind of traffic flowed; no result in plan mode without containers."""
+
+    result: BridgeExperiment | None
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Columns: traffic, node, interface, role, packets (how many more it had counted afterwards)."""
+        traffic = self.result.traffic if self.result else ()
+        rows = [(row.traffic, row.node, row.interface, row.role, row.moved) for row in traffic]
+        return frame(rows, EXPERIMENT_COLUMNS)
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """The verdicts."""
+        if self.result is None:
+            return (
+                Check("docker_gwbridge is looked at", "", Verdict.SKIP, found="plan mode: no container to look from"),
+            )
+        return self.result.checks

@@ -1,0 +1,1 @@
+"""The nodes' root filesystem and the container images that they get."""

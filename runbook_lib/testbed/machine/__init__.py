@@ -1,0 +1,1 @@
+"""What a testbed has of the machine: its layout, processes and cgroups, the switch and DHCP."""

@@ -1,0 +1,218 @@
+"""One node: its disk, its processes as the host sees them, its addresses.
+
+A Debian node's own layer over the shared tree: everything in which its disk differs from a fresh host's.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from runbook_lib.testbed.machine import host
+from runbook_lib.testbed.machine.host import Process
+from runbook_lib.testbed.machine.layout import ENGINE_PORT, ETCD_CLIENT_PORT, Layout, NodeLayout
+from runbook_lib.testbed.machine.managers import manager
+from runbook_lib.testbed.node import control_planes
+from runbook_lib.testbed.node.certificates import Authority, ssh_key_pair
+
+_CERTIFICATES = "etc/docker"
+
+
+def prepare_debian(layout: Layout, node: NodeLayout, authority: Authority, authorized_key: str) -> str:
+    """Make the node's disk as a fresh host has it before its first boot. Returns its known_hosts line."""
+    for folder in ("docker", "work", "merged", "root", "overlay-runbook/log"):
+        (node.folder / folder).mkdir(parents=True, exist_ok=True)
+    private, public = ssh_key_pair(f"root@{node.name}")
+    certificate, key = authority.issue(
+        node.name, addresses=(node.management_address, node.cluster_address, "127.0.0.1")
+    )
+    _write(
+        node,
+        {
+            "etc/hostname": f"{node.name}\n",
+            "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {node.name}\n",
+            # Its lease and its journal go by this: two nodes must not have the same.
+            "etc/machine-id": f"{uuid.uuid4().hex}\n",
+            "etc/ssh/ssh_host_ed25519_key.pub": public,
+            "etc/ssh/authorized_keys.d/docker": authorized_key,
+            f"{_CERTIFICATES}/ca.pem": authority.pem,
+            f"{_CERTIFICATES}/server.pem": certificate,
+            f"{_CERTIFICATES}/daemon.json": json.dumps(daemon_options(layout), indent=2) + "\n",
+        },
+    )
+    _write(node, {"etc/ssh/ssh_host_ed25519_key": private, f"{_CERTIFICATES}/server-key.pem": key}, 0o600)
+    _install_manager(node)
+    if control_planes.is_native(layout, node):
+        _write(node, {"etc/default/etcd": control_planes.unit_settings(layout, node)})
+    kind, blob = public.split()[:2]
+    return f"{node.management_address},{node.cluster_address} {kind} {blob}\n"
+
+
+def daemon_options(layout: Layout) -> Mapping[str, object]:
+    """What ``/etc/docker/daemon.json`` says: TLS and, with etcd, the article's store and advertised interface.
+
+    The heartbeat and the timeout are those of a boot2docker node, for the same reasons.
+    """
+    options: dict[str, object] = {
+        "storage-driver": "overlay2",
+        "shutdown-timeout": 5,
+        "tlsverify": True,
+        "tlscacert": f"/{_CERTIFICATES}/ca.pem",
+        "tlscert": f"/{_CERTIFICATES}/server.pem",
+        "tlskey": f"/{_CERTIFICATES}/server-key.pem",
+    }
+    if layout.kind.control_plane == "etcd":
+        store = ",".join(f"{node.cluster_address}:{ETCD_CLIENT_PORT}" for node in layout.etcd_nodes)
+        options |= {
+            "cluster-store": f"etcd://{store}",
+            "cluster-advertise": f"eth1:{ENGINE_PORT}",
+            "cluster-store-opts": {"discovery.heartbeat": "2", "discovery.ttl": "20"},
+        }
+    return options
+
+
+def _install_manager(node: NodeLayout) -> None:
+    """Give the node the files of its manager, and what enables it: the other managers stay as they are, off."""
+    own = manager(node.platform)
+    _write(node, own.files, own.mode)
+    for path, target in own.links.items():
+        link = _place(node, path)
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+
+
+def _write(node: NodeLayout, files: Mapping[str, str], mode: int = 0o644) -> None:
+    for path, text in files.items():
+        host.write_atomically(_place(node, path), text, mode)
+
+
+def _place(node: NodeLayout, path: str) -> Path:
+    """Where a file of the node's root is; its folders are made here, for their modes hide those of the tree's."""
+    root = node.folder / "root"
+    place = root / path
+    for folder in reversed([parent for parent in place.parents if parent.is_relative_to(root)]):
+        if not folder.is_dir():
+            folder.mkdir()
+            folder.chmod(0o755)
+    return place
+
+
+def prepare(layout: Layout, node: NodeLayout, authority: Authority, authorized_key: str) -> str:
+    """Make the node's disk as its first boot would find it. Returns its known_hosts line."""
+    if node.boots_systemd:
+        return prepare_debian(layout, node, authority, authorized_key)
+    for folder in ("docker", "boot2docker/etc", "boot2docker/log", "boot2docker/ssh", "etc-docker"):
+        (node.folder / folder).mkdir(parents=True, exist_ok=True)
+    disk = node.disk
+    (disk / "etc" / "hostname").write_text(f"{node.name}\n")
+    (disk / "profile").write_text(profile(layout))
+    private, public = ssh_key_pair(f"root@{node.name}")
+    host.write_atomically(disk / "ssh" / "ssh_host_ed25519_key", private, 0o600)
+    (disk / "ssh" / "ssh_host_ed25519_key.pub").write_text(public)
+    (disk / "ssh" / "authorized_keys").write_text(authorized_key)
+    certificate, key = authority.issue(
+        node.name, addresses=(node.management_address, node.cluster_address, "127.0.0.1")
+    )
+    (disk / "ca.pem").write_text(authority.pem)
+    (disk / "server.pem").write_text(certificate)
+    host.write_atomically(disk / "server-key.pem", key, 0o600)
+    kind, blob = public.split()[:2]
+    return f"{node.management_address},{node.cluster_address} {kind} {blob}\n"
+
+
+def profile(layout: Layout) -> str:
+    """The boot2docker profile: TLS, and with etcd the article's cluster store and advertised interface."""
+    options = "\n".join(_engine_options(layout))
+    return f"""\
+EXTRA_ARGS='
+{options}
+'
+CACERT=/var/lib/boot2docker/ca.pem
+DOCKER_HOST='-H tcp://0.0.0.0:{ENGINE_PORT}'
+DOCKER_STORAGE=overlay2
+DOCKER_TLS=auto
+SERVERKEY=/var/lib/boot2docker/server-key.pem
+SERVERCERT=/var/lib/boot2docker/server.pem
+"""
+
+
+def _engine_options(layout: Layout) -> list[str]:
+    """What dockerd is told beside its sockets. A member of a swarm keeps its addresses itself.
+
+    An engine that finds no store looks again after a heartbeat; 2 s instead of 20 s makes a start without etcd short.
+    At its end it waits for a store that goes down with the other nodes, as long as it may: 5 s instead of 15 s.
+    """
+    patience = "--shutdown-timeout=5"
+    if layout.kind.control_plane == "swarm-mode":
+        return [patience]
+    store = ",".join(f"{node.cluster_address}:{ETCD_CLIENT_PORT}" for node in layout.etcd_nodes)
+    return [
+        f"--cluster-store=etcd://{store}",
+        f"--cluster-advertise=eth1:{ENGINE_PORT}",
+        "--cluster-store-opt=discovery.heartbeat=2",
+        "--cluster-store-opt=discovery.ttl=20",
+        patience,
+    ]
+
+
+def supervisor(node: NodeLayout) -> Process | None:
+    """The node's supervisor, if it runs."""
+    return Process.read(node.folder / "supervisor.pid")
+
+
+def container(node: NodeLayout) -> Process | None:
+    """The node's systemd-nspawn process, if it runs."""
+    return Process.read(node.folder / "node.pid")
+
+
+def init(node: NodeLayout) -> Process | None:
+    """The node's process 1 as the host sees it, if it runs."""
+    parent = container(node)
+    for child in parent.children() if parent else []:
+        try:
+            status = Path(f"/proc/{child.pid}/status").read_text()
+        except OSError:
+            continue
+        if any(line.split()[-1] == "1" for line in status.splitlines() if line.startswith("NSpid:")):
+            return child
+    return None
+
+
+def cluster_addresses(layout: Layout, node: NodeLayout) -> list[str]:
+    """The addresses that the node has on the cluster's network at this moment; empty when it is off."""
+    process = init(node)
+    if process is None:
+        return []
+    try:
+        text = Path(f"/proc/{process.pid}/net/fib_trie").read_text()
+    except OSError:
+        return []
+    return own_cluster_addresses(layout, text)
+
+
+def own_cluster_addresses(layout: Layout, fib_trie: str) -> list[str]:
+    """A node's addresses on the cluster's network, in the ``fib_trie`` of its process 1.
+
+    Empty while that process has not entered the node's network namespace: nspawn makes it in the host's, whose
+    own address on the cluster's network is not the node's.
+    """
+    local = parse_local_addresses(fib_trie)
+    if layout.host_management_address in local:
+        return []
+    return [address for address in local if ipaddress.ip_address(address) in layout.cluster]
+
+
+def parse_local_addresses(fib_trie: str) -> list[str]:
+    """The local IPv4 addresses in ``/proc/PID/net/fib_trie``, which needs no entering of the namespace."""
+    found: list[str] = []
+    address = ""
+    for line in fib_trie.splitlines():
+        text = line.strip()
+        if text.startswith("|--"):
+            address = text.split()[1]
+        elif text == "/32 host LOCAL" and address not in found:
+            found.append(address)
+    return found

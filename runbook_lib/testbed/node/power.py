@@ -1,0 +1,265 @@
+"""Switches nodes on and off: gracefully, or as when the power is cut.
+
+Boots nodes: in an order where the order matters, and otherwise all at the same time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import shlex
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from runbook_lib.errors import EngineNotFound, RunbookError, TestbedError
+from runbook_lib.model.commands import command_on_testbed
+from runbook_lib.testbed.image.images import Archive
+from runbook_lib.testbed.image.rootfs import FILES
+from runbook_lib.testbed.machine import dhcp, host
+from runbook_lib.testbed.machine.host import Process
+from runbook_lib.testbed.machine.layout import Layout, NodeLayout
+from runbook_lib.testbed.node import client, control_planes, readiness
+from runbook_lib.testbed.node import node as nodes
+from runbook_lib.testbed.node.node import container, init, supervisor
+from runbook_lib.testbed.progress import Report, step
+from runbook_lib.testbed.state import State
+from runbook_lib.transport.docker.engine import Engine
+from runbook_lib.transport.ssh import SshConnection
+
+# dockerd itself waits 15 s for containers that ignore SIGTERM.
+STOP_TIMEOUT = 60.0
+_KILL_TIMEOUT = 15.0
+_KILL_POLL = 0.02
+_SYSTEMD = Path("/run/systemd/system")
+
+
+def start(layout: Layout, node: NodeLayout, rootfs: Path) -> Process:
+    """Start the node's supervisor, which wires the node and boots it.
+
+    A node that lost its supervisor is ended first: two must never write to one disk.
+
+    Raises:
+        TestbedError: the supervisor could not be started.
+    """
+    if _processes(node):
+        kill([node])
+    values = {
+        "NODE": node.name,
+        "PLATFORM": layout.kind.platform,
+        "MACHINE": node.machine,
+        "NAMESPACE": node.namespace,
+        "SWITCH": layout.switch_namespace,
+        "ROOTFS": str(rootfs),
+        "CGROUP": node.cgroup,
+        "MANAGEMENT_PORT": node.management_port,
+        "MANAGEMENT_MAC": node.management_mac,
+        "MANAGEMENT_ADDRESS": f"{node.management_address}/{layout.management.prefixlen}",
+        "CLUSTER_PORT": node.cluster_port,
+        "CLUSTER_MAC": node.cluster_mac,
+    }
+    text = "".join(f"{key}={shlex.quote(value)}\n" for key, value in values.items())
+    (node.folder / "supervisor.env").write_text(text)
+    (node.folder / "supervisor.pid").unlink(missing_ok=True)
+    # Else the ladder could take the last boot's word for this one's.
+    node.boot_status.write_text("starting\n")
+    return host.spawn(supervisor_command(node), node.console_log)
+
+
+def supervisor_command(node: NodeLayout) -> list[str]:
+    """How the supervisor is called: under systemd in a scope of its own, whose cgroup is delegated to it."""
+    script = ["sh", str(FILES / "supervisor.sh"), str(node.folder)]
+    if not _SYSTEMD.is_dir():
+        return script
+    scope = f"--unit=overlay-runbook-{node.machine}"
+    return ["systemd-run", "--scope", "--quiet", "--collect", scope, "--property=Delegate=yes", *script]
+
+
+def stop(nodes: Sequence[NodeLayout]) -> None:
+    """Shut nodes down gracefully, all at once, and wait until they are off.
+
+    Raises:
+        TestbedError: naming the nodes that did not go down in time.
+    """
+    processes = {node.name: _processes(node) for node in nodes}
+    for node in nodes:
+        # The supervisor hands it on; a second one would make nspawn end the node at once.
+        process = supervisor(node) or container(node)
+        if process is not None:
+            process.send(signal.SIGTERM)
+    _wait_off(nodes, processes, STOP_TIMEOUT)
+
+
+def kill(nodes: Sequence[NodeLayout]) -> None:
+    """Cut the nodes' power: all their processes end at once, nothing is flushed.
+
+    Raises:
+        TestbedError: naming the nodes that are still there.
+    """
+    processes = {node.name: _processes(node) for node in nodes}
+    deadline = time.monotonic() + _KILL_TIMEOUT
+    killed: set[str] = set()
+    while _any_alive(processes) and time.monotonic() < deadline:
+        for node in nodes:
+            _kill_once(node, killed)
+        time.sleep(_KILL_POLL)
+    _wait_off(nodes, processes, 0.0)
+
+
+def _kill_once(node: NodeLayout, killed: set[str]) -> None:
+    """End a node's process 1, and with it all the others; or what is starting up to become it."""
+    inner, outer, keeper = init(node), container(node), supervisor(node)
+    if inner is not None:
+        inner.send(signal.SIGKILL)
+        killed.add(node.name)
+    elif node.name in killed and keeper is not None:
+        return  # nspawn and the supervisor clean up behind it
+    elif outer is not None or keeper is not None:
+        # It has no process 1 yet: its supervisor must not start one, and nspawn must not go on.
+        if keeper is not None:
+            keeper.send(signal.SIGTERM)
+        for process in [outer, *outer.descendants()] if outer is not None else []:
+            process.send(signal.SIGKILL)
+    else:
+        for process in host.processes(node):
+            process.send(signal.SIGKILL)
+
+
+def _any_alive(processes: Mapping[str, Sequence[Process]]) -> bool:
+    return any(process.alive for group in processes.values() for process in group)
+
+
+def _processes(node: NodeLayout) -> list[Process]:
+    """Everything of a node that lives: whatever is in its cgroups, even if it lost its supervisor and nspawn."""
+    known = [process for process in (container(node), supervisor(node)) if process is not None]
+    return [*known, *(process for process in host.processes(node) if process not in known)]
+
+
+def _wait_off(nodes: Sequence[NodeLayout], processes: Mapping[str, Sequence[Process]], timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    left = [
+        node
+        for node in nodes
+        if not all(process.wait(max(0.0, deadline - time.monotonic())) for process in processes[node.name])
+    ]
+    if left:
+        names = " ".join(node.name for node in left)
+        raise TestbedError(
+            f"still running {timeout:.0f} s after the request to stop",
+            place=names,
+            log_tail=host.tail_of(left[0].console_log),
+            remedy=f"cut the power: {command_on_testbed(f'poweroff --hard {names}', left[0].testbed)}",
+        )
+
+
+# A node has its lease a quarter of a second after its start; one that takes this long will not have it.
+_ORDER_TIMEOUT = 60.0
+_ENDING_SECONDS = 10.0
+_ENDING_PAUSE = 0.02
+
+After = Callable[[NodeLayout], None]
+
+
+def boot(current: State, order: Sequence[NodeLayout], report: Report, after: After | None = None) -> None:
+    """Start the nodes that are off and wait until every one of ``order`` has climbed its ladder.
+
+    A node without a lease is waited for before the next one starts: leases go to whoever comes
+    first, and two that come at once are both sent away and lose seconds. Debian nodes all start at
+    once: the DHCP server has been told which address each of them gets. ``after`` is called for
+    each node as soon as that node is ready.
+
+    Raises:
+        TestbedError: one or several nodes failed; every node was tried.
+    """
+    layout, rootfs = current.layout, Path(current.rootfs)
+    leases = dhcp.parse_leases(layout.dhcp_log.read_text(errors="replace"))
+    abandoned = threading.Event()
+    finish = functools.partial(_finish, layout, report=report, after=after, abandoned=abandoned)
+    with ThreadPoolExecutor(max_workers=len(order)) as pool:
+        waiting: list[Future[None]] = []
+        try:
+            for node in order:
+                running = _supervisor(node)
+                process = running or start(layout, node, rootfs)
+                waiting.append(pool.submit(finish, node, process, "boot" if running is None else "check"))
+                if running is None and node.cluster_mac not in leases and not node.boots_systemd:
+                    # Its own ladder reports the failure; the other nodes go on.
+                    with contextlib.suppress(TestbedError):
+                        readiness.climb(layout, node, process, upto="address", timeout=_ORDER_TIMEOUT)
+            errors = [future.exception() for future in waiting]
+        except BaseException:
+            # Ctrl-C, or a node that could not be started at all: leaving the pool waits for its threads.
+            abandoned.set()
+            raise
+    raise_together(errors)
+
+
+def _supervisor(node: NodeLayout) -> Process | None:
+    """The node's supervisor, if it has or is about to have a node; one whose node was switched off ends in a moment."""
+    running = nodes.supervisor(node)
+    deadline = time.monotonic() + _ENDING_SECONDS
+    while running is not None and nodes.init(node) is None and time.monotonic() < deadline:
+        if not running.alive:
+            return None
+        time.sleep(_ENDING_PAUSE)
+    return running
+
+
+def _finish(
+    layout: Layout,
+    node: NodeLayout,
+    process: Process,
+    what: str,
+    *,
+    report: Report,
+    after: After | None,
+    abandoned: threading.Event,
+) -> None:
+    with step(report, what, node.name) as now:
+        readiness.climb(layout, node, process, abandoned=abandoned)
+        now.detail = ", ".join(nodes.cluster_addresses(layout, node))
+    if after is not None:
+        after(node)
+
+
+def raise_together(errors: Sequence[BaseException | None]) -> None:
+    """Raise the only error, or one that holds them all."""
+    found = [error for error in errors if error is not None]
+    for error in found:
+        if len(found) == 1 or not isinstance(error, RunbookError):
+            raise error
+    if found:
+        raise TestbedError(f"{len(found)} nodes failed:\n" + "\n".join(f"- {error}" for error in found))
+
+
+def furnish(layout: Layout, node: NodeLayout, archive: Archive, content: Callable[[], bytes], report: Report) -> None:
+    """Give a node its images and its etcd container, unless it has them."""
+    spec = client.node_spec(layout, node)
+    with SshConnection(spec) as ssh, Engine(spec, ssh) as engine:
+        if not _has_images(engine, archive):
+            with step(report, "images", node.name) as now:
+                engine.load_image(content())
+                now.detail = ", ".join(archive.identifiers)
+        if _has_etcd_container(layout, node) and control_planes.ensure_container(engine, layout, node):
+            with step(report, "etcd container", node.name) as now:
+                now.detail = f"{control_planes.member_name(node)} created, not started"
+
+
+def _has_etcd_container(layout: Layout, node: NodeLayout) -> bool:
+    """Whether the node's member of etcd, if it has one, is a container."""
+    if layout.kind.control_plane != "etcd" or node not in layout.etcd_nodes:
+        return False
+    return not control_planes.is_native(layout, node)
+
+
+def _has_images(engine: Engine, archive: Archive) -> bool:
+    for name, identifier in archive.identifiers.items():
+        try:
+            if engine.image(name)["Id"] != identifier:
+                return False
+        except EngineNotFound:
+            return False
+    return True

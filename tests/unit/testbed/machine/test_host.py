@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import signal
+import stat
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from runbook_lib.errors import TestbedError
+from runbook_lib.testbed.machine import host
+from runbook_lib.testbed.machine.host import Process
+
+
+def test_a_failed_program_is_told_with_its_command_and_its_output() -> None:
+    with pytest.raises(TestbedError, match="exit status 3: sh -c 'echo trouble >&2; exit 3'") as caught:
+        host.run(["sh", "-c", "echo trouble >&2; exit 3"])
+    assert caught.value.log_tail == "trouble"
+
+
+def test_a_program_that_is_not_installed_is_named() -> None:
+    with pytest.raises(TestbedError, match="'no-such-program' is not installed"):
+        host.run(["no-such-program"])
+
+
+def test_a_program_that_takes_too_long_is_ended_with_its_helpers(tmp_path: Path) -> None:
+    mark = tmp_path / "helper"
+    with pytest.raises(TestbedError, match="did not end within 0 s"):
+        host.run(["sh", "-c", f"sleep 60 & echo $! >{mark}; wait"], timeout=0.3)
+    helper = Process.of(int(mark.read_text()))
+    assert helper is None or helper.wait(2.0)
+
+
+def test_a_process_is_told_from_a_later_one_with_its_number(tmp_path: Path) -> None:
+    process = host.spawn(["sleep", "60"], tmp_path / "log")
+    record = tmp_path / "pid"
+    record.write_text(f"{process.pid} {process.start_time}\n")
+    assert Process.read(record) == process
+    record.write_text(f"{process.pid} {process.start_time - 1}\n")
+    assert Process.read(record) is None
+    process.send(signal.SIGKILL)
+    assert process.wait(5.0)
+    assert not process.alive
+
+
+def test_waiting_for_a_process_that_stays_says_so(tmp_path: Path) -> None:
+    process = host.spawn(["sleep", "60"], tmp_path / "log")
+    assert process.wait(0.05) is False
+    process.send(signal.SIGKILL)
+    assert process.wait(5.0)
+
+
+@pytest.mark.parametrize("text", ["", "rubbish", "1", "1 2 3"])
+def test_a_damaged_pid_file_names_no_process(tmp_path: Path, text: str) -> None:
+    record = tmp_path / "pid"
+    record.write_text(text)
+    assert Process.read(record) is None
+
+
+def test_a_spawned_program_writes_to_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    process = host.spawn([sys.executable, "-c", "print('here')"], log)
+    assert process.wait(10.0)
+    assert host.tail_of(log) == "here"
+
+
+def test_the_tail_of_a_missing_log_says_that_it_is_missing(tmp_path: Path) -> None:
+    assert "cannot be read" in host.tail_of(tmp_path / "none")
+
+
+def test_a_file_is_replaced_at_once_with_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text("old")
+    host.write_atomically(path, "new", 0o600)
+    assert path.read_text() == "new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [entry.name for entry in tmp_path.iterdir()] == ["key"]
+
+
+def test_a_zombie_does_not_count_as_alive(tmp_path: Path) -> None:
+    process = host.spawn(["sleep", "0.05"], tmp_path / "log")
+    time.sleep(0.3)
+    assert not process.alive
