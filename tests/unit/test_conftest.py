@@ -61,7 +61,7 @@ def test_only_a_required_testbed_test_that_did_not_run_fails(
     assert run_suite(tmp_path, TESTS[kind], required=required).returncode == code
 
 
-def test_with_two_processes_the_walkthrough_runs_beside_another_subject_that_boots_clusters_which_stays_whole(
+def test_with_two_processes_the_walkthrough_runs_beside_the_files_that_share_a_testbed_which_stay_in_one_process(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "tests/testbed").mkdir(parents=True)
@@ -73,8 +73,8 @@ def test_with_two_processes_the_walkthrough_runs_beside_another_subject_that_boo
         "def test_two(): pathlib.Path(f'{kind}-{os.getpid()}').touch()\n"
     )
     kinds = {
-        "testbed/test_steps_a": "cluster",
-        "testbed/test_steps_b": "cluster",
+        "testbed/test_verify_a": "cluster",
+        "testbed/test_transport_b": "cluster",
         "testbed/test_walkthrough": "walkthrough",
     }
     for name, kind in (kinds | {"test_c": "other", "test_d": "other"}).items():
