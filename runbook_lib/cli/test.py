@@ -30,7 +30,7 @@ _UNIT_MEMORY = 400 * 2**20
 _PROCESSES_A_CORE = 2
 
 _WHOLE_SUITE = (
-    "runbook: {processes} processes, each with a real cluster of its own at first, one of them with JupyterLab as well.\n"
+    "runbook: {processes} processes, each with a real cluster of its own at first, one of them with JupyterLab too.\n"
     "  With two cores it takes about 9 minutes; at first and near the end a dot may take a minute."
 )
 
