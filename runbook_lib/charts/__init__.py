@@ -57,21 +57,21 @@ __all__ = [
 ]
 
 _MODULES = {
-    "address_drift": "drift",
-    "drift_text": "drift",
-    "heatmap_text": "heatmap",
-    "ping_heatmap": "heatmap",
-    "RoundTrips": "spread",
-    "latency_spread": "spread",
-    "round_trips": "spread",
-    "spread_text": "spread",
+    "address_drift": "time",
+    "drift_text": "time",
+    "heatmap_text": "pings",
+    "ping_heatmap": "pings",
+    "RoundTrips": "pings",
+    "latency_spread": "pings",
+    "round_trips": "pings",
+    "spread_text": "pings",
     "figure_svg": "style",
-    "Phase": "timeline",
-    "convergence_timeline": "timeline",
-    "phases": "timeline",
-    "timeline_text": "timeline",
-    "trend_picture": "trend",
-    "trend_text": "trend",
+    "Phase": "time",
+    "convergence_timeline": "time",
+    "phases": "time",
+    "timeline_text": "time",
+    "trend_picture": "time",
+    "trend_text": "time",
 }
 
 

@@ -13,7 +13,8 @@ import typer
 from typer.core import TyperCommand
 
 from runbook_lib.errors import InputError
-from runbook_lib.records.store.archive import Archive, default_location, open_archive
+from runbook_lib.records.store import default_location, open_archive
+from runbook_lib.records.store.archive import Archive
 
 #: The option that replaces a parameter.
 PARAMETER = ("-p", "--parameter")

@@ -28,7 +28,7 @@ from runbook_lib.execute.batch.local import LocalProcesses
 from runbook_lib.execute.run.notebooks import check_parameters_cells, choose_notebooks
 from runbook_lib.execute.run.preparation import parse_overrides
 from runbook_lib.model.locations import records_location
-from runbook_lib.records.store.archive import open_archive
+from runbook_lib.records.store import open_archive
 
 if TYPE_CHECKING:
     from runbook_lib.execute.batch.dask import DaskWorkers

@@ -294,7 +294,7 @@ def diff(
     found = differences(a, b)
     text = ""
     if notebook:
-        from runbook_lib.records.query.difference import notebook_difference
+        from runbook_lib.records.query.notebook_difference import notebook_difference
 
         text = notebook_difference(*folders, color=sys.stdout.isatty())
     if as_json:

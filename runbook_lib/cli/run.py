@@ -41,7 +41,7 @@ from runbook_lib.execute.run.reporting import Reporter, reporter_for
 from runbook_lib.model.commands import at_hand, at_hand_by_record, command_on_testbed, notebook_command
 from runbook_lib.model.loading import Run
 from runbook_lib.model.locations import records_location
-from runbook_lib.records.store.archive import open_archive
+from runbook_lib.records.store import open_archive
 
 app = typer.Typer(add_completion=False)
 

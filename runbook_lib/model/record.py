@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from runbook_lib.errors import ExitCode
-from runbook_lib.model.results import CheckEvent, StepEvent, Verdict, with_warnings
+from runbook_lib.model.events import CheckEvent, StepEvent
+from runbook_lib.model.results import Verdict, with_warnings
 
 #: The version of the format of ``record.json`` that this project writes.
 RECORD_FORMAT = 1

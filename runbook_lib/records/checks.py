@@ -13,10 +13,10 @@ from runbook_lib.errors import RecordError
 from runbook_lib.model.record import FileRecord, Record
 from runbook_lib.records.chain import BEGINNING, Entry, Head, Line
 from runbook_lib.records.sealing import read_seal
-from runbook_lib.records.store.archive import CHAIN_FILE, RECORD_FILE, SEAL_FILE, UNLISTED
+from runbook_lib.records.store.archive import CHAIN_FILE, RECORD_FILE, SEAL_FILE
 from runbook_lib.records.store.disk import files_in, sha256_of
 from runbook_lib.records.store.keys import PublicKey
-from runbook_lib.records.store.reading import parse_record
+from runbook_lib.records.store.reading import UNLISTED, parse_record
 
 
 @dataclass(frozen=True)

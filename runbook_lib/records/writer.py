@@ -24,10 +24,7 @@ from runbook_lib.records.store.archive import (
     RUNNING_FOLDER,
     SEAL_FILE,
     Archive,
-    contents_of,
     record_folder_name,
-    redacted,
-    write_record,
 )
 from runbook_lib.records.store.disk import (
     append_whole,
@@ -40,7 +37,7 @@ from runbook_lib.records.store.disk import (
     write_whole,
 )
 from runbook_lib.records.store.keys import SigningKey, signing_key
-from runbook_lib.records.store.reading import as_left, parse_record
+from runbook_lib.records.store.reading import as_left, contents_of, parse_record, redacted, write_record
 from runbook_lib.records.store.running import Marker, claim, is_begun_by, is_unsigned, take_over
 
 

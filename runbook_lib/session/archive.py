@@ -13,7 +13,8 @@ from runbook_lib.errors import CheckFailed
 from runbook_lib.model.results import with_warnings
 from runbook_lib.records.query.frames import compare, frame
 from runbook_lib.records.query.trend import SECONDS, trend
-from runbook_lib.records.store.archive import Archive, default_location, open_archive
+from runbook_lib.records.store import default_location, open_archive
+from runbook_lib.records.store.archive import Archive
 from runbook_lib.session.expectations import Exercise, exercise
 from runbook_lib.session.views.display import Picture
 from runbook_lib.tables.frame import TEXT, WHOLE

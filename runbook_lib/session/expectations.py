@@ -19,7 +19,8 @@ import pandas as pd
 from IPython.display import display, publish_display_data
 
 from runbook_lib.errors import CheckFailed, InputError
-from runbook_lib.model.results import EVENT_MIME, Check, CheckEvent, Event, Verdict, payload
+from runbook_lib.model.events import EVENT_MIME, CheckEvent, Event, payload
+from runbook_lib.model.results import Check, Verdict
 from runbook_lib.session.views.display import attended, check_line, checks_html
 
 

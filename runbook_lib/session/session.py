@@ -14,8 +14,9 @@ from runbook_lib import tables
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import DeadlineError, InputError, PreconditionError
 from runbook_lib.facts.control_planes import control_plane_of
+from runbook_lib.model.events import FinishEvent, StepEvent
 from runbook_lib.model.loading import Run
-from runbook_lib.model.results import Check, FinishEvent, Status, StepEvent, StepResult, Verdict, with_warnings
+from runbook_lib.model.results import Check, Status, StepResult, Verdict, with_warnings
 from runbook_lib.session import expectations
 from runbook_lib.session.catalog import StepCatalog, wanted_container
 from runbook_lib.session.claim import Claim, alone

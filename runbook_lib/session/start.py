@@ -27,11 +27,11 @@ from runbook_lib.errors import InputError, NodeError
 from runbook_lib.facts.host.addresses import read_cluster_address
 from runbook_lib.journal import NodeFacts
 from runbook_lib.model.commands import at_hand_by_inventory, command_on_testbed, run_command
+from runbook_lib.model.events import StartEvent
 from runbook_lib.model.inventory import ClusterNetwork
 from runbook_lib.model.loading import anchored, load_run, read_document
 from runbook_lib.model.locations import PARAMETER_FILE_VARIABLE
 from runbook_lib.model.parameters import Addresses, Parameters
-from runbook_lib.model.results import StartEvent
 from runbook_lib.session.expectations import publish
 from runbook_lib.session.session import Session
 from runbook_lib.session.views.tables import show_tables_so

@@ -7,7 +7,8 @@ What is timed is the whole command: ``python -m runbook_lib run``, start-up, ker
 and ``walkthrough.sh``. Prints both times and their ratio, and exits 1 if the median ratio is above 0.6.
 
 The script fails where the engines that it restarted together do not find each other again, which is a matter of luck
-(see ``runbook_lib/facts/gossip.py``) and which it does nothing about. Then it is said and the script begins anew.
+(see ``runbook_lib/facts/overlay/gossip.py``) and which it does nothing about. Then this is said, and the script
+begins again.
 """
 
 from __future__ import annotations

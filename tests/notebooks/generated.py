@@ -16,7 +16,7 @@ from papermill.execute import execute_notebook  # type: ignore[import-untyped]
 from runbook_lib.execute.outcome import NotebookResult
 from runbook_lib.execute.recording.recording import Recording, RunFacts
 from runbook_lib.execute.run.engine import RunbookEngine
-from runbook_lib.records.store.archive import open_archive
+from runbook_lib.records.store import open_archive
 from runbook_lib.redact import Redactor
 
 METADATA = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}

@@ -11,7 +11,8 @@ import pytest
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import HostKeyError, RecordError
 from runbook_lib.records.prune import not_kept, prune
-from runbook_lib.records.store.archive import Archive, id_of, open_archive
+from runbook_lib.records.store import open_archive
+from runbook_lib.records.store.archive import Archive, id_of
 from runbook_lib.records.store.reading import find_record, read_record
 from runbook_lib.records.verify import examine
 from runbook_lib.testbed import Testbed

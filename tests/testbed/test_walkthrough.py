@@ -17,7 +17,7 @@ from runbook_lib.facts.overlay.gossip import strangers
 from runbook_lib.model.loading import load_run
 from runbook_lib.model.record import CellState, RecordVerdict
 from runbook_lib.model.results import Status, Verdict
-from runbook_lib.records.store.archive import open_archive
+from runbook_lib.records.store import open_archive
 from runbook_lib.records.verify import verify
 from runbook_lib.session.questions import power
 from runbook_lib.testbed import Testbed

@@ -13,9 +13,9 @@ from runbook_lib.facts.docker.containers import read_containers
 from runbook_lib.facts.docker.networks import read_networks
 from runbook_lib.facts.host.addresses import read_bootlocal, read_bootsync
 from runbook_lib.facts.host.host import read_host
+from runbook_lib.model.events import StepEvent
 from runbook_lib.model.loading import load_run
 from runbook_lib.model.record import Record
-from runbook_lib.model.results import StepEvent
 from runbook_lib.records.store.reading import read_record
 from runbook_lib.testbed import Testbed
 

@@ -25,8 +25,9 @@ from runbook_lib.execute.run.cluster_run import ClusterRequest, ClusterResult, p
 from runbook_lib.execute.run.preparation import Request
 from runbook_lib.execute.run.reporting import Reporter
 from runbook_lib.model.commands import at_hand
+from runbook_lib.model.events import CheckEvent, StepEvent
 from runbook_lib.model.record import RecordVerdict
-from runbook_lib.model.results import CheckEvent, Status, StepEvent, Verdict
+from runbook_lib.model.results import Status, Verdict
 from runbook_lib.model.secrets import redactor_for
 from runbook_lib.redact import Redactor
 

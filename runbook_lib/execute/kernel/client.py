@@ -17,9 +17,9 @@ from jupyter_core.utils import run_sync
 from runbook_lib.errors import DeadlineError, InterruptedRun, RunbookError
 from runbook_lib.execute import without_slow_formats
 from runbook_lib.execute.interruption import Interruption
-from runbook_lib.execute.kernel.notebook_saver import NotebookKeeper, Watcher, show_error
+from runbook_lib.execute.kernel.notebook_saver import NotebookKeeper, show_error
 from runbook_lib.execute.kernel.outputs import CellOutputs, MessageClient
-from runbook_lib.execute.kernel.settings import TimeLimits
+from runbook_lib.execute.kernel.settings import TimeLimits, Watcher
 from runbook_lib.model.record import CellState
 
 with without_slow_formats():

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from runbook_lib.errors import RunbookError
 from runbook_lib.execute import without_slow_formats
@@ -220,25 +220,3 @@ def _redact(nb: Any, recording: Recording) -> dict[int, str]:
         cell.metadata = nbformat.from_dict(recording.redact_json(cell.metadata))  # type: ignore[no-untyped-call]
     nb.metadata = nbformat.from_dict(recording.redact_json(nb.metadata))  # type: ignore[no-untyped-call]
     return sources
-
-
-class Watcher(Protocol):
-    """Is told of every cell that begins and of every display of it, as they arrive."""
-
-    def cell_started(self, number: int, total: int, source: str) -> None:
-        """A code cell begins: its place among the notebook's code cells, counted from 1, and its source."""
-
-    def displayed(self, data: Mapping[str, Any], *, updated: bool) -> None:
-        """The cell displayed data (MIME type -> content), or updated what it had displayed."""
-
-
-class _Silent:
-    def cell_started(self, number: int, total: int, source: str) -> None:
-        """Told to nobody."""
-
-    def displayed(self, data: Mapping[str, Any], *, updated: bool) -> None:
-        """Told to nobody."""
-
-
-#: A watcher that tells nobody.
-SILENT: Watcher = _Silent()

@@ -17,7 +17,8 @@ from typing import Any
 from runbook_lib.errors import RunbookError
 from runbook_lib.execute import without_slow_formats
 from runbook_lib.execute.interruption import Interruption
-from runbook_lib.execute.kernel.notebook_saver import NotebookKeeper, Watcher
+from runbook_lib.execute.kernel.notebook_saver import NotebookKeeper
+from runbook_lib.execute.kernel.settings import Watcher
 from runbook_lib.redact import Redactor, StreamRedactor
 
 with without_slow_formats():

@@ -1,4 +1,4 @@
-"""nbclient's own settings, as a caller of papermill hands them to the engine, and how long a cell may take."""
+"""What a caller of papermill hands to the engine: nbclient's settings, time limits, and who is told what happens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import EllipsisType
-from typing import Any
+from typing import Any, Protocol
 
 from runbook_lib.errors import InputError
 
@@ -132,3 +132,25 @@ class TimeLimits:
 
     def _left(self) -> float | None:
         return None if self._notebook is None else self._began + self._notebook - time.monotonic()
+
+
+class Watcher(Protocol):
+    """Is told of every cell that begins and of every display of it, as they arrive."""
+
+    def cell_started(self, number: int, total: int, source: str) -> None:
+        """A code cell begins: its place among the notebook's code cells, counted from 1, and its source."""
+
+    def displayed(self, data: Mapping[str, Any], *, updated: bool) -> None:
+        """The cell displayed data (MIME type -> content), or updated what it had displayed."""
+
+
+class _Silent:
+    def cell_started(self, number: int, total: int, source: str) -> None:
+        """Told to nobody."""
+
+    def displayed(self, data: Mapping[str, Any], *, updated: bool) -> None:
+        """Told to nobody."""
+
+
+#: A watcher that tells nobody.
+SILENT: Watcher = _Silent()

@@ -19,6 +19,7 @@ from runbook_lib.execute.interruption import Interruption
 from runbook_lib.execute.outcome import Failure, NotebookResult, failure_of
 from runbook_lib.execute.recording.sources import JournalReader, provenance
 from runbook_lib.journal import Call, Entry, Metric, NodeFacts, Table, encode, now
+from runbook_lib.model.events import CheckEvent, Event, FinishEvent, StartEvent, StepEvent, read_events
 from runbook_lib.model.record import (
     CellRecord,
     CellState,
@@ -28,7 +29,7 @@ from runbook_lib.model.record import (
     Record,
     RecordVerdict,
 )
-from runbook_lib.model.results import CheckEvent, Event, FinishEvent, StartEvent, Status, StepEvent, read_events
+from runbook_lib.model.results import Status
 from runbook_lib.records.store.archive import Archive
 from runbook_lib.records.writer import RecordWriter, new_record_id
 from runbook_lib.redact import Redactor
@@ -62,13 +63,6 @@ class Recording:
 
     ``at_end`` is closed with it: whoever opens the record can leave there what the record's end should end.
     """
-
-    @classmethod
-    def for_papermill(cls, notebook: Any, input_path: object) -> Recording:
-        """The record of a notebook that papermill executes by itself; see ``plain.record_plain``."""
-        from runbook_lib.execute.run.engine import record_plain
-
-        return record_plain(notebook, input_path)
 
     def __init__(self, facts: RunFacts, record: Record, writer: RecordWriter) -> None:
         self.at_end = ExitStack()

@@ -95,7 +95,7 @@ def run_cluster(
         from runbook_lib.execute.recording.recording import RunFacts
         from runbook_lib.execute.run.previous_run import recheck
         from runbook_lib.execute.run.runner import RunSettings, run_notebooks
-        from runbook_lib.records.store.archive import open_archive
+        from runbook_lib.records.store import open_archive
         from runbook_lib.records.writer import new_record_id
 
         archive = open_archive(wanted.archive, refresh=False)

@@ -11,7 +11,7 @@ from typing import Any
 
 from runbook_lib.execute.interruption import Interruption
 from runbook_lib.execute.kernel.kernels import Kernels
-from runbook_lib.execute.kernel.notebook_saver import SILENT, Watcher
+from runbook_lib.execute.kernel.settings import SILENT, Watcher
 from runbook_lib.execute.recording.recording import Recording, RunFacts
 from runbook_lib.execute.run.notebooks import (
     NO_CLUSTER,
@@ -28,7 +28,7 @@ from runbook_lib.locking import cluster_lock
 from runbook_lib.model.loading import Run, load_run
 from runbook_lib.model.locations import records_location
 from runbook_lib.model.secrets import redactor_for
-from runbook_lib.records.store.archive import open_archive
+from runbook_lib.records.store import open_archive
 from runbook_lib.records.writer import new_record_id
 from runbook_lib.redact import Redactor
 
@@ -115,9 +115,8 @@ class RunbookEngine:
             pool = stack.enter_context((kernels or Kernels()).borrowed())
             ours = stack.enter_context((interruption or Interruption()).installed())
             limits = TimeLimits(execution_timeout or settings.timeout, notebook_timeout)
-            keeper = NotebookKeeper(
-                nb, recording or _recording(nb, input_path), progress_bar=progress_bar, log_output=log_output, **saving
-            )
+            record = recording or record_plain(nb, input_path)
+            keeper = NotebookKeeper(nb, record, progress_bar=progress_bar, log_output=log_output, **saving)
             around = Surroundings(keeper, limits, watcher, ours, output_limit)
             settings = settings.with_ours(kernel_name=kernel_name, **telling)
             NotebookExecution(around, pool, settings, start_timeout).execute()
@@ -165,12 +164,6 @@ def _check(nb: Any, kernel_name: str, input_path: Any, *, known: bool) -> None:
     own = nb.metadata.get("kernelspec", {}).get("name")
     if kernel_name in (own, None) or not own:
         check_language(nb, place)  # else the user asked for Python
-
-
-def _recording(nb: Any, input_path: object) -> Recording:
-    from runbook_lib.execute.recording.recording import Recording
-
-    return Recording.for_papermill(nb, input_path)
 
 
 def record_plain(notebook: Any, input_path: object) -> Recording:

@@ -14,11 +14,13 @@ from runbook_lib.cluster import Cluster
 from runbook_lib.errors import InputError
 from runbook_lib.execute.outcome import PASSED_BEFORE, STILL_HOLDS, NotebookResult
 from runbook_lib.execute.run.reporting import Reporter
+from runbook_lib.model.events import StepEvent
 from runbook_lib.model.loading import Run
 from runbook_lib.model.record import Record, RecordVerdict
-from runbook_lib.model.results import Status, StepEvent
-from runbook_lib.records.query.query import records_of_run
+from runbook_lib.model.results import Status
+from runbook_lib.records.query.query import list_records
 from runbook_lib.records.store.archive import Archive
+from runbook_lib.records.store.reading import read_record
 from runbook_lib.session.catalog import StepCatalog
 from runbook_lib.steps import run_step
 
@@ -108,3 +110,35 @@ def recheck(run: Run, notebooks: Sequence[str], reporter: Reporter) -> list[Note
             reporter.notebook_ended(result)
             held.append(result)
     return held
+
+
+#: Names the run that began last.
+LAST = "last"
+
+
+def records_of_run(archive: Archive, wanted: str) -> tuple[Record, ...]:
+    """All records of a run, the oldest first.
+
+    Args:
+        archive: where to look.
+        wanted: the run's ID, or the ID of one of its records, or the beginning of either; or ``last``.
+
+    Raises:
+        InputError: no run, or more than one, is called so.
+        RecordError: a record of it cannot be read.
+    """
+    rows = [row for row in list_records(archive) if row.run]
+    if wanted == LAST:
+        runs = {row.run for row in rows[:1]}
+    else:
+        runs = {row.run for row in rows if wanted and (row.run.startswith(wanted) or row.id.startswith(wanted))}
+    if len(runs) != 1:
+        what = f"there is no run {wanted!r}" if not runs else f"{len(runs)} runs begin with {wanted!r}"
+        raise InputError(
+            what if wanted != LAST else "there is no run yet",
+            place=archive.location,
+            remedy="a run is named at its end, and by 'records show' of one of its records",
+        )
+    (run,) = runs
+    records = [read_record(archive.root / row.folder) for row in rows if row.run == run]
+    return tuple(sorted(records, key=lambda record: record.started))

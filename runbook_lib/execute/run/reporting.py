@@ -24,7 +24,8 @@ from rich.text import Text
 
 from runbook_lib.errors import ExitCode
 from runbook_lib.execute.outcome import NOT_RUN, PASSED_BEFORE, STILL_HOLDS, Failure, NotebookResult
-from runbook_lib.model.results import CheckEvent, Status, StepEvent, Verdict
+from runbook_lib.model.events import CheckEvent, StepEvent
+from runbook_lib.model.results import Status, Verdict
 
 _STYLES = {
     "changed": "yellow",

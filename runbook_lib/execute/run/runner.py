@@ -21,7 +21,7 @@ from runbook_lib.execute.outcome import NotebookResult
 from runbook_lib.execute.recording.recording import Recording, RunFacts
 from runbook_lib.execute.run.engine import OUTPUT_LIMIT, RunbookEngine
 from runbook_lib.execute.run.reporting import Reporter
-from runbook_lib.model.results import CheckEvent, Event, StepEvent, read_events
+from runbook_lib.model.events import CheckEvent, Event, StepEvent, read_events
 
 with without_slow_formats():
     from papermill.engines import papermill_engines

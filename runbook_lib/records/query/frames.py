@@ -16,7 +16,8 @@ from runbook_lib.records.query import trend as trends
 from runbook_lib.records.query.difference import differences
 from runbook_lib.records.query.index import UNREADABLE
 from runbook_lib.records.query.query import list_records
-from runbook_lib.records.store.archive import LOG_FILE, Archive, default_location, open_archive
+from runbook_lib.records.store import default_location, open_archive
+from runbook_lib.records.store.archive import LOG_FILE, Archive
 from runbook_lib.records.store.disk import safe_name
 from runbook_lib.records.store.reading import BrokenRecord, find_record, read_all, read_record
 from runbook_lib.records.store.remote import complete

@@ -6,17 +6,20 @@ What a killed runner left of a record, told as it is: from the notebook that it 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from runbook_lib.errors import InputError, RecordError
-from runbook_lib.model.record import CellRecord, CellState, FailureRecord, Record, RecordVerdict
-from runbook_lib.model.results import CheckEvent, Event, Status, StepEvent, read_events
-from runbook_lib.records.store.archive import NOTEBOOK_FILE, RECORD_FILE, Archive, id_of, is_record_name
+from runbook_lib.model.events import CheckEvent, Event, StepEvent, read_events
+from runbook_lib.model.record import CellRecord, CellState, FailureRecord, FileRecord, Record, RecordVerdict
+from runbook_lib.model.results import Status
+from runbook_lib.records.store.archive import NOTEBOOK_FILE, RECORD_FILE, SEAL_FILE, Archive, id_of, is_record_name
+from runbook_lib.records.store.disk import files_in, sha256_of, write_whole
 from runbook_lib.records.store.remote import complete
 from runbook_lib.records.store.running import is_running
 
@@ -160,3 +163,48 @@ def find_record(archive: Archive, wanted: str) -> Path:
 
 def _unreadable(path: Path, message: str) -> RecordError:
     return RecordError(message, place=str(path), remedy="see what else is wrong: ./runbook records verify")
+
+
+#: What ``record.json`` cannot have the hash of.
+UNLISTED = frozenset({RECORD_FILE, SEAL_FILE})
+
+
+# Not free text: an id, a discriminator, and what was hashed.
+_NEVER_SECRET = frozenset({"id", "kind", "files"})
+
+
+def contents_of(folder: Path) -> dict[str, FileRecord]:
+    """Every file of a record's folder that ``record.json`` lists, by its path in it. Raises ``OSError``."""
+    return {name: _file_record(folder / name) for name in sorted(files_in(folder)) if name not in UNLISTED}
+
+
+def _file_record(path: Path) -> FileRecord:
+    digest, size = sha256_of(path)
+    return FileRecord(sha256=digest, size=size)
+
+
+def record_bytes(record: Record) -> bytes:
+    """The text of ``record.json``."""
+    return record.model_dump_json(indent=1).encode() + b"\n"
+
+
+def write_record(folder: Path, record: Record) -> None:
+    """Put ``record.json`` into a folder. Raises ``OSError``."""
+    write_whole(folder / RECORD_FILE, record_bytes(record), durable=True)
+
+
+def redacted(record: Record, redact: Callable[[str], str]) -> Record:
+    """The record without secrets in any text of it; states, ids and hashes are left as they are."""
+    return Record.model_validate(_redacted(record.model_dump(), redact))
+
+
+def _redacted(value: Any, redact: Callable[[str], str]) -> Any:
+    if isinstance(value, str) and not isinstance(value, Enum):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {
+            redact(str(key)): item if key in _NEVER_SECRET else _redacted(item, redact) for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_redacted(item, redact) for item in value]
+    return value

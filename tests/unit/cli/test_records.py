@@ -17,7 +17,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from runbook_lib import cli
 from runbook_lib.model.record import Record, RecordVerdict
 from runbook_lib.records.query.frames import frame
-from runbook_lib.records.store.archive import open_archive
+from runbook_lib.records.store import open_archive
 from runbook_lib.records.writer import RecordWriter
 from tests.unit.records.samples import check, metric, put, sample, step
 

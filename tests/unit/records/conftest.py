@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.records.store.archive import Archive, open_archive
+from runbook_lib.records.store import open_archive
+from runbook_lib.records.store.archive import Archive
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,8 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 
 from runbook_lib.errors import InputError, RecordError
 from runbook_lib.records.export import export
-from runbook_lib.records.store.archive import Archive, open_archive
+from runbook_lib.records.store import open_archive
+from runbook_lib.records.store.archive import Archive
 from tests.unit.records.samples import put
 
 

@@ -8,8 +8,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from runbook_lib.model.events import CheckEvent
 from runbook_lib.model.record import FailureRecord, NodeRecord, Provenance, Record, RecordVerdict
-from runbook_lib.model.results import CheckEvent, Verdict
+from runbook_lib.model.results import Verdict
 from runbook_lib.records.html import inert_with_links, render, warm_up
 
 WIDGET = "application/vnd.jupyter.widget-view+json"

@@ -12,7 +12,8 @@ from runbook_lib.errors import InputError
 from runbook_lib.records import chain
 from runbook_lib.records.chain import head_file
 from runbook_lib.records.sealing import write_seal
-from runbook_lib.records.store.archive import Archive, id_of, open_archive
+from runbook_lib.records.store import open_archive
+from runbook_lib.records.store.archive import Archive, id_of
 from runbook_lib.records.store.keys import canonical, signing_key
 from runbook_lib.records.verify import Finding, examine, verify, verify_folder
 from tests.unit.records.writing import begin, three, write

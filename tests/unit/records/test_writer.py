@@ -17,7 +17,8 @@ import pytest
 
 from runbook_lib.errors import InputError, RecordError
 from runbook_lib.model.record import CellState, RecordVerdict
-from runbook_lib.records.store.archive import Archive, is_record_name, open_archive
+from runbook_lib.records.store import open_archive
+from runbook_lib.records.store.archive import Archive, is_record_name
 from runbook_lib.records.store.reading import read_record
 from runbook_lib.records.store.running import is_running
 from runbook_lib.records.verify import examine, verify
@@ -102,7 +103,7 @@ def test_an_id_that_is_taken_is_refused_and_the_record_that_has_it_stays(archive
 
 WRITER = """
 import sys
-from runbook_lib.records.archive import open_archive
+from runbook_lib.records.store import open_archive
 from tests.unit.records.writing import begin, passed, write
 archive = open_archive(sys.argv[1])
 """

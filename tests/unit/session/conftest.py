@@ -13,7 +13,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import CapturedIO, capture_output
 from traitlets.config import Config
 
-from runbook_lib.model.results import Event, read_events
+from runbook_lib.model.events import Event, read_events
 from runbook_lib.session import Session, start
 
 # Nothing listens on port 1: a connection is refused at once, which is what a node that is down looks like.

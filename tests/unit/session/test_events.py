@@ -7,19 +7,8 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from runbook_lib.model.results import (
-    EVENT_MIME,
-    Check,
-    CheckEvent,
-    FinishEvent,
-    StartEvent,
-    Status,
-    StepEvent,
-    StepResult,
-    Verdict,
-    payload,
-    read_events,
-)
+from runbook_lib.model.events import EVENT_MIME, CheckEvent, FinishEvent, StartEvent, StepEvent, payload, read_events
+from runbook_lib.model.results import Check, Status, StepResult, Verdict
 
 ROW = StepResult("create network ovr0", "node1", Status.CHANGED, "none", "overlay 10.0.0.0/24", 1.23456, "on node1")
 CHECK = Check("every pair answers", "node3", Verdict.FAIL, "2", "1", "mend it")

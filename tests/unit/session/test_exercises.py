@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from runbook_lib.errors import CheckFailed, InputError
-from runbook_lib.model.results import CheckEvent, Verdict
+from runbook_lib.model.events import CheckEvent
+from runbook_lib.model.results import Verdict
 from runbook_lib.session import expectations
 from runbook_lib.session.expectations import exercise
 

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from runbook_lib.errors import CheckFailed, ExitCode
-from runbook_lib.model.results import Check, CheckEvent, Verdict
+from runbook_lib.model.events import CheckEvent
+from runbook_lib.model.results import Check, Verdict
 from runbook_lib.session.expectations import compare, compare_column, report
 from runbook_lib.tables.frame import FLAG, TEXT, WHOLE, frame
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from runbook_lib.errors import CheckFailed, InputError, StepFailed, UnreachableError
-from runbook_lib.model.results import Check, FinishEvent, Status, StepEvent, Verdict
+from runbook_lib.model.events import FinishEvent, StepEvent
+from runbook_lib.model.results import Check, Status, Verdict
 
 FAIL = Check("x", "", Verdict.FAIL, "1", "2")
 

@@ -9,7 +9,7 @@ from papermill.parameterize import parameterize_notebook
 
 from runbook_lib.errors import InputError, KeyFileError, ParameterError
 from runbook_lib.model import commands
-from runbook_lib.model.results import StartEvent
+from runbook_lib.model.events import StartEvent
 from runbook_lib.session import start
 from runbook_lib.session.start import _by_command
 

@@ -13,7 +13,8 @@ from runbook_lib.execute.batch.jobs import Cancel, Progress
 from runbook_lib.execute.batch.work import RelayReporter, _heeding, work
 from runbook_lib.execute.interruption import Interruption
 from runbook_lib.execute.outcome import NotebookResult
-from runbook_lib.model.results import Status, StepEvent
+from runbook_lib.model.events import StepEvent
+from runbook_lib.model.results import Status
 from tests.unit.execute.batch.samples import job
 
 

@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, writes
 from runbook_lib.execute.kernel.notebook_saver import NotebookKeeper, state_of
 from runbook_lib.execute.recording.recording import Recording, RunFacts
 from runbook_lib.model.record import CellState
-from runbook_lib.records.store.archive import open_archive
+from runbook_lib.records.store import open_archive
 from runbook_lib.redact import Redactor
 
 SECRET = "correct-horse"

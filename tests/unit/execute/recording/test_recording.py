@@ -16,9 +16,10 @@ from runbook_lib.errors import ExitCode
 from runbook_lib.execute.interruption import Interruption
 from runbook_lib.execute.recording.recording import Recording, RunFacts
 from runbook_lib.journal import Call, Metric, NodeFacts, Table, encode
+from runbook_lib.model.events import CheckEvent, FinishEvent, StartEvent, StepEvent, payload
 from runbook_lib.model.record import CellState, RecordVerdict
-from runbook_lib.model.results import CheckEvent, FinishEvent, StartEvent, Status, StepEvent, Verdict, payload
-from runbook_lib.records.store.archive import open_archive
+from runbook_lib.model.results import Status, Verdict
+from runbook_lib.records.store import open_archive
 from runbook_lib.records.store.reading import read_record
 from runbook_lib.redact import Redactor
 

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from runbook_lib.execute.outcome import NotebookResult
 from runbook_lib.execute.run.reporting import Reporter, TerminalReporter, reporter_for
-from runbook_lib.model.results import CheckEvent, Status, StepEvent, Verdict
+from runbook_lib.model.events import CheckEvent, StepEvent
+from runbook_lib.model.results import Status, Verdict
 
 CREATED = StepEvent(step="create network ovr0", node="node1", status=Status.CHANGED, seconds=0.4)
 

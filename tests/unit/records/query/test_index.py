@@ -12,7 +12,8 @@ from runbook_lib.errors import InputError
 from runbook_lib.model.record import RECORD_FORMAT, Record, RecordVerdict
 from runbook_lib.records.query import index
 from runbook_lib.records.query.index import INDEX_FILE, INDEX_VERSION, UNREADABLE, Row, open_index, rows
-from runbook_lib.records.store.archive import Archive, open_archive
+from runbook_lib.records.store import open_archive
+from runbook_lib.records.store.archive import Archive
 from tests.unit.records.samples import metric, put, sample
 
 

@@ -8,8 +8,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from runbook_lib.errors import RecordError
-from runbook_lib.model.results import EVENT_MIME
-from runbook_lib.records.query.difference import notebook_difference
+from runbook_lib.model.events import EVENT_MIME
+from runbook_lib.records.query.notebook_difference import notebook_difference
 
 
 def keep(folder: Path, source: str, text: str, count: int, **metadata: Any) -> Path:

@@ -10,7 +10,7 @@ import pytest
 from runbook_lib.errors import InputError
 from runbook_lib.model.record import Record
 from runbook_lib.records.query.query import Filters, check_verdict, list_records, parse_since
-from runbook_lib.records.store.archive import open_archive
+from runbook_lib.records.store import open_archive
 from runbook_lib.records.writer import RecordWriter
 from tests.unit.records.samples import put, sample
 

@@ -8,7 +8,8 @@ import pytest
 from runbook_lib.errors import InputError
 from runbook_lib.model.record import Record
 from runbook_lib.records.query.trend import Measured, sparkline, trend, values_of
-from runbook_lib.records.store.archive import Archive, open_archive
+from runbook_lib.records.store import open_archive
+from runbook_lib.records.store.archive import Archive
 from tests.unit.records.samples import metric, put, sample
 
 

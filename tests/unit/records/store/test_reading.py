@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.errors import InputError, RecordError
-from runbook_lib.records.store.archive import Archive, id_of, is_record_name, open_archive
+from runbook_lib.records.store import open_archive
+from runbook_lib.records.store.archive import Archive, id_of, is_record_name
 from runbook_lib.records.store.reading import broken_records, find_record, read_all, read_record
 from tests.unit.records.writing import three, write
 
