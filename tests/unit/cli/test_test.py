@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from runbook_lib import cli
 from runbook_lib.cli import test as command
 from runbook_lib.cli.test import reaches_testbed, side_by_side
+from runbook_lib.errors import ExitCode
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -171,8 +173,14 @@ def test_this_machine_has_cores_and_memory() -> None:
     assert command._available_memory() > 2**20
 
 
-def test_unit_is_a_word_for_the_unit_tests() -> None:
-    done = runbook_test("unit", "--collect-only", "-q", "-n0", "-k", "test_unit_is_a_word_for_the_unit_tests")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "tests/unit/cli/test_test.py::test_unit_is_a_word_for_the_unit_tests" in done.stdout
-    assert " 1/" in done.stdout.splitlines()[-1]
+def test_unit_is_a_word_for_the_unit_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[list[str]] = []
+
+    def run(folder: Path, arguments: list[str]) -> int:
+        given.append(arguments)
+        return 0
+
+    monkeypatch.setattr(command, "run_pytest", run)
+    assert cli.main(["test", "unit", "-q", "-n0"]) == ExitCode.PASS
+    assert cli.main(["test", "tests/unit", "-k", "unit", "-n0"]) == ExitCode.PASS
+    assert given == [["tests/unit", "-q", "-n0"], ["tests/unit", "-k", "unit", "-n0"]]
