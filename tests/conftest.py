@@ -31,6 +31,7 @@ LONG = (
         "tests/testbed/test_transport_",
         "tests/testbed/test_inventory.py",
         "tests/testbed/test_records_remote.py",
+        "tests/testbed/test_bad_input_files.py",
     ),
     ("tests/testbed/test_secrets.py",),
     ("tests/testbed/test_classic_swarm.py",),
