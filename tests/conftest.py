@@ -93,7 +93,15 @@ def reason_to_skip_testbed() -> str:
     return NEEDS_ROOT if os.geteuid() != 0 else ""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", dest="with_repeats", help="run the long repeats as well")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.option.with_repeats:
+        repeats = [item for item in items if item.get_closest_marker("repeat")]
+        config.hook.pytest_deselected(items=repeats)
+        items[:] = [item for item in items if item not in repeats]
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: place_of(item.nodeid))
     marked = [item for item in items if item.get_closest_marker("testbed")]

@@ -21,12 +21,15 @@ TESTS = {
 }
 
 
-def run_suite(folder: Path, text: str, *, required: bool, root: bool = True) -> subprocess.CompletedProcess[str]:
+def run_suite(
+    folder: Path, text: str, *arguments: str, required: bool, root: bool = True
+) -> subprocess.CompletedProcess[str]:
     """Run pytest on one test file under this project's conftest.py; ``root`` is what geteuid tells."""
     shutil.copy(PROJECT / "tests/conftest.py", folder)
-    (folder / "pytest.ini").write_text("[pytest]\nmarkers = testbed\naddopts = -p no:cacheprovider -ra\n")
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers = testbed\n  repeat\naddopts = -p no:cacheprovider -ra\n")
     (folder / "test_it.py").write_text(f"import pytest\n{text}")
-    script = f"import os, sys, pytest; os.geteuid = lambda: {0 if root else 1000}; sys.exit(pytest.main([]))"
+    user = 0 if root else 1000
+    script = f"import os, sys, pytest; os.geteuid = lambda: {user}; sys.exit(pytest.main({list(arguments)!r}))"
     settings = os.environ | {"OVERLAY_RUNBOOK_REQUIRE_TESTBED": "1" if required else ""}
     return subprocess.run([sys.executable, "-c", script], cwd=folder, env=settings, capture_output=True, text=True)
 
@@ -59,6 +62,16 @@ def test_only_a_required_testbed_test_that_did_not_run_fails(
     tmp_path: Path, kind: str, required: bool, code: int
 ) -> None:
     assert run_suite(tmp_path, TESTS[kind], required=required).returncode == code
+
+
+@pytest.mark.parametrize(("arguments", "told"), [([], "1 passed, 1 deselected"), (["--all"], "2 passed")])
+def test_long_repeats_run_only_when_they_are_asked_for(tmp_path: Path, arguments: list[str], told: str) -> None:
+    text = (
+        "@pytest.mark.parametrize('times', [1, pytest.param(9, marks=pytest.mark.repeat)])\ndef test_it(times): pass\n"
+    )
+    done = run_suite(tmp_path, text, *arguments, required=False)
+    assert done.returncode == 0, done.stdout
+    assert f" {told} in " in done.stdout.splitlines()[-1]
 
 
 def test_with_two_processes_the_walkthrough_runs_beside_the_files_that_share_a_testbed_which_stay_in_one_process(
