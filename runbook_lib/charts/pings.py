@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch, Rectangle
@@ -31,11 +31,7 @@ from runbook_lib.charts.palette import (
     WASH,
 )
 from runbook_lib.charts.style import bare, blank, title
-from runbook_lib.model.results import Verdict
-
-if TYPE_CHECKING:
-    from runbook_lib.verify.probe import Probe
-
+from runbook_lib.model.results import Probe, Verdict
 
 # Where the next shade begins, in milliseconds: the same in every picture, so that two of them can be compared.
 _STEPS_MS = (0.05, 0.2, 1.0, 10.0)

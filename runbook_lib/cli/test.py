@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import typer
 
+from runbook_lib.bootstrap import pip_settings, usable_uv, uv_settings
 from runbook_lib.cli.arguments import project_folder
-from runbook_lib.errors import ExitCode
+from runbook_lib.errors import ExitCode, RequirementError, RunbookError
 
 #: Folders of tests that boot the testbed, and the one whose tests need Debian's Chromium as well.
 BROWSER = "browser"
@@ -56,12 +60,17 @@ def test(context: typer.Context) -> None:
     Other arguments are pytest's, paths relative to the project: tests/unit, -k name, -x, --lf, … The testbed's tests
     boot a real cluster and need root; without it they are skipped and say so. As many processes as this machine
     carries share the tests (-n 0: one process for all).
+
+    "lowest" as first argument runs the unit tests in an environment of their own, with the oldest libraries that
+    pyproject.toml allows.
     """
     folder = project_folder()
+    if context.args[:1] == ["lowest"]:
+        raise typer.Exit(EXIT_CODES.get(run_lowest(folder, context.args[1:]), ExitCode.ERROR))
     if context.args[:1] == [UNIT]:
         context.args[:1] = [str(Path("tests", UNIT))]
     if os.geteuid() == 0 and reaches_testbed(folder, context.args):
-        from runbook_lib.cli.privileges import install_missing_packages, install_packages
+        from runbook_lib.testbed.system_packages import install_missing_packages, install_packages
 
         install_missing_packages()
         if reaches(folder, context.args, BROWSER) and shutil.which("chromium") is None:
@@ -127,13 +136,13 @@ def reaches(folder: Path, arguments: list[str], *parts: str) -> bool:
     return not named or any(path.is_relative_to(part) or part.is_relative_to(path) for path in named for part in wanted)
 
 
-def run_pytest(folder: Path, arguments: list[str]) -> int:
+def run_pytest(folder: Path, arguments: list[str], python: str = sys.executable) -> int:
     """Run pytest in the project's folder and return its exit code; its summary stays the last line printed."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell has its background jobs ignore Ctrl-C, and what they start inherits that: tests that interrupt a run
         # would wait for ever, and so would a pytest that is asked to end.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    process = subprocess.Popen([sys.executable, "-m", "pytest", *arguments], cwd=folder)
+    process = subprocess.Popen([python, "-m", "pytest", *arguments], cwd=folder)
     while True:
         try:
             return process.wait()
@@ -145,3 +154,40 @@ def run_pytest(folder: Path, arguments: list[str]) -> int:
             process.send_signal(signal.SIGINT)
             process.wait()
             raise
+
+
+# The lower bounds of pyproject.toml.
+
+#: Tests that are about the pinned environment itself, or about what its tools say of the code.
+ABOUT_THE_LOCK = ("tests/unit/test_environment.py", "tests/unit/test_code_style.py")
+
+
+def run_lowest(folder: Path, arguments: list[str]) -> int:
+    """Run the unit tests with the oldest libraries that pyproject.toml allows; return pytest's exit code.
+
+    The tools of the tests are those of requirements.lock.
+
+    Raises:
+        RequirementError: there is no uv, which is what can choose the oldest versions.
+        RunbookError: the environment could not be made.
+    """
+    uv = usable_uv(shutil.which("uv")) or usable_uv(str(folder / ".venv.uv/bin/uv"))
+    if uv is None:
+        raise RequirementError("the oldest libraries are chosen by uv, and there is none", remedy="install uv")
+    extras = tomllib.loads((folder / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    tools = {re.split(r"[<>=]", line)[0].lower() for line in extras["dev"] if line not in extras["dask"]}
+    lock = (folder / "requirements.lock").read_text()
+    pins = [f"{name}=={version}" for name, version in re.findall(r"^(\S+)==(\S+)", lock, re.MULTILINE) if name in tools]
+    environment = folder / ".venv.lowest"
+    python = str(environment / "bin/python")
+    project = f"{folder}[dask]"
+    settings = {**os.environ, **uv_settings(pip_settings(os.environ), os.environ)}
+    for command in (
+        [sys.executable, "-I", "-m", "venv", "--clear", "--without-pip", str(environment)],
+        [uv, "pip", "install", "--python", python, "--resolution", "lowest-direct", "--editable", project, *pins],
+    ):
+        if subprocess.run(command, env=settings, stdout=sys.stderr).returncode != 0:
+            raise RunbookError(f"the environment could not be made: {shlex.join(command)}", place=str(environment))
+    os.environ["PATH"] = f"{environment / 'bin'}:{os.environ['PATH']}"
+    ignored = [f"--ignore={path}" for path in ABOUT_THE_LOCK]
+    return run_pytest(folder, ["-n", "auto", "tests/unit", *ignored, *arguments], python)

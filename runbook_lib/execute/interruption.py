@@ -33,10 +33,17 @@ class Interruption:
     Args:
         grace_seconds: how long an interrupted cell may go on before its kernel is killed.
         notify: called with a line for the user, from within a signal handler: it must not lock or buffer.
+        clock: tells the seconds by which a signal is told from an echo of the one before.
     """
 
-    def __init__(self, grace_seconds: float = GRACE_SECONDS, notify: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        grace_seconds: float = GRACE_SECONDS,
+        notify: Callable[[str], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.grace_seconds = grace_seconds
+        self._clock = clock
         self.received: signal.Signals | None = None
         self._notify = notify or (lambda line: None)
         self._received_at = 0.0
@@ -107,7 +114,7 @@ class Interruption:
             raise InterruptedRun(f"interrupted by {self.received.name}")
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if self.received is None:
             self.received, self._received_at = signal.Signals(number), now
             what = "the cells that clean up go on" if self._cleaning_up else "the running cell may clean up"

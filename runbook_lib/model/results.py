@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 
 
 class Status(StrEnum):
@@ -86,3 +88,55 @@ class Trend:
     metric: str
     unit: str
     points: tuple[TrendPoint, ...]
+
+
+By = Literal["name", "address"]
+Expectation = Literal["reachable", "unreachable"]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one container got when it pinged another; the same fields whether it answered or not.
+
+    ``resolved`` is the address that the name led to (or, by address, the one pinged), or empty. ``first_ms`` is the
+    cold first probe, which may have to wait until the overlay has learned where the peer is; ``min_ms``, ``avg_ms``
+    and ``max_ms`` are those of the probes after it; ``times`` holds each probe's, in the order in which they were sent.
+    All are in milliseconds, ``None`` where nothing answered.
+    ``verdict`` is ``pass`` when ``expected`` holds, so also for a peer that rightly does not answer. ``largest`` is the
+    largest IP packet, in bytes, that passed whole, ``full_size`` what the interface takes; both are ``None`` where none
+    was tried; ``whole`` is true when one of full size surely passed uncut. ``unproven`` is what could not be tried of
+    a peer that answers; ``remedy`` is for what failed, and ``sure`` what of it is no guess at the cause.
+    """
+
+    source: str
+    source_node: str
+    target: str
+    target_node: str
+    by: By
+    resolved: str
+    sent: int
+    received: int
+    loss_percent: float
+    min_ms: float | None
+    avg_ms: float | None
+    max_ms: float | None
+    first_ms: float | None
+    expected: Expectation
+    verdict: Verdict
+    detail: str
+    times: tuple[float | None, ...] = ()
+    largest: int | None = None
+    full_size: int | None = None
+    whole: bool = False
+    unproven: tuple[str, ...] = ()
+    remedy: str = ""
+    sure: str = ""
+
+    def remedy_beside(self, causes: Sequence[Check]) -> str:
+        """The remedy beside rows on what is wrong between the nodes: one that fails there takes the guesses' place."""
+        ends = {self.source_node, self.target_node}
+        known = [row.node for row in causes if row.verdict is Verdict.FAIL and row.remedy and row.node in ends]
+        if not known or not self.remedy or self.remedy == self.sure:
+            return self.remedy
+        first = f"first mend what is said of {', '.join(dict.fromkeys(known))}"
+        return "; ".join(part for part in (self.sure, first) if part)

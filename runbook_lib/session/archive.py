@@ -5,23 +5,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from runbook_lib import charts
 from runbook_lib.errors import CheckFailed
 from runbook_lib.model.results import with_warnings
-from runbook_lib.records.query.frames import compare, frame
+from runbook_lib.records.query.frames import COMPARISON, compare, frame
 from runbook_lib.records.query.trend import SECONDS, trend
 from runbook_lib.records.store import default_location, open_archive
 from runbook_lib.records.store.archive import Archive
 from runbook_lib.session.expectations import Exercise, exercise
 from runbook_lib.session.views.display import Picture
-from runbook_lib.tables.frame import TEXT, WHOLE
-from runbook_lib.tables.frame import frame as make_table
+from runbook_lib.tables.frame import WHOLE, Column, Table, document_columns
+
+if TYPE_CHECKING:
+    from runbook_lib.records.checks import Verification
 
 _FINISHED_WELL = ("pass", "planned")
 _MOST_FINDINGS = 12
+
+VERIFIED: Table[Verification] = Table(
+    "One row for the archive; none where it is empty.",
+    Column("records", lambda found: found.records, WHOLE, meaning="how many were compared"),
+    Column("entries", lambda found: found.entries, WHOLE, meaning="of the chain"),
+    Column("pruned", lambda found: found.pruned, WHOLE),
+    Column("running", lambda found: found.running, WHOLE),
+    Column("signed by", lambda found: ", ".join(found.signed or ()), meaning="the keys"),
+)
 
 
 def read_archive(location: str | Path = "", cluster: str = "", notebook: str = "") -> ArchiveView:
@@ -78,6 +90,7 @@ class ArchiveView:
         )
         return table.rename(columns={"median": "median (s)"}).sort_values("last", ascending=False).reset_index()
 
+    @document_columns(VERIFIED)
     def verify(self) -> pd.DataFrame:
         """How many records were compared with the chain, entry by entry.
 
@@ -86,18 +99,17 @@ class ArchiveView:
         """
         from runbook_lib.records.verify import examine
 
-        columns = {"records": WHOLE, "entries": WHOLE, "pruned": WHOLE, "running": WHOLE, "signed by": TEXT}
         if not self.archive.folders() and not self.archive.chain_file.exists():
-            return make_table([], columns)
+            return VERIFIED()
         found = examine(self.archive)
         if not found.intact:
             faults = "".join(f"\n  - {finding}" for finding in found.findings[:_MOST_FINDINGS])
             raise CheckFailed(f"the archive is not as it was written:{faults}", remedy="see: ./runbook records verify")
-        signed_by = ", ".join(found.signed or ())
-        return make_table([(found.records, found.entries, found.pruned, found.running, signed_by)], columns)
+        return VERIFIED([found])
 
+    @document_columns(COMPARISON)
     def compare(self, before: str = "", after: str = "") -> pd.DataFrame:
-        """What changed on the cluster between two records: ``subject``, ``item``, ``node``, ``A``, ``B``, ``note``.
+        """What changed on the cluster between two records.
 
         Where nothing is named, those are the two newest of one notebook on one cluster. Where there are no two, it says
         so, and the table is empty.
@@ -110,7 +122,7 @@ class ArchiveView:
             newest = self._two_newest()
             if newest is None:
                 print("No notebook was run twice on one cluster yet: there is nothing to compare.")
-                return make_table([], dict.fromkeys(("subject", "item", "node", "A", "B", "note"), TEXT))
+                return COMPARISON()
             before, after = before or newest[0], after or newest[1]
         print(f"A {self._told(before)}\nB {self._told(after)}")
         return compare(before, after, self.archive)

@@ -31,13 +31,16 @@ from runbook_lib.session.questions.store_wait import Outage, StoreState, after_p
 from runbook_lib.session.questions.watching import Watched, wait_for_way_back
 from runbook_lib.session.views.display import LiveLines, Picture, step_line
 from runbook_lib.session.views.pictures import Drift, picture
-from runbook_lib.session.views.tables import Experiment, summary
+from runbook_lib.session.views.tables import SUMMARY, Experiment, summary
 from runbook_lib.steps import Step, require_success, run_step
+from runbook_lib.tables.frame import document_columns
 from runbook_lib.verify.convergence import Watch
 from runbook_lib.verify.gateway_bridge import gateway_bridge_experiment
 from runbook_lib.verify.preflight import why_lost
 
 _SAMPLES_BEFORE = 5
+
+PLANNED = tables.steps.only("step", "node", "status", "before", "after", "detail")
 
 
 class Session:
@@ -75,14 +78,12 @@ class Session:
             raise InputError(f"no secret is called {name!r}", place="secrets", remedy=remedy)
         return references[name].resolve(f"secrets.{name}")
 
+    @document_columns(preconditions.TABLE)
     def require(self, *things: str) -> pd.DataFrame:
         """Make sure that what other notebooks make is there.
 
         Args:
             things: any of ``"fixed addresses"``, ``"cluster store"``, ``"overlay"``, ``"containers"``.
-
-        Returns:
-            Columns: needed, there, found, made by.
 
         Raises:
             PreconditionError: naming the notebook to run first (not in plan mode, which only shows it).
@@ -92,18 +93,18 @@ class Session:
         if not self.parameters.plan:
             preconditions.insist(found, self.notebook)
         self._missing += tuple(row for row in found if not row.there)
-        table = preconditions.table(found)
+        table = preconditions.TABLE(found)
         self.kept.keep("preconditions", table)
         return table
 
+    @document_columns(PLANNED)
     def plan(self, *steps: Step[Any, Any]) -> pd.DataFrame:
-        """What the steps would change, a row a node; nothing is changed.
+        """What the steps would change on each node; nothing is changed.
 
-        Returns:
-            Columns: step (where there are several), node, status, before, after, detail.
+        Of one step alone there is no column ``step``.
         """
-        table = tables.steps([row for step in steps for row in self._run(step, plan=True)])
-        return table[["step"] * (len(steps) > 1) + ["node", "status", "before", "after", "detail"]]
+        table = PLANNED([row for step in steps for row in self._run(step, plan=True)])
+        return table if len(steps) > 1 else table.drop(columns="step")
 
     def planned_files(self, *nodes: str, undo: bool = False) -> str:
         """The files that ``steps.static_addresses`` writes on the named nodes, or the first of each platform.
@@ -123,11 +124,11 @@ class Session:
         step = self.steps.release_addresses() if undo else self.steps.static_addresses()
         return planned_files(self.cluster, step, nodes)
 
+    @document_columns(tables.steps)
     def apply(self, *steps: Step[Any, Any]) -> pd.DataFrame:
         """Do the steps in their order on every node and verify each by a fresh reading; in plan mode only plan them.
 
-        Returns:
-            Columns: step (where there are several), node, status, before, after, time (s), detail.
+        Of one step alone there is no column ``step``.
 
         Raises:
             StepFailed: naming every node on which a step did not succeed; no later step is begun.
@@ -140,6 +141,7 @@ class Session:
             table = self._done(done)
         return tables.steps(rows) if len(steps) > 1 else table
 
+    @document_columns(tables.one_step)
     def power_cycle(self, *nodes: str, shuffle: bool = False, again: bool = False) -> pd.DataFrame:
         """Restart every node, or those that are named, and wait until its engine answers.
 
@@ -148,9 +150,6 @@ class Session:
         Needs the parameter ``power_cycle``; without it, and in plan mode, nothing is restarted. Nor is it where a
         restart would prove nothing new: what this notebook makes is there, has not been changed now, and the nodes have
         booted since. ``again`` restarts them all the same.
-
-        Returns:
-            Columns: node, status, before, after, time (s), detail.
 
         Raises:
             StepFailed: naming every node that did not come back.
@@ -344,12 +343,9 @@ class Session:
         """Count the rows of a step that a panel ran beside the cells among those of this session."""
         self._results += rows
 
+    @document_columns(SUMMARY)
     def finish(self) -> pd.DataFrame:
-        """Close the session and sum it up.
-
-        Returns:
-            Columns: what, kind (step or check), ok, warnings, changed, planned, skipped, time (s).
-        """
+        """Close the session and sum it up."""
         self.cluster.close()
         seconds = time.monotonic() - self._started
         verdict = "planned" if self.parameters.plan else "pass"
@@ -393,4 +389,4 @@ class Session:
         self._results += rows
         publish([StepEvent.of(row) for row in rows], text=step_line(rows))
         require_success(rows)
-        return tables.steps(rows).drop(columns="step")
+        return tables.one_step(rows)

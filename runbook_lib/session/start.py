@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from IPython.display import display
@@ -28,14 +28,14 @@ from runbook_lib.facts.host.addresses import read_cluster_address
 from runbook_lib.journal import NodeFacts
 from runbook_lib.model.commands import at_hand_by_inventory, command_on_testbed, run_command
 from runbook_lib.model.events import StartEvent
-from runbook_lib.model.inventory import ClusterNetwork
+from runbook_lib.model.inventory import ClusterNetwork, NodeSpec
 from runbook_lib.model.loading import anchored, load_run, read_document
 from runbook_lib.model.locations import PARAMETER_FILE_VARIABLE
 from runbook_lib.model.parameters import Addresses, Parameters
 from runbook_lib.session.expectations import publish
 from runbook_lib.session.session import Session
 from runbook_lib.session.views.tables import show_tables_so
-from runbook_lib.tables.frame import TEXT, frame
+from runbook_lib.tables.frame import Column, Table, document_columns
 from runbook_lib.verify.members import ASIDE
 
 #: What every notebook's parameters cell says as long as nobody edits it.
@@ -88,6 +88,25 @@ _UNDONE = ("01_fix_node_ips", "02_autostart_etcd")
 _LAST = "09_clean_up"
 
 
+class _NodeRow(NamedTuple):
+    spec: NodeSpec
+    interface: str
+    engine: str
+    answers: str
+
+
+NODES = Table[_NodeRow](
+    "One row per node.",
+    Column("node", lambda row: row.spec.name),
+    Column("reached at", lambda row: f"{row.spec.ssh.user}@{row.spec.ssh.host}:{row.spec.ssh.port}"),
+    Column("fixed address", lambda row: row.spec.cluster_address, meaning="the one in the inventory"),
+    Column("interface", lambda row: row.interface, meaning="the one on the cluster's network"),
+    Column("engine", lambda row: row.engine, meaning="its version"),
+    Column("answers", lambda row: row.answers, meaning="``yes``, or ``no`` and why"),
+)
+
+
+@document_columns(NODES)
 def start(notebook: str, namespace: Mapping[str, Any]) -> Session:
     """Open the session of a notebook and show its cluster.
 
@@ -98,7 +117,7 @@ def start(notebook: str, namespace: Mapping[str, Any]) -> Session:
             says so.
 
     Returns:
-        The session. A table is shown: node, reached at, fixed address, interface, engine, answers.
+        The session. A table of the nodes is shown, with the columns above.
 
     Raises:
         ParameterError: with every fault, unknown parameters among them; no node was contacted.
@@ -213,27 +232,17 @@ def _cluster_table(session: Session) -> pd.DataFrame:
     for node, outcome in zip(cluster.nodes, cluster.each(lambda node: _look_at(node, network)), strict=True):
         if isinstance(outcome.error, InputError):
             raise outcome.error
-        spec = node.spec
         info = outcome.value.info if outcome.value else {}
         facts = outcome.value.facts if outcome.value else NodeFacts(node.name, answers=False)
         if info:
             infos[node.name] = info
         session.kept.node(facts)
-        rows.append(
-            (
-                node.name,
-                f"{spec.ssh.user}@{spec.ssh.host}:{spec.ssh.port}",
-                spec.cluster_address,
-                network.interface,
-                facts.engine,
-                f"no: {outcome.error.message}" if outcome.error else _answers(node, info),
-            )
-        )
+        answer = f"no: {outcome.error.message}" if outcome.error else _answers(node, info)
+        rows.append(_NodeRow(node.spec, network.interface, facts.engine, answer))
     refusal = session.control_plane.refusal(infos)
     if refusal is not None:
         raise refusal
-    columns = ("node", "reached at", "fixed address", "interface", "engine", "answers")
-    return frame(rows, dict.fromkeys(columns, TEXT))
+    return NODES(rows)
 
 
 def _answers(node: Node, info: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from runbook_lib.tables.overlay import (
     networks,
     routes,
 )
-from runbook_lib.tables.results import checks, checks_by_name, probe_summary, probes, steps
+from runbook_lib.tables.results import checks, checks_by_name, one_step, probe_details, probe_summary, probes, steps
 
 __all__ = [
     "addresses",
@@ -31,6 +31,8 @@ __all__ = [
     "network_settings",
     "network_summary",
     "networks",
+    "one_step",
+    "probe_details",
     "probe_summary",
     "probes",
     "registrations",

@@ -1,9 +1,12 @@
-"""The one way to make a table: named, typed columns in a fixed order, with or without rows."""
+"""How every table is made: a list of named, typed columns, each with the way from a row to its value."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import inspect
+import re
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import pandas as pd
 
@@ -11,14 +14,99 @@ TEXT = "str"
 WHOLE = "Int64"
 DECIMAL = "Float64"
 FLAG = "boolean"
+MOMENT = "datetime64[us, UTC]"
+"""A point in time; its values are texts in ISO 8601, an empty one is a missing value."""
 
 Columns = Mapping[str, str]
 
+Row = TypeVar("Row", contravariant=True)
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+# Where the list of columns goes in a docstring: before the first of these sections.
+_SECTION = re.compile(r"^(?:Args|Returns|Raises):$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Column(Generic[Row]):
+    """One column of a table: ``getter`` takes its value from a row, ``None`` is a missing value.
+
+    ``unit`` is shown in the heading (``MTU (bytes)``), ``meaning`` in the documentation.
+    """
+
+    title: str
+    getter: Callable[[Row], object]
+    dtype: str = TEXT
+    unit: str = ""
+    meaning: str = ""
+
+    @property
+    def heading(self) -> str:
+        """The column's name in the table."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+
+class Table(Generic[Row]):
+    """A kind of table. Called with rows, it makes a DataFrame of them.
+
+    ``about`` says what a row is. The docstring of a table is that and the list of its columns.
+    """
+
+    def __init__(self, about: str, *columns: Column[Row]) -> None:
+        self.about, self.columns = about, columns
+        self.dtypes: Columns = {column.heading: column.dtype for column in columns}
+        lines = (f"- ``{column.heading}``" + (f": {column.meaning}" if column.meaning else "") for column in columns)
+        self.__doc__ = f"{about} Columns:\n\n" + "\n".join(lines)
+
+    def __call__(self, rows: Iterable[Row] = ()) -> pd.DataFrame:
+        """One row each, with the same columns and dtypes even where there is none."""
+        return frame(([column.getter(row) for column in self.columns] for row in rows), self.dtypes)
+
+    def only(self, *headings: str) -> Table[Row]:
+        """The same table with these columns alone, in this order."""
+        columns = {column.heading: column for column in self.columns}
+        return Table(self.about, *(columns[heading] for heading in headings))
+
+    def with_column(self, column: Column[Row], place: int | None = None) -> Table[Row]:
+        """The same table with one more column, at a place from 0 on, or at the end."""
+        columns = list(self.columns)
+        columns.insert(len(columns) if place is None else place, column)
+        return Table(self.about, *columns)
+
+
+def document_columns(table: Table[Any]) -> Callable[[Function], Function]:
+    """Add what a table says of its rows and columns to the docstring of a function that returns such a table."""
+    return add_to_docstring(table.__doc__ or "")
+
+
+def add_to_docstring(text: str) -> Callable[[Function], Function]:
+    """Add a text to the docstring of a function, before the sections on what it takes, returns and raises."""
+
+    def add(function: Function) -> Function:
+        own = inspect.cleandoc(function.__doc__ or "")
+        section = _SECTION.search(own)
+        end = section.start() if section else len(own)
+        function.__doc__ = "\n\n".join(filter(None, (own[:end].strip(), text, own[end:])))
+        return function
+
+    return add
+
+
+def grouped(rows: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """The rows by their key, keys and rows in the order in which they come."""
+    groups: dict[Key, list[Item]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
+
 
 def frame(rows: Iterable[Sequence[Any]], columns: Columns) -> pd.DataFrame:
-    """A table of the rows under ``columns`` (name → dtype), in that order, with those dtypes even without a row.
+    """A table whose columns are known only together with its rows; for all others see ``Table``.
 
-    Each row has one value a column; ``None`` is a missing value, in a text column an empty text.
+    Args:
+        rows: each has one value a column; ``None`` is a missing value, in a text column an empty text.
+        columns: name → dtype, in the order of the values.
 
     Raises:
         ValueError: a row with another number of values.
@@ -31,7 +119,10 @@ def frame(rows: Iterable[Sequence[Any]], columns: Columns) -> pd.DataFrame:
     table = pd.DataFrame(values, columns=names, dtype=object)
     for name, dtype in columns.items():
         column = table[name]
-        if dtype == TEXT:
-            column = column.map(lambda value: "" if value is None else str(value))
-        table[name] = column.astype(dtype)  # type: ignore[call-overload]
+        if dtype in (TEXT, MOMENT):
+            column = column.map(lambda value: "" if value is None else str(value)).astype("str")
+        if dtype == MOMENT:
+            table[name] = pd.to_datetime(column, utc=True, format="ISO8601").dt.as_unit("us")
+        else:
+            table[name] = column.astype(dtype)  # type: ignore[call-overload]
     return table

@@ -1,9 +1,10 @@
-"""Tables about what Docker hides: an overlay's namespaces, name service and keys. Columns are told at each function."""
+"""Tables about what Docker hides: an overlay's namespaces, name service and keys."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -18,71 +19,72 @@ from runbook_lib.facts.control_planes.etcd.keys import (
 from runbook_lib.facts.docker.containers import ContainerFacts
 from runbook_lib.facts.host.ip import NatRule
 from runbook_lib.facts.overlay.hidden_namespace import HiddenNamespace, OverlayLink
-from runbook_lib.facts.overlay.interfaces import HostInterface, Inside
+from runbook_lib.facts.overlay.interfaces import ContainerInterface, HostInterface, Inside
 from runbook_lib.facts.overlay.name_service import NameService
-from runbook_lib.tables.frame import FLAG, TEXT, WHOLE, frame
-from runbook_lib.tables.overlay import SHORT_ID
-
-NAMESPACE_COLUMNS = {
-    "node": TEXT,
-    "hidden namespace": TEXT,
-    "containers here": TEXT,
-    "others here": TEXT,
-    "VNI": WHOLE,
-    "UDP port": WHOLE,
-}
+from runbook_lib.tables.frame import FLAG, WHOLE, Column, Table, document_columns
+from runbook_lib.tables.overlay import SHORT_ID, cidr
 
 
+class _NodeOverlay(NamedTuple):
+    node: str
+    hidden: HiddenNamespace | None
+    vxlan: OverlayLink | None
+    containers: Sequence[ContainerFacts]
+    others: Sequence[ContainerFacts]
+
+    def names(self, containers: Sequence[ContainerFacts]) -> str:
+        return ", ".join(item.name for item in containers if item.node == self.node)
+
+
+NAMESPACES = Table[_NodeOverlay](
+    "One row per node.",
+    Column("node", lambda row: row.node),
+    Column("hidden namespace", lambda row: row.hidden and row.hidden.name, meaning="empty without one"),
+    Column("containers here", lambda row: row.names(row.containers), meaning="our containers on the overlay"),
+    Column("others here", lambda row: row.names(row.others), meaning="all others on the overlay"),
+    Column("VNI", lambda row: row.vxlan and row.vxlan.vni, WHOLE, meaning="the overlay's number in VXLAN packets"),
+    Column("UDP port", lambda row: row.vxlan and row.vxlan.port, WHOLE),
+)
+
+
+@document_columns(NAMESPACES)
 def namespaces(
     nodes: Iterable[str],
     hidden: Mapping[str, HiddenNamespace],
     containers: Sequence[ContainerFacts],
     others: Sequence[ContainerFacts] = (),
 ) -> pd.DataFrame:
-    """One row a node: its hidden namespace (empty without one), its containers on the overlay, VNI and port.
-
-    ``others`` are containers on the overlay that are not ours.
-    """
+    """The hidden namespaces of an overlay and its containers; ``others`` are not ours."""
     rows = []
     for node in nodes:
         own = hidden.get(node)
-        vxlan = own.vxlan if own else None
-        rows.append(
-            (
-                node,
-                own.name if own else "",
-                ", ".join(item.name for item in containers if item.node == node),
-                ", ".join(item.name for item in others if item.node == node),
-                vxlan.vni if vxlan else None,
-                vxlan.port if vxlan else None,
-            )
-        )
-    return frame(rows, NAMESPACE_COLUMNS)
+        rows.append(_NodeOverlay(node, own, own.vxlan if own else None, containers, others))
+    return NAMESPACES(rows)
 
 
-LINK_COLUMNS = {
-    "node": TEXT,
-    "interface": TEXT,
-    "kind": TEXT,
-    "port of": TEXT,
-    "other end": TEXT,
-    "address": TEXT,
-    "MTU (bytes)": WHOLE,
-}
+class _HiddenLink(NamedTuple):
+    node: str
+    link: OverlayLink
+    other_end: str
 
 
+OVERLAY_LINKS = Table[_HiddenLink](
+    "One row per interface of a hidden namespace.",
+    Column("node", lambda row: row.node),
+    Column("interface", lambda row: row.link.name),
+    Column("kind", lambda row: row.link.kind, meaning="``bridge``, ``vxlan`` or ``veth``"),
+    Column("port of", lambda row: row.link.bridge, meaning="the bridge that it is plugged into"),
+    Column("other end", lambda row: row.other_end, meaning="of a veth ``alpine1 eth0``, of VXLAN its VNI and UDP port"),
+    Column("address", lambda row: row.link.address, meaning="in CIDR notation"),
+    Column("MTU", lambda row: row.link.mtu, WHOLE, "bytes"),
+)
+
+
+@document_columns(OVERLAY_LINKS)
 def overlay_links(hidden: Iterable[HiddenNamespace], insides: Sequence[Inside]) -> pd.DataFrame:
-    """One row an interface of a hidden namespace.
-
-    ``other end`` is ``alpine1 eth0`` for a veth, ``VNI 256, UDP 4789`` for the VXLAN interface.
-    """
-    return frame(
-        (
-            (own.node, link.name, link.kind, link.bridge, _other_end(own.node, link, insides), link.address, link.mtu)
-            for own in hidden
-            for link in own.links
-        ),
-        LINK_COLUMNS,
+    """The interfaces of hidden namespaces, their veths held against the interfaces inside containers."""
+    return OVERLAY_LINKS(
+        _HiddenLink(own.node, link, _other_end(own.node, link, insides)) for own in hidden for link in own.links
     )
 
 
@@ -93,76 +95,75 @@ def _other_end(node: str, link: OverlayLink, insides: Sequence[Inside]) -> str:
         f"{inside.container.name} {item.name}"
         for inside in insides
         for item in inside.interfaces
-        if inside.container.node == node and _are_ends(link.index, link.peer_index, item.index, item.peer_index)
+        if inside.container.node == node and _are_ends(link, item)
     ]
     return ", ".join(ends)
 
 
-def _are_ends(index: int, peer: int, other_index: int, other_peer: int) -> bool:
-    return peer != 0 and (index, peer) == (other_peer, other_index)
+def _are_ends(one: OverlayLink | HostInterface, other: ContainerInterface) -> bool:
+    """Whether two interfaces are the two ends of one veth."""
+    return one.peer_index != 0 and (one.index, one.peer_index) == (other.peer_index, other.index)
 
 
-CONTAINER_LINK_COLUMNS = {
-    "interface": TEXT,
-    "address": TEXT,
-    "MAC": TEXT,
-    "MTU (bytes)": WHOLE,
-    "other end": TEXT,
-    "which is a port of": TEXT,
-    "routes": TEXT,
-}
+class _ContainerLink(NamedTuple):
+    item: ContainerInterface
+    other_end: str
+    bridge: str
+    routes: str
 
 
+CONTAINER_LINKS = Table[_ContainerLink](
+    "One row per interface of a container.",
+    Column("interface", lambda row: row.item.name),
+    Column("address", lambda row: cidr(row.item.address, row.item.prefix_length), meaning="in CIDR notation"),
+    Column("MAC", lambda row: row.item.mac),
+    Column("MTU", lambda row: row.item.mtu, WHOLE, "bytes"),
+    Column("other end", lambda row: row.other_end, meaning="``veth0 in 1-b6aade677f`` or ``veth2c8abf9 on node3``"),
+    Column("which is a port of", lambda row: row.bridge, meaning="the bridge at that other end"),
+    Column("routes", lambda row: row.routes, meaning="the destinations that leave here, ``default`` for all others"),
+)
+
+
+@document_columns(CONTAINER_LINKS)
 def container_links(inside: Inside, hidden: HiddenNamespace | None, host: Iterable[HostInterface]) -> pd.DataFrame:
-    """One row an interface of a container, with the other end of its cable and where that leads.
-
-    ``other end`` is ``veth0 in 1-b6aade677f`` or ``veth2c8abf9 on node3``; ``routes`` lists the destinations that leave
-    by this interface, ``default`` for everything else.
-    """
-    places = []
+    """A container's interfaces, with the other end of each cable and where that leads."""
+    ends: list[tuple[OverlayLink | HostInterface, str, str]] = []
     if hidden is not None:
-        places += [(link.index, link.peer_index, f"{link.name} in {hidden.name}", link.bridge) for link in hidden.links]
-    places += [(item.index, item.peer_index, f"{item.name} on {item.node}", item.master) for item in host]
+        ends += [(link, f"{link.name} in {hidden.name}", link.bridge) for link in hidden.links]
+    ends += [(item, f"{item.name} on {item.node}", item.master) for item in host]
     rows = []
     for item in inside.interfaces:
-        end, bridge = next(
-            (place[2:] for place in places if _are_ends(place[0], place[1], item.index, item.peer_index)), ("", "")
-        )
+        other_end, bridge = next((words for end, *words in ends if _are_ends(end, item)), ("", ""))
         routes = [route.destination for route in inside.routes if route.interface == item.name]
         shown = ", ".join("default" if route == "0.0.0.0/0" else route for route in routes)
-        address = f"{item.address}/{item.prefix_length}" if item.address else ""
-        rows.append((item.name, address, item.mac, item.mtu, end, bridge, shown))
-    return frame(rows, CONTAINER_LINK_COLUMNS)
+        rows.append(_ContainerLink(item, other_end, bridge, shown))
+    return CONTAINER_LINKS(rows)
 
 
-RULE_COLUMNS = {
-    "chain": TEXT,
-    "protocol": TEXT,
-    "from": TEXT,
-    "to": TEXT,
-    "action": TEXT,
-    "becomes": TEXT,
-    "there listens": TEXT,
-}
+class _Rewriting(NamedTuple):
+    rule: NatRule
+    listener: str
 
 
+NAME_SERVICE = Table[_Rewriting](
+    "One row per rule that rewrites a DNS question or its answer.",
+    Column("chain", lambda row: row.rule.chain),
+    Column("protocol", lambda row: row.rule.protocol),
+    Column("from", lambda row: _end(row.rule.source, row.rule.source_port)),
+    Column("to", lambda row: _end(row.rule.destination, row.rule.destination_port)),
+    Column("action", lambda row: row.rule.action, meaning="``DNAT`` for a question, ``SNAT`` for an answer"),
+    Column("becomes", lambda row: row.rule.becomes, meaning="the address and port that are put in"),
+    Column("there listens", lambda row: row.listener, meaning="the process at that address, where a question ends"),
+)
+
+
+@document_columns(NAME_SERVICE)
 def name_service(row: NameService) -> pd.DataFrame:
-    """One row a rule that rewrites a question or its answer; ``there listens`` names the process at the new address."""
+    """The rules between a container and its name server."""
     listening = {(item.protocol, f"{item.address}:{item.port}"): item.process for item in row.listeners}
-    return frame(
-        (
-            (
-                rule.chain,
-                rule.protocol,
-                _end(rule.source, rule.source_port),
-                _end(rule.destination, rule.destination_port),
-                rule.action,
-                rule.becomes,
-                listening.get((rule.protocol, rule.becomes), "" if rule.action != "DNAT" else "nobody"),
-            )
-            for rule in row.rules
-        ),
-        RULE_COLUMNS,
+    return NAME_SERVICE(
+        _Rewriting(rule, listening.get((rule.protocol, rule.becomes), "nobody" if rule.action == "DNAT" else ""))
+        for rule in row.rules
     )
 
 
@@ -171,25 +172,41 @@ def _end(address: str, port: int | None) -> str:
     return f"{host}:{port}" if port is not None else host
 
 
-MASQUERADE_COLUMNS = {"node": TEXT, "from": TEXT, "leaving by": TEXT, "action": TEXT}
+def _leaving_by(rule: NatRule) -> str:
+    return f"anything but {rule.out[1:]}" if rule.out.startswith("!") else rule.out
 
 
+MASQUERADES = Table[tuple[str, NatRule]](
+    "One row per node and rule.",
+    Column("node", lambda row: row[0]),
+    Column("from", lambda row: row[1].source, meaning="the addresses of containers, in CIDR notation"),
+    Column("leaving by", lambda row: _leaving_by(row[1]), meaning="the interface through which the packet goes"),
+    Column("action", lambda row: row[1].action),
+)
+
+
+@document_columns(MASQUERADES)
 def masquerades(rules: Mapping[str, Sequence[NatRule]]) -> pd.DataFrame:
-    """One row a node and rule that puts the node's own address in the place of a container's."""
-    return frame(
-        (
-            (node, rule.source, f"anything but {rule.out[1:]}" if rule.out.startswith("!") else rule.out, rule.action)
-            for node, own in rules.items()
-            for rule in own
-            if rule.action == "MASQUERADE"
-        ),
-        MASQUERADE_COLUMNS,
-    )
+    """The rules by which a node puts its own address in the place of a container's."""
+    return MASQUERADES((node, rule) for node, own in rules.items() for rule in own if rule.action == "MASQUERADE")
 
 
-KEY_COLUMNS = {"keys under": TEXT, "keys": WHOLE, "what it is": TEXT, "says": TEXT}
+class _KindOfKey(NamedTuple):
+    prefix: str
+    keys: Sequence[StoreKey]
+    meaning: str
+    says: str
 
-# (the beginning of a key, what is kept there), in the order in which they are told
+
+STORE_KEYS = Table[_KindOfKey](
+    "One row per kind of key.",
+    Column("keys under", lambda row: row.prefix, meaning="with what they begin (in etcd after ``/docker/``)"),
+    Column("keys", lambda row: len(row.keys), WHOLE, meaning="how many there are"),
+    Column("what it is", lambda row: row.meaning),
+    Column("says", lambda row: row.says, meaning="what their values say"),
+)
+
+# (the beginning of a key, what is kept there), in the order in which they are shown
 _KINDS = (
     ("node/", "members of the swarm: role, state and address (raft, kept by the managers)"),
     ("swarm-network/", "networks of scope swarm, each with its VNI (raft, kept by the managers)"),
@@ -205,17 +222,19 @@ _KINDS = (
 )
 
 
+@document_columns(STORE_KEYS)
 def store_keys(keys: Sequence[StoreKey]) -> pd.DataFrame:
-    """One row a kind of key (in etcd under ``/docker``): how many there are, what they are for, and what they say."""
+    """The keys of the store by kind (in etcd those under ``/docker``)."""
     rows, left = [], list(keys)
     for prefix, meaning in _KINDS:
         own = [item for item in left if item.key.removeprefix("/docker/").startswith(prefix)]
         left = [item for item in left if item not in own]
         if own:
-            rows.append((prefix, len(own), meaning, _says(prefix, own, keys)))
+            rows.append(_KindOfKey(prefix, own, meaning, _says(prefix, own, keys)))
     if left:
-        rows.append(("", len(left), "other keys", ", ".join(item.key.removeprefix("/docker/") for item in left)[:80]))
-    return frame(rows, KEY_COLUMNS)
+        others = ", ".join(item.key.removeprefix("/docker/") for item in left)
+        rows.append(_KindOfKey("", left, "other keys", others[:80]))
+    return STORE_KEYS(rows)
 
 
 def _says(prefix: str, own: Sequence[StoreKey], keys: Sequence[StoreKey]) -> str:
@@ -246,18 +265,27 @@ def _member_says(item: StoreKey) -> str:
     return f"{name} {words}".strip()
 
 
-STORED_ENDPOINT_COLUMNS = {
-    "endpoint": TEXT,
-    "container": TEXT,
-    "ours": FLAG,
-    "address": TEXT,
-    "MAC": TEXT,
-    "locator": TEXT,
-    "node": TEXT,
-    "as Docker says": FLAG,
-}
+class _EndpointInStore(NamedTuple):
+    stored: StoredEndpoint
+    ours: bool
+    node: str
+    agrees: bool
 
 
+STORED_ENDPOINTS = Table[_EndpointInStore](
+    "One row per endpoint in the store.",
+    Column("endpoint", lambda row: row.stored.endpoint_id[:SHORT_ID], meaning="the first 12 digits of its ID"),
+    Column("container", lambda row: row.stored.name),
+    Column("ours", lambda row: row.ours, FLAG, meaning="whether the parameters want that container"),
+    Column("address", lambda row: row.stored.address, meaning="in CIDR notation"),
+    Column("MAC", lambda row: row.stored.mac),
+    Column("locator", lambda row: row.stored.locator, meaning="the address of its node, as the store has it"),
+    Column("node", lambda row: row.node, meaning="the node that has this address"),
+    Column("as Docker says", lambda row: row.agrees, FLAG, meaning="whether the container's own engine says the same"),
+)
+
+
+@document_columns(STORED_ENDPOINTS)
 def stored_endpoint_rows(
     rows: Iterable[StoredEndpoint],
     containers: Sequence[ContainerFacts],
@@ -265,23 +293,27 @@ def stored_endpoint_rows(
     addresses: Mapping[str, str],
     wanted: Collection[str],
 ) -> pd.DataFrame:
-    """One row an endpoint in the store, held against what the container's own engine says; ours (``wanted``) first.
+    """A network's endpoints in the store, held against what the containers' own engines say; ours come first.
 
-    ``locator`` is the address in the store, ``node`` the node that has it; ``addresses`` maps nodes to theirs.
+    Args:
+        rows: the endpoints in the store.
+        containers: all that are on the network.
+        network: its name.
+        addresses: node → the address that is a locator.
+        wanted: the names of our containers.
     """
     owners = {address: node for node, address in addresses.items()}
     truth = {item.endpoint_ids.get(network, ""): item for item in containers}
-    table = []
+    found = []
     for row in rows:
         item, node = truth.get(row.endpoint_id), owners.get(row.locator, "")
         said = (row.name, row.address.partition("/")[0], row.mac or None, node)
         agrees = item is not None and said == (
             item.name,
             item.addresses.get(network),
-            # engines of a swarm do not tell the MAC of an endpoint that they heard of
+            # engines of a swarm do not know the MAC of an endpoint that another one announced
             item.macs.get(network) if row.mac else None,
             item.node,
         )
-        ours = row.name in wanted
-        table.append((row.endpoint_id[:SHORT_ID], row.name, ours, row.address, row.mac, row.locator, node, agrees))
-    return frame(sorted(table, key=lambda row: not row[2]), STORED_ENDPOINT_COLUMNS)
+        found.append(_EndpointInStore(row, row.name in wanted, node, agrees))
+    return STORED_ENDPOINTS(sorted(found, key=lambda row: not row.ours))

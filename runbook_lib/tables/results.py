@@ -2,225 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from runbook_lib.model.results import Check, StepResult
-from runbook_lib.tables.frame import DECIMAL, TEXT, WHOLE, frame
+from runbook_lib.model.results import Check, Probe, StepResult, Verdict
+from runbook_lib.tables.frame import DECIMAL, WHOLE, Column, Table, document_columns, grouped
 
+steps = Table[StepResult](
+    "One row per step and node.",
+    Column("step", lambda row: row.step),
+    Column("node", lambda row: row.node),
+    Column("status", lambda row: row.status, meaning="ok, changed, planned, failed, unreachable or skipped"),
+    Column("before", lambda row: row.before, meaning="what the step found"),
+    Column("after", lambda row: row.after, meaning="what it left behind"),
+    Column("time", lambda row: round(row.seconds, 2), DECIMAL, "s"),
+    Column("detail", lambda row: row.detail),
+)
 
-class ProbeRow(Protocol):
-    """What a table needs of one probe: a few pings from one container to another, times in milliseconds."""
+one_step = steps.only("node", "status", "before", "after", "time (s)", "detail")
 
-    @property
-    def source(self) -> str:
-        """The pinging container."""
-
-    @property
-    def source_node(self) -> str:
-        """Its node."""
-
-    @property
-    def target(self) -> str:
-        """The pinged container."""
-
-    @property
-    def target_node(self) -> str:
-        """Its node; empty when it has none."""
-
-    @property
-    def by(self) -> str:
-        """``name`` or ``address``."""
-
-    @property
-    def resolved(self) -> str | None:
-        """The address that was pinged; ``None`` when the name did not resolve."""
-
-    @property
-    def sent(self) -> int:
-        """Echo requests, the cold first one included."""
-
-    @property
-    def received(self) -> int:
-        """Their answers."""
-
-    @property
-    def loss_percent(self) -> float | None:
-        """Lost requests; ``None`` when none was sent."""
-
-    @property
-    def min_ms(self) -> float | None:
-        """The fastest answer after the first request."""
-
-    @property
-    def avg_ms(self) -> float | None:
-        """Their average."""
-
-    @property
-    def max_ms(self) -> float | None:
-        """The slowest of them."""
-
-    @property
-    def first_ms(self) -> float | None:
-        """The cold probe's answer, ``None`` when it was lost."""
-
-    @property
-    def largest(self) -> int | None:
-        """The largest IP packet that passed whole, in bytes; ``None`` when none was tried."""
-
-    @property
-    def expected(self) -> str:
-        """``reachable`` or ``unreachable``."""
-
-    @property
-    def verdict(self) -> str:
-        """``pass`` or ``fail``."""
-
-    @property
-    def detail(self) -> str:
-        """Why it failed."""
-
-
-STEP_COLUMNS = {
-    "step": TEXT,
-    "node": TEXT,
-    "status": TEXT,
-    "before": TEXT,
-    "after": TEXT,
-    "time (s)": DECIMAL,
-    "detail": TEXT,
-}
-
-
-def steps(rows: Iterable[StepResult]) -> pd.DataFrame:
-    """One row a step and node; ``status`` is ok, changed, planned, failed, unreachable or skipped."""
-    return frame(
-        ((row.step, row.node, row.status, row.before, row.after, round(row.seconds, 2), row.detail) for row in rows),
-        STEP_COLUMNS,
-    )
-
-
-CHECK_COLUMNS = {"check": TEXT, "node": TEXT, "verdict": TEXT, "expected": TEXT, "found": TEXT, "remedy": TEXT}
-
-
-def checks(rows: Iterable[Check]) -> pd.DataFrame:
-    """One row a check and node; ``verdict`` is pass, warn, fail or skip."""
-    return frame(
-        ((row.check, row.node, row.verdict, row.expected, row.found, row.remedy) for row in rows), CHECK_COLUMNS
-    )
-
-
-def checks_by_name(rows: Iterable[Check]) -> pd.DataFrame:
-    """One row a check, its verdicts counted: columns ``check``, ``pass``, ``warn``, ``fail``, ``skip``, ``trouble``.
-
-    ``trouble`` lists the nodes where it did not pass, with what was found there.
-    """
-    known = list(rows)
-    verdicts = ("pass", "warn", "fail", "skip")
-    table = []
-    for name in dict.fromkeys(row.check for row in known):
-        own = [row for row in known if row.check == name]
-        counts = [sum(row.verdict == verdict for row in own) for verdict in verdicts]
-        trouble = "; ".join(f"{row.node}: {row.found}" for row in own if row.verdict in ("warn", "fail"))
-        table.append((name, *counts, trouble))
-    return frame(table, {"check": TEXT, **dict.fromkeys(verdicts, WHOLE), "trouble": TEXT})
-
-
-PROBE_COLUMNS = {
-    "source": TEXT,
-    "target": TEXT,
-    "by": TEXT,
-    "resolved": TEXT,
-    "sent": WHOLE,
-    "received": WHOLE,
-    "loss (%)": DECIMAL,
-    "ping min (ms)": DECIMAL,
-    "ping avg (ms)": DECIMAL,
-    "ping max (ms)": DECIMAL,
-    "first ping (ms)": DECIMAL,
-    "largest (bytes)": WHOLE,
-    "expected": TEXT,
-    "verdict": TEXT,
-    "detail": TEXT,
-}
-
-PROBE_COLUMNS_SHORT = (
-    "source",
-    "target",
-    "by",
-    "resolved",
-    "loss (%)",
-    "ping avg (ms)",
-    "largest (bytes)",
-    "verdict",
+checks = Table[Check](
+    "One row per check and node.",
+    Column("check", lambda row: row.check, meaning="what was looked at"),
+    Column("node", lambda row: row.node),
+    Column("verdict", lambda row: row.verdict, meaning="pass, warn, fail or skip"),
+    Column("expected", lambda row: row.expected),
+    Column("found", lambda row: row.found),
+    Column("remedy", lambda row: row.remedy, meaning="what to do about it"),
 )
 
 
-def probes(rows: Iterable[ProbeRow], *, full: bool = False) -> pd.DataFrame:
-    """One row a probe, source and target as ``node3/alpine1``; eight columns, or with ``full`` all of them.
-
-    ``first ping (ms)`` is the cold probe's time, which is in none of the other three; ``largest (bytes)`` the largest
-    IP packet that passed whole.
-    """
-    table = frame(
-        (
-            (
-                f"{row.source_node}/{row.source}",
-                f"{row.target_node}/{row.target}" if row.target_node else row.target,
-                row.by,
-                row.resolved,
-                row.sent,
-                row.received,
-                row.loss_percent,
-                row.min_ms,
-                row.avg_ms,
-                row.max_ms,
-                row.first_ms,
-                row.largest,
-                row.expected,
-                row.verdict,
-                row.detail,
-            )
-            for row in rows
-        ),
-        PROBE_COLUMNS,
-    )
-    return table if full else table[list(PROBE_COLUMNS_SHORT)]
+def _count(same: Sequence[Check | Probe], verdict: Verdict) -> int:
+    return sum(row.verdict == verdict for row in same)
 
 
-PROBE_SUMMARY_COLUMNS = {
-    "source": TEXT,
-    "by": TEXT,
-    "probes": WHOLE,
-    "passed": WHOLE,
-    "lost pings (%)": DECIMAL,
-    "ping avg (ms)": DECIMAL,
-    "slowest ping (ms)": DECIMAL,
-}
+def _trouble(same: Sequence[Check]) -> str:
+    return "; ".join(f"{row.node}: {row.found}" for row in same if row.verdict in (Verdict.WARN, Verdict.FAIL))
 
 
-def probe_summary(rows: Iterable[ProbeRow]) -> pd.DataFrame:
-    """One row a source and way of addressing: how many of its probes passed, and their times."""
-    known = list(rows)
-    groups: dict[tuple[str, str], list[ProbeRow]] = {}
-    for row in known:
-        groups.setdefault((f"{row.source_node}/{row.source}", row.by), []).append(row)
-    table = []
-    for (source, by), own in groups.items():
-        sent, received = sum(row.sent for row in own), sum(row.received for row in own)
-        averages = [row.avg_ms for row in own if row.avg_ms is not None]
-        slowest = [row.max_ms for row in own if row.max_ms is not None]
-        table.append(
-            (
-                source,
-                by,
-                len(own),
-                sum(row.verdict == "pass" for row in own),
-                round(100 * (sent - received) / sent, 1) if sent else None,
-                round(sum(averages) / len(averages), 3) if averages else None,
-                max(slowest, default=None),
-            )
-        )
-    return frame(table, PROBE_SUMMARY_COLUMNS)
+CHECKS_BY_NAME = Table[Sequence[Check]](
+    "One row per check, its verdicts counted.",
+    Column("check", lambda same: same[0].check, meaning="what was looked at"),
+    Column("pass", lambda same: _count(same, Verdict.PASS), WHOLE, meaning="on how many nodes"),
+    Column("warn", lambda same: _count(same, Verdict.WARN), WHOLE),
+    Column("fail", lambda same: _count(same, Verdict.FAIL), WHOLE),
+    Column("skip", lambda same: _count(same, Verdict.SKIP), WHOLE),
+    Column("trouble", _trouble, meaning="the nodes where it did not pass, and what was found there"),
+)
+
+
+@document_columns(CHECKS_BY_NAME)
+def checks_by_name(rows: Iterable[Check]) -> pd.DataFrame:
+    """The checks counted by name."""
+    return CHECKS_BY_NAME(grouped(rows, lambda row: row.check).values())
+
+
+def _source(row: Probe) -> str:
+    return f"{row.source_node}/{row.source}"
+
+
+def _target(row: Probe) -> str:
+    return f"{row.target_node}/{row.target}" if row.target_node else row.target
+
+
+probe_details = Table[Probe](
+    "One row per probe: some pings from one container to another.",
+    Column("source", _source, meaning="the pinging container, ``node3/alpine1``"),
+    Column("target", _target, meaning="the pinged one"),
+    Column("by", lambda row: row.by, meaning="name or address"),
+    Column("resolved", lambda row: row.resolved, meaning="the address that was pinged; empty: the name led to none"),
+    Column("sent", lambda row: row.sent, WHOLE, meaning="how many pings, the first one included"),
+    Column("received", lambda row: row.received, WHOLE, meaning="how many of them were answered"),
+    Column("loss", lambda row: row.loss_percent, DECIMAL, "%"),
+    Column("ping min", lambda row: row.min_ms, DECIMAL, "ms", meaning="the fastest after the first one"),
+    Column("ping avg", lambda row: row.avg_ms, DECIMAL, "ms", meaning="the mean after the first one"),
+    Column("ping max", lambda row: row.max_ms, DECIMAL, "ms", meaning="the slowest after the first one"),
+    Column("first ping", lambda row: row.first_ms, DECIMAL, "ms", meaning="in none of the other three"),
+    Column("largest", lambda row: row.largest, WHOLE, "bytes", "the largest IP packet that passed unfragmented"),
+    Column("expected", lambda row: row.expected, meaning="reachable or unreachable"),
+    Column("verdict", lambda row: row.verdict, meaning="pass, warn or fail"),
+    Column("detail", lambda row: row.detail, meaning="why it did not pass"),
+)
+
+probes = probe_details.only(
+    "source", "target", "by", "resolved", "loss (%)", "ping avg (ms)", "largest (bytes)", "verdict"
+)
+
+
+def _loss_percent(same: Sequence[Probe]) -> float | None:
+    sent, received = sum(row.sent for row in same), sum(row.received for row in same)
+    return round(100 * (sent - received) / sent, 1) if sent else None
+
+
+def _mean_ms(same: Sequence[Probe]) -> float | None:
+    averages = [row.avg_ms for row in same if row.avg_ms is not None]
+    return round(sum(averages) / len(averages), 3) if averages else None
+
+
+def _slowest_ms(same: Sequence[Probe]) -> float | None:
+    return max((row.max_ms for row in same if row.max_ms is not None), default=None)
+
+
+PROBE_SUMMARY = Table[Sequence[Probe]](
+    "One row per source and way of addressing.",
+    Column("source", lambda same: _source(same[0]), meaning="the pinging container, ``node3/alpine1``"),
+    Column("by", lambda same: same[0].by, meaning="name or address"),
+    Column("probes", len, WHOLE, meaning="how many containers it pinged"),
+    Column("passed", lambda same: _count(same, Verdict.PASS), WHOLE),
+    Column("lost pings", _loss_percent, DECIMAL, "%"),
+    Column("ping avg", _mean_ms, DECIMAL, "ms", meaning="the mean of the probes' means"),
+    Column("slowest ping", _slowest_ms, DECIMAL, "ms"),
+)
+
+
+@document_columns(PROBE_SUMMARY)
+def probe_summary(rows: Iterable[Probe]) -> pd.DataFrame:
+    """How many of each source's probes passed, and their times."""
+    return PROBE_SUMMARY(grouped(rows, lambda row: (_source(row), row.by)).values())

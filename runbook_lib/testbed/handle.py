@@ -17,7 +17,8 @@ from runbook_lib.model.base import PlatformName
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.testbed import lifecycle, privilege, requirements, state
 from runbook_lib.testbed.machine import network
-from runbook_lib.testbed.machine.layout import DEFAULT_NAME, Kind, Layout, NodeLayout
+from runbook_lib.testbed.machine.kind import Kind
+from runbook_lib.testbed.machine.layout import DEFAULT_NAME, Layout, NodeLayout
 from runbook_lib.testbed.node import client, control_planes, readiness
 from runbook_lib.testbed.node import node as nodes
 from runbook_lib.testbed.progress import Report, silent

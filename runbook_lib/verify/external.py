@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import NodeError, PreconditionError
@@ -108,10 +108,18 @@ def look_around(cluster: Cluster, specs: Sequence[External]) -> tuple[tuple[Stan
     return tuple(standings), tuple(looks)
 
 
-def ping_nodes(
-    cluster: Cluster, spec: External, probes: Probes
-) -> tuple[tuple[str, str, str, float | None, bool], ...]:
-    """Ping every node from inside a container: container, node, address, mean round trip in ms, whether it answers.
+class NodePing(NamedTuple):
+    """A node, pinged from inside a container; ``ping_ms`` is the mean round trip."""
+
+    container: str
+    node: str
+    address: str
+    ping_ms: float | None
+    answers: bool
+
+
+def ping_nodes(cluster: Cluster, spec: External, probes: Probes) -> tuple[NodePing, ...]:
+    """Ping every node from inside a container.
 
     Raises:
         PreconditionError: the container does not run.
@@ -134,7 +142,7 @@ def ping_nodes(
     for node, address in addresses.items():
         echoes = reading.echoes.get((node, "address"))
         times = [time for time in (echoes.times if echoes is not None else ()) if time is not None]
-        rows.append((spec.container, node, address, fmean(times) if times else None, bool(times)))
+        rows.append(NodePing(spec.container, node, address, fmean(times) if times else None, bool(times)))
     return tuple(rows)
 
 

@@ -18,9 +18,9 @@ from runbook_lib.facts.control_planes.base import read_vtep
 from runbook_lib.facts.docker.containers import ContainerFacts, read_containers
 from runbook_lib.facts.overlay.hidden_namespace import HiddenNamespace, read_hidden_namespace
 from runbook_lib.model.parameters import Probes
-from runbook_lib.model.results import Verdict
+from runbook_lib.model.results import By, Expectation, Probe, Verdict
 from runbook_lib.verify.overlay_tables import Entry, audit
-from runbook_lib.verify.probe import SHARED, By, Evidence, Expectation, Pair, Probe, judge, unprobed
+from runbook_lib.verify.probe import SHARED, Evidence, Pair, judge, unprobed
 from runbook_lib.verify.prober import Method, Reading, is_address, run_probers
 
 T = TypeVar("T")

@@ -22,13 +22,12 @@ from runbook_lib.facts.docker.networks import NetworkFacts, read_network, read_n
 from runbook_lib.facts.host.host import REMEDY, HostFacts, read_encryption, read_host
 from runbook_lib.facts.overlay.interfaces import HostInterface, Route, read_host_network
 from runbook_lib.model.parameters import Overlay
-from runbook_lib.model.results import Check, Verdict
+from runbook_lib.model.results import Check, Probe, Verdict
 from runbook_lib.verify.members import check_advertised, check_manager, check_members
 from runbook_lib.verify.overlay_tables import check_entries
 from runbook_lib.verify.ping_matrix import look
 from runbook_lib.verify.port_checks import MTU_OPTION, NO_ADDRESS, NO_ANSWER, check_ports, judge_udp
 from runbook_lib.verify.ports import PortReading, try_ports
-from runbook_lib.verify.probe import Probe
 
 VXLAN_OVERHEAD = 50
 _ASSUMED = 1500  # what Docker takes for the nodes' network where no option says otherwise

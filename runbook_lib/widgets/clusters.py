@@ -4,24 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from runbook_lib.errors import ParameterError, RunbookError
-from runbook_lib.model.inventory import Inventory
+from runbook_lib.model.inventory import Inventory, NodeSpec
 from runbook_lib.model.loading import Run, load_run
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.session import Session
-from runbook_lib.tables.frame import TEXT, WHOLE, frame
+from runbook_lib.tables.frame import WHOLE, Column, Table, document_columns
 from runbook_lib.widgets.panel import Panel, Part
 
 PARAMETERS = Path(__file__).resolve().parents[2] / "params"
 THIS = "(this notebook's parameters)"
 
-FILE_COLUMNS = {"parameter file": TEXT, "cluster": TEXT, "nodes": WHOLE, "containers": WHOLE, "valid": TEXT}
-NODE_COLUMNS = {"node": TEXT, "reached at": TEXT, "fixed address": TEXT, "interface": TEXT, "engine through": TEXT}
-WHAT_COLUMNS = {"what": TEXT, "value": TEXT}
+
+class _File(NamedTuple):
+    name: str
+    valid: str
+    cluster: str = ""
+    nodes: int | None = None
+    containers: int | None = None
+
+
+FILES = Table[_File](
+    "One row per parameter file.",
+    Column("parameter file", lambda row: row.name),
+    Column("cluster", lambda row: row.cluster),
+    Column("nodes", lambda row: row.nodes, WHOLE),
+    Column("containers", lambda row: row.containers, WHOLE),
+    Column("valid", lambda row: row.valid, meaning="``yes``, or how many faults"),
+)
+
+NODES = Table[tuple[NodeSpec, str]](
+    "One row per node.",
+    Column("node", lambda row: row[0].name),
+    Column("reached at", lambda row: f"{row[0].ssh.user}@{row[0].ssh.host}:{row[0].ssh.port}"),
+    Column("fixed address", lambda row: row[0].cluster_address),
+    Column("interface", lambda row: row[1]),
+    Column("engine through", lambda row: row[0].docker.via),
+)
+
+WHAT = Table[tuple[str, str]](
+    "One row per thing that the runbook would make there.",
+    Column("what", lambda row: row[0]),
+    Column("value", lambda row: row[1]),
+)
 
 
 class ClusterChooser(Panel):
@@ -42,9 +71,10 @@ class ClusterChooser(Panel):
         return (self.overview, *self.chosen())
 
     @property
+    @document_columns(FILES)
     def overview(self) -> pd.DataFrame:
-        """Columns: parameter file, cluster, nodes, containers, valid (``yes``, or how many faults)."""
-        return frame([self._row(name) for name in self.files], FILE_COLUMNS)
+        """Every parameter file, and whether it is valid."""
+        return FILES(map(self._row, self.files))
 
     def choose(self, name: str) -> None:
         """Read the file of that name (one of ``files``) and show what it leads to."""
@@ -88,18 +118,18 @@ class ClusterChooser(Panel):
         except RunbookError as error:
             return error
 
-    def _row(self, name: str) -> tuple[object, ...]:
+    def _row(self, name: str) -> _File:
         found = self._found[name]
         if isinstance(found, ParameterError):
             count = len(found.faults)
-            return (name, "", None, None, f"no: {count} fault{'s' if count != 1 else ''}")
+            return _File(name, f"no: {count} fault{'s' if count != 1 else ''}")
         if isinstance(found, RunbookError):
-            return (name, "", None, None, f"no: {found.message}")
-        return (name, found.parameters.name, len(found.inventory.nodes), len(found.parameters.containers), "yes")
+            return _File(name, f"no: {found.message}")
+        return _File(name, "yes", found.parameters.name, len(found.inventory.nodes), len(found.parameters.containers))
 
 
 def what(parameters: Parameters) -> pd.DataFrame:
-    """What the runbook would make there. Columns: what, value."""
+    """What the runbook would make there."""
     overlay, stored = parameters.overlay, parameters.control_plane != "swarm-mode"
     containers = ", ".join(f"{item.name} on {item.node or 'any node'}" for item in parameters.containers)
     facts: Mapping[str, str] = {
@@ -109,21 +139,9 @@ def what(parameters: Parameters) -> pd.DataFrame:
         "overlay": f"{overlay.name}, {overlay.subnet or 'a subnet of Docker’s choice'}",
         "containers": containers,
     }
-    return frame(list(facts.items()), WHAT_COLUMNS)
+    return WHAT(facts.items())
 
 
 def nodes(inventory: Inventory) -> pd.DataFrame:
-    """The nodes as the inventory has them. Columns: node, reached at, fixed address, interface, engine through."""
-    return frame(
-        [
-            (
-                node.name,
-                f"{node.ssh.user}@{node.ssh.host}:{node.ssh.port}",
-                node.cluster_address,
-                inventory.network.interface,
-                node.docker.via,
-            )
-            for node in inventory.nodes
-        ],
-        NODE_COLUMNS,
-    )
+    """The nodes as the inventory has them."""
+    return NODES((node, inventory.network.interface) for node in inventory.nodes)

@@ -15,20 +15,10 @@ from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.docker.containers import ContainerFacts, read_containers
 from runbook_lib.facts.docker.networks import NetworkFacts, read_networks
 from runbook_lib.model.parameters import Parameters
+from runbook_lib.model.results import By, Probe
 from runbook_lib.session.claim import answers
 from runbook_lib.steps.base import OWNER_LABEL
-from runbook_lib.tables.frame import FLAG, TEXT, frame
-from runbook_lib.verify.probe import Probe
-
-COLUMNS = {
-    "container": TEXT,
-    "node": TEXT,
-    "state": TEXT,
-    "network": TEXT,
-    "driver": TEXT,
-    "connected": FLAG,
-    "address": TEXT,
-}
+from runbook_lib.tables.frame import FLAG, Column, Table, document_columns, grouped
 
 
 @dataclass(frozen=True)
@@ -59,6 +49,18 @@ class Connection:
         return self.driver == "overlay" and self.own and self.state == "running"
 
 
+CONNECTIONS = Table[Connection](
+    "One row per container and network.",
+    Column("container", lambda row: row.container),
+    Column("node", lambda row: row.node),
+    Column("state", lambda row: row.state),
+    Column("network", lambda row: row.network),
+    Column("driver", lambda row: row.driver),
+    Column("connected", lambda row: row.connected, FLAG),
+    Column("address", lambda row: row.address),
+)
+
+
 @dataclass(frozen=True)
 class Connections:
     """All connections at one moment; ``silent`` says of each node that did not answer why."""
@@ -67,15 +69,10 @@ class Connections:
     silent: tuple[str, ...] = ()
 
     @property
+    @document_columns(CONNECTIONS)
     def table(self) -> pd.DataFrame:
-        """Columns: container, node, state, network, driver, connected, address."""
-        return frame(
-            [
-                (row.container, row.node, row.state, row.network, row.driver, row.connected, row.address)
-                for row in self.rows
-            ],
-            COLUMNS,
-        )
+        """Which container is, or could be, on which network."""
+        return CONNECTIONS(self.rows)
 
 
 def read_connections(cluster: Cluster, parameters: Parameters) -> Connections:
@@ -132,21 +129,23 @@ def _belongs(container: ContainerFacts, parameters: Parameters) -> bool:
     return container.name not in control_plane_of(parameters).member_containers and (container.name in wanted or ours)
 
 
-REACH_COLUMNS = {"from": TEXT, "to": TEXT, "by name": TEXT, "by address": TEXT}
+def _by(way: By, pair: Sequence[Probe]) -> str:
+    return next((_words(probe) for probe in reversed(pair) if probe.by == way), "")
 
 
+REACH = Table[Sequence[Probe]](
+    "One row per ordered pair of containers.",
+    Column("from", lambda pair: pair[0].source),
+    Column("to", lambda pair: pair[0].target),
+    Column("by name", lambda pair: _by("name", pair), meaning="``answers in 0.15 ms``"),
+    Column("by address", lambda pair: _by("address", pair)),
+)
+
+
+@document_columns(REACH)
 def reach_matrix(probes: Sequence[Probe]) -> pd.DataFrame:
-    """A row an ordered pair of containers. Columns: from, to, by name, by address (``answers in 0.15 ms``)."""
-    found: dict[tuple[str, str], dict[str, str]] = {}
-    for probe in probes:
-        found.setdefault((probe.source, probe.target), {})[probe.by] = _words(probe)
-    rows = [(source, to, ways.get("name", ""), ways.get("address", "")) for (source, to), ways in found.items()]
-    return frame(rows, REACH_COLUMNS)
-
-
-def no_matrix() -> pd.DataFrame:
-    """The table where there is nothing to ping."""
-    return frame([], REACH_COLUMNS)
+    """Who reaches whom; no row where there is nothing to ping."""
+    return REACH(grouped(probes, lambda probe: (probe.source, probe.target)).values())
 
 
 def _words(probe: Probe) -> str:

@@ -19,7 +19,7 @@ from runbook_lib.session.views.pictures import picture
 from runbook_lib.steps import require_success, run_step
 from runbook_lib.steps.connections import Connect, Disconnect
 from runbook_lib.widgets.background import Serial, shared
-from runbook_lib.widgets.connection_facts import Connection, Connections, no_matrix, reach_matrix, read_connections
+from runbook_lib.widgets.connection_facts import Connection, Connections, reach_matrix, read_connections
 from runbook_lib.widgets.panel import Panel, Part
 
 # One echo request each: whether a pair answers must be visible within a second. How fast it is, live_matrix tells.
@@ -40,7 +40,7 @@ class ConnectionPanel(Panel):
     def __init__(self, run: Session) -> None:
         super().__init__(run)
         self.connections = Connections()
-        self.matrix = no_matrix()
+        self.matrix = reach_matrix(())
         self.picture: Picture | str = ""
         self._under_way: dict[tuple[str, str], bool] = {}
         self._last_known: dict[str, str] = {}
@@ -189,7 +189,7 @@ class ConnectionPanel(Panel):
             with self.run.claim.held(_PART):
                 pings = ping(self._nodes, quick, by="both", expect_unreachable=off, last_known=self._last_known)
         except (PreconditionError, InputError) as error:
-            self.matrix, self.message, self._settled = no_matrix(), self.told(error), True
+            self.matrix, self.message, self._settled = reach_matrix(()), self.told(error), True
             return
         self.matrix = reach_matrix(pings.probes)
         self._settled = all(probe.verdict == "pass" for probe in pings.probes)

@@ -15,11 +15,9 @@ from runbook_lib.model.results import StepResult
 from runbook_lib.session import Session
 from runbook_lib.session.views.display import step_line
 from runbook_lib.steps import Step, require_success, run_step
-from runbook_lib.tables.frame import DECIMAL, TEXT, frame
+from runbook_lib.tables.frame import document_columns, frame
 from runbook_lib.widgets.background import shared
 from runbook_lib.widgets.panel import Panel, Part
-
-COLUMNS = {"node": TEXT, "status": TEXT, "before": TEXT, "after": TEXT, "time (s)": DECIMAL, "detail": TEXT}
 
 #: How far a node is when it reaches a state. Whatever is not named here is a step's own word while it applies.
 _PROGRESS = {"checking": 1, "applying": 2, "applied": 3, "verifying": 4}
@@ -55,12 +53,14 @@ class StepPanel(Panel):
         return self.step.name
 
     @property
+    @document_columns(tables.one_step)
     def table(self) -> pd.DataFrame:
-        """Columns: node, status (a node's state while the step runs), before, after, time (s), detail."""
+        """The nodes' rows; while the step runs, the status is how far the node is."""
         if not self._busy:
-            return tables.steps(self.rows)[list(COLUMNS)]
+            return tables.one_step(self.rows)
         names = self.run.inventory.names
-        return frame([(name, self.states.get(name, "waiting"), "", "", None, "") for name in names], COLUMNS)
+        rows = [(name, self.states.get(name, "waiting"), "", "", None, "") for name in names]
+        return frame(rows, tables.one_step.dtypes)
 
     @property
     def busy(self) -> bool:

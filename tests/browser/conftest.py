@@ -8,17 +8,17 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from runbook_lib.model.locations import copies_folder
 from runbook_lib.testbed import Testbed
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 ROOT = Path(__file__).parents[2]
 NAME = f"browser-{os.getpid()}"
@@ -26,8 +26,6 @@ NAME = f"browser-{os.getpid()}"
 SCREENSHOTS = ROOT / ".overlay-runbook" / "screenshots"
 WIDTHS = (1280, 1600)
 HEIGHT = 1000
-_STARTS_WITHIN_SECONDS = 90
-_ENDS_WITHIN_SECONDS = 90
 
 
 @dataclass
@@ -47,7 +45,7 @@ class Server:
     def stop(self) -> int:
         """Do as Ctrl-C does, and return the exit code."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(_ENDS_WITHIN_SECONDS)
+        return self.process.wait(PATIENCE_SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +108,7 @@ def server(checkout: Path, parameter_file: Path, tmp_path_factory: pytest.TempPa
     finally:
         if process.poll() is None:
             process.terminate()
-            process.wait(_ENDS_WITHIN_SECONDS)
+            process.wait(PATIENCE_SECONDS)
 
 
 def foreign_kernel(folder: Path) -> None:
@@ -125,11 +123,10 @@ def foreign_kernel(folder: Path) -> None:
 
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:
-    deadline = time.monotonic() + _STARTS_WITHIN_SECONDS
-    while not (found := re.search(r"http://127\.0\.0\.1:\d+/lab/tree/START\.md\?token=\w+", log.read_text())):
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.1)
+    address = re.compile(r"http://127\.0\.0\.1:\d+/lab/tree/START\.md\?token=\w+")
+    wait_until(lambda: process.poll() is not None or address.search(log.read_text()), log.read_text)
+    found = address.search(log.read_text())
+    assert found, log.read_text()
     return found.group()
 
 
@@ -165,5 +162,7 @@ def pytest_runtest_makereport(
 def page(browser: Browser, server: Server) -> Page:
     """JupyterLab, open on its start page."""
     page = browser.new_page(viewport={"width": WIDTHS[0], "height": HEIGHT})
+    page.set_default_timeout(PATIENCE_SECONDS * 1000)
+    expect.set_options(timeout=PATIENCE_SECONDS * 1000)
     page.goto(server.url)
     return page

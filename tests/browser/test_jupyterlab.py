@@ -31,6 +31,7 @@ from tests.browser.lab import (
     scroll_to_the_top,
     wait_until_idle,
 )
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.testbed
 
@@ -40,6 +41,7 @@ LAST = "09_clean_up"
 # What a step does that is interrupted: it takes back what it has begun, which takes its time.
 SLOW_STEP = """import pathlib, time
 try:
+    pathlib.Path("begun").touch()
     time.sleep(600)
 finally:
     time.sleep(7)
@@ -61,7 +63,7 @@ def screenshots(page: Page, name: str, height: int = HEIGHT) -> None:
 
 def test_the_start_page_shows_the_learning_path_the_cluster_and_how_to_stop(page: Page) -> None:
     view = page.locator(".jp-MarkdownViewer")
-    expect(view.get_by_role("heading", name="The cluster now")).to_be_visible(timeout=60_000)
+    expect(view.get_by_role("heading", name="The cluster now")).to_be_visible()
     for name in NOTEBOOKS:
         assert view.get_by_role("link", name=re.compile(f"^{name[:2]} · ")).count() == 1
     text = view.inner_text()
@@ -100,13 +102,13 @@ def test_a_toggle_disconnects_a_container_and_the_matrix_follows(page: Page) -> 
     toggle = panel.get_by_title("alpine1 on ovr0")
     expect(toggle).to_have_text("● connected")
     toggle.click()
-    expect(toggle).to_have_text("○ disconnected", timeout=20_000)
-    expect(panel.locator(".runbook-matrix")).to_contain_text("silent", timeout=20_000)
+    expect(toggle).to_have_text("○ disconnected")
+    expect(panel.locator(".runbook-matrix")).to_contain_text("silent")
     panel.scroll_into_view_if_needed()
     screenshots(page, "toggle-off")
     toggle.click()
-    expect(toggle).to_have_text("● connected", timeout=20_000)
-    expect(panel.locator(".runbook-matrix")).not_to_contain_text("silent", timeout=20_000)
+    expect(toggle).to_have_text("● connected")
+    expect(panel.locator(".runbook-matrix")).not_to_contain_text("silent")
     screenshots(page, "toggle-on")
 
 
@@ -114,7 +116,7 @@ def test_what_measures_is_refused_in_another_page_until_the_live_matrix_is_stopp
     open_from_start_page(page, "06")
     panel = front(page).locator(".runbook-live-matrix")
     panel.get_by_role("button", name="start").click()
-    expect(panel).to_contain_text("reading 2", timeout=20_000)
+    expect(panel).to_contain_text("reading 2")
     open_from_start_page(page, "05")
     run_all_cells(page)
     scroll_to_the_top(page)
@@ -124,7 +126,7 @@ def test_what_measures_is_refused_in_another_page_until_the_live_matrix_is_stopp
     assert "notebook 06_disconnect_connect, its live matrix, until somebody stops it (process " in refusal
     open_from_start_page(page, "06")
     panel.get_by_role("button", name="stop").click()
-    expect(panel).to_contain_text("stopped after", timeout=20_000)
+    expect(panel).to_contain_text("stopped after")
     open_from_start_page(page, "05")
     run_all_cells(page)
     assert errors(page) == []
@@ -142,11 +144,11 @@ def test_an_answer_is_kept_in_the_copy_until_it_is_reset(page: Page, copies: Pat
     page.locator(".lm-TabBar-tab").filter(has_text="START.md").click()
     menu(page, "File", "Reload Markdown File from Disk")
     row = page.locator(".jp-MarkdownViewer tr").filter(has=page.get_by_role("link", name=re.compile("^10 · ")))
-    expect(row).to_contain_text("changed by you", timeout=30_000)
+    expect(row).to_contain_text("changed by you")
     screenshots(page, "start-changed", 1800)
     row.get_by_role("link", name="reset").click()
     told = page.locator(".jp-MarkdownViewer:visible")
-    expect(told.get_by_role("heading", name="10_read_the_archive is as committed again")).to_be_visible(timeout=30_000)
+    expect(told.get_by_role("heading", name="10_read_the_archive is as committed again")).to_be_visible()
     screenshots(page, "reset")
     assert 'prediction=\\"one\\"' not in (copies / "10_read_the_archive.ipynb").read_text()
     (kept,) = copies.glob("10_read_the_archive_before_reset_*.ipynb")
@@ -216,14 +218,14 @@ def test_an_interrupted_step_ends_and_leaves_its_kernel_usable(page: Page, testb
     open_from_start_page(page, "02")
     scroll_to_the_top(page)
     cell = run_in_first_cell(page, 'run.power_cycle("node1", again=True)')
-    expect(cell).to_contain_text("waiting for", timeout=30_000)
+    expect(cell).to_contain_text("waiting for")
     menu(page, "Kernel", "Interrupt Kernel")
     wait_until_idle(page)
     screenshots(page, "interrupted", 5000)
     assert any("KeyboardInterrupt" in error for error in errors(page))
     Testbed.up(testbed.name, subnet="auto")  # the node goes on by itself: this waits for it
     run_in_first_cell(page, "len(run.nodes)")
-    expect(cell.locator(".jp-OutputArea-output")).to_have_text("4", timeout=30_000)
+    expect(cell.locator(".jp-OutputArea-output")).to_have_text("4")
 
 
 def test_all_cells_of_the_notebook_that_cleans_up_run_to_the_end(page: Page) -> None:
@@ -240,7 +242,7 @@ def test_ctrl_c_lets_a_running_cell_clean_up_and_leaves_no_kernel(page: Page, se
     assert kernels
     cell = run_in_first_cell(page, SLOW_STEP)
     expect(cell.locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[\*\]"))
-    page.wait_for_timeout(500)
+    wait_until((copies / "begun").exists)
     assert server.stop() == 0
     assert (copies / "cleaned-up").exists()
     assert not [kernel for kernel in kernels if Path(f"/proc/{kernel}").exists()]

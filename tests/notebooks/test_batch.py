@@ -19,9 +19,9 @@ import pytest
 
 from runbook_lib import cli
 from tests.notebooks.generated import INVENTORY, Workplace, ends
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 PROJECT = Path(__file__).parents[2]
-WAIT_SECONDS = 60
 # Addresses of this run's own: on one cluster, also one that nothing connects to, there is one run at a time.
 NETWORK = f"127.{random.randrange(1, 255)}.{random.randrange(1, 255)}"
 
@@ -65,14 +65,15 @@ def summary(output: str) -> dict[str, str]:
 
 
 def waiting_cell(workplace: Workplace) -> str:
-    """A cell that says which process it is, waits for long, and says that it cleaned up; a kernel's way to be slow."""
+    """A cell that says which process it is, waits for its file ``go``, and says that it cleaned up."""
     return "\n".join(
         [
             f"import os, pathlib, time\nos.chdir({str(workplace.folder)!r})",
             "begun = pathlib.Path(f'begun-{name}')",
             "begun.with_suffix('.part').write_text(f'{os.getpid()} {os.getppid()}')",
-            "begun.with_suffix('.part').rename(begun)",
-            "try:\n    time.sleep(60)",
+            "go = pathlib.Path(f'go-{name}')",
+            "try:\n    if not begun.exists():\n        begun.with_suffix('.part').rename(begun)",
+            "    while not go.exists():\n        time.sleep(0.05)",
             "finally:\n    pathlib.Path(f'cleaned-up-{name}').touch()",
         ]
     )
@@ -102,7 +103,7 @@ class RunningBatch:
 
     def end(self) -> tuple[int, str]:
         """Wait for its end; its exit code and its output."""
-        output, errors = self.process.communicate(timeout=WAIT_SECONDS)
+        output, errors = self.process.communicate(timeout=PATIENCE_SECONDS)
         assert "Traceback" not in output + errors, output + errors
         return self.process.returncode, output
 
@@ -121,13 +122,6 @@ def running(workplace: Workplace, words: Sequence[str]) -> Iterator[RunningBatch
             process.kill()
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def is_gone(process: int) -> bool:
     """Whether a process has ended; one that only waits to be noticed by its parent has."""
     try:
@@ -144,7 +138,7 @@ def test_clusters_run_side_by_side_and_one_that_fails_stops_no_other(
     meeting = "\n".join(
         [
             f"import pathlib, time\nplace = pathlib.Path({str(workplace.folder)!r})",
-            "(place / f'here-{name}').touch()\nend = time.monotonic() + 30",
+            "(place / f'here-{name}').touch()\nend = time.monotonic() + 120",
             "while len(list(place.glob('here-*'))) < 3:\n    assert time.monotonic() < end\n    time.sleep(0.02)",
             "from runbook_lib.errors import CheckFailed",
             "if name == 'beta':\n    raise CheckFailed('no leader', expected=1, found=0, node='node1')",
@@ -208,7 +202,7 @@ def test_a_second_ctrl_c_kills_kernels_that_do_not_listen(workplace: Workplace) 
     deaf = (
         waiting_cell(workplace)
         .replace("try:", "while True:\n  try:")
-        .replace("    time.sleep(60)\nfinally:\n    ", "    time.sleep(60)\n  except KeyboardInterrupt:\n    ")
+        .replace("finally:\n    ", "  except KeyboardInterrupt:\n    ")
     )
     files = clusters(workplace, "alpha")
     with running(workplace, arguments(workplace, files, [workplace.notebook("01_deaf", deaf)])) as batch:
@@ -287,7 +281,7 @@ def dask_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskClust
     finally:
         for process in reversed(started):
             process.terminate()
-            process.wait(WAIT_SECONDS)
+            process.wait(PATIENCE_SECONDS)
 
 
 def test_a_batch_on_a_dask_cluster_uses_both_workers_and_tells_what_happens(
@@ -297,7 +291,7 @@ def test_a_batch_on_a_dask_cluster_uses_both_workers_and_tells_what_happens(
     meeting = "\n".join(
         [
             f"import pathlib, time\nplace = pathlib.Path({str(workplace.folder)!r})",
-            "(place / f'here-{name}').touch()\nend = time.monotonic() + 30",
+            "(place / f'here-{name}').touch()\nend = time.monotonic() + 120",
             "while len(list(place.glob('here-*'))) < 2:\n    assert time.monotonic() < end\n    time.sleep(0.02)",
             "from runbook_lib.errors import CheckFailed",
             "if name == 'beta':\n    raise CheckFailed('no leader')",
@@ -335,14 +329,15 @@ def test_a_lost_dask_worker_costs_its_own_cluster_only_which_is_not_run_again(
     workplace: Workplace, dask_cluster: DaskCluster
 ) -> None:
     files = clusters(workplace, "alpha", "beta")
-    waiting = workplace.notebook("01_waiting", waiting_cell(workplace).replace("sleep(60)", "sleep(3)"))
+    waiting = workplace.notebook("01_waiting", waiting_cell(workplace))
     with running(workplace, arguments(workplace, files, [waiting], "--scheduler", dask_cluster.address)) as batch:
         begun = batch.begun("alpha", "beta")
         parents = {name: parent_of(one.job) for name, one in begun.items()}
         dask_cluster.workers[1].kill()
         lost = next(name for name, parent in parents.items() if parent == dask_cluster.workers[1].pid)
+        kept = next(name for name in begun if name != lost)
+        (workplace.folder / f"go-{kept}").touch()
         code, output = batch.end()
-    kept = next(name for name in begun if name != lost)
     assert code == 3
     assert summary(output) == {lost: "error", kept: "pass"}
     assert "the Dask worker that ran this cluster was lost" in output

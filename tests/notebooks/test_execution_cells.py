@@ -15,9 +15,10 @@ from runbook_lib.errors import InterruptedRun
 from runbook_lib.execute.interruption import Interruption
 from runbook_lib.execute.kernel.kernels import Kernels
 from tests.notebooks.generated import Execution, Workplace, always, execute
+from tests.waiting import wait_until
 
 TOUCH = "import pathlib, time\ntouch = lambda name: pathlib.Path({folder!r}, name).touch()\n"
-SLOW = "try:\n    touch('begun')\n    time.sleep(60)\nfinally:\n    touch('cleaned_up')"
+SLOW = "try:\n    touch('begun')\n    time.sleep(600)\nfinally:\n    touch('cleaned_up')"
 
 
 @pytest.fixture
@@ -96,13 +97,24 @@ def test_after_the_kernels_death_always_cells_run_in_a_fresh_one_with_the_parame
 
 
 def test_a_kernel_that_dies_between_two_cells_leaves_the_next_one_never_run(workplace: Workplace) -> None:
-    # The cell ends well, and so does its successor begin: the signal is due in between.
-    dying = "import os, signal, threading\nthreading.Timer(0.3, os.kill, (os.getpid(), signal.SIGKILL)).start()"
+    # The cell ends well, and so does its successor begin: the kernel ends itself in between.
+    pid, go = workplace.folder / "pid", workplace.folder / "go"
+    dying = (
+        "import os, pathlib, signal, threading, time\n"
+        "def die():\n"
+        f"    while not pathlib.Path({str(go)!r}).exists(): time.sleep(0.01)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"pathlib.Path({str(pid)!r}).write_text(str(os.getpid()))\n"
+        "threading.Thread(target=die, daemon=True).start()"
+    )
 
     class Waiting:
         def cell_started(self, number: int, total: int, source: str) -> None:
             if source == "'later'":
-                threading.Event().wait(0.8)
+                go.touch()
+                wait_until(
+                    lambda: Path(f"/proc/{pid.read_text()}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+                )
 
         def displayed(self, data: object, *, updated: bool) -> None:
             raise AssertionError
@@ -133,21 +145,27 @@ def test_a_kernel_that_dies_while_it_starts_leaves_all_cells_never_run(
 def test_the_notebooks_own_limit_ends_the_cell_that_runs(workplace: Workplace, touch: str, end: str) -> None:
     slow = f"try:\n    {end.replace(chr(10), chr(10) + '    ')}\nfinally:\n    touch('cleaned_up')"
     notebook = workplace.notebook("01_slow", touch, slow, "'later'", always("touch('at_the_end')"))
-    run = execute(workplace, notebook, notebook_timeout=10)  # the start of a kernel counts: seconds, if busy
+    with Kernels() as kernels:
+        # The start of a kernel counts, which takes seconds on a busy machine.
+        kernels.prepare()
+        spare = kernels._spare
+        assert spare is not None
+        wait_until(Path(f"{spare.ip}-{spare.control_port}").exists, "the kernel listens")
+        run = execute(workplace, notebook, notebook_timeout=5, kernels=kernels)
     assert isinstance(run.error, CellTimeoutError)
     assert run.ends == ["completed", "timed out", "never run", "completed"]
-    assert "the notebook did not end within 10 s" in errors_in(run, 1)[0]
+    assert "the notebook did not end within 5 s" in errors_in(run, 1)[0]
     assert made(workplace) == {"cleaned_up", "at_the_end"}
     assert run.result is not None
     assert run.result.exit_code == 5
 
 
 def test_a_cell_that_ignores_its_end_is_killed_and_always_cells_run_elsewhere(workplace: Workplace) -> None:
-    ignoring = "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\ntime.sleep(60)"
+    ignoring = "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\ntime.sleep(600)"
     deaf = f"import os\nprint(os.getpid(), flush=True)\n{ignoring}"
     with Interruption(grace_seconds=0.5).installed() as interruption:
         notebook = workplace.notebook("01_deaf", deaf, always("print(os.getpid() if 'os' in dir() else 'fresh')"))
-        run = execute(workplace, notebook, execution_timeout=1, interruption=interruption)
+        run = execute(workplace, notebook, execution_timeout=2, interruption=interruption)
     assert isinstance(run.error, CellTimeoutError)
     assert run.ends == ["timed out", "completed"]
     assert "fresh" in run.text
@@ -169,7 +187,7 @@ def test_a_signal_interrupts_the_cell_and_lets_the_always_cells_run(
 
 
 def test_a_second_signal_ends_the_always_cells_too(workplace: Workplace, touch: str) -> None:
-    cleaning = always("touch('begun')\ntime.sleep(60)")
+    cleaning = always("touch('begun')\ntime.sleep(600)")
     notebook = workplace.notebook("01_slow", touch, SLOW.replace("begun", "first"), cleaning, always("touch('late')"))
     with signal_when(workplace.folder / "first", signal.SIGINT), signal_when(workplace.folder / "begun", signal.SIGINT):
         run = execute(workplace, notebook)

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.notebooks.generated import Workplace, ends, states
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 PROJECT = Path(__file__).parents[2]
-WAIT_SECONDS = 60
 
 
 @pytest.fixture
@@ -33,11 +33,8 @@ def running(workplace: Workplace, *notebooks: Path, background: bool = False) ->
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         try:
-            deadline = time.monotonic() + WAIT_SECONDS
-            while not (workplace.folder / "begun").exists():
-                assert time.monotonic() < deadline
-                assert run.poll() is None, run.communicate()
-                time.sleep(0.05)
+            wait_until(lambda: run.poll() is not None or (workplace.folder / "begun").exists())
+            assert run.poll() is None, run.communicate()
             yield run
         finally:
             run.kill()
@@ -53,11 +50,11 @@ def cell(workplace: Workplace, *lines: str) -> str:
 
 
 def test_a_signal_lets_the_cell_clean_up_and_leaves_a_true_record(workplace: Workplace) -> None:
-    slow = cell(workplace, "try:", "    touch('begun')", "    time.sleep(60)", "finally:", "    touch('cleaned_up')")
+    slow = cell(workplace, "try:", "    touch('begun')", "    time.sleep(600)", "finally:", "    touch('cleaned_up')")
     first, second = workplace.notebook("01_slow", slow, "1"), workplace.notebook("02_later", "1")
     with running(workplace, first, second) as run:
         run.send_signal(signal.SIGTERM)
-        output, errors = run.communicate(timeout=WAIT_SECONDS)
+        output, errors = run.communicate(timeout=PATIENCE_SECONDS)
     assert run.returncode == 4
     assert (workplace.folder / "cleaned_up").exists()
     assert "interrupted by SIGTERM" in output
@@ -76,12 +73,12 @@ def test_a_background_job_whose_shell_ignores_ctrl_c_still_interrupts_its_cell_a
     program = "import signal; raise SystemExit(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
     slow = cell(
         workplace, "import subprocess, sys", f"subprocess.run([sys.executable, '-c', {program!r}], check=True)",
-        "try:", "    touch('begun')", "    subprocess.run(['sleep', '60'])", "finally:", "    touch('cleaned_up')",
+        "try:", "    touch('begun')", "    subprocess.run(['sleep', '600'])", "finally:", "    touch('cleaned_up')",
     )  # fmt: skip
     with running(workplace, workplace.notebook("01_slow", slow), background=True) as run:
         run.send_signal(signal.SIGINT)  # the terminal's Ctrl-C is not for it
         run.send_signal(signal.SIGTERM)
-        output, errors = run.communicate(timeout=WAIT_SECONDS)
+        output, errors = run.communicate(timeout=PATIENCE_SECONDS)
     assert run.returncode == 4, output + errors
     assert "interrupted by SIGTERM" in output
     assert "SIGTERM: the running cell may clean up" in errors
@@ -91,11 +88,11 @@ def test_a_background_job_whose_shell_ignores_ctrl_c_still_interrupts_its_cell_a
 
 def test_a_cell_that_swallows_the_interrupt_is_the_last_one(workplace: Workplace) -> None:
     swallowing = cell(
-        workplace, "try:", "    touch('begun')", "    time.sleep(60)", "except KeyboardInterrupt:", "    pass"
+        workplace, "try:", "    touch('begun')", "    time.sleep(600)", "except KeyboardInterrupt:", "    pass"
     )
     with running(workplace, workplace.notebook("01_swallowing", swallowing, "touch('went_on')")) as run:
         run.send_signal(signal.SIGINT)
-        output, _ = run.communicate(timeout=WAIT_SECONDS)
+        output, _ = run.communicate(timeout=PATIENCE_SECONDS)
     assert run.returncode == 4
     assert "interrupted" in output
     assert not (workplace.folder / "went_on").exists()
@@ -104,18 +101,15 @@ def test_a_cell_that_swallows_the_interrupt_is_the_last_one(workplace: Workplace
 
 def test_a_second_interrupt_ends_a_cell_that_does_not_listen(workplace: Workplace) -> None:
     deaf = cell(
-        workplace, "while True:", "    try:", "        touch('begun')", "        time.sleep(60)",
+        workplace, "while True:", "    try:", "        touch('begun')", "        time.sleep(600)",
         "    except KeyboardInterrupt:", "        touch('heard')",
     )  # fmt: skip
     with running(workplace, workplace.notebook("01_deaf", deaf)) as run:
         run.send_signal(signal.SIGINT)
-        deadline = time.monotonic() + WAIT_SECONDS
-        while not (workplace.folder / "heard").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until((workplace.folder / "heard").exists)
         time.sleep(0.6)  # sooner it would count as an echo of the first
         run.send_signal(signal.SIGINT)
-        output, _ = run.communicate(timeout=WAIT_SECONDS)
+        output, _ = run.communicate(timeout=PATIENCE_SECONDS)
     assert run.returncode == 4
     assert "interrupted by SIGINT" in output
     assert ends(workplace.record("01_deaf")) == ["interrupted"]
@@ -126,6 +120,6 @@ def test_output_that_nobody_reads_any_more_does_not_end_the_run(workplace: Workp
     with running(workplace, notebook) as run:
         assert run.stdout is not None
         run.stdout.close()
-        assert run.wait(WAIT_SECONDS) == 0
+        assert run.wait(PATIENCE_SECONDS) == 0
     assert (workplace.folder / "went_on").exists()
     assert set(states(workplace.record("01_good"))) == {"completed"}

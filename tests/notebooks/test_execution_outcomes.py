@@ -109,7 +109,7 @@ def test_a_cell_out_of_time_may_clean_up_and_is_a_timeout(
     workplace: Workplace, capfd: pytest.CaptureFixture[str]
 ) -> None:
     mark = workplace.folder / "cleaned_up"
-    slow = f"import pathlib, time\ntry:\n    time.sleep(60)\nfinally:\n    pathlib.Path({str(mark)!r}).touch()"
+    slow = f"import pathlib, time\ntry:\n    time.sleep(600)\nfinally:\n    pathlib.Path({str(mark)!r}).touch()"
     notebook = workplace.notebook("01_slow", slow, "1")
     assert cli.main(workplace.arguments(notebook, options=("--timeout", "1"))) == 5
     assert "did not end within 1 s" in capfd.readouterr().out
@@ -118,7 +118,7 @@ def test_a_cell_out_of_time_may_clean_up_and_is_a_timeout(
 
 
 def test_a_cell_that_swallows_the_timeout_is_a_timeout_nonetheless(workplace: Workplace) -> None:
-    swallowing = "import time\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    pass"
+    swallowing = "import time\ntry:\n    time.sleep(600)\nexcept KeyboardInterrupt:\n    pass"
     notebook = workplace.notebook("01_swallowing", swallowing, "1")
     assert cli.main(workplace.arguments(notebook, options=("--timeout", "1"))) == 5
     assert states(workplace.record("01_swallowing"))[-2:] == ["failed", "pending"]

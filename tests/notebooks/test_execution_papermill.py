@@ -114,7 +114,7 @@ def test_papermill_with_our_engine_tells_of_bad_input_that_a_cell_found_with_its
 
 def test_papermill_with_our_engine_tells_of_a_timeout_with_its_own_exit_code(tmp_path: Path) -> None:
     workplace = Workplace(tmp_path)
-    notebook = workplace.notebook("01_slow", "import time; time.sleep(60)", "1")
+    notebook = workplace.notebook("01_slow", "import time; time.sleep(600)", "1")
     options = ("--engine", "runbook", "-f", "parameters.yaml", "--execution-timeout", "1")
     done = papermill(workplace, notebook, *options)
     assert done.returncode == 5, done.stderr
@@ -321,7 +321,7 @@ def test_errors_that_the_caller_allows_do_not_end_the_notebook() -> None:
 @pytest.mark.parametrize("options", [{"timeout": 1}, {"timeout_func": lambda cell: 1}], ids=["timeout", "timeout_func"])
 def test_a_time_limit_may_be_given_by_nbclients_names(options: dict[str, Any]) -> None:
     with pytest.raises(CellTimeoutError, match="did not end within 1 s"):
-        run_with(program("import time; time.sleep(60)"), **options)
+        run_with(program("import time; time.sleep(600)"), **options)
     # None is no limit, and so is -1.
     assert "done" in text_of(run_with(program("print('done')"), timeout=-1))
 

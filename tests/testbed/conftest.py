@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.control_planes import control_plane_of
-from runbook_lib.facts.control_planes.etcd.keys import read_registrations
+from runbook_lib.facts.control_planes.etcd.keys import Registration, read_registrations
 from runbook_lib.facts.docker.containers import read_containers
 from runbook_lib.facts.docker.networks import read_networks
 from runbook_lib.model.loading import Run
@@ -19,23 +18,18 @@ from runbook_lib.steps import StartMembers, require_success, run_step
 from runbook_lib.steps.gossip import JoinGossip, wait_for_gossip
 from runbook_lib.testbed import Testbed
 from tests.testbed.shared import SharedTestbed, run_on
+from tests.waiting import wait_until
 
 # Names of their own let a second run of these tests go on beside the first.
 NAME = f"tests-{os.getpid()}"
 SHARED = f"shared-{os.getpid()}"
-STORE_SECONDS = 120.0
 
 
 def start_store_on(cluster: Cluster, run: Run) -> None:
     """Start etcd, and wait until every engine is connected to it and knows the others."""
     started = run_step(cluster, StartMembers(run.parameters.etcd))
     require_success(started)
-    deadline = time.monotonic() + STORE_SECONDS
-    rows = read_registrations(cluster, run.parameters.etcd)
-    while not all(row.connected for row in rows):
-        assert time.monotonic() < deadline, rows
-        time.sleep(0.5)
-        rows = read_registrations(cluster, run.parameters.etcd)
+    wait_until_connected(cluster, run)
     if any(row.status is Status.CHANGED for row in started):
         for outcome in cluster.each(
             lambda node: wait_for_gossip(node, control_plane_of(run.parameters), lambda state: None)
@@ -81,6 +75,15 @@ def cluster(run: Run) -> Iterator[Cluster]:
     """The testbed's nodes."""
     with Cluster(run.inventory, run.parameters.timeouts) as nodes:
         yield nodes
+
+
+def wait_until_connected(cluster: Cluster, run: Run) -> None:
+    """Wait until every engine is connected to the store."""
+
+    def rows() -> tuple[Registration, ...]:
+        return read_registrations(cluster, run.parameters.etcd)
+
+    wait_until(lambda: all(row.connected for row in rows()), rows, pause=0.5)
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ class Files:
 
     def write(self, **parameters: object) -> None:
         data = {"name": "bad", "inventory": "inventory.yaml", "addresses": {"allow_in_dhcp_pool": True}}
-        data |= {"overlay": {"name": NETWORK, "subnet": "10.66.0.0/24"}, "containers": [], "timeouts": {"connect": 3}}
+        data |= {"overlay": {"name": NETWORK, "subnet": "10.66.0.0/24"}, "containers": [], "timeouts": {"connect": 5}}
         self.parameters.write_text(yaml.safe_dump(data | parameters, sort_keys=False))
 
     def run(self, *notebooks: str) -> subprocess.CompletedProcess[str]:

@@ -12,11 +12,10 @@ from runbook_lib.facts.docker.networks import read_networks
 from runbook_lib.facts.host.addresses import read_bootlocal, read_bootsync
 from runbook_lib.model.loading import Run, load_run
 from runbook_lib.testbed import Testbed
+from tests.waiting import PATIENCE_SECONDS
 
 # Docker makes it for the first container on an overlay, and leaves it there.
 _OF_DOCKER = {"docker_gwbridge"}
-# What a change needs to arrive at every node: a network that is gone, a member that was started again.
-_SETTLED_SECONDS = 20.0
 # Accounts, their files, and the processes that listen for logins: what tests of logging in make.
 _LOGINS = "cut -d: -f1 /etc/passwd | sort; ls /home /home/docker; pgrep -c -f '^sshd: .*[[]listener[]]' || :"
 
@@ -67,8 +66,8 @@ class SharedTestbed:
         return bed
 
     def _left(self, bed: Testbed) -> list[str]:
-        """The differences to how the testbed was found, once they do not go away by themselves."""
-        deadline = time.monotonic() + _SETTLED_SECONDS
+        """The differences to how the testbed was found; a network that was removed may be seen for a while."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while left := differences(self._found, state(bed)):
             if time.monotonic() > deadline:
                 break

@@ -30,7 +30,7 @@ def execute_solutions(notebooks: Sequence[Path], parameters: Mapping[str, Any]) 
     cells = [new_code_cell(given + MISTAKE), *(cell for path in notebooks for cell in _cells(path))]
     notebook = new_notebook(cells=cells)
     return NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}
     ).execute()
 
 

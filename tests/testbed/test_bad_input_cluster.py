@@ -76,7 +76,7 @@ def test_a_container_of_that_name_with_another_image_is_left_alone(
     assert engine.container("bad1")["Config"]["Image"] == "alpine:latest"
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_a_node_that_dies_in_the_middle_of_a_step_is_named_and_a_second_run_finishes_it(
     files: Files, cluster: Cluster, testbed: Testbed, start_store: Callable[[], None], clean: None
 ) -> None:

@@ -134,7 +134,7 @@ def test_2_what_a_real_manager_would_be_asked_is_answered_by_this_one(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert result.returncode == 0, result.stdout + result.stderr
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -12,7 +11,7 @@ from runbook_lib.errors import UnreachableError
 from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.control_planes.base import Member
 from runbook_lib.facts.control_planes.etcd.access import read_access
-from runbook_lib.facts.control_planes.etcd.keys import read_registrations, read_store_keys
+from runbook_lib.facts.control_planes.etcd.keys import read_store_keys
 from runbook_lib.facts.control_planes.etcd.members import read_members
 from runbook_lib.model.loading import Run
 from runbook_lib.model.results import Verdict
@@ -23,6 +22,8 @@ from runbook_lib.testbed.machine.layout import NodeLayout
 from runbook_lib.testbed.node.certificates import Authority
 from runbook_lib.testbed.node.control_planes import command, member_name
 from runbook_lib.verify.members import check_members
+from tests.testbed.conftest import wait_until_connected
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.testbed
 
@@ -71,14 +72,12 @@ def tell_engine(node: Node) -> None:
     node.ssh.run(["/etc/init.d/docker", "restart"], sudo=True)
 
 
-def wait_for_engine(node: Node) -> None:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            return node.engine.ping()
-        except UnreachableError:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+def answers(node: Node) -> bool:
+    try:
+        node.engine.ping()
+    except UnreachableError:
+        return False
+    return True
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -88,7 +87,7 @@ def over_tls(testbed: Testbed, run: Run) -> Iterator[None]:
     def change(node: Node) -> None:
         put_certificates(node, testbed.node(node.name), authority, stranger)
         tell_engine(node)
-        wait_for_engine(node)
+        wait_until(lambda: answers(node), f"the engine of {node.name} answers", pause=0.1)
 
     def start(node: Node) -> None:
         if testbed.node(node.name) in testbed.layout.etcd_nodes:
@@ -103,26 +102,19 @@ def over_tls(testbed: Testbed, run: Run) -> Iterator[None]:
 
 @pytest.fixture
 def members(cluster: Cluster, run: Run) -> Callable[[Callable[[list[Member]], bool]], list[Member]]:
-    """Read the members until they are as wanted, and in any case for no longer than a while."""
+    """Read the members until they are as wanted, and return them."""
 
     def read(wanted: Callable[[list[Member]], bool]) -> list[Member]:
-        deadline = time.monotonic() + 20
-        while True:
-            found = list(read_members(cluster, run.parameters.etcd))
-            if wanted(found) or time.monotonic() > deadline:
-                return found
-            time.sleep(0.3)
+        found: list[Member] = []
+
+        def as_wanted() -> bool:
+            found[:] = read_members(cluster, run.parameters.etcd)
+            return wanted(found)
+
+        wait_until(as_wanted, lambda: found, pause=0.3)
+        return found
 
     return read
-
-
-def wait_until_connected(cluster: Cluster, run: Run) -> None:
-    deadline = time.monotonic() + 60
-    rows = read_registrations(cluster, run.parameters.etcd)
-    while not all(row.connected for row in rows):
-        assert time.monotonic() < deadline, rows
-        time.sleep(0.3)
-        rows = read_registrations(cluster, run.parameters.etcd)
 
 
 def healthy(found: list[Member]) -> bool:

@@ -24,6 +24,7 @@ from runbook_lib.verify.external import (
     look_around,
     ping_nodes,
 )
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.testbed
 
@@ -60,7 +61,7 @@ def made(cluster: Cluster, spec: External) -> str:
 
 def fetch(address: str) -> bytes:
     """What is served at an address, asked from this machine, which is on the cluster's network too."""
-    with socket.create_connection((address, PORT), timeout=3) as connection:
+    with socket.create_connection((address, PORT), timeout=PATIENCE_SECONDS) as connection:
         connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
         return b"".join(iter(lambda: connection.recv(4096), b""))
 

@@ -35,7 +35,7 @@ install -o guest -m 0600 /home/docker/.ssh/authorized_keys /home/guest/.ssh/
 
 def runbook(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "runbook_lib", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture(scope="module")

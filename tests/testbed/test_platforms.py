@@ -25,7 +25,8 @@ from runbook_lib.records.store.reading import read_record
 from runbook_lib.steps import RemoveStaticAddresses, StaticAddresses, run_step
 from runbook_lib.steps.platforms import Change, Wanted, changes, platform_of
 from runbook_lib.testbed import Testbed
-from runbook_lib.testbed.machine.layout import Kind
+from runbook_lib.testbed.machine.kind import Kind
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.testbed
 
@@ -35,7 +36,6 @@ PLATFORMS = ["systemd-networkd", "netplan", "NetworkManager", "ifupdown"]
 GUARD_SECONDS = 20.0
 # Where all nodes must be in the middle of their change at one moment, on a machine that has other things to do.
 LONG_GUARD_SECONDS = 45.0
-HEALED_SECONDS = 120.0
 NOBODY = "02:00:00:00:00:01"
 
 # All that fixing addresses and starting etcd at boot could leave: path, type, mode, owner, link, and every content.
@@ -99,7 +99,7 @@ def only_interface(run: Run) -> Iterator[Cluster]:
         node.model_copy(update={"ssh": node.ssh.model_copy(update={"host": node.cluster_address})})
         for node in run.inventory.nodes
     )
-    with Cluster(run.inventory.model_copy(update={"nodes": nodes}), Timeouts(connect=3, command=30)) as reached:
+    with Cluster(run.inventory.model_copy(update={"nodes": nodes}), Timeouts(connect=5, command=30)) as reached:
         yield reached
 
 
@@ -125,16 +125,15 @@ def assigned(cluster: Cluster) -> list[object]:
 
 def wait_until_healed(cluster: Cluster, untouched: list[str]) -> None:
     """Wait until every node is reached again, asks DHCP, and has the very files of before."""
-    deadline = time.monotonic() + HEALED_SECONDS
-    while True:
+
+    def healed() -> bool:
         cluster.close()
         try:
-            if assigned(cluster) == ["dhcp"] * 4 and footprint(cluster) == untouched:
-                return
+            return assigned(cluster) == ["dhcp"] * 4 and footprint(cluster) == untouched
         except NodeError:
-            pass
-        assert time.monotonic() < deadline, "the nodes did not heal"
-        time.sleep(0.5)
+            return False
+
+    wait_until(healed, "the nodes heal", pause=0.5)
 
 
 def change_to(cluster: Cluster, address: str | None = None, gateway: str = "") -> list[str]:

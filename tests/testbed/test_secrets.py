@@ -99,7 +99,7 @@ class Lab:
     def run(self, notebook: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         path = self.folder / f"{notebook}.ipynb"
         argv = [sys.executable, "-m", "runbook_lib", "run", str(path), "-f", str(self.parameters), *arguments]
-        return subprocess.run(argv, cwd=ROOT, capture_output=True, env=self.environment, timeout=120)
+        return subprocess.run(argv, cwd=ROOT, capture_output=True, env=self.environment, timeout=300)
 
     def record(self, notebook: str) -> Record:
         (folder,) = self.records.glob(f"*_{notebook}_*")
@@ -247,7 +247,7 @@ def test_plain_papermill_with_this_engine_leaks_nothing_either(lab: Lab) -> None
     output = lab.folder / "records" / "plain.ipynb"
     argv = [sys.executable, "-m", "papermill", "--engine", "runbook", "--log-output"]
     argv += ["-f", str(lab.parameters), str(lab.folder / "exception.ipynb"), str(output)]
-    done = subprocess.run(argv, cwd=lab.folder, capture_output=True, env=lab.environment, timeout=120)
+    done = subprocess.run(argv, cwd=lab.folder, capture_output=True, env=lab.environment, timeout=300)
     assert done.returncode != 0
     assert leaks(lab, done.stdout + done.stderr) == []
     assert "[REDACTED:password]" in output.read_text()
@@ -262,7 +262,7 @@ def test_a_secret_given_as_a_value_is_refused_before_anything_is_written(lab: La
     output = lab.records / "refused.ipynb"
     argv = [sys.executable, "-m", "papermill", "--engine", "runbook", "-f", str(lab.parameters)]
     argv += ["-p", "secrets", json.dumps({"password": API_TOKEN}), str(lab.folder / "passing.ipynb"), str(output)]
-    done = subprocess.run(argv, cwd=lab.folder, capture_output=True, env=lab.environment, timeout=120)
+    done = subprocess.run(argv, cwd=lab.folder, capture_output=True, env=lab.environment, timeout=300)
     assert done.returncode == 2
     assert b"the value of a secret never stands here" in done.stderr
     assert leaks(lab, done.stdout + done.stderr) == []

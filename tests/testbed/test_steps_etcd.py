@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from runbook_lib.cluster import Cluster
 from runbook_lib.facts.control_planes import control_plane_of
-from runbook_lib.facts.docker.containers import find_container
+from runbook_lib.facts.docker.containers import ContainerFacts, find_container
 from runbook_lib.facts.host.addresses import BOOTLOCAL, read_bootlocal
 from runbook_lib.model.loading import Run
 from runbook_lib.model.parameters import Etcd
@@ -24,6 +23,7 @@ from runbook_lib.steps import (
     require_success,
     run_step,
 )
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.testbed
 
@@ -49,13 +49,10 @@ def policies(cluster: Cluster) -> set[str]:
 
 
 def wait_until_members_run(cluster: Cluster) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        found = [find_container(cluster, name) for name in BY_SCRIPT.members]
-        if all(item is not None and item.running for item in found):
-            return
-        assert time.monotonic() < deadline, found
-        time.sleep(0.5)
+    def members() -> list[ContainerFacts | None]:
+        return [find_container(cluster, name) for name in BY_SCRIPT.members]
+
+    wait_until(lambda: all(item is not None and item.running for item in members()), members, pause=0.5)
 
 
 def test_without_autostart_a_power_cycle_leaves_no_store_and_says_what_to_do(cluster: Cluster, run: Run) -> None:

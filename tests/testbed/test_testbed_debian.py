@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,14 +11,16 @@ import pytest
 from runbook_lib.errors import TestbedError
 from runbook_lib.model.inventory import DockerAccess
 from runbook_lib.testbed import Testbed, lifecycle
+from runbook_lib.testbed.handle import NodeStatus
 from runbook_lib.testbed.machine import dhcp, network
-from runbook_lib.testbed.machine.layout import Kind
+from runbook_lib.testbed.machine.kind import Kind
 from runbook_lib.testbed.machine.managers import MANAGERS
 from runbook_lib.testbed.node import readiness
 from runbook_lib.testbed.node.client import inventory, node_spec
 from runbook_lib.testbed.node.node import supervisor
 from runbook_lib.transport.docker.engine import Engine
 from runbook_lib.transport.ssh import SshConnection
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.testbed
 NAME = "test-debian"
@@ -60,12 +61,10 @@ def on_each(testbed: Testbed, command: str) -> dict[str, str]:
 
 
 def wait_for(testbed: Testbed, node: str, state: str, other_than: int | None = None) -> None:
-    deadline = time.monotonic() + 40
-    while (row := next(row for row in testbed.status().nodes if row.name == node)).state != state or (
-        row.pid is not None and row.pid == other_than
-    ):
-        assert time.monotonic() < deadline, row
-        time.sleep(0.1)
+    def row() -> NodeStatus:
+        return next(row for row in testbed.status().nodes if row.name == node)
+
+    wait_until(lambda: (found := row()).state == state and (found.pid is None or found.pid != other_than), row)
 
 
 def test_systemd_is_process_1_and_all_of_its_units_are_well(cluster: Testbed) -> None:

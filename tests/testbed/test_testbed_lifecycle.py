@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,9 +17,11 @@ from runbook_lib.model import locations
 from runbook_lib.testbed import Testbed, lifecycle, requirements, state
 from runbook_lib.testbed.image import rootfs
 from runbook_lib.testbed.machine import host, network
-from runbook_lib.testbed.machine.layout import ARTICLES_KIND, Layout
+from runbook_lib.testbed.machine.kind import ARTICLES_KIND
+from runbook_lib.testbed.machine.layout import Layout
 from runbook_lib.testbed.node import node as nodes
 from runbook_lib.testbed.progress import silent
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.testbed
 NAME = "test-life"
@@ -56,7 +57,7 @@ def traces(layout: Layout) -> list[str]:
 
 def up_by_command(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "runbook_lib", "testbed", "up", "--name", NAME, "--nodes", "1", *options]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=200, env={**os.environ, **environment})
+    return subprocess.run(argv, capture_output=True, text=True, timeout=600, env={**os.environ, **environment})
 
 
 def test_down_leaves_nothing_and_a_second_down_says_so() -> None:
@@ -152,13 +153,16 @@ def test_an_up_that_is_interrupted_leaves_nothing() -> None:
     rootfs.ensure(rootfs.tree_of(ARTICLES_KIND))
     argv = [sys.executable, "-m", "runbook_lib", "testbed", "up", "--name", NAME, "--nodes", "2", "--subnet", "auto"]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as child:
-        deadline = time.monotonic() + 60
-        while (record := state.read(NAME)) is None or nodes.container(record.layout.nodes[0]) is None:
-            assert time.monotonic() < deadline
+
+        def booting() -> state.State | None:
             assert child.poll() is None
-            time.sleep(0.01)
+            record = state.read(NAME)
+            return record if record is not None and nodes.container(record.layout.nodes[0]) is not None else None
+
+        record = wait_until(booting)
+        assert record is not None
         child.send_signal(signal.SIGTERM)
-        _, errors = child.communicate(timeout=60)
+        _, errors = child.communicate(timeout=PATIENCE_SECONDS)
     assert child.returncode == 4, errors
     assert traces(record.layout) == []
 
@@ -188,7 +192,7 @@ def test_a_node_whose_supervisor_was_killed_is_never_run_twice() -> None:
     supervisor = nodes.supervisor(node)
     assert supervisor is not None
     supervisor.send(signal.SIGKILL)
-    assert supervisor.wait(5)
+    assert supervisor.wait(PATIENCE_SECONDS)
     orphan = nodes.container(node)
     assert orphan is not None
     Testbed.up(NAME)
@@ -199,7 +203,7 @@ def test_a_node_whose_supervisor_was_killed_is_never_run_twice() -> None:
 
 
 def test_a_process_that_does_not_belong_to_the_testbed_is_not_ended(tmp_path: Path) -> None:
-    stranger = host.spawn(["sleep", "60"], tmp_path / "log")
+    stranger = host.spawn(["sleep", "600"], tmp_path / "log")
     testbed = Testbed.up(NAME, nodes=1, subnet="auto")
     node = testbed.layout.nodes[0]
     testbed.poweroff()
@@ -214,12 +218,12 @@ def test_a_process_that_does_not_belong_to_the_testbed_is_not_ended(tmp_path: Pa
 def test_a_down_that_leaves_something_says_what(tmp_path: Path) -> None:
     testbed = Testbed.up(NAME, nodes=1, subnet="auto")
     folder = str(testbed.layout.nodes[0].folder)
-    clinging = host.spawn(["sh", "-c", "sleep 60; :", folder], tmp_path / "log")
+    clinging = host.spawn(["sh", "-c", "sleep 600; :", folder], tmp_path / "log")
     with pytest.raises(TestbedError, match=rf"this is still there:(?s:.*)process {clinging.pid}"):
         lifecycle.down(NAME, silent)
     for process in [*clinging.children(), clinging]:
         process.send(signal.SIGKILL)
-    assert clinging.wait(5)
+    assert clinging.wait(PATIENCE_SECONDS)
     assert Testbed.remove(NAME) is True
     assert traces(testbed.layout) == []
 
@@ -238,9 +242,6 @@ def crash(layout: Layout) -> None:
     for process in processes:
         process.send(signal.SIGKILL)
     for process in processes:
-        assert process.wait(10)
-    deadline = time.monotonic() + 10
-    while any(nodes.container(node) for node in layout.nodes):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+        assert process.wait(PATIENCE_SECONDS)
+    wait_until(lambda: not any(nodes.container(node) for node in layout.nodes))
     network.remove_switch(layout)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import paramiko
 import pytest
 
 from runbook_lib.cluster import Cluster, Node
@@ -21,6 +22,7 @@ from runbook_lib.model.parameters import Timeouts
 from runbook_lib.testbed import Testbed
 from runbook_lib.transport.ssh import SshConnection, ask_for_key, login
 from runbook_lib.transport.ssh.endpoint import machine_of_node
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.testbed
 SHARED_TESTBED = True
@@ -108,7 +110,7 @@ class Place:
 
 @contextmanager
 def connected(spec: NodeSpec) -> Iterator[SshConnection]:
-    with SshConnection(spec, Timeouts(connect=5, command=20)) as ssh:
+    with SshConnection(spec, Timeouts(connect=30, command=60)) as ssh:
         yield ssh
 
 
@@ -117,8 +119,7 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     """A running ssh-agent without keys: a function that gives it one."""
     path = tmp_path / "agent"
     with subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL) as process:
-        while not path.exists():
-            time.sleep(0.01)
+        wait_until(path.exists, "the agent listens")
         monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
         yield lambda key: subprocess.run(["ssh-add", "-q", str(key)], check=True) and None
         process.terminate()
@@ -165,11 +166,14 @@ def test_a_node_is_reached_through_two_others_at_its_address_in_the_cluster(plac
     ask_for_key(machine_of_node(spec), 5).record()
     with connected(spec) as ssh:
         assert ssh.run(["hostname"]).stdout == "node2\n"
-        # a delay on each hop would be in the quickest too
-        assert min(ssh.run(["true"]).seconds for _ in range(30)) < 0.03
+        # tests/benchmarks/ssh_command.py measures what a command costs on such a way
+        hop = ssh.transport()
+        while isinstance(hop.sock, paramiko.Channel):
+            hop = hop.sock.get_transport()
+        assert hop.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         with pytest.raises(CommandError) as caught:
             ssh.run(["sh", "-c", "hostname; exit 3"])
-    pasted = subprocess.run(["sh", "-c", caught.value.paste], capture_output=True, text=True, timeout=30)
+    pasted = subprocess.run(["sh", "-c", caught.value.paste], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert (pasted.returncode, pasted.stdout) == (3, "node2\n"), pasted.stderr
     node = Node(spec, Timeouts())
     node.engine.ping()
@@ -193,18 +197,18 @@ def test_a_node_that_goes_silent_behind_a_jump_host_is_noticed(
     place: Place, testbed: Testbed, monkeypatch: pytest.MonkeyPatch, cluster: Cluster
 ) -> None:
     monkeypatch.setattr(login, "EVERY_SECONDS", 0.3)
-    monkeypatch.setattr(login, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(login, "PATIENCE_SECONDS", 3.0)
     address = read_cluster_address(cluster.node("node3"), cluster.inventory.network).address
     place.trusted("node1")
     with connected(place.trusted("node3", host=address, jump=[place.login("node1")])) as ssh:
         ssh.run(["sleep", "1.5"])  # a machine that answers is left alone
         with ThreadPoolExecutor() as pool:
-            command = pool.submit(ssh.run, ["sleep", "15"])
-            time.sleep(0.3)
+            command = pool.submit(ssh.run, ["sh", "-c", "touch /tmp/long; sleep 600"], timeout=600)
+            wait_until(lambda: ssh.run(["rm", "/tmp/long"], check=False).exit_status == 0, "the command begins")
             testbed.cut("node3")
             try:
                 with pytest.raises(UnreachableError):
-                    command.result(timeout=6)
+                    command.result(PATIENCE_SECONDS)
             finally:
                 testbed.restore("node3")
         assert ssh.run(["hostname"]).stdout == "node3\n"
@@ -212,7 +216,7 @@ def test_a_node_that_goes_silent_behind_a_jump_host_is_noticed(
 
 def test_sudo_with_a_password_runs_commands_that_get_their_own_input(place: Place, run: Run) -> None:
     spec = place.trusted("node1", user="worker", sudo_password=SECRET)
-    node = Node(spec, Timeouts(connect=5, command=20))
+    node = Node(spec, Timeouts(connect=30, command=60))
     data = b"first\nsecond\n" * 20000
     assert node.ssh.run(["cat"], sudo=True, stdin=data).stdout.encode() == data
     assert node.ssh.script('id -u; echo "$1"; cat', "a  b", sudo=True).stdout == "0\na  b\n"
@@ -228,7 +232,7 @@ def test_sudo_with_a_password_runs_commands_that_get_their_own_input(place: Plac
     with pytest.raises(CommandError) as caught:
         node.ssh.run(["grep", "x"], sudo=True, stdin=b"it's\n")
     assert PASSWORD not in f"{caught.value}{caught.value.paste}"
-    pasted = subprocess.run(["sh", "-c", caught.value.paste], capture_output=True, text=True, timeout=30)
+    pasted = subprocess.run(["sh", "-c", caught.value.paste], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert (pasted.returncode, pasted.stdout) == (1, ""), pasted.stderr
     node.engine.ping()  # worker may not use its socket
     node.close()
@@ -241,9 +245,13 @@ def test_sudo_with_a_password_runs_commands_that_get_their_own_input(place: Plac
 def test_a_login_shell_that_prints_and_sets_a_proxy_a_language_and_another_engine_changes_nothing(
     place: Place, run: Run
 ) -> None:
-    node = Node(place.trusted("node1", user="noisy", port=BY_QUESTION), Timeouts(connect=5, command=20))
+    node = Node(place.trusted("node1", user="noisy", port=BY_QUESTION), Timeouts(connect=30, command=60))
     raw = subprocess.run(
-        ["sh", "-c", f"ssh {node.ssh.destination} env"], capture_output=True, text=True, timeout=30, check=True
+        ["sh", "-c", f"ssh {node.ssh.destination} env"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=True,
     ).stdout
     assert raw.startswith("hi\n")
     assert all(f"{name}=http://10.255.255.1" in raw for name in ("http_proxy", "HTTPS_PROXY", "ALL_PROXY")), raw
@@ -283,7 +291,7 @@ def test_what_sudo_refuses_is_told_in_a_sentence(place: Place) -> None:
                 ssh.run(["cat"], sudo=True, stdin=b"one\ntwo\n")
             assert caught.value.message == sentence
             assert caught.value.remedy
-    guest = Node(place.node("node1", user="guest", sudo_password=SECRET), Timeouts(connect=5, command=20))
+    guest = Node(place.node("node1", user="guest", sudo_password=SECRET), Timeouts(connect=30, command=60))
     with pytest.raises(UnreachableError, match="permission denied") as refused:
         guest.engine.ping()
     assert refused.value.remedy.startswith("let guest use it: usermod -aG docker guest")

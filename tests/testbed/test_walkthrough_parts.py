@@ -112,7 +112,7 @@ def test_5_plain_papermill_runs_a_notebook_too_and_keeps_a_record_with_the_engin
         argv = [sys.executable, "-m", "papermill", f"notebooks/{notebook}.ipynb", str(tmp_path / "out.ipynb")]
         argv += ["-f", str(parameters), *options]
         return subprocess.run(
-            argv, cwd=ROOT, capture_output=True, text=True, timeout=200, stdin=subprocess.DEVNULL, env=environment
+            argv, cwd=ROOT, capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL, env=environment
         )
 
     result = papermill("03_create_overlay")

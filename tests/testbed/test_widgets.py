@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,13 @@ from runbook_lib.session.questions.store_wait import wait_for_store
 from runbook_lib.steps import require_success, run_step, run_steps
 from runbook_lib.testbed import Testbed
 from runbook_lib.widgets import connections, live_matrix, step_panel
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.testbed
 
 PROJECT = Path(__file__).parents[2]
 FIRST, SECOND, NETWORK = "alpine1", "alpine2", "ovr0"
-SECONDS = 60.0
+
 TOGGLE = "next(w for w in panel._view._toggles.values() if w.tooltip == 'alpine1 on ovr0')"
 
 
@@ -61,13 +61,6 @@ def connected(cluster: Cluster) -> bool:
     return NETWORK in found.networks
 
 
-def eventually(look: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + SECONDS
-    while not look() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return look()
-
-
 def toggles(panel: Any) -> dict[str, Any]:
     assert panel.controls is not None
     return {toggle.tooltip: toggle for toggle in panel._view._toggles.values()}
@@ -80,13 +73,13 @@ def test_a_toggle_really_disconnects_and_connects_and_picture_and_matrix_follow(
     toggle, before = toggles(panel)[f"{FIRST} on {NETWORK}"], str(panel.picture)
     assert (toggle.value, toggle.description) == (True, "● connected")
     toggle.value = False
-    assert panel.wait(SECONDS)
+    assert panel.wait(PATIENCE_SECONDS)
     assert not connected(cluster)
     assert toggle.description == "○ disconnected"
     assert set(panel.matrix["by address"]) == {"– silent, as expected"}
     assert str(panel.picture) != before
     toggle.value = True
-    assert panel.wait(SECONDS)
+    assert panel.wait(PATIENCE_SECONDS)
     assert connected(cluster)
     assert panel.matrix["by name"].str.startswith("answers").all(), panel.matrix
     assert session.finish()["changed"].tolist() == [1, 1]
@@ -98,9 +91,9 @@ def test_what_is_toggled_quickly_ends_as_it_was_asked_last(session: Session, clu
     for value in (False, True, False):
         toggle.value = value
     other.switch(FIRST, NETWORK, True)
-    assert panel.wait(SECONDS)
-    assert other.wait(SECONDS)
-    assert panel.wait(SECONDS)
+    assert panel.wait(PATIENCE_SECONDS)
+    assert other.wait(PATIENCE_SECONDS)
+    assert panel.wait(PATIENCE_SECONDS)
     assert connected(cluster)
     assert (toggle.value, toggle.description) == (True, "● connected")
     assert not panel.message.startswith("StepFailed")
@@ -111,7 +104,7 @@ def test_a_step_panel_goes_from_plan_to_verification(session: Session) -> None:
     assert panel.controls is not None
     assert panel.message.startswith("planned, nothing was changed")
     panel.apply()
-    assert panel.wait(SECONDS)
+    assert panel.wait(PATIENCE_SECONDS)
     assert sorted(panel.table["status"]) == ["ok", "skipped", "skipped", "skipped"]
     assert (panel.progress, panel.busy) == (1.0, False)
 
@@ -126,14 +119,14 @@ def test_a_step_that_is_stopped_while_it_waits_changes_nothing_and_frees_its_pan
     leaving.apply()
     returning.apply()  # waits: one cluster's steps are done one after the other
     returning.stop()
-    assert leaving.wait(SECONDS)
-    assert returning.wait(SECONDS)
+    assert leaving.wait(PATIENCE_SECONDS)
+    assert returning.wait(PATIENCE_SECONDS)
     assert not connected(cluster)
     assert not returning.busy
     assert returning.message.startswith("stopped: ")
     assert "changed" not in set(returning.table["status"])
     returning.apply()
-    assert returning.wait(SECONDS)
+    assert returning.wait(PATIENCE_SECONDS)
     assert connected(cluster)
     assert not returning.message.startswith("stopped")
 
@@ -143,13 +136,13 @@ def test_a_step_that_is_stopped_while_it_applies_tells_the_truth_of_every_node(
 ) -> None:
     panel = step_panel(session, session.steps.disconnect())
     panel.apply()
-    assert eventually(lambda: "applying" in panel.states.values() or not panel.busy)
+    wait_until(lambda: "applying" in panel.states.values() or not panel.busy)
     panel.stop()
-    assert panel.wait(SECONDS)
+    assert panel.wait(PATIENCE_SECONDS)
     assert connected(cluster) is ("changed" not in set(panel.table["status"]))
     again = step_panel(session, session.steps.connect())
     again.apply()
-    assert again.wait(SECONDS)
+    assert again.wait(PATIENCE_SECONDS)
     assert connected(cluster)
 
 
@@ -161,13 +154,17 @@ class Tab:
         own = JupyterSession(key=manager.session.key)
         self.client: BlockingKernelClient = manager.client(session=own)
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=SECONDS)
+        self.client.wait_for_ready(timeout=PATIENCE_SECONDS)
 
     def run(self, code: str) -> list[dict[str, Any]]:
         """Run a cell as somebody in front of it does, and return its outputs."""
         outputs: list[dict[str, Any]] = []
         reply = self.client.execute_interactive(
-            code, allow_stdin=True, timeout=2 * SECONDS, output_hook=outputs.append, stdin_hook=lambda message: None
+            code,
+            allow_stdin=True,
+            timeout=2 * PATIENCE_SECONDS,
+            output_hook=outputs.append,
+            stdin_hook=lambda message: None,
         )
         assert reply["content"]["status"] == "ok", reply["content"]
         return [message["content"] for message in outputs]
@@ -175,7 +172,7 @@ class Tab:
     def error(self, code: str) -> str:
         """Run a cell, and return the name of the error in which it ends, if it does."""
         reply = self.client.execute_interactive(
-            code, allow_stdin=True, timeout=2 * SECONDS, output_hook=lambda message: None
+            code, allow_stdin=True, timeout=2 * PATIENCE_SECONDS, output_hook=lambda message: None
         )
         return str(reply["content"].get("ename", ""))
 
@@ -221,7 +218,7 @@ def test_two_tabs_drive_one_panel_and_a_kernel_that_is_restarted_in_the_middle_s
         one.click(model, False)
         one.text("'the kernel has it'")  # two front ends have a connection each: nothing else orders their clicks
         two.click(model, True)
-        assert two.text("panel.wait(60)") == "True"
+        assert two.text("panel.wait(120)") == "True"
         assert connected(cluster)
         assert two.text(f"{TOGGLE}.value") == "True"
 
@@ -230,10 +227,10 @@ def test_two_tabs_drive_one_panel_and_a_kernel_that_is_restarted_in_the_middle_s
         again = Tab(manager)
         assert again.text("'panel' in globals()") == "False"
         again.run(opening(given))
-        again.text("panel.look() or panel.wait(60)")
+        again.text("panel.look() or panel.wait(120)")
         assert again.text(f"{TOGGLE}.value") == str(connected(cluster))
         again.run("panel.switch('alpine1', 'ovr0', True)")
-        assert again.text("panel.wait(60)") == "True"
+        assert again.text("panel.wait(120)") == "True"
         assert connected(cluster)
 
 
@@ -262,12 +259,11 @@ def test_an_interrupt_stops_the_live_matrix_and_until_then_it_blocks_no_cell(giv
         tab.run(opening(given))
         tab.run("matrix = live_matrix(run)\nmatrix")
         tab.run("matrix.start()")
-        started = time.monotonic()
-        assert tab.text("1 + 1") == "2"
-        assert time.monotonic() - started < 5
-        assert eventually(lambda: int(tab.text("matrix.readings")) >= 2)
+        assert tab.text("1 + 1, matrix.running") == "2 True"
+        wait_until(lambda: int(tab.text("matrix.readings")) >= 2, pause=0.1)
+        assert tab.text("matrix.running") == "True"
         manager.interrupt_kernel()
-        assert eventually(lambda: tab.text("matrix.running or not matrix.wait(10)") == "False")
+        wait_until(lambda: tab.text("matrix.running or not matrix.wait(10)") == "False", pause=0.1)
         assert tab.text("matrix.message").startswith("stopped after")
 
 
@@ -276,11 +272,11 @@ def test_panels_whose_cluster_is_gone_say_so_and_go_on_to_be_usable(session: Ses
     toggle = toggles(panel)[f"{FIRST} on {NETWORK}"]
     testbed.poweroff(hard=True)
     toggle.value = False
-    assert panel.wait(SECONDS)
+    assert panel.wait(PATIENCE_SECONDS)
     assert "UnreachableError" in panel.message or "StepFailed" in panel.message
     assert (toggle.value, toggle.description) == (True, "● connected")
     matrix.start()
-    assert matrix.wait(SECONDS)
+    assert matrix.wait(PATIENCE_SECONDS)
     assert not matrix.running
     assert "UnreachableError" in matrix.message
     assert SECOND in panel.evidence._repr_mimebundle_()["text/plain"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -13,12 +12,12 @@ from runbook_lib.facts.docker.containers import read_containers
 from runbook_lib.model.parameters import Etcd
 from runbook_lib.steps import require_success, run_step
 from runbook_lib.steps.gossip import JoinGossip, wait_for_gossip
+from tests.waiting import wait_until
 
 STORE = EtcdStore(Etcd())
 NETWORK = "verify0"
 FIRST, SECOND = "verify1", "verify2"
 PLACES = {FIRST: "node3", SECOND: "node4"}
-_SECONDS = 90
 
 
 def start_store(cluster: Cluster) -> None:
@@ -28,10 +27,7 @@ def start_store(cluster: Cluster) -> None:
     """
     for outcome in cluster.each(_start_member):
         assert outcome.error is None, outcome.error
-    deadline = time.monotonic() + _SECONDS
-    while not _has_network(cluster):
-        assert time.monotonic() < deadline, "the store does not take a network"
-        time.sleep(0.3)
+    wait_until(lambda: _has_network(cluster), "the store takes a network", pause=0.3)
     for outcome in cluster.each(lambda node: wait_for_gossip(node, STORE, lambda state: None)):
         assert outcome.error is None, outcome.error
     require_success(run_step(cluster, JoinGossip(STORE)))

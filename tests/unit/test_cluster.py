@@ -8,7 +8,9 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, wait
 from pathlib import Path
+from typing import Any
 
 import paramiko
 import pytest
@@ -17,6 +19,9 @@ from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import DeadlineError, ExitCode, InputError, NodeError
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.parameters import Timeouts
+from tests.waiting import PATIENCE_SECONDS, wait_until
+
+Calls = list[Future[Outcome[Any]]]
 
 
 @pytest.fixture
@@ -27,6 +32,19 @@ def cluster() -> Iterator[Cluster]:
     inventory = Inventory.model_validate({"network": {"subnet": "10.0.0.0/24"}, "nodes": nodes})
     with Cluster(inventory, Timeouts(connect=1, command=5)) as opened:
         yield opened
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """The calls that are under way, in the order of the nodes; there are none before all of them have begun."""
+    under_way: Calls = []
+
+    def noted(futures: Calls, timeout: float | None) -> Any:
+        under_way.extend(futures)
+        return wait(futures, timeout=timeout)
+
+    monkeypatch.setattr("runbook_lib.cluster.wait", noted)
+    return under_way
 
 
 def test_a_node_is_found_by_its_name(cluster: Cluster) -> None:
@@ -47,17 +65,20 @@ def test_a_part_of_a_cluster_shares_its_nodes(cluster: Cluster) -> None:
 
 def test_all_nodes_are_asked_at_the_same_time(cluster: Cluster) -> None:
     # A barrier lets nobody through before all four are there.
-    barrier = threading.Barrier(4, timeout=5)
+    barrier = threading.Barrier(4, timeout=PATIENCE_SECONDS)
     outcomes = cluster.each(lambda node: barrier.wait() >= 0)
     assert [outcome.value for outcome in outcomes] == [True] * 4
 
 
-def test_answers_come_in_the_order_of_the_nodes_and_not_of_their_coming(cluster: Cluster) -> None:
-    def slower_the_earlier(node: Node) -> str:
-        time.sleep(0.04 * (5 - int(node.name[-1])))
+def test_answers_come_in_the_order_of_the_nodes_and_not_of_their_coming(cluster: Cluster, calls: Calls) -> None:
+    def slower_than_the_next_one(node: Node) -> str:
+        begun, index = time.monotonic(), int(node.name[-1])
+        if index < 4:
+            wait_until(lambda: calls and calls[index].done())
+            wait_until(lambda: time.monotonic() - begun > calls[index].result().seconds)
         return node.name
 
-    outcomes = cluster.each(slower_the_earlier)
+    outcomes = cluster.each(slower_than_the_next_one)
     assert [outcome.result for outcome in outcomes] == ["node1", "node2", "node3", "node4"]
     assert outcomes[0].seconds > outcomes[3].seconds > 0
 
@@ -91,17 +112,24 @@ def test_a_node_that_answers_nothing_has_answered(cluster: Cluster) -> None:
     assert outcome.result is None
 
 
-def test_a_late_node_gets_a_row_of_its_own_and_the_others_keep_theirs(cluster: Cluster) -> None:
-    release = threading.Event()
+def test_a_late_node_gets_a_row_of_its_own_and_the_others_keep_theirs(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, over = threading.Event(), threading.Event()
 
     def late_on_three(node: Node) -> str:
         if node.name == "node3":
-            release.wait(5)
+            release.wait(PATIENCE_SECONDS)
+            over.set()
         return node.name
 
-    started = time.monotonic()
+    def after_the_others(futures: Calls, timeout: float) -> Any:
+        wait_until(lambda: [future.done() for future in futures] == [True, True, False, True])
+        return wait(futures, timeout=timeout)
+
+    monkeypatch.setattr("runbook_lib.cluster.wait", after_the_others)
     outcomes = cluster.each(late_on_three, timeout=0.3)
-    assert time.monotonic() - started < 2
+    assert not over.is_set(), "somebody has waited for it"
     release.set()
     assert [outcome.value for outcome in outcomes] == ["node1", "node2", None, "node4"]
     late = outcomes[2]
@@ -111,7 +139,7 @@ def test_a_late_node_gets_a_row_of_its_own_and_the_others_keep_theirs(cluster: C
     assert late.seconds == 0.3
 
 
-def test_a_late_nodes_call_ends_and_nobody_waits_for_it(tmp_path: Path) -> None:
+def test_nobody_waits_for_a_late_nodes_call_which_ends_with_its_connection(tmp_path: Path) -> None:
     key = tmp_path / "key"
     paramiko.ECDSAKey.generate().write_private_key_file(str(key))
     (tmp_path / "known_hosts").touch()
@@ -128,12 +156,12 @@ def test_a_late_nodes_call_ends_and_nobody_waits_for_it(tmp_path: Path) -> None:
         ssh = {"host": "127.0.0.1", "port": silent.getsockname()[1], "key_file": str(key)}
         node = {"name": "node1", "cluster_address": "10.0.0.1", "ssh": ssh | {"known_hosts": f"{tmp_path}/known_hosts"}}
         inventory = Inventory.model_validate({"network": {"subnet": "10.0.0.0/24"}, "nodes": [node]})
-        started = time.monotonic()
-        with Cluster(inventory, Timeouts(connect=1)) as cluster:
+        with Cluster(inventory, Timeouts(connect=PATIENCE_SECONDS)) as cluster:
             outcomes = cluster.each(connect, timeout=0.2)
-        assert time.monotonic() - started < 0.8
+        assert not ended.is_set()
         assert isinstance(outcomes[0].error, DeadlineError)
-        assert ended.wait(5)
+        silent.accept()[0].close()
+        assert ended.wait(PATIENCE_SECONDS)
 
 
 def test_a_defect_is_raised_and_not_taken_for_a_nodes_answer(cluster: Cluster) -> None:
@@ -151,21 +179,23 @@ def test_a_defect_is_raised_and_not_taken_for_a_nodes_answer(cluster: Cluster) -
 
 
 def test_ctrl_c_comes_through_at_once_and_closes_what_is_under_way(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed: list[str] = []
-    release = threading.Event()
+    release, over = threading.Event(), threading.Event()
     monkeypatch.setattr(Node, "close", lambda node: closed.append(node.name))
 
     def waits(node: Node) -> None:
+        if node.name == "node2":
+            wait_until(lambda: calls and calls[0].done())
+            os.kill(os.getpid(), signal.SIGINT)
         if node.name != "node1":
-            release.wait(5)
+            release.wait(PATIENCE_SECONDS)
+            over.set()
 
-    threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT]).start()
-    started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         cluster.each(waits)
-    assert time.monotonic() - started < 2
+    assert not over.is_set(), "somebody has waited for them"
     release.set()
     assert closed == ["node2", "node3", "node4"]
 

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -65,9 +65,14 @@ class Display(Protocol):
 
 
 class Cancellation:
-    """What the user has asked for with Ctrl-C, SIGTERM or SIGHUP: the first time to end, the second time to kill."""
+    """What the user has asked for with Ctrl-C, SIGTERM or SIGHUP: the first time to end, the second time to kill.
 
-    def __init__(self) -> None:
+    Args:
+        clock: tells the seconds by which a signal is told from an echo of the one before.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self.received: signal.Signals | None = None
         self.times = 0
         self._received_at = 0.0
@@ -84,7 +89,7 @@ class Cancellation:
                 signal.signal(number, handler)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if self.times and now - self._received_at <= _SAME_SIGNAL_SECONDS:
             return
         self.received, self._received_at = signal.Signals(number), now

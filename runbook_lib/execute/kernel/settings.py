@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import EllipsisType
@@ -82,12 +82,19 @@ class TimeLimits:
         cell: seconds for each cell; ``None``: no limit.
         notebook: seconds for all cells together, the kernel's start included; ``None``: no limit. It does not count
             for the cells that run at the end whatever happened: those have ``cell``, or else ``ALWAYS_SECONDS``.
+        clock: tells the seconds that pass.
     """
 
-    def __init__(self, cell: float | None = None, notebook: float | None = None) -> None:
+    def __init__(
+        self,
+        cell: float | None = None,
+        notebook: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._cell = cell or None
         self._notebook = notebook or None
-        self._began = time.monotonic()
+        self._began = clock()
         self._cleaning_up = False
         self._notebook_ends_first = False
 
@@ -131,7 +138,7 @@ class TimeLimits:
         return seconds if left is None else max(min(seconds, left), 0.001)
 
     def _left(self) -> float | None:
-        return None if self._notebook is None else self._began + self._notebook - time.monotonic()
+        return None if self._notebook is None else self._began + self._notebook - self._clock()
 
 
 class Watcher(Protocol):

@@ -87,7 +87,7 @@ def ensure_testbed(parameters: Parameters, *, plan: bool, before_up: Callable[[]
         return
     # The testbed's libraries take their time; a cluster of one's own does without them.
     from runbook_lib.testbed import ConsoleReport, Testbed
-    from runbook_lib.testbed.machine.layout import choose_kind
+    from runbook_lib.testbed.machine.kind import choose_kind
 
     platform = "boot2docker" if parameters.platform == "boot2docker" else "debian"
     kind = choose_kind(platform, None, parameters.control_plane)

@@ -11,7 +11,7 @@ import sys
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -148,15 +148,20 @@ class Reporter:
 
 
 class TerminalReporter(Reporter):
-    """Tells a run on a terminal: steady lines, and under them a live one with the cell that runs."""
+    """Tells a run on a terminal: steady lines, and under them a live one with the cell that runs.
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        clock: tells the seconds that the live line counts.
+    """
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
+        self._clock = clock
         console.file = SteadyOutput(console.file)  # type: ignore[arg-type, assignment]  # typeshed: IO[str] is no TextIO
         self._console = console
         self._now = ""
         self._activity = ""
-        self._since = time.monotonic()
+        self._since = clock()
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -193,11 +198,11 @@ class TerminalReporter(Reporter):
         self._console.print(lively)
 
     def _turn_to(self, what: str, activity: str = "") -> None:
-        self._now, self._activity, self._since = what, activity, time.monotonic()
+        self._now, self._activity, self._since = what, activity, self._clock()
 
     def _render(self) -> Text:
         """The live line, cut to the terminal's width: a second line would be left standing."""
-        now = time.monotonic()
+        now = self._clock()
         frame = _FRAMES[int(now * len(_FRAMES)) % len(_FRAMES)]
         seconds = (f"{now - self._since:4.0f} s", "dim")
         parts = (frame, " ", seconds, "  ", self._now, "  ", (self._activity, "dim"))

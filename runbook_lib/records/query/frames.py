@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from runbook_lib.errors import InputError
-from runbook_lib.model.record import Record
+from runbook_lib.model.events import CheckEvent, StepEvent
+from runbook_lib.model.record import CellRecord, MetricRecord, NodeRecord, Record
 from runbook_lib.records.query import trend as trends
-from runbook_lib.records.query.difference import differences
+from runbook_lib.records.query.difference import Difference, differences
 from runbook_lib.records.query.index import UNREADABLE
 from runbook_lib.records.query.query import list_records
 from runbook_lib.records.store import default_location, open_archive
@@ -21,18 +22,167 @@ from runbook_lib.records.store.archive import LOG_FILE, Archive
 from runbook_lib.records.store.disk import safe_name
 from runbook_lib.records.store.reading import BrokenRecord, find_record, read_all, read_record
 from runbook_lib.records.store.remote import complete
-from runbook_lib.tables.frame import DECIMAL, FLAG, TEXT, WHOLE
-from runbook_lib.tables.frame import frame as make_table
+from runbook_lib.tables.frame import (
+    DECIMAL,
+    FLAG,
+    MOMENT,
+    WHOLE,
+    Column,
+    Table,
+    add_to_docstring,
+    document_columns,
+)
 
 TABLES_FOLDER = "tables"
 
-MOMENT = "datetime64[us, UTC]"
-#: What every table begins with: the record's id, the notebook, the cluster and when it was started (UTC).
-WHOSE = {"record": TEXT, "notebook": TEXT, "cluster": TEXT, "started": MOMENT}
 
-_Rows = Iterable[Sequence[Any]]
+class _Listed(NamedTuple):
+    """A record in an archive; without ``record``, one that cannot be read for the ``fault``."""
+
+    id: str
+    notebook: str
+    cluster: str
+    started: str
+    folder: Path
+    record: Record | None = None
+    fault: str = ""
+
+    @property
+    def failed_checks(self) -> int | None:
+        return sum(check.verdict == "fail" for check in self.record.checks) if self.record else None
+
+    @property
+    def failure(self) -> str:
+        found = self.record and self.record.failure
+        return f"{found.name}: {found.message}" if found else self.fault
 
 
+def _metrics(_folder: Path, record: Record) -> Iterator[MetricRecord]:
+    if record.seconds is not None:
+        yield MetricRecord(name=trends.SECONDS, value=record.seconds, unit="s")
+    yield from record.metrics
+
+
+def _calls(folder: Path, _record: Record) -> Iterator[Mapping[str, Any]]:
+    path = folder / LOG_FILE
+    if not path.is_file():
+        return
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            call = json.loads(line)
+        except ValueError:
+            continue  # the last line of a runner that was killed while it wrote
+        if isinstance(call, dict) and call.get("kind", "call") == "call":
+            yield call
+
+
+WHOSE = Table[Record | _Listed](
+    "What every table begins with.",
+    Column("record", lambda row: row.id, meaning="its id"),
+    Column("notebook", lambda row: row.notebook),
+    Column("cluster", lambda row: row.cluster),
+    Column("started", lambda row: row.started, MOMENT, meaning="in UTC"),
+)
+
+RECORDS = Table[_Listed](
+    "One row per record.",
+    Column("verdict", lambda row: row.record.verdict if row.record else UNREADABLE),
+    Column("seconds", lambda row: row.record and row.record.seconds, DECIMAL),
+    Column("changed", lambda row: row.record and row.record.changed, WHOLE, meaning="things changed on the cluster"),
+    Column("plan", lambda row: row.record and row.record.plan, FLAG),
+    Column("checks", lambda row: row.record and len(row.record.checks), WHOLE),
+    Column("failed checks", lambda row: row.failed_checks, WHOLE),
+    Column("warnings", lambda row: row.record and row.record.warnings, WHOLE),
+    Column("run", lambda row: row.record and row.record.run),
+    Column("operator", lambda row: row.record and row.record.provenance.operator),
+    Column("host", lambda row: row.record and row.record.provenance.host),
+    Column("project", lambda row: row.record and row.record.provenance.project_version, meaning="its version"),
+    Column("commit", lambda row: row.record and row.record.provenance.project_commit),
+    Column("failure", lambda row: row.failure, meaning="also why a record cannot be read"),
+    Column("path", lambda row: row.folder),
+)
+
+# The items of a record's parts, and how they are had from the record and its folder.
+_PARTS: dict[str, tuple[Table[Any], Callable[[Path, Record], Iterable[Any]]]] = {
+    "steps": (
+        Table[StepEvent](
+            "One row per step and node.",
+            Column("step", lambda step: step.step),
+            Column("node", lambda step: step.node),
+            Column("status", lambda step: step.status),
+            Column("before", lambda step: step.before),
+            Column("after", lambda step: step.after),
+            Column("seconds", lambda step: step.seconds, DECIMAL),
+            Column("detail", lambda step: step.detail),
+        ),
+        lambda _, record: record.steps,
+    ),
+    "checks": (
+        Table[CheckEvent](
+            "One row per check and node.",
+            Column("check", lambda check: check.check),
+            Column("node", lambda check: check.node),
+            Column("verdict", lambda check: check.verdict),
+            Column("expected", lambda check: check.expected),
+            Column("found", lambda check: check.found),
+        ),
+        lambda _, record: record.checks,
+    ),
+    "cells": (
+        Table[CellRecord](
+            "One row per code cell.",
+            Column("cell", lambda cell: cell.index, WHOLE, meaning="its place, from 0"),
+            Column("id", lambda cell: cell.id),
+            Column("state", lambda cell: cell.state),
+            Column("seconds", lambda cell: cell.seconds, DECIMAL),
+        ),
+        lambda _, record: record.cells,
+    ),
+    "metrics": (
+        Table[MetricRecord](
+            "One row per number; the record's own seconds are among them.",
+            Column("metric", lambda metric: metric.name),
+            Column("value", lambda metric: metric.value, DECIMAL),
+            Column("unit", lambda metric: metric.unit),
+        ),
+        _metrics,
+    ),
+    "nodes": (
+        Table[NodeRecord](
+            "One row per node.",
+            Column("node", lambda node: node.node),
+            Column("address", lambda node: node.address),
+            Column("engine", lambda node: node.engine, meaning="its version"),
+            Column("engine ID", lambda node: node.engine_id),
+            Column("answers", lambda node: node.answers, FLAG),
+        ),
+        lambda _, record: record.provenance.nodes,
+    ),
+    "calls": (
+        Table[Mapping[str, Any]](
+            "One row per command or API call.",
+            Column("at", lambda call: call.get("at"), MOMENT, meaning="in UTC"),
+            Column("node", lambda call: call.get("node")),
+            Column("via", lambda call: call.get("via")),
+            Column("call", lambda call: " ".join(map(str, call.get("argv", ())))),
+            Column("seconds", lambda call: call.get("seconds"), DECIMAL),
+            Column("status", lambda call: call.get("status"), WHOLE),
+            Column("error", lambda call: call.get("error")),
+        ),
+        _calls,
+    ),
+}
+
+
+def _named(table: Table[Any]) -> str:
+    """The columns of a table in one line of a docstring."""
+    return ", ".join(f"``{item.heading}``" + (f" ({item.meaning})" if item.meaning else "") for item in table.columns)
+
+
+@add_to_docstring(
+    f"Each table begins with the columns {_named(WHOSE)}. Then come:\n\n- ``records``: {_named(RECORDS)}\n"
+    + "\n".join(f"- ``{name}``: {_named(table)}" for name, (table, _) in _PARTS.items())
+)
 def frame(what: str = "records", archive: Archive | str | Path | None = None) -> pd.DataFrame:
     """A part of every record in an archive as one table, the newest record first.
 
@@ -41,47 +191,44 @@ def frame(what: str = "records", archive: Archive | str | Path | None = None) ->
             command and API call), or the name of a table that a notebook kept, such as ``ping-matrix``.
         archive: a folder or URL; the default archive where nothing is named.
 
-    Each table begins with the columns ``record`` (id), ``notebook``, ``cluster`` and ``started`` (UTC). Then come:
-
-    - ``records``: ``verdict``, ``seconds``, ``changed`` (things changed on the cluster), ``plan``, ``checks``,
-      ``failed checks``, ``warnings``, ``run``, ``operator``, ``host``, ``project`` (version), ``commit``,
-      ``failure``, ``path``.
-      A record that cannot be read is in it too: its verdict is ``unreadable`` and ``failure`` says why.
-    - ``steps``: ``step``, ``node``, ``status``, ``before``, ``after``, ``seconds``, ``detail``.
-    - ``checks``: ``check``, ``node``, ``verdict``, ``expected``, ``found``.
-    - ``cells``: ``cell`` (its place, from 0), ``id``, ``state``, ``seconds``.
-    - ``metrics``: ``metric``, ``value``, ``unit``; the record's own ``seconds`` are among them.
-    - ``nodes``: ``node``, ``address``, ``engine`` (version), ``engine ID``, ``answers``.
-    - ``calls``: ``at`` (UTC), ``node``, ``via``, ``call``, ``seconds``, ``status``, ``error``.
-
     Raises:
         InputError: there is no such table; the remedy names those there are. Or the archive cannot be read.
     """
     place = archive if isinstance(archive, Archive) else open_archive(archive or default_location())
     if what == "records":
-        return _records(place)
+        listed = list(_listed(place))
+        return pd.concat([WHOSE(listed), RECORDS(listed)], axis="columns")
     if what in _PARTS:
-        columns, rows_of = _PARTS[what]
+        table, items = _PARTS[what]
         found = _readable(place, whole=what == "calls")
-        rows = ((*_whose(record), *row) for folder, record in found for row in rows_of(folder, record))
-        return _table(rows, columns)
+        rows = [(record, item) for folder, record in found for item in items(folder, record)]
+        return pd.concat([WHOSE(record for record, _ in rows), table(item for _, item in rows)], axis="columns")
     return _kept_tables(what, place)
 
 
+COMPARISON = Table[Difference](
+    "One row per thing that differs.",
+    Column("subject", lambda row: row.subject, meaning="such as verdict, step, address, engine, check or metric"),
+    Column("item", lambda row: row.item, meaning="which one"),
+    Column("node", lambda row: row.node),
+    Column("A", lambda row: row.before, meaning="``-`` where the record does not have it"),
+    Column("B", lambda row: row.after),
+    Column("note", lambda row: row.note, meaning="the ratio of two numbers"),
+)
+
+
+@document_columns(COMPARISON)
 def compare(a: str, b: str, archive: Archive | str | Path | None = None) -> pd.DataFrame:
     """What changed on the cluster between two records, which are named by their ids or the beginnings of them.
 
-    Columns: ``subject`` (verdict, step, address, engine, check, metric, parameter, provenance), ``item``, ``node``,
-    ``A``, ``B``, ``note`` (the ratio of two numbers). Without a row nothing differs.
+    Without a row nothing differs.
 
     Raises:
         InputError: no record, or more than one, is called so.
         RecordError: a record cannot be read.
     """
     place = archive if isinstance(archive, Archive) else open_archive(archive or default_location())
-    found = differences(read_record(find_record(place, a)), read_record(find_record(place, b)))
-    rows = ((item.subject, item.item, item.node, item.before, item.after, item.note) for item in found)
-    return make_table(rows, dict.fromkeys(("subject", "item", "node", "A", "B", "note"), TEXT))
+    return COMPARISON(differences(read_record(find_record(place, a)), read_record(find_record(place, b))))
 
 
 def _readable(archive: Archive, *, whole: bool = False) -> Iterator[tuple[Path, Record]]:
@@ -93,123 +240,16 @@ def _readable(archive: Archive, *, whole: bool = False) -> Iterator[tuple[Path, 
             yield folder, record
 
 
-def _table(rows: _Rows, columns: dict[str, str]) -> pd.DataFrame:
-    """The rows under ``WHOSE`` and these columns; ``started`` and ``at`` are moments."""
-    moments = [name for name in (*WHOSE, *columns) if (WHOSE | columns)[name] == MOMENT]
-    table = make_table(rows, {name: TEXT if name in moments else kind for name, kind in (WHOSE | columns).items()})
-    for name in moments:
-        table[name] = _moments(table[name])
-    return table
-
-
-def _moments(texts: pd.Series[Any]) -> pd.Series[Any]:
-    """The texts as moments, of one type whether there are any or not."""
-    moments: pd.Series[Any] = pd.to_datetime(texts, utc=True, format="ISO8601")
-    whole: pd.Series[Any] = moments.dt.as_unit("us")
-    return whole
-
-
-def _whose(record: Record) -> tuple[str, ...]:
-    return record.id, record.notebook, record.cluster, record.started
-
-
-def _records(archive: Archive) -> pd.DataFrame:
-    listed = {row.folder: row for row in list_records(archive)}
-    rows: list[tuple[Any, ...]] = []
+def _listed(archive: Archive) -> Iterator[_Listed]:
+    """Every record, the newest first."""
+    rows = {row.folder: row for row in list_records(archive)}
     for folder, record in read_all(reversed(archive.folders())):
         if isinstance(record, BrokenRecord):
-            row = listed.get(folder.name)
-            head = (row.id, "", "", row.started) if row else (folder.name, "", "", "")
-            rows.append((*head, UNREADABLE, *(None,) * 11, record.fault, str(folder)))
-            continue
-        failed = sum(check.verdict == "fail" for check in record.checks)
-        source = record.provenance
-        failure = "" if record.failure is None else f"{record.failure.name}: {record.failure.message}"
-        counts = (len(record.checks), failed, record.warnings)
-        told = (record.verdict, record.seconds, record.changed, record.plan, *counts, record.run)
-        made_by = (source.operator, source.host, source.project_version, source.project_commit)
-        rows.append((*_whose(record), *told, *made_by, failure, str(folder)))
-    return _table(rows, _RECORD_COLUMNS)
-
-
-_RECORD_COLUMNS = {
-    "verdict": TEXT,
-    "seconds": DECIMAL,
-    "changed": WHOLE,
-    "plan": FLAG,
-    "checks": WHOLE,
-    "failed checks": WHOLE,
-    "warnings": WHOLE,
-    "run": TEXT,
-    "operator": TEXT,
-    "host": TEXT,
-    "project": TEXT,
-    "commit": TEXT,
-    "failure": TEXT,
-    "path": TEXT,
-}
-
-
-def _steps(_folder: Path, record: Record) -> _Rows:
-    return ((r.step, r.node, r.status, r.before, r.after, r.seconds, r.detail) for r in record.steps)
-
-
-def _checks(_folder: Path, record: Record) -> _Rows:
-    return ((c.check, c.node, c.verdict, c.expected, c.found) for c in record.checks)
-
-
-def _cells(_folder: Path, record: Record) -> _Rows:
-    return ((cell.index, cell.id, cell.state, cell.seconds) for cell in record.cells)
-
-
-def _metrics(_folder: Path, record: Record) -> _Rows:
-    if record.seconds is not None:
-        yield trends.SECONDS, record.seconds, "s"
-    for metric in record.metrics:
-        yield metric.name, metric.value, metric.unit
-
-
-def _nodes(_folder: Path, record: Record) -> _Rows:
-    return ((n.node, n.address, n.engine, n.engine_id, n.answers) for n in record.provenance.nodes)
-
-
-def _calls(folder: Path, _record: Record) -> _Rows:
-    path = folder / LOG_FILE
-    if not path.is_file():
-        return
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            call = json.loads(line)
-        except ValueError:
-            continue  # the last line of a runner that was killed while it wrote
-        if isinstance(call, dict) and call.get("kind", "call") == "call":
-            words = " ".join(map(str, call.get("argv", ())))
-            facts = (call.get(name) for name in ("seconds", "status", "error"))
-            yield (call.get("at"), call.get("node"), call.get("via"), words, *facts)
-
-
-_PARTS: dict[str, tuple[dict[str, str], Callable[[Path, Record], _Rows]]] = {
-    "steps": (
-        {"step": TEXT, "node": TEXT, "status": TEXT, "before": TEXT, "after": TEXT, "seconds": DECIMAL, "detail": TEXT},
-        _steps,
-    ),
-    "checks": ({"check": TEXT, "node": TEXT, "verdict": TEXT, "expected": TEXT, "found": TEXT}, _checks),
-    "cells": ({"cell": WHOLE, "id": TEXT, "state": TEXT, "seconds": DECIMAL}, _cells),
-    "metrics": ({"metric": TEXT, "value": DECIMAL, "unit": TEXT}, _metrics),
-    "nodes": ({"node": TEXT, "address": TEXT, "engine": TEXT, "engine ID": TEXT, "answers": FLAG}, _nodes),
-    "calls": (
-        {
-            "at": MOMENT,
-            "node": TEXT,
-            "via": TEXT,
-            "call": TEXT,
-            "seconds": DECIMAL,
-            "status": WHOLE,
-            "error": TEXT,
-        },
-        _calls,
-    ),
-}
+            row = rows.get(folder.name)
+            id_, started = (row.id, row.started) if row else (folder.name, "")
+            yield _Listed(id_, "", "", started, folder, fault=record.fault)
+        else:
+            yield _Listed(record.id, record.notebook, record.cluster, record.started, folder, record)
 
 
 def _kept_tables(name: str, archive: Archive) -> pd.DataFrame:
@@ -221,11 +261,8 @@ def _kept_tables(name: str, archive: Archive) -> pd.DataFrame:
             there.add(kept)
             if kept == safe_name(name):
                 table = pd.read_csv(io.BytesIO(path.read_bytes()))
-                whose = pd.DataFrame([_whose(record)] * len(table), columns=list(WHOSE))
-                tables.append(pd.concat([whose, table], axis="columns"))
+                tables.append(pd.concat([WHOSE([record] * len(table)), table], axis="columns"))
     if not tables:
         known = ", ".join(("records", *_PARTS, *sorted(there)))
         raise InputError(f"no record has a table {name!r}", place=archive.location, remedy=f"one of: {known}")
-    together = pd.concat(tables, ignore_index=True)
-    together["started"] = _moments(together["started"])
-    return together
+    return pd.concat(tables, ignore_index=True)

@@ -9,15 +9,16 @@ import pandas as pd
 
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import InputError
-from runbook_lib.model.parameters import WAYS, Parameters, external
+from runbook_lib.model.parameters import WAYS, Parameters, Way, external
 from runbook_lib.model.parameters import External as Spec
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.session.claim import Claim, alone
 from runbook_lib.session.questions.readings import Checked
 from runbook_lib.session.questions.recorded_tables import Kept, kept
-from runbook_lib.tables.external import external_comparison, external_looks, external_pings, external_places
+from runbook_lib.tables.frame import DECIMAL, FLAG, Column, Table, document_columns
 from runbook_lib.verify.external import (
     Look,
+    NodePing,
     Standing,
     find_candidates,
     judge_candidates,
@@ -58,6 +59,46 @@ _KNOWN: tuple[tuple[str, Mapping[str, str]], ...] = (
     ),
 )
 
+PLACES = Table[Spec](
+    "One row per way to give a container an external address.",
+    Column("way", lambda spec: spec.way, meaning="``published``, ``macvlan`` or ``ipvlan``"),
+    Column("container", lambda spec: spec.container),
+    Column("node", lambda spec: spec.node),
+    Column("looked at from", lambda spec: spec.witness, meaning="another node"),
+    Column("network", lambda spec: spec.network, meaning="the Docker network that it is on"),
+    Column("its addresses", lambda spec: spec.block or "the node's", meaning="the block that the network gives out"),
+)
+
+LOOKS = Table[Look](
+    "One row per container and place from which it is looked at.",
+    Column("container", lambda look: look.container),
+    Column("address", lambda look: look.reach and look.reach.address),
+    Column("from", lambda look: look.seen_from, meaning="``another node`` or ``its own node``"),
+    Column("node", lambda look: look.node, meaning="the node that asks"),
+    Column("ping", lambda look: look.reach and look.reach.ping_ms, DECIMAL, "ms", meaning="the mean round trip"),
+    Column("it answers", lambda look: look.reach and look.reach.answer, meaning="the name that it serves"),
+    Column("MAC seen", lambda look: look.reach and look.reach.mac, meaning="none at an address of the node that asks"),
+    Column("reached", lambda look: look.reached if look.reach else None, FLAG, meaning="it answered with its name"),
+)
+
+PINGS = Table[NodePing](
+    "One row per node.",
+    Column("container", lambda row: row.container, meaning="the one that pings"),
+    Column("node", lambda row: row.node, meaning="the one that is pinged"),
+    Column("address", lambda row: row.address),
+    Column("ping", lambda row: row.ping_ms, DECIMAL, "ms", meaning="the mean round trip"),
+    Column("answers", lambda row: row.answers, FLAG),
+)
+
+
+def _answer(way: Way) -> Column[tuple[str, Mapping[str, str]]]:
+    return Column(way, lambda row: row[1].get(way))
+
+
+COMPARISON = Table[tuple[str, Mapping[str, str]]](
+    "One row per question, one column per way.", Column("question", lambda row: row[0]), *map(_answer, WAYS)
+)
+
 
 @dataclass(frozen=True)
 class Looks:
@@ -67,21 +108,10 @@ class Looks:
     looks: tuple[Look, ...]
 
     @property
+    @document_columns(LOOKS)
     def table(self) -> pd.DataFrame:
-        """Columns: container, address, from, node, ping (ms), it answers, MAC seen, reached."""
-        return external_looks(
-            (
-                look.container,
-                look.reach.address if look.reach else "",
-                look.seen_from,
-                look.node,
-                look.reach.ping_ms if look.reach else None,
-                look.reach.answer if look.reach else "",
-                look.reach.mac if look.reach else "",
-                look.reached if look.reach else None,
-            )
-            for look in self.looks
-        )
+        """Who reached which container."""
+        return LOOKS(self.looks)
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -126,9 +156,10 @@ class ExternalAddresses:
         self._parameters = parameters
 
     @kept
+    @document_columns(PLACES)
     def places(self) -> pd.DataFrame:
-        """Columns: way, container, node, looked at from, network, its addresses. Raises ``InputError``."""
-        return external_places(self._specs())
+        """Where each way's container goes. Raises ``InputError``."""
+        return PLACES(self._specs())
 
     @kept
     @alone
@@ -144,22 +175,19 @@ class ExternalAddresses:
 
     @kept
     @alone
+    @document_columns(PINGS)
     def ping_nodes(self, container: str) -> pd.DataFrame:
         """Ping every node, at its address on the cluster's network, from inside one of the containers.
-
-        Columns: container, node, address, ping (ms), answers.
 
         Raises:
             InputError: there is no such container among these.
             PreconditionError: it does not run.
         """
-        return external_pings(ping_nodes(self._cluster, self._spec(container), self._parameters.probes))
+        return PINGS(ping_nodes(self._cluster, self._spec(container), self._parameters.probes))
 
+    @document_columns(COMPARISON)
     def compare(self, before: Looks, after: Looks) -> pd.DataFrame:
-        """What two looks, from before and after a restart, say of the three ways, and what is known of them.
-
-        Columns: question, published, macvlan, ipvlan.
-        """
+        """What two looks, from before and after a restart, say of the three ways, and what is known of them."""
         table = comparison(before, after)
         self.kept.keep("comparison", table)
         return table
@@ -174,8 +202,9 @@ class ExternalAddresses:
         return tuple(external(self._cluster.inventory, self._parameters, way) for way in WAYS)
 
 
+@document_columns(COMPARISON)
 def comparison(before: Looks, after: Looks) -> pd.DataFrame:
-    """What two looks say of the three ways, then what is known. Columns: question, published, macvlan, ipvlan."""
+    """What two looks say of the three ways, then what is known."""
     checks = {item.spec.way: check for item, check in zip(after.standings, after.kept_since(before), strict=True)}
     rows: list[tuple[str, Mapping[str, str]]] = [
         ("its address is", {item.spec.way: _address(item) for item in after.standings}),
@@ -184,7 +213,7 @@ def comparison(before: Looks, after: Looks) -> pd.DataFrame:
         ("MAC that others see", {item.spec.way: after.whose(item.spec.container) for item in after.standings}),
         ("kept across a restart", {item.spec.way: _kept(item, checks[item.spec.way]) for item in after.standings}),
     ]
-    return external_comparison(rows + list(_KNOWN), WAYS)
+    return COMPARISON([*rows, *_KNOWN])
 
 
 def _address(item: Standing) -> str:

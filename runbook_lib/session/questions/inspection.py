@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import pandas as pd
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import NodeError, PreconditionError, UnreachableError
 from runbook_lib.facts.control_planes import control_plane_of
-from runbook_lib.facts.control_planes.base import Stored, read_vtep
+from runbook_lib.facts.control_planes.base import Stored, StoreKey, read_vtep
 from runbook_lib.facts.docker.containers import ContainerFacts, find_container, read_containers
 from runbook_lib.facts.docker.networks import Endpoint, NetworkFacts, read_network
 from runbook_lib.facts.host.ip import read_nat_rules
@@ -19,36 +19,58 @@ from runbook_lib.facts.overlay.hidden_namespace import HiddenNamespace, read_hid
 from runbook_lib.facts.overlay.interfaces import HostInterface, Inside, read_host_network, read_inside
 from runbook_lib.facts.overlay.name_service import read_name_service
 from runbook_lib.model.parameters import Parameters
-from runbook_lib.model.results import Check, Verdict
+from runbook_lib.model.results import Check, Probe, Verdict
 from runbook_lib.session.claim import Claim, alone, answers
 from runbook_lib.session.questions.packet_capture import Surroundings, Wire
 from runbook_lib.session.questions.recorded_tables import Kept, kept
 from runbook_lib.tables import inside as look_tables
-from runbook_lib.tables.frame import FLAG, TEXT, WHOLE, frame
+from runbook_lib.tables.frame import FLAG, WHOLE, Column, Table, document_columns
 from runbook_lib.verify.capture import capture_ping
 from runbook_lib.verify.overlay_tables import Entry, audit, check_entries
 from runbook_lib.verify.ping_matrix import ping_matrix
 from runbook_lib.verify.preflight import FULL_SIZE, VXLAN_OVERHEAD, mtu_remedy, why_lost
-from runbook_lib.verify.probe import Probe
 
-ENTRY_COLUMNS = {
-    "node": TEXT,
-    "table": TEXT,
-    "asked for": TEXT,
-    "it says": TEXT,
-    "the truth": TEXT,
-    "container": TEXT,
-    "verdict": TEXT,
-}
-MTU_COLUMNS = {
-    "node": TEXT,
-    "cluster network MTU (bytes)": WHOLE,
-    "VXLAN headers (bytes)": WHOLE,
-    "left for a container (bytes)": WHOLE,
-    "overlay MTU (bytes)": WHOLE,
-    "fits": FLAG,
-}
-_ALL_KEYS = {"key": TEXT, "value": TEXT, "left (s)": WHOLE}
+ENTRIES = Table[Entry](
+    "One row per entry of a node's tables.",
+    Column("node", lambda row: row.node, meaning="whose table it is"),
+    Column("table", lambda row: row.table, meaning="``neighbour`` (address to MAC) or ``forwarding`` (MAC to node)"),
+    Column("asked for", lambda row: row.key),
+    Column("it says", lambda row: row.found, meaning="empty: nothing"),
+    Column("the truth", lambda row: row.expected),
+    Column("container", lambda row: row.container, meaning="whose address or MAC it is"),
+    Column("verdict", lambda row: row.verdict),
+)
+
+
+class NodeMtu(NamedTuple):
+    """The MTU of a node's interface on the cluster's network, and that of the overlay there."""
+
+    node: str
+    underlay: int
+    overlay: int
+
+    @property
+    def left(self) -> int:
+        """What VXLAN's headers leave of the node's MTU for a container's packet."""
+        return self.underlay - VXLAN_OVERHEAD
+
+
+MTU = Table[NodeMtu](
+    "One row per node that carries the overlay.",
+    Column("node", lambda row: row.node),
+    Column("cluster network MTU", lambda row: row.underlay, WHOLE, "bytes"),
+    Column("VXLAN headers", lambda row: VXLAN_OVERHEAD, WHOLE, "bytes"),
+    Column("left for a container", lambda row: row.left, WHOLE, "bytes"),
+    Column("overlay MTU", lambda row: row.overlay, WHOLE, "bytes"),
+    Column("fits", lambda row: row.overlay <= row.left, FLAG, meaning="what is left is enough for the overlay"),
+)
+
+_ALL_KEYS = Table[StoreKey](
+    "One row per key.",
+    Column("key", lambda row: row.key),
+    Column("value", lambda row: row.value),
+    Column("left", lambda row: row.ttl, WHOLE, "s"),
+)
 # Docker's words for containers that keep a network alive on their node.
 _ALIVE = ("running", "paused", "restarting")
 
@@ -62,13 +84,10 @@ class TableAudit:
     entries: tuple[Entry, ...]
 
     @property
+    @document_columns(ENTRIES)
     def table(self) -> pd.DataFrame:
-        """Columns: node, table, asked for, it says, the truth, container, verdict."""
-        rows = [
-            (row.node, row.table, row.key, row.found, row.expected, row.container, str(row.verdict))
-            for row in self.entries
-        ]
-        return frame(rows, ENTRY_COLUMNS)
+        """All entries."""
+        return ENTRIES(self.entries)
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -142,12 +161,9 @@ class Look:
         self._overlay = parameters.overlay.name
 
     @kept
+    @document_columns(look_tables.NAMESPACES)
     def namespaces(self) -> pd.DataFrame:
-        """A row a node.
-
-        Columns: node, hidden namespace (empty: none), containers here (that the parameters want), others here, VNI,
-        UDP port.
-        """
+        """The overlay on each node."""
         seen = self._seen()
         hidden = {node: item.hidden for node, item in seen.items() if item.hidden is not None}
         ours = [inside.container for item in seen.values() for inside in item.insides]
@@ -155,11 +171,9 @@ class Look:
         return look_tables.namespaces(seen, hidden, ours, others)
 
     @kept
+    @document_columns(look_tables.OVERLAY_LINKS)
     def inside(self) -> pd.DataFrame:
-        """The interfaces in the hidden namespaces.
-
-        Columns: node, interface, kind, port of, other end, address, MTU (bytes).
-        """
+        """The interfaces in the hidden namespaces."""
         seen = self._seen()
         hidden = [item.hidden for item in seen.values() if item.hidden is not None]
         return look_tables.overlay_links(hidden, [inside for item in seen.values() for inside in item.insides])
@@ -174,56 +188,48 @@ class Look:
         return TableAudit(audit(hidden, joined, self._overlay, self._vteps(), balancers))
 
     @kept
+    @document_columns(look_tables.CONTAINER_LINKS)
     def container(self, name: str) -> pd.DataFrame:
-        """A container's interfaces, and where the other end of each cable is.
-
-        Columns: interface, address, MAC, MTU (bytes), other end, which is a port of, routes.
-        """
+        """A container's interfaces, and where the other end of each cable is."""
         for item in self._seen().values():
             for inside in item.insides:
                 if inside.container.name == name:
                     own = Inside(inside.container, tuple(i for i in inside.interfaces if i.name != "lo"), inside.routes)
                     return look_tables.container_links(own, item.hidden, item.host)
-        return frame([], look_tables.CONTAINER_LINK_COLUMNS)
+        return look_tables.CONTAINER_LINKS()
 
     @kept
+    @document_columns(look_tables.MASQUERADES)
     def masquerades(self) -> pd.DataFrame:
-        """The rules by which nodes lend containers their own address, those for docker_gwbridge.
-
-        Columns: node, from, leaving by, action.
-        """
+        """The rules by which nodes lend containers their own address, those for docker_gwbridge."""
         rules = {node.name: rows for node, rows in zip(self._cluster, self._all(read_nat_rules), strict=True)}
         table = look_tables.masquerades(rules)
         return table[table["leaving by"].str.endswith("docker_gwbridge")].reset_index(drop=True)
 
     @kept
+    @document_columns(look_tables.NAME_SERVICE)
     def name_service(self, container: str) -> pd.DataFrame:
-        """What happens to a question that a container sends to its name server, 127.0.0.11.
-
-        Columns: chain, protocol, from, to, action, becomes, there listens (the process, where a question ends).
-        """
+        """What happens to a question that a container sends to its name server, 127.0.0.11."""
         found = find_container(self._cluster, container)
         if found is None or not found.running:
-            return frame([], look_tables.RULE_COLUMNS)
+            return look_tables.NAME_SERVICE()
         return look_tables.name_service(read_name_service(self._cluster.node(found.node), found))
 
     @kept
+    @document_columns(look_tables.STORE_KEYS)
     def store(self) -> pd.DataFrame:
-        """What the control plane keeps, a row a kind of key. Columns: keys under, keys, what it is, says.
+        """What the control plane keeps.
 
         With etcd the keys are those under ``/docker``; in Swarm mode they are named here by kind and object.
         """
         keys = self._stored().keys
-        self.kept.keep("store keys", frame([(k.key, k.value, k.ttl) for k in keys], _ALL_KEYS))
+        self.kept.keep("store keys", _ALL_KEYS(keys))
         return look_tables.store_keys(keys)
 
     @kept
+    @document_columns(look_tables.STORED_ENDPOINTS)
     def stored_endpoints(self) -> pd.DataFrame:
-        """The overlay's endpoints as etcd has them, or in Swarm mode as an engine has heard of them.
-
-        Columns: endpoint, container, ours (one that the parameters want), address, MAC, locator, node, as Docker says
-        (its own engine says the same).
-        """
+        """The overlay's endpoints as etcd has them, or in Swarm mode as an engine has heard of them."""
         joined = [container for item in self._seen().values() for container in item.containers]
         ids = {facts.id for facts in self._networks() if facts is not None}
         rows = [row for row in self._stored().endpoints if row.network_id in ids]
@@ -231,22 +237,18 @@ class Look:
 
     @kept
     @alone
+    @document_columns(MTU)
     def mtu(self) -> Room:
-        """The room for a container's packets, a row a node that carries the overlay; and whether full size passes.
-
-        Columns of its table: node, cluster network MTU (bytes), VXLAN headers (bytes), left for a container (bytes),
-        overlay MTU (bytes), fits (what is left is enough for it).
-        """
+        """The room for a container's packets on each node, and whether packets of full size pass."""
         rows = []
         for node, item in self._seen().items():
             host = self._host_interface(item)
             if item.hidden is None or item.hidden.vxlan is None or host is None:
                 continue
-            left, mtu = host.mtu - VXLAN_OVERHEAD, item.hidden.vxlan.mtu
-            rows.append((node, host.mtu, VXLAN_OVERHEAD, left, mtu, mtu <= left))
+            rows.append(NodeMtu(node, host.mtu, item.hidden.vxlan.mtu))
         probes, interface = self._full_size(), self._cluster.inventory.network.interface
         reasons = why_lost(self._cluster, self._control_plane, self._parameters.overlay, probes)
-        return Room(frame(rows, MTU_COLUMNS), interface, probes, reasons)
+        return Room(MTU(rows), interface, probes, reasons)
 
     def _full_size(self) -> tuple[Probe, ...]:
         names = [container.name for container in self._parameters.containers]

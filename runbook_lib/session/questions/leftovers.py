@@ -22,7 +22,7 @@ from runbook_lib.steps.containers import RemoveContainers
 from runbook_lib.steps.leftovers import RemoveGatewayBridges, read_bridge
 from runbook_lib.steps.networks import RemoveNetworks
 from runbook_lib.steps.platforms import changes, platform_of
-from runbook_lib.tables.frame import FLAG, TEXT, frame
+from runbook_lib.tables.frame import FLAG, Column, Table, document_columns, grouped
 
 Kind = Literal["container", "network", "block in bootlocal.sh", "block in bootsync.sh", "fixed address"]
 
@@ -46,6 +46,16 @@ class Belonging:
     detail: str = ""
 
 
+TABLE = Table[Sequence[Belonging]](
+    "One row per object; the same object on several nodes is one row.",
+    Column("kind", lambda alike: alike[0].kind, meaning="container, network, block in a boot script, fixed address"),
+    Column("name", lambda alike: alike[0].name),
+    Column("ours", lambda alike: alike[0].ours, FLAG, meaning="whether a notebook of this cluster made it"),
+    Column("nodes", lambda alike: ", ".join(item.node for item in alike), meaning="where it is"),
+    Column("detail", lambda alike: alike[0].detail),
+)
+
+
 def read_belongings(cluster: Cluster, parameters: Parameters) -> tuple[Belonging, ...]:
     """Every container, network (Docker's three built-in ones apart) and what of ours acts at boot, node by node.
 
@@ -62,13 +72,11 @@ def read_belongings(cluster: Cluster, parameters: Parameters) -> tuple[Belonging
     return tuple(item for items in answers(cluster.each(ask)) for item in items)
 
 
+@document_columns(TABLE)
 def table(belongings: Sequence[Belonging]) -> pd.DataFrame:
-    """What is alike on several nodes in one row, ours first. Columns: kind, name, ours, nodes, detail."""
-    nodes: dict[tuple[Kind, str, bool, str], list[str]] = {}
-    for item in sorted(belongings, key=lambda item: (not item.ours, _KINDS.index(item.kind))):
-        nodes.setdefault((item.kind, item.name, item.ours, item.detail), []).append(item.node)
-    rows = [(kind, name, ours, ", ".join(names), detail) for (kind, name, ours, detail), names in nodes.items()]
-    return frame(rows, {"kind": TEXT, "name": TEXT, "ours": FLAG, "nodes": TEXT, "detail": TEXT})
+    """The objects on all nodes, ours first."""
+    ordered = sorted(belongings, key=lambda item: (not item.ours, _KINDS.index(item.kind)))
+    return TABLE(grouped(ordered, lambda item: (item.kind, item.name, item.ours, item.detail)).values())
 
 
 def gone(before: pd.DataFrame, after: pd.DataFrame, done: pd.DataFrame) -> tuple[Check, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -14,28 +15,43 @@ from runbook_lib.facts.overlay.interfaces import HostInterface, Inside
 from runbook_lib.model.inventory import ClusterNetwork
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.session.views.display import Picture
-from runbook_lib.tables.frame import DECIMAL, TEXT, WHOLE, frame
-from runbook_lib.verify.capture import OVERHEAD, Capture, WirePacket
+from runbook_lib.tables.frame import DECIMAL, WHOLE, Column, Table, document_columns
+from runbook_lib.verify.capture import OVERHEAD, Capture, Header, WirePacket
 
-PACKET_COLUMNS = {
-    "node": TEXT,
-    "direction": TEXT,
-    "what": TEXT,
-    "outer from → to": TEXT,
-    "inner from → to": TEXT,
-    "outer IP (bytes)": WHOLE,
-    "inner IP (bytes)": WHOLE,
-    "after (ms)": DECIMAL,
-}
-HEADER_COLUMNS = {
-    "header": TEXT,
-    "bytes": WHOLE,
-    "overhead (bytes)": WHOLE,
-    "from": TEXT,
-    "to": TEXT,
-    "says": TEXT,
-    "between": TEXT,
-}
+
+def _from_to(header: Header) -> str:
+    return f"{header.source} → {header.destination}"
+
+
+PACKETS = Table[tuple[WirePacket, float]](
+    "One row per packet and node.",
+    Column("node", lambda row: row[0].node),
+    Column("direction", lambda row: row[0].direction, meaning="``sent`` or ``received``"),
+    Column("what", lambda row: row[0].what),
+    Column("outer from → to", lambda row: _from_to(row[0].header("outer IPv4")), meaning="the nodes' addresses"),
+    Column("inner from → to", lambda row: _from_to(row[0].header("inner IPv4")), meaning="the containers' addresses"),
+    Column("outer IP", lambda row: row[0].length_from("outer IPv4"), WHOLE, "bytes"),
+    Column("inner IP", lambda row: row[0].length_from("inner IPv4"), WHOLE, "bytes"),
+    Column("after", lambda row: round((row[0].time - row[1]) * 1000, 3), DECIMAL, "ms", "the node's first packet"),
+)
+
+
+class _OwnedHeader(NamedTuple):
+    header: Header
+    overhead: int
+    between: str
+
+
+HEADERS = Table[_OwnedHeader](
+    "One row per header, from the packet's first byte to its last.",
+    Column("header", lambda row: row.header.layer),
+    Column("bytes", lambda row: row.header.length, WHOLE),
+    Column("overhead", lambda row: row.overhead, WHOLE, "bytes", "what is there only because of the overlay"),
+    Column("from", lambda row: row.header.source),
+    Column("to", lambda row: row.header.destination),
+    Column("says", lambda row: row.header.says),
+    Column("between", lambda row: row.between, meaning="whose addresses these are"),
+)
 # What is drawn where no packet could be captured: a ping of 56 bytes without IP options.
 _NOMINAL = (14, 20, 8, 8, 14, 20, 8, 56)
 _NAMES = ("outer Ethernet", "outer IPv4", "UDP", "VXLAN", "inner Ethernet", "inner IPv4", "ICMP", "data")
@@ -59,32 +75,25 @@ class Wire:
     surroundings: Surroundings
 
     @property
+    @document_columns(PACKETS)
     def table(self) -> pd.DataFrame:
-        """A row a packet and node.
-
-        Columns: node, direction, what, outer from → to, inner from → to, outer IP (bytes), inner IP (bytes),
-        after (ms; since the first packet that this node saw, by its own clock).
-        """
+        """All packets that the nodes captured."""
         packets = self.capture.packets if self.capture else ()
         first: dict[str, float] = {}
         for packet in packets:
             first[packet.node] = min(packet.time, first.get(packet.node, packet.time))
-        return frame((_packet_row(packet, first[packet.node]) for packet in packets), PACKET_COLUMNS)
+        return PACKETS((packet, first[packet.node]) for packet in packets)
 
     @property
+    @document_columns(HEADERS)
     def headers(self) -> pd.DataFrame:
-        """The first packet, a row a header, from its first byte to its last.
-
-        Columns: header, bytes, overhead (bytes; what is there only because of the overlay), from, to, says, between
-        (whose addresses these are).
-        """
+        """The headers of the first packet."""
         rows = []
         for header in self._first.headers if self._first else ():
-            cost = header.length if header.layer in OVERHEAD else 0
             whose = f"{self._owner(header.source)} → {self._owner(header.destination)}"
-            between = whose if self._owner(header.source) else ""
-            rows.append((header.layer, header.length, cost, header.source, header.destination, header.says, between))
-        return frame(rows, HEADER_COLUMNS)
+            overhead = header.length if header.layer in OVERHEAD else 0
+            rows.append(_OwnedHeader(header, overhead, whose if self._owner(header.source) else ""))
+        return HEADERS(rows)
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -168,17 +177,3 @@ class Wire:
             mtu=own[0].mtu if own else None,
             leads_to=there[0] if there else "",
         )
-
-
-def _packet_row(packet: WirePacket, first: float) -> tuple[object, ...]:
-    outer, inner = packet.header("outer IPv4"), packet.header("inner IPv4")
-    return (
-        packet.node,
-        packet.direction,
-        packet.what,
-        f"{outer.source} → {outer.destination}",
-        f"{inner.source} → {inner.destination}",
-        packet.length_from("outer IPv4"),
-        packet.length_from("inner IPv4"),
-        round((packet.time - first) * 1000, 3),
-    )

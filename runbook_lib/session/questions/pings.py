@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pandas as pd
 
@@ -13,25 +13,47 @@ from runbook_lib import charts, tables
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import InputError
 from runbook_lib.model.parameters import Parameters
-from runbook_lib.model.results import Check, Verdict
+from runbook_lib.model.results import By, Check, Probe, Verdict
 from runbook_lib.session.views.display import Picture
-from runbook_lib.tables.frame import DECIMAL, TEXT, WHOLE, frame
+from runbook_lib.tables.frame import DECIMAL, WHOLE, Column, Table, document_columns
+from runbook_lib.tables.results import PROBE_SUMMARY
 from runbook_lib.verify.ping_matrix import ping_matrix
-from runbook_lib.verify.probe import SHARED, By, Probe
+from runbook_lib.verify.probe import SHARED
 
 MOST_PINGS = 1000
 Ways = Literal["name", "address", "both"]
 
-SPREAD_COLUMNS = {
-    "from and to": TEXT,
-    "answered": WHOLE,
-    "lost": WHOLE,
-    "first ping (ms)": DECIMAL,
-    "median (ms)": DECIMAL,
-    "95 % within (ms)": DECIMAL,
-    "slowest (ms)": DECIMAL,
-}
-EACH_COLUMNS = {"source": TEXT, "target": TEXT, "by": TEXT, "number": WHOLE, "ping (ms)": DECIMAL}
+
+def _rounded(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else round(milliseconds, 3)
+
+
+SPREAD: Table[charts.RoundTrips] = Table(
+    "One row per pair, or per source where there are many pairs.",
+    Column("from and to", lambda row: row.name),
+    Column("answered", lambda row: len(row.warm) + len(row.cold), WHOLE),
+    Column("lost", lambda row: row.lost, WHOLE),
+    Column("first ping", lambda row: max(row.cold, default=None), DECIMAL, "ms", "slower: the peer has to be found"),
+    Column("median", lambda row: _rounded(row.middle), DECIMAL, "ms", meaning="of the pings after the first"),
+    Column("95 % within", lambda row: _rounded(row.share(0.95)), DECIMAL, "ms", meaning="of the same"),
+    Column("slowest", lambda row: _rounded(row.share(1.0)), DECIMAL, "ms", meaning="of the same"),
+)
+
+
+class _Ping(NamedTuple):
+    probe: Probe
+    number: int
+    milliseconds: float | None
+
+
+EACH = Table[_Ping](
+    "One row per ping.",
+    Column("source", lambda ping: ping.probe.source),
+    Column("target", lambda ping: ping.probe.target),
+    Column("by", lambda ping: ping.probe.by, meaning="``name`` or ``address``"),
+    Column("number", lambda ping: ping.number, WHOLE, meaning="0 is the first"),
+    Column("ping", lambda ping: ping.milliseconds, DECIMAL, "ms", meaning="none when it was lost"),
+)
 
 
 @dataclass(frozen=True)
@@ -45,51 +67,34 @@ class Pings:
     reasons: tuple[Check, ...] = ()
 
     @property
+    @document_columns(tables.probes)
     def table(self) -> pd.DataFrame:
-        """One row a probe: source, target, by, resolved, loss (%), ping avg (ms), largest (bytes), verdict.
-
-        ``largest (bytes)`` is the largest IP packet that passed without being cut into fragments.
-        """
+        """The probes with their most important columns."""
         return tables.probes(self.probes)
 
     @property
+    @document_columns(tables.probe_details)
     def details(self) -> pd.DataFrame:
-        """One row a probe with every column."""
-        return tables.probes(self.probes, full=True)
+        """The probes with every column."""
+        return tables.probe_details(self.probes)
 
     @property
+    @document_columns(PROBE_SUMMARY)
     def summary(self) -> pd.DataFrame:
-        """One row a source and way of addressing, with loss and times."""
+        """The loss and times of each source's probes."""
         return tables.probe_summary(self.probes)
 
     @property
+    @document_columns(SPREAD)
     def spread(self) -> pd.DataFrame:
-        """How much the round trips differ, a row a pair (a source where there are many pairs).
-
-        Columns: from and to, answered, lost, first ping (ms), median (ms), 95 % within (ms), slowest (ms); the last
-        three are of the pings after the first, which is slower while the overlay learns where the peer is.
-        """
-        rows = [
-            (
-                row.name,
-                len(row.warm) + len(row.cold),
-                row.lost,
-                max(row.cold, default=None),
-                *(None if time is None else round(time, 3) for time in (row.middle, row.share(0.95), row.share(1.0))),
-            )
-            for row in charts.round_trips(self.probes)
-        ]
-        return frame(rows, SPREAD_COLUMNS)
+        """How much the round trips differ."""
+        return SPREAD(charts.round_trips(self.probes))
 
     @property
+    @document_columns(EACH)
     def each(self) -> pd.DataFrame:
-        """Every single ping. Columns: source, target, by, number (0 is the first), ping (ms; none when it was lost)."""
-        rows = [
-            (probe.source, probe.target, probe.by, number, time)
-            for probe in self.probes
-            for number, time in enumerate(probe.times)
-        ]
-        return frame(rows, EACH_COLUMNS)
+        """Every single ping."""
+        return EACH(_Ping(probe, *ping) for probe in self.probes for ping in enumerate(probe.times))
 
     @property
     def latency_ms(self) -> float | None:

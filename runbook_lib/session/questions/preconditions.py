@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-import pandas as pd
 from IPython.display import publish_display_data
 
 from runbook_lib.cluster import Cluster, Node
@@ -23,7 +22,7 @@ from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Verdict
 from runbook_lib.session.claim import answers
 from runbook_lib.session.views.display import attended
-from runbook_lib.tables.frame import FLAG, TEXT, frame
+from runbook_lib.tables.frame import FLAG, Column, Table
 from runbook_lib.verify.members import judge_advertised
 
 # An engine looks for lost peers every second, one of them at a time (moby, libnetwork/networkdb: reconnectNode).
@@ -31,8 +30,6 @@ _REUNION_SECONDS = 20.0
 _PAUSE = 0.5
 
 _BELOW = ("_solutions", "_undo")
-
-COLUMNS = {"needed": TEXT, "there": FLAG, "found": TEXT, "made by": TEXT}
 
 
 @dataclass(frozen=True)
@@ -57,6 +54,15 @@ class Precondition:
     def found(self) -> str:
         """What was found, in one line."""
         return "; ".join(self.faults) or self.good
+
+
+TABLE = Table[Precondition](
+    "One row per thing that is needed.",
+    Column("needed", lambda row: row.needed),
+    Column("there", lambda row: row.there, FLAG),
+    Column("found", lambda row: row.found, meaning="what was found, or what is wrong with it"),
+    Column("made by", lambda row: row.notebook, meaning="the notebook that makes it"),
+)
 
 
 def look(cluster: Cluster, parameters: Parameters, things: Iterable[str]) -> tuple[Precondition, ...]:
@@ -104,11 +110,6 @@ def _remedy(notebook: str, *, linked: bool) -> str:
         return f"run the notebook {notebook} first: the link above opens it"
     command = run_command(notebook)
     return f"run the notebook {notebook} first" + (f": {command}" if command else ", with the same parameters")
-
-
-def table(rows: Sequence[Precondition]) -> pd.DataFrame:
-    """Columns: needed, there, found, made by."""
-    return frame([(row.needed, row.there, row.found, row.notebook) for row in rows], COLUMNS)
 
 
 def _look(thing: str) -> Callable[[Cluster, Parameters], Precondition]:

@@ -5,9 +5,9 @@ The files that fixing the addresses writes, or that taking them back restores, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import pandas as pd
 
@@ -20,6 +20,7 @@ from runbook_lib.facts.docker.containers import ContainerFacts, find_container, 
 from runbook_lib.facts.docker.engine import read_engine
 from runbook_lib.facts.docker.networks import (
     PATIENCE_SECONDS,
+    Endpoint,
     NetworkFacts,
     join_endpoints,
     read_gateway_bridge,
@@ -37,7 +38,9 @@ from runbook_lib.steps import has_autostart_block, verify_addresses
 from runbook_lib.steps.platforms import PlatformRefusal
 from runbook_lib.steps.static_addresses import RemoveStaticAddresses, StaticAddresses
 from runbook_lib.steps.targets import AddressReading, check_targets, read_address
-from runbook_lib.tables.frame import FLAG, TEXT, WHOLE, frame
+from runbook_lib.tables.frame import FLAG, WHOLE, Column, Table, document_columns
+from runbook_lib.tables.overlay import NETWORK_SETTINGS
+from runbook_lib.tables.results import CHECKS_BY_NAME
 from runbook_lib.verify import preflight
 from runbook_lib.verify.gateway_bridge import judge_bridge
 from runbook_lib.verify.members import judge_gossip
@@ -46,20 +49,69 @@ from runbook_lib.verify.preflight import judge_engine_ids
 T = TypeVar("T")
 
 
+GOSSIP = Table[tuple[Gossip, Sequence[str]]](
+    "One row per engine.",
+    Column("node", lambda row: row[0].node),
+    Column("gossips at", lambda row: row[0].address),
+    Column("knows", lambda row: len(row[0].members - {row[0].address}), WHOLE, meaning="how many other engines"),
+    Column("does not know", lambda row: ", ".join(row[1]), meaning="the engines that it should know and does not"),
+)
+
+
+class _Autostart(NamedTuple):
+    member: Member
+    in_script: bool
+    at_boot: bool
+
+
+AUTOSTART = Table[_Autostart](
+    "One row per member of the control plane.",
+    Column("member", lambda row: row.member.name),
+    Column("node", lambda row: row.member.node),
+    Column("restart policy", lambda row: row.member.restart_policy, meaning="or whether its unit is enabled"),
+    Column("in bootlocal.sh", lambda row: row.in_script, FLAG, meaning="whether that script starts it"),
+    Column("starts at boot", lambda row: row.at_boot, FLAG),
+)
+
+CONTAINERS = tables.containers.with_column(Column("node", lambda row: row.node), 0)
+
+
+def _network_table(own: Collection[str] = ()) -> Table[NetworkFacts]:
+    def ours(row: NetworkFacts) -> int:
+        return sum(endpoint.endpoint_id in own for endpoint in row.endpoints)
+
+    return tables.networks.with_column(Column("ours", ours, WHOLE, meaning="how many of these are wanted containers'"))
+
+
+def _endpoint_table(wanted: Collection[str] = ()) -> Table[Endpoint]:
+    meaning = "whether it is a wanted container's"
+    return tables.endpoints.with_column(Column("ours", lambda row: row.container in wanted, "bool", meaning=meaning))
+
+
+def _interface_table(networks: Mapping[str, str]) -> Table[ContainerInterface]:
+    def network(row: ContainerInterface) -> str:
+        return networks.get(row.address, "docker_gwbridge" if row.address else "")
+
+    meaning = "docker_gwbridge, which Docker adds unasked, where Docker lists no network with that address"
+    return tables.interfaces.with_column(Column("network", network, meaning=meaning), 2)
+
+
 @dataclass(frozen=True)
 class Checked:
-    """Checks with their table (columns: check, node, verdict, expected, found, remedy)."""
+    """Checks with their table."""
 
     checks: tuple[Check, ...]
 
     @property
+    @document_columns(tables.checks)
     def table(self) -> pd.DataFrame:
-        """One row a check and node."""
+        """All checks."""
         return tables.checks(self.checks)
 
     @property
+    @document_columns(CHECKS_BY_NAME)
     def summary(self) -> pd.DataFrame:
-        """One row a check: how often it passed, warned, failed; where there was trouble."""
+        """The checks counted by name, and where there was trouble."""
         return tables.checks_by_name(self.checks)
 
 
@@ -70,16 +122,12 @@ class Heard(Checked):
     rows: tuple[Gossip, ...]
 
     @property
+    @document_columns(GOSSIP)
     def table(self) -> pd.DataFrame:
-        """Columns: node, gossips at, knows (other engines), does not know."""
+        """How many others each engine knows, and which it does not."""
         unknown = strangers(self.rows)
         unknown |= {row.node: (f"nobody can tell: {row.trouble}",) for row in self.rows if row.trouble}
-        columns = {"node": TEXT, "gossips at": TEXT, "knows": WHOLE, "does not know": TEXT}
-        table = [
-            (row.node, row.address, len(row.members - {row.address}), ", ".join(unknown.get(row.node, ())))
-            for row in self.rows
-        ]
-        return frame(table, columns)
+        return GOSSIP((row, unknown.get(row.node, ())) for row in self.rows)
 
 
 class Readings:
@@ -97,8 +145,9 @@ class Readings:
         self._control_plane = control_plane_of(parameters)
 
     @kept
+    @document_columns(tables.addresses)
     def addresses(self) -> pd.DataFrame:
-        """Columns: node, interface, address, expected, as expected, assigned by, DHCP client, MAC."""
+        """Every node's address on the cluster's network, and whether it is the expected one."""
         return tables.addresses(self.address_facts())
 
     def address_facts(self) -> tuple[ClusterAddress, ...]:
@@ -110,8 +159,9 @@ class Readings:
         return facts
 
     @kept
+    @document_columns(tables.engines)
     def engines(self) -> pd.DataFrame:
-        """Columns: node, version, API, mode, advertises, storage, running, engine ID."""
+        """What every engine says of itself."""
         return tables.engines(self._all(read_engine))
 
     @kept
@@ -120,8 +170,9 @@ class Readings:
         return Checked(tuple(judge_engine_ids({facts.node: facts for facts in self._all(read_engine)})))
 
     @kept
+    @document_columns(tables.members)
     def members(self) -> pd.DataFrame:
-        """Columns: member, node, container, restart policy, health, leader, client URL, detail."""
+        """The members of the control plane."""
         return tables.members(self.member_facts())
 
     def member_facts(self) -> tuple[Member, ...]:
@@ -129,8 +180,9 @@ class Readings:
         return self._control_plane.read_members(self._cluster)
 
     @kept
+    @document_columns(tables.registrations)
     def registrations(self) -> pd.DataFrame:
-        """Columns: node, advertises, connected, last heartbeat (s ago), detail."""
+        """Whether every engine is connected to its control plane."""
         return tables.registrations(self._control_plane.read_registrations(self._cluster))
 
     @kept
@@ -140,11 +192,9 @@ class Readings:
         return Heard(judge_gossip(rows), tuple(rows))
 
     @kept
+    @document_columns(AUTOSTART)
     def autostart(self) -> pd.DataFrame:
-        """What would start each member at its node's next boot.
-
-        Columns: member, node, restart policy (or whether its unit is enabled), in bootlocal.sh, starts at boot.
-        """
+        """What would start each member at its node's next boot."""
         scripts = zip(self._cluster, self._all(read_bootlocal), strict=True)
         blocks = {node.name: has_autostart_block(script) for node, script in scripts}
         engines = zip(self._cluster, self._all(self._control_plane.read_own_start), strict=True)
@@ -153,15 +203,8 @@ class Readings:
         for member in self.member_facts():
             block = blocks.get(member.node, False)
             starts = block or starts_at_boot(member.restart_policy) or bool(own.get(member.node))
-            rows.append((member.name, member.node, member.restart_policy, block, starts))
-        columns = {
-            "member": TEXT,
-            "node": TEXT,
-            "restart policy": TEXT,
-            "in bootlocal.sh": FLAG,
-            "starts at boot": FLAG,
-        }
-        return frame(rows, columns)
+            rows.append(_Autostart(member, block, starts))
+        return AUTOSTART(rows)
 
     @kept
     @alone
@@ -183,17 +226,12 @@ class Readings:
         return Checked(verify_addresses(self._cluster))
 
     @kept
+    @document_columns(_network_table())
     def network(self) -> pd.DataFrame:
-        """The overlay as each node sees it.
-
-        Columns: node, network, ID, driver, scope, subnet, gateway, endpoints, ours (of these, of wanted containers).
-        """
+        """The overlay as each node sees it."""
         facts = self.network_facts()
         own = {key for item in self._wanted_containers() for key in item.endpoint_ids.values()}
-        table = tables.networks(facts)
-        ours = [sum(endpoint.endpoint_id in own for endpoint in row.endpoints) for row in facts]
-        table["ours"] = pd.Series(ours, dtype=table["endpoints"].dtype)
-        return table
+        return _network_table(own)(facts)
 
     def network_facts(self) -> tuple[NetworkFacts, ...]:
         """The overlay as facts, one for each node that knows it."""
@@ -203,10 +241,11 @@ class Readings:
         return tuple(found for found in seen.values() if found is not None)
 
     @kept
+    @document_columns(NETWORK_SETTINGS)
     def network_settings(self) -> pd.DataFrame:
-        """``docker network inspect`` of the overlay. Columns: setting, value."""
+        """``docker network inspect`` of the overlay."""
         facts = self.network_facts()
-        return tables.network_settings(facts[0]) if facts else frame([], {"setting": TEXT, "value": TEXT})
+        return tables.network_settings(facts[0]) if facts else NETWORK_SETTINGS()
 
     @kept
     def networks(self) -> pd.DataFrame:
@@ -215,15 +254,10 @@ class Readings:
         return tables.network_presence(found)
 
     @kept
+    @document_columns(CONTAINERS)
     def containers(self) -> pd.DataFrame:
-        """``docker ps`` of the wanted containers over all nodes.
-
-        Columns: node, container, image, command, state, status, restart policy, addresses, ID.
-        """
-        found = self._wanted_containers()
-        table = tables.containers(found)
-        table.insert(0, "node", pd.Series([item.node for item in found], dtype="str"))
-        return table
+        """``docker ps`` of the wanted containers over all nodes."""
+        return CONTAINERS(self._wanted_containers())
 
     @kept
     def placement(self) -> Checked:
@@ -250,13 +284,11 @@ class Readings:
         return tuple(item for items in self._all(read_containers) for item in items)
 
     @kept
+    @document_columns(_endpoint_table())
     def endpoints(self) -> pd.DataFrame:
-        """The overlay's endpoints. Columns: container, address, MAC, endpoint, ours (of a wanted container)."""
-        found = join_endpoints(self.network_facts(), self.container_facts())
+        """The overlay's endpoints."""
         wanted = {container.name for container in self._parameters.containers}
-        table = tables.endpoints(found)
-        table["ours"] = pd.Series([endpoint.container in wanted for endpoint in found], dtype="bool")
-        return table
+        return _endpoint_table(wanted)(join_endpoints(self.network_facts(), self.container_facts()))
 
     def nodes_with(self, network: str) -> set[str]:
         """The nodes whose engine lists a network of that name."""
@@ -280,29 +312,21 @@ class Readings:
         return {item.name: item.addresses[name] for item in self.container_facts() if name in item.addresses}
 
     @kept
+    @document_columns(_interface_table({}))
     def interfaces(self, container: str) -> pd.DataFrame:
-        """Interfaces inside a container; no row when it does not run anywhere.
-
-        Columns: container, interface, network, address, MAC, MTU (bytes), state. An address that Docker does not list
-        is docker_gwbridge's: Docker gives a container on an overlay that second interface unasked.
-        """
+        """Interfaces inside a container; no row when it does not run anywhere."""
         found = find_container(self._cluster, container)
-        rows: list[ContainerInterface] = []
-        owners: dict[str, str] = {}
-        if found is not None and found.running:
-            rows = [row for row in read_interfaces(self._cluster.node(found.node), found) if row.name != "lo"]
-            owners = {address: network for network, address in found.addresses.items()}
-        table = tables.interfaces(rows)
-        networks = [owners.get(row.address, "docker_gwbridge" if row.address else "") for row in rows]
-        table.insert(2, "network", pd.Series(networks, dtype="str"))
-        return table
+        if found is None or not found.running:
+            return _interface_table({})()
+        rows = [row for row in read_interfaces(self._cluster.node(found.node), found) if row.name != "lo"]
+        return _interface_table({address: network for network, address in found.addresses.items()})(rows)
 
     @kept
+    @document_columns(leftovers.TABLE)
     def belongings(self) -> pd.DataFrame:
-        """What is on the nodes, and whether a notebook of this cluster made it (``ours``).
+        """What is on the nodes, and whether a notebook of this cluster made it.
 
-        Containers, networks except Docker's built-in ones, and our blocks in boot scripts; what is alike on several
-        nodes is one row. Columns: kind, name, ours, nodes, detail.
+        Containers, networks except Docker's built-in ones, and our blocks in boot scripts.
         """
         return leftovers.table(leftovers.read_belongings(self._cluster, self._parameters))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
@@ -17,7 +17,7 @@ from runbook_lib.facts.host.host import read_host
 from runbook_lib.facts.overlay.gossip import Gossip
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Check, Verdict
-from runbook_lib.tables.frame import DECIMAL, FLAG, TEXT, frame
+from runbook_lib.tables.frame import DECIMAL, FLAG, Column, Table, document_columns
 
 _PAUSE = 0.25
 
@@ -32,6 +32,30 @@ class Milestone:
     seconds: float | None = None
     awaited: bool = False
 
+    @property
+    def measured(self) -> str:
+        """How its time is to be understood."""
+        if self.seconds is None:
+            return "not yet"
+        return "while waiting" if self.awaited else "at most"
+
+
+TIMING = Table[tuple[str, Milestone]](
+    "One row per milestone.",
+    Column("from the last node's boot until", lambda row: row[0]),
+    Column("time", lambda row: row[1].seconds, DECIMAL, "s"),
+    Column("measured", lambda row: row[1].measured, meaning="``while waiting``, ``at most`` or ``not yet``"),
+)
+
+RUNNING_MEMBERS = tables.members.only("member", "node", "container", "restart policy", "health").with_column(
+    Column("runs", lambda row: row.container_state == "running", FLAG), 4
+)
+
+
+def _registration_table(gossiping: Collection[str] = ()) -> Table[Registration]:
+    meaning = "whether it takes part in the engines' gossip"
+    return tables.registrations.with_column(Column("gossips", lambda row: row.node in gossiping, FLAG, "", meaning), 3)
+
 
 @dataclass(frozen=True)
 class StoreState:
@@ -45,17 +69,17 @@ class StoreState:
     last_lines: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    @document_columns(tables.members)
     def members(self) -> pd.DataFrame:
-        """Columns: member, node, container, restart policy, health, leader, client URL, detail."""
+        """The members of the control plane."""
         return tables.members(self.member_facts)
 
     @property
+    @document_columns(_registration_table())
     def registrations(self) -> pd.DataFrame:
-        """Columns: node, advertises, connected, gossips, last heartbeat (s ago), detail."""
-        gossiping = [row.node for row in self.gossip_facts if row.address and not row.trouble]
-        table = tables.registrations(self.registration_facts)
-        table.insert(3, "gossips", table["node"].isin(gossiping).astype(FLAG))  # type: ignore[call-overload]
-        return table
+        """Whether every engine is connected to its control plane."""
+        gossiping = {row.node for row in self.gossip_facts if row.address and not row.trouble}
+        return _registration_table(gossiping)(self.registration_facts)
 
     @property
     def member_checks(self) -> tuple[Check, ...]:
@@ -136,22 +160,15 @@ class StoreState:
         return self.decides and self.connected == len(self.registration_facts)
 
     @property
+    @document_columns(TIMING)
     def timing(self) -> pd.DataFrame:
-        """Columns: from the last node's boot until, time (s), measured (while waiting, at most, not yet)."""
-        rows = [
-            ("every member is healthy and one leads", self.became_healthy),
-            ("every engine is connected to its store", self.became_connected),
-        ]
-        return frame(
-            [(what, moment.seconds, _how(moment)) for what, moment in rows],
-            {"from the last node's boot until": TEXT, "time (s)": DECIMAL, "measured": TEXT},
+        """How long it took."""
+        return TIMING(
+            [
+                ("every member is healthy and one leads", self.became_healthy),
+                ("every engine is connected to its store", self.became_connected),
+            ]
         )
-
-
-def _how(moment: Milestone) -> str:
-    if moment.seconds is None:
-        return "not yet"
-    return "while waiting" if moment.awaited else "at most"
 
 
 def _is_ready(state: StoreState) -> bool:
@@ -241,11 +258,10 @@ class Outage:
         return {node: starts for node, starts in self.starts.items() if starts or self.restarted}
 
     @property
+    @document_columns(RUNNING_MEMBERS)
     def table(self) -> pd.DataFrame:
-        """Columns: member, node, container, restart policy, runs, health."""
-        table = tables.members(self.store.member_facts)[["member", "node", "container", "restart policy", "health"]]
-        table.insert(4, "runs", (table["container"] == "running").astype(FLAG))  # type: ignore[call-overload]
-        return table
+        """Whether every member runs."""
+        return RUNNING_MEMBERS(self.store.member_facts)
 
     @property
     def connected(self) -> bool:

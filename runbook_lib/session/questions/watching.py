@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -12,31 +13,47 @@ from runbook_lib.cluster import Cluster
 from runbook_lib.model.parameters import Probes
 from runbook_lib.model.results import Check, StepResult, Verdict
 from runbook_lib.session.views.display import Picture
-from runbook_lib.tables.frame import DECIMAL, FLAG, TEXT, WHOLE, frame
-from runbook_lib.verify.convergence import Convergence
+from runbook_lib.tables.frame import DECIMAL, FLAG, WHOLE, Column, Table, document_columns
+from runbook_lib.verify.convergence import Convergence, Sample
 from runbook_lib.verify.ping_matrix import ping_pair
 
 _PAUSE = 0.2
 
-COLUMNS = {"after": TEXT, "the peer": TEXT, "time (s)": DECIMAL, "at most (s)": DECIMAL}
 
-SAMPLE_COLUMNS = {
-    "source": TEXT,
-    "target": TEXT,
-    "since the event (s)": DECIMAL,
-    "resolved": TEXT,
-    "answered": FLAG,
-    "ping (ms)": DECIMAL,
-}
+class _Notice(NamedTuple):
+    event: str
+    words: str
+    seconds: float | None
+    limit: float
 
-PHASE_COLUMNS = {
-    "from (s)": DECIMAL,
-    "to (s)": DECIMAL,
-    "looks": WHOLE,
-    "name resolves to": TEXT,
-    "answered": FLAG,
-    "slowest ping (ms)": DECIMAL,
-}
+
+NOTICES = Table[_Notice](
+    "One row per thing that the peer notices.",
+    Column("after", lambda row: row.event, meaning="what was done"),
+    Column("the peer", lambda row: row.words, meaning="what it noticed"),
+    Column("time", lambda row: row.seconds, DECIMAL, "s", meaning="none: it did not notice"),
+    Column("at most", lambda row: row.limit, DECIMAL, "s"),
+)
+
+SAMPLES = Table[Sample](
+    "One row per look of the peer, in their order.",
+    Column("source", lambda look: look.source, meaning="the container that looks"),
+    Column("target", lambda look: look.target),
+    Column("since the event", lambda look: look.elapsed, DECIMAL, "s"),
+    Column("resolved", lambda look: look.resolved, meaning="the address that the name led to; empty: none"),
+    Column("answered", lambda look: look.answered, FLAG),
+    Column("ping", lambda look: look.milliseconds, DECIMAL, "ms"),
+)
+
+PHASES: Table[charts.Phase] = Table(
+    "One row per period in which the peer saw the same; the event is at 0 s.",
+    Column("from", lambda phase: round(phase.begin, 1), DECIMAL, "s"),
+    Column("to", lambda phase: round(phase.end, 1), DECIMAL, "s"),
+    Column("looks", lambda phase: phase.looks, WHOLE, meaning="how many there were"),
+    Column("name resolves to", lambda phase: phase.resolved),
+    Column("answered", lambda phase: phase.answered, FLAG),
+    Column("slowest ping", lambda phase: phase.slowest_ms, DECIMAL, "ms"),
+)
 
 
 @dataclass(frozen=True)
@@ -49,51 +66,35 @@ class Watched:
     limit: float
 
     @property
+    @document_columns(tables.steps)
     def steps(self) -> pd.DataFrame:
         """The step's rows."""
         return tables.steps(self.rows)
 
     @property
+    @document_columns(NOTICES)
     def table(self) -> pd.DataFrame:
-        """Columns: after (the event), the peer (what it noticed), time (s), at most (s)."""
+        """When the peer noticed, by the name and by its pings."""
         line = self.timeline
         if line is None:
-            return frame([], COLUMNS)
+            return NOTICES()
         resolves, answers = self._words()
-        return frame(
-            [
-                (line.event, f"{line.source} {resolves} {line.target}", line.resolves_after, self.limit),
-                (line.event, f"{line.source} {answers} {line.target}", line.answers_after, self.limit),
-            ],
-            COLUMNS,
+        return NOTICES(
+            _Notice(line.event, f"{line.source} {words} {line.target}", seconds, self.limit)
+            for words, seconds in ((resolves, line.resolves_after), (answers, line.answers_after))
         )
 
     @property
+    @document_columns(SAMPLES)
     def samples(self) -> pd.DataFrame:
-        """Columns: source, target, since the event (s), resolved, answered, ping (ms); a row a look, in their order."""
-        looks = self.timeline.samples if self.timeline is not None else ()
-        return frame(
-            [
-                (look.source, look.target, look.elapsed, look.resolved, look.answered, look.milliseconds)
-                for look in looks
-            ],
-            SAMPLE_COLUMNS,
-        )
+        """What the peer saw at each look."""
+        return SAMPLES(self.timeline.samples if self.timeline is not None else ())
 
     @property
+    @document_columns(PHASES)
     def phases(self) -> pd.DataFrame:
-        """What the peer saw, looks that saw the same in one row; the event is at 0 s.
-
-        Columns: from (s), to (s), looks, name resolves to, answered, slowest ping (ms).
-        """
-        found = charts.phases(self.timeline.samples) if self.timeline is not None else ()
-        return frame(
-            [
-                (round(row.begin, 1), round(row.end, 1), row.looks, row.resolved, row.answered, row.slowest_ms)
-                for row in found
-            ],
-            PHASE_COLUMNS,
-        )
+        """What the peer saw from when to when."""
+        return PHASES(charts.phases(self.timeline.samples) if self.timeline is not None else ())
 
     @property
     def checks(self) -> tuple[Check, ...]:

@@ -24,7 +24,7 @@ from runbook_lib.facts.docker.networks import NetworkFacts, read_networks
 from runbook_lib.facts.host.addresses import ClusterAddress, read_cluster_address
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.session.views.display import Picture
-from runbook_lib.tables.frame import FLAG, TEXT, frame
+from runbook_lib.tables.frame import FLAG, Column, Table, document_columns
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,14 @@ def _vnis(cluster: Cluster, control_plane: ControlPlane) -> Mapping[str, int]:
         return {}
 
 
-COLUMNS = {"node": TEXT, "before": TEXT, "assigned by": TEXT, "after": TEXT, "moved": FLAG}
+MOVES = Table[tuple[ClusterAddress, ClusterAddress]](
+    "One row per node.",
+    Column("node", lambda row: row[0].node),
+    Column("before", lambda row: row[0].address),
+    Column("assigned by", lambda row: row[0].assigned_by, meaning="``dhcp``, ``static`` or ``none``, before"),
+    Column("after", lambda row: row[1].address),
+    Column("moved", lambda row: row[0].address != row[1].address, FLAG),
+)
 
 
 @dataclass(frozen=True)
@@ -139,13 +146,10 @@ class Drift:
     restarted: bool
 
     @property
+    @document_columns(MOVES)
     def table(self) -> pd.DataFrame:
-        """Columns: node, before, assigned by, after, moved."""
-        rows = [
-            (old.node, old.address, old.assigned_by, new.address, old.address != new.address)
-            for old, new in zip(self.before, self.after, strict=True)
-        ]
-        return frame(rows, COLUMNS)
+        """Every node's address before and after."""
+        return MOVES(zip(self.before, self.after, strict=True))
 
     @property
     def expected(self) -> dict[str, bool]:

@@ -10,14 +10,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from IPython.core.interactiveshell import InteractiveShell
 
 from runbook_lib.model.results import Check, Status, StepResult, Verdict
-from runbook_lib.tables.frame import DECIMAL, TEXT, WHOLE, frame
-from runbook_lib.verify.gateway_bridge import BridgeExperiment
+from runbook_lib.tables.frame import DECIMAL, WHOLE, Column, Table, document_columns
+from runbook_lib.verify.gateway_bridge import BridgeExperiment, Traffic
 
 # Longer words (identifiers, paths) may be broken where there is no room, or the table is wider than a sheet of paper; a
 # MAC is not, which nobody could read then. By style, not by <wbr>: a secret in pieces would not be found when output is
@@ -78,42 +78,66 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-SUMMARY_COLUMNS = {
-    "what": TEXT,
-    "kind": TEXT,
-    "ok": WHOLE,
-    "warnings": WHOLE,
-    "changed": WHOLE,
-    "planned": WHOLE,
-    "skipped": WHOLE,
-    "time (s)": DECIMAL,
-}
+class _Line(NamedTuple):
+    what: str
+    kind: str
+    ok: int
+    skipped: int
+    warnings: int = 0
+    changed: int = 0
+    planned: int = 0
+    seconds: float | None = None
 
 
+SUMMARY = Table[_Line](
+    "One row per step or check.",
+    Column("what", lambda line: line.what),
+    Column("kind", lambda line: line.kind, meaning="``step`` or ``check``"),
+    Column("ok", lambda line: line.ok, WHOLE, meaning="on how many nodes"),
+    Column("warnings", lambda line: line.warnings, WHOLE, meaning="of a check"),
+    Column("changed", lambda line: line.changed, WHOLE),
+    Column("planned", lambda line: line.planned, WHOLE),
+    Column("skipped", lambda line: line.skipped, WHOLE),
+    Column("time", lambda line: line.seconds, DECIMAL, "s", meaning="the slowest node's"),
+)
+
+
+@document_columns(SUMMARY)
 def summary(results: Sequence[StepResult], checks: Sequence[Check]) -> pd.DataFrame:
-    """One row a step (its nodes counted by status, the slowest node's time), then one a check (its verdicts counted).
-
-    Columns: what, kind (``step`` or ``check``), ok, warnings (of checks), changed, planned, skipped, time (s).
-    """
+    """The steps, their nodes counted by status, then the checks, their verdicts counted."""
     names = dict.fromkeys(row.step for row in results)
-    rows = [_step(name, [row for row in results if row.step == name]) for name in names]
+    lines = [_step(name, [row for row in results if row.step == name]) for name in names]
     claims = dict.fromkeys(check.check for check in checks)
-    rows += [_check(claim, [check.verdict for check in checks if check.check == claim]) for claim in claims]
-    return frame(rows, SUMMARY_COLUMNS)
+    lines += [_check(claim, [check.verdict for check in checks if check.check == claim]) for claim in claims]
+    return SUMMARY(lines)
 
 
-def _step(name: str, rows: Sequence[StepResult]) -> tuple[object, ...]:
+def _step(name: str, rows: Sequence[StepResult]) -> _Line:
     statuses = [row.status for row in rows]
-    counts = [statuses.count(status) for status in (Status.CHANGED, Status.PLANNED, Status.SKIPPED)]
-    return (name, "step", statuses.count(Status.OK), 0, *counts, round(max(row.seconds for row in rows), 1))
+    return _Line(
+        name,
+        "step",
+        ok=statuses.count(Status.OK),
+        skipped=statuses.count(Status.SKIPPED),
+        changed=statuses.count(Status.CHANGED),
+        planned=statuses.count(Status.PLANNED),
+        seconds=round(max(row.seconds for row in rows), 1),
+    )
 
 
-def _check(claim: str, verdicts: Sequence[Verdict]) -> tuple[object, ...]:
-    counts = [verdicts.count(verdict) for verdict in (Verdict.PASS, Verdict.WARN)]
-    return (claim, "check", *counts, 0, 0, verdicts.count(Verdict.SKIP), None)
+def _check(claim: str, verdicts: Sequence[Verdict]) -> _Line:
+    passed, skipped, warned = (verdicts.count(verdict) for verdict in (Verdict.PASS, Verdict.SKIP, Verdict.WARN))
+    return _Line(claim, "check", passed, skipped, warned)
 
 
-EXPERIMENT_COLUMNS = {"traffic": TEXT, "node": TEXT, "interface": TEXT, "role": TEXT, "packets": WHOLE}
+TRAFFIC = Table[Traffic](
+    "One row per kind of traffic and interface.",
+    Column("traffic", lambda row: row.traffic),
+    Column("node", lambda row: row.node),
+    Column("interface", lambda row: row.interface),
+    Column("role", lambda row: row.role),
+    Column("packets", lambda row: row.moved, WHOLE, meaning="how many more it had counted afterwards"),
+)
 
 
 @dataclass(frozen=True)
@@ -123,11 +147,10 @@ class Experiment:
     result: BridgeExperiment | None
 
     @property
+    @document_columns(TRAFFIC)
     def table(self) -> pd.DataFrame:
-        """Columns: traffic, node, interface, role, packets (how many more it had counted afterwards)."""
-        traffic = self.result.traffic if self.result else ()
-        rows = [(row.traffic, row.node, row.interface, row.role, row.moved) for row in traffic]
-        return frame(rows, EXPERIMENT_COLUMNS)
+        """What each interface counted."""
+        return TRAFFIC(self.result.traffic if self.result else ())
 
     @property
     def checks(self) -> tuple[Check, ...]:

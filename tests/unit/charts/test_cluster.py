@@ -149,9 +149,9 @@ def test_many_containers_are_counted_rather_than_drawn() -> None:
 
 def test_sixteen_nodes_with_sixty_four_containers_are_drawn_at_once() -> None:
     view = view_of(16, 4)
-    started = time.perf_counter()
+    started = time.thread_time()
     svg = cluster_picture(view)
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
     assert "alpine64" in words(svg)
 
 

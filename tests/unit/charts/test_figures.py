@@ -24,8 +24,9 @@ from runbook_lib.charts import (
     spread_text,
     timeline_text,
 )
+from runbook_lib.model.results import Probe
 from runbook_lib.verify.convergence import Convergence, Sample, summarize
-from runbook_lib.verify.probe import Evidence, FullSize, Pair, Probe, judge
+from runbook_lib.verify.probe import Evidence, FullSize, Pair, judge
 from tests.unit.charts.conftest import address
 
 

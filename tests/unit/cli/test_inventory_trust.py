@@ -73,7 +73,7 @@ def parameters(tmp_path: Path, servers: tuple[HostKeyServer, ...], known_hosts: 
         for index, server in enumerate(servers, 1)
     ]
     data = {
-        "timeouts": {"connect": 3},
+        "timeouts": {"connect": 60},
         "containers": [],
         "inventory": {"network": {"subnet": "192.168.9.0/24"}, "nodes": nodes},
     }

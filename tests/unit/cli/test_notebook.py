@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -18,9 +17,9 @@ import pytest
 
 from runbook_lib.cli.lab.copies import Copies
 from runbook_lib.cli.lab.server import lab_arguments, lab_environment
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
-PATIENCE_SECONDS = 120
 
 
 def listening_addresses(port: int) -> set[str]:
@@ -50,17 +49,12 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             [sys.executable, *arguments], stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=environment
         )
     try:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not (
-            found := re.search(r"http://127\.0\.0\.1:(?P<port>\d+)/lab/tree/START\.md\?token=\w+", log.read_text())
-        ):
-            assert server.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
+        address = re.compile(r"http://127\.0\.0\.1:(?P<port>\d+)/lab/tree/START\.md\?token=\w+")
+        wait_until(lambda: server.poll() is not None or address.search(log.read_text()), log.read_text)
+        found = address.search(log.read_text())
+        assert found, log.read_text()
         # It prints the address a moment before it listens there.
-        while not listening_addresses(int(found["port"])):
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
+        wait_until(lambda: listening_addresses(int(found["port"])), log.read_text)
         yield found.group()
     finally:
         server.terminate()

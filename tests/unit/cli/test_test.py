@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from runbook_lib import cli
 from runbook_lib.cli import test as command
 from runbook_lib.cli.test import reaches_testbed, side_by_side
 from runbook_lib.errors import ExitCode
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -22,7 +22,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 def runbook_test(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     settings = {name: value for name, value in os.environ.items() if name != "OVERLAY_RUNBOOK_REQUIRE_TESTBED"}
     command = [sys.executable, "-P", "-m", "runbook_lib", "test", *arguments, "-p", "no:cacheprovider"]
-    return subprocess.run(command, cwd=cwd, env=settings, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=cwd, env=settings, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture
@@ -65,19 +65,17 @@ def test_termination_lets_pytest_tear_down(suite: Path) -> None:
         "import pathlib, pytest, time\n"
         "@pytest.fixture\n"
         "def node():\n"
-        "    pathlib.Path(__file__).with_name('up').touch()\n"
         "    yield\n"
         "    pathlib.Path(__file__).with_name('down').touch()\n"
-        "def test_it(node): time.sleep(60)\n"
+        "def test_it(node):\n"
+        "    pathlib.Path(__file__).with_name('up').touch()\n"
+        "    time.sleep(600)\n"
     )
     command = [sys.executable, "-P", "-m", "runbook_lib", "test", str(suite), "-c", str(suite / "pytest.ini")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    deadline = time.monotonic() + 60
-    while not (suite / "up").exists():
-        assert time.monotonic() < deadline, "the test does not begin"
-        time.sleep(0.05)
+    wait_until((suite / "up").exists, "the test begins")
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 4, output
     assert (suite / "down").exists(), output
 
@@ -94,7 +92,7 @@ def test_a_background_job_whose_shell_ignores_ctrl_c_can_be_interrupted_all_the_
     command = [sys.executable, "-P", "-m", "runbook_lib", "test", str(suite), "-c", str(suite / "pytest.ini")]
     # A shell without job control starts it so: SIGINT ignored, across exec.
     done = subprocess.run(
-        ["sh", "-c", '"$@" & wait $!', "sh", *command], capture_output=True, text=True, timeout=120, check=False
+        ["sh", "-c", '"$@" & wait $!', "sh", *command], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert " 2 passed in " in done.stdout.splitlines()[-1]

@@ -7,22 +7,31 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from runbook_lib.errors import InterruptedRun
 from runbook_lib.execute.interruption import Interruption
+from tests.waiting import PATIENCE_SECONDS
 
 # Says when it is interrupted, and stays.
 STUBBORN = """
 import os, signal, time
 signal.signal(signal.SIGINT, lambda *_: os.write(1, b"interrupted\\n"))  # print may be at work when the signal comes
 os.write(1, b"ready\\n")
-time.sleep(60)
-time.sleep(60)
+while True:
+    time.sleep(60)
 """
+
+
+class Clock:
+    """A clock that stands still until it is set."""
+
+    now = 5000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 @pytest.fixture
@@ -53,16 +62,20 @@ def test_a_signal_interrupts_the_cell_that_runs(kernel: subprocess.Popen[str], n
 
 
 def test_a_second_signal_kills_the_kernel_but_not_an_echo_of_the_first(kernel: subprocess.Popen[str]) -> None:
-    with Interruption().installed() as interruption:
+    clock, notes = Clock(), list[str]()
+    with Interruption(notify=notes.append, clock=clock).installed() as interruption:
         interruption.watch(kernel.pid)
         interruption.cell_runs()
         os.kill(os.getpid(), signal.SIGINT)
         assert line_of(kernel) == "interrupted"
+        clock.now += 0.5
         os.kill(os.getpid(), signal.SIGINT)
         assert kernel.poll() is None
-        time.sleep(0.6)
+        assert len(notes) == 1
+        clock.now += 0.1
         os.kill(os.getpid(), signal.SIGINT)
-        assert kernel.wait(5) == -signal.SIGKILL
+        assert kernel.wait(PATIENCE_SECONDS) == -signal.SIGKILL
+        assert notes[1:] == ["again: the kernel is killed"]
 
 
 def test_the_grace_period_has_an_end(kernel: subprocess.Popen[str]) -> None:
@@ -70,16 +83,19 @@ def test_the_grace_period_has_an_end(kernel: subprocess.Popen[str]) -> None:
         interruption.watch(kernel.pid)
         interruption.cell_runs()
         os.kill(os.getpid(), signal.SIGTERM)
-        assert kernel.wait(5) == -signal.SIGKILL
+        assert kernel.wait(PATIENCE_SECONDS) == -signal.SIGKILL
 
 
 def test_a_cell_that_ends_in_time_keeps_its_kernel(kernel: subprocess.Popen[str]) -> None:
-    with Interruption(grace_seconds=0.2).installed() as interruption:
+    before = set(threading.enumerate())
+    with Interruption(grace_seconds=1e6).installed() as interruption:
         interruption.watch(kernel.pid)
         interruption.cell_runs()
         os.kill(os.getpid(), signal.SIGTERM)
+        (grace,) = set(threading.enumerate()) - before
         interruption.cell_ended()
-        time.sleep(0.4)
+        grace.join(PATIENCE_SECONDS)
+        assert not grace.is_alive(), "what kills the kernel at the end of the grace period still waits for it"
         assert kernel.poll() is None
 
 
@@ -130,8 +146,8 @@ def test_another_thread_leaves_the_signals_alone() -> None:
 def test_cells_that_clean_up_go_on_after_the_first_signal_and_end_with_the_second(
     kernel: subprocess.Popen[str],
 ) -> None:
-    notes: list[str] = []
-    with Interruption(notify=notes.append).installed() as interruption:
+    clock, notes = Clock(), list[str]()
+    with Interruption(notify=notes.append, clock=clock).installed() as interruption:
         interruption.watch(kernel.pid)
         interruption.clean_up()
         interruption.cell_sent()
@@ -140,16 +156,17 @@ def test_cells_that_clean_up_go_on_after_the_first_signal_and_end_with_the_secon
         interruption.raise_if_received()
         assert not interruption.interrupted_cell
         assert kernel.poll() is None
-        time.sleep(0.6)
+        clock.now += 0.6
         os.kill(os.getpid(), signal.SIGTERM)
-        assert kernel.wait(5) == -signal.SIGKILL
+        assert kernel.wait(PATIENCE_SECONDS) == -signal.SIGKILL
         assert interruption.interrupted_cell
         assert interruption.given_up
     assert "the cells that clean up go on" in notes[0]
 
 
 def test_after_an_interrupted_cell_one_more_signal_ends_what_cleans_up(kernel: subprocess.Popen[str]) -> None:
-    with Interruption().installed() as interruption:
+    clock = Clock()
+    with Interruption(clock=clock).installed() as interruption:
         interruption.watch(kernel.pid)
         interruption.cell_sent()
         interruption.cell_runs()
@@ -160,7 +177,7 @@ def test_after_an_interrupted_cell_one_more_signal_ends_what_cleans_up(kernel: s
         interruption.cell_sent()
         interruption.cell_runs()
         assert not interruption.interrupted_cell
-        time.sleep(0.6)
+        clock.now += 0.6
         os.kill(os.getpid(), signal.SIGINT)
-        assert kernel.wait(5) == -signal.SIGKILL
+        assert kernel.wait(PATIENCE_SECONDS) == -signal.SIGKILL
         assert interruption.given_up

@@ -23,6 +23,7 @@ from runbook_lib.steps.base import (
 )
 from runbook_lib.steps.containers import ContainersReading, Job, RemoveContainers, RunContainers
 from runbook_lib.transport.docker.engine import Engine
+from tests.waiting import PATIENCE_SECONDS
 
 OVR0 = NetworkFacts("node1", "a" * 64, "ovr0", "overlay", "global", "10.0.0.0/24", "10.0.0.1")
 EMPTY = ContainersReading((), OVR0, frozenset({"alpine:latest"}))
@@ -169,7 +170,7 @@ def test_containers_start_in_the_order_of_the_parameters_on_whatever_node(
 
     def create(engine: Engine, name: str, *arguments: object, **more: object) -> str:
         waiting = {"c0": list(ready.values())}.get(name, [])
-        assert all(event.wait(10) for event in waiting)
+        assert all(event.wait(PATIENCE_SECONDS) for event in waiting)
         for spec in specs:
             if spec.name == name and spec.node in ready:
                 ready[spec.node].set()

@@ -6,6 +6,7 @@ import pytest
 
 from runbook_lib.errors import NodeError
 from runbook_lib.steps.turns import Turns
+from tests.waiting import PATIENCE_SECONDS
 
 ORDER = [("node1", "a"), ("node2", "b"), ("node1", "c")]
 
@@ -23,7 +24,7 @@ def test_turns_are_taken_in_their_order_whoever_comes_first() -> None:
     first = Thread(target=act, args=("node1", "a", "c"))
     first.start()
     for thread in (first, second):
-        thread.join(10)
+        thread.join(PATIENCE_SECONDS)
     assert done == ["a", "b", "c"]
 
 
@@ -57,5 +58,5 @@ def test_whoever_still_waits_when_the_step_is_interrupted_does_nothing_any_more(
     thread = Thread(target=wait)
     thread.start()
     turns.abandon()
-    thread.join(10)
+    thread.join(PATIENCE_SECONDS)
     assert refused.is_set()

@@ -1,13 +1,30 @@
 from __future__ import annotations
 
+import inspect
 import math
+from dataclasses import dataclass
 
 import pandas as pd
 import pytest
 
-from runbook_lib.tables.frame import DECIMAL, FLAG, TEXT, WHOLE, frame
+from runbook_lib.tables.frame import DECIMAL, FLAG, TEXT, WHOLE, Column, Table, document_columns, frame, grouped
 
 COLUMNS = {"name": TEXT, "count": WHOLE, "time (s)": DECIMAL, "good": FLAG}
+
+
+@dataclass(frozen=True)
+class Link:
+    name: str
+    mtu: int | None
+    up: bool
+
+
+LINKS = Table[Link](
+    "One row per interface.",
+    Column("interface", lambda link: link.name),
+    Column("MTU", lambda link: link.mtu, WHOLE, "bytes", meaning="without the Ethernet header"),
+    Column("up", lambda link: link.up, FLAG),
+)
 
 
 def test_columns_and_dtypes_are_the_same_with_and_without_rows() -> None:
@@ -45,3 +62,58 @@ def test_a_table_survives_the_way_to_csv_and_back(tmp_path) -> None:
     table = frame([("a", 1, 0.5, True)], COLUMNS)
     table.to_csv(tmp_path / "table.csv", index=False)
     assert pd.read_csv(tmp_path / "table.csv").to_dict("records") == table.to_dict("records")
+
+
+def test_a_table_takes_each_value_from_its_row_and_puts_units_into_the_headings() -> None:
+    table = LINKS([Link("eth0", 1450, True), Link("lo", None, False)])
+    assert table.dtypes.to_dict() == LINKS().dtypes.to_dict()
+    assert list(table.columns) == ["interface", "MTU (bytes)", "up"]
+    assert table["MTU (bytes)"].isna().tolist() == [False, True]
+    assert table.loc[0].tolist() == ["eth0", 1450, True]
+
+
+def test_a_part_of_a_table_has_the_columns_asked_for_in_that_order() -> None:
+    assert list(LINKS.only("up", "interface")([Link("eth0", 1450, True)]).columns) == ["up", "interface"]
+    with pytest.raises(KeyError, match="MTU"):
+        LINKS.only("MTU")
+
+
+def test_a_table_can_be_had_with_one_more_column_at_its_end_or_at_a_place() -> None:
+    down = Column[Link]("down", lambda link: not link.up, FLAG)
+    assert list(LINKS.with_column(down).dtypes) == ["interface", "MTU (bytes)", "up", "down"]
+    table = LINKS.with_column(down, 1)([Link("lo", None, False)])
+    assert list(table.columns) == ["interface", "down", "MTU (bytes)", "up"]
+    assert table["down"].tolist() == [True]
+
+
+def test_a_table_explains_its_columns() -> None:
+    assert LINKS.__doc__ == (
+        "One row per interface. Columns:\n\n- ``interface``\n- ``MTU (bytes)``: without the Ethernet header\n- ``up``"
+    )
+
+
+def test_a_function_explains_the_columns_of_its_table_before_what_it_takes_and_raises() -> None:
+    @document_columns(LINKS)
+    def links(node: str) -> pd.DataFrame:
+        """The interfaces of a node.
+
+        They are asked for at once.
+
+        Args:
+            node: its name.
+
+        Raises:
+            KeyError: there is no such node.
+        """
+        return LINKS([])
+
+    assert inspect.getdoc(links) == (
+        "The interfaces of a node.\n\nThey are asked for at once.\n\n"
+        f"{LINKS.__doc__}\n\n"
+        "Args:\n    node: its name.\n\nRaises:\n    KeyError: there is no such node."
+    )
+    assert list(links("node1").columns) == list(LINKS.dtypes)
+
+
+def test_rows_are_grouped_in_the_order_in_which_they_come() -> None:
+    assert grouped(["beta", "alpha", "bus"], lambda word: word[0]) == {"b": ["beta", "bus"], "a": ["alpha"]}

@@ -58,7 +58,7 @@ def keys() -> tuple[StoreKey, ...]:
 
 def test_a_node_without_containers_has_no_namespace(hidden: HiddenNamespace, alpine1: ContainerFacts) -> None:
     table = tables.namespaces(["node1", "node3"], {"node3": hidden}, [alpine1])
-    assert list(table.columns) == list(tables.NAMESPACE_COLUMNS)
+    assert list(table.columns) == list(tables.NAMESPACES.dtypes)
     assert table["containers here"].tolist() == ["", "alpine1"]
     assert table["hidden namespace"].tolist() == ["", hidden.name]
     assert table["VNI"].isna().tolist() == [True, False]

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pandas as pd
 import pytest
 
@@ -13,36 +11,16 @@ from runbook_lib.facts.docker.networks import Endpoint, NetworkFacts
 from runbook_lib.facts.host.addresses import ClusterAddress
 from runbook_lib.facts.host.host import HostFacts
 from runbook_lib.facts.overlay.interfaces import ContainerInterface, HostInterface, Route
-from runbook_lib.model.results import Check, Status, StepResult, Verdict
-
-
-@dataclass(frozen=True)
-class Probe:
-    source: str
-    source_node: str
-    target: str
-    target_node: str
-    by: str
-    resolved: str | None
-    sent: int
-    received: int
-    loss_percent: float | None
-    min_ms: float | None
-    avg_ms: float | None
-    max_ms: float | None
-    first_ms: float | None
-    expected: str
-    verdict: str
-    detail: str = ""
-    largest: int | None = None
-
+from runbook_lib.model.results import Check, Probe, Status, StepResult, Verdict
 
 GOOD = Probe(
-    "alpine1", "node3", "alpine2", "node4", "name", "10.0.0.3", 3, 3, 0.0, 0.1, 0.2, 0.3, 0.9, "reachable", "pass"
-)
+    "alpine1", "node3", "alpine2", "node4", "name", "10.0.0.3", 3, 3, 0.0, 0.1, 0.2, 0.3, 0.9, "reachable",
+    Verdict.PASS, "",
+)  # fmt: skip
 LOST = Probe(
-    "alpine1", "node3", "alpine2", "node4", "name", None, 3, 0, 100.0, None, None, None, None, "reachable", "fail"
-)
+    "alpine1", "node3", "alpine2", "node4", "name", "", 3, 0, 100.0, None, None, None, None, "reachable",
+    Verdict.FAIL, "",
+)  # fmt: skip
 ADDRESS = ClusterAddress("node1", "eth1", "192.168.99.104", 24, "02:00:00:00:01:01", "192.168.99.104", "static")
 CONTAINER = ContainerFacts(
     "node3", "f" * 64, "alpine1", "alpine", "sha256:0", "sh", "running", "running since now", "no",
@@ -80,6 +58,7 @@ ONE_ROW = {
     ),
     "routes": (tables.routes, Route("alpine1", "node3", "0.0.0.0/0", "172.18.0.1", "eth1")),
     "steps": (tables.steps, StepResult("reboot", "node1", Status.CHANGED, "a", "b", 1.234)),
+    "one_step": (tables.one_step, StepResult("reboot", "node1", Status.CHANGED, "a", "b", 1.234)),
     "checks": (tables.checks, Check("clock", "node1", Verdict.PASS, "< 1 s", "1 ms")),
     "checks_by_name": (tables.checks_by_name, Check("clock", "node1", Verdict.PASS, "< 1 s", "1 ms")),
     "probes": (tables.probes, GOOD),
@@ -98,7 +77,7 @@ def test_columns_are_stable_and_fit_a_page(name: str) -> None:
 
 
 def test_every_table_is_tested_here() -> None:
-    assert set(tables.__all__) - set(ONE_ROW) == {"frame", "network_presence", "network_settings"}
+    assert set(tables.__all__) - set(ONE_ROW) == {"frame", "network_presence", "network_settings", "probe_details"}
 
 
 def test_an_address_that_drifted_is_seen_beside_the_expected_one() -> None:
@@ -174,8 +153,8 @@ def test_checks_are_counted_by_name_and_trouble_names_its_node() -> None:
     assert (ports["skip"], ports["trouble"]) == (1, "")
 
 
-def test_a_lost_probe_has_no_times_and_all_columns_on_demand() -> None:
-    table = tables.probes([GOOD, LOST], full=True)
+def test_a_lost_probe_has_no_times_and_every_column_in_the_details() -> None:
+    table = tables.probe_details([GOOD, LOST])
     assert table["ping avg (ms)"].isna().tolist() == [False, True]
     assert table["resolved"].tolist() == ["10.0.0.3", ""]
     assert len(table.columns) == 15

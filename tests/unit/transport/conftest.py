@@ -24,6 +24,7 @@ from runbook_lib.model.inventory import NodeSpec
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.transport.ssh import SshConnection
 from runbook_lib.transport.ssh.channel import FAULTS, close
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 # Stands in for sudo as 1.9 behaves: with a file 'asks' beside it, that is the password it wants, three times at most.
 SUDO = """#!/bin/sh
@@ -80,6 +81,7 @@ class Session(paramiko.ServerInterface):
 
     def _judged(self, way: str, right: bool) -> int:
         self.server.attempts.append(way)
+        self.server.answers_logins.wait(PATIENCE_SECONDS)
         if not right:
             return paramiko.AUTH_FAILED
         self.passed.add(way)
@@ -107,7 +109,7 @@ class Session(paramiko.ServerInterface):
         if not self.server.forwards:
             return paramiko.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
         try:
-            sock = socket.create_connection(destination, timeout=5)
+            sock = socket.create_connection(destination, timeout=PATIENCE_SECONDS)
         except OSError:
             return paramiko.OPEN_FAILED_CONNECT_FAILED
         self.server.forwarded.append(destination)
@@ -117,7 +119,7 @@ class Session(paramiko.ServerInterface):
     def _forward(self, chanid: int, sock: socket.socket) -> None:
         with self.accepting:
             while chanid not in self.accepted:
-                channel = self.transport.accept(5)
+                channel = self.transport.accept(PATIENCE_SECONDS)
                 if channel is None:
                     return
                 self.accepted[channel.get_id()] = channel  # a session among them ends when nobody holds it
@@ -202,6 +204,23 @@ def feed(channel: paramiko.Channel, sink: Any) -> None:
             sink.flush()
 
 
+class Held:
+    """A command on the server that does not end before it is let go, whatever becomes of its connection."""
+
+    def __init__(self, folder: Path) -> None:
+        self._begun, self._go = folder / "begun", folder / "go"
+        script = 'touch "$1"; until [ -e "$2" ]; do sleep 0.05; done'
+        self.argv = ["sh", "-c", script, "sh", str(self._begun), str(self._go)]
+
+    def wait_until_begun(self) -> None:
+        """Wait until it runs on the server."""
+        wait_until(self._begun.exists, "the command begins")
+
+    def let_go(self) -> None:
+        """Let it end."""
+        self._go.touch()
+
+
 class SshServer:
     """A listening SSH server with one authorized key."""
 
@@ -218,6 +237,8 @@ class SshServer:
         self.forwards = True
         self.shell, self.environment = "sh", dict[str, str]()
         self.attempts: list[str] = []
+        self.answers_logins = threading.Event()  # while it is cleared, whoever logs in waits
+        self.answers_logins.set()
         self.forwarded: list[tuple[str, int]] = []
         self.commands: list[str] = []
         self.clients: list[paramiko.Transport] = []
@@ -294,9 +315,19 @@ class SshServer:
         access = self.login(**ssh)
         return NodeSpec.model_validate({"name": "node1", "cluster_address": "10.0.0.1", "ssh": access})
 
-    def connection(self, *, connect: float = 5.0, command: float = 20.0, **ssh: Any) -> SshConnection:
+    def connection(
+        self, *, connect: float = PATIENCE_SECONDS, command: float = PATIENCE_SECONDS, **ssh: Any
+    ) -> SshConnection:
         """A connection to it, not yet open. The caller closes it."""
         return SshConnection(self.node(**ssh), Timeouts(connect=connect, command=command))
+
+    def opened(self, *, connect: float, command: float = PATIENCE_SECONDS, **ssh: Any) -> SshConnection:
+        """A connection that is open: that may have taken longer than ``connect``, which counts from now on."""
+        connection = self.connection(command=command, **ssh)
+        connection.transport()
+        connection._timeouts = Timeouts(connect=connect, command=command)
+        connection._link._connect_seconds = connect
+        return connection
 
 
 @pytest.fixture
@@ -325,6 +356,22 @@ def ssh(server: SshServer) -> Iterator[SshConnection]:
     """A connection to the server."""
     with server.connection() as connection:
         yield connection
+
+
+@pytest.fixture
+def held(server: SshServer) -> Iterator[Held]:
+    """A command that is let go when the test has ended, if not before."""
+    command = Held(server.folder)
+    yield command
+    command.let_go()
+
+
+@pytest.fixture
+def silent() -> Iterator[socket.socket]:
+    """Something that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as listening:
+        listening.settimeout(PATIENCE_SECONDS)
+        yield listening
 
 
 @pytest.fixture(scope="session")

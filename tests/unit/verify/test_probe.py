@@ -6,8 +6,8 @@ from itertools import product
 
 import pytest
 
-from runbook_lib.model.results import Verdict
-from runbook_lib.verify.probe import By, Evidence, Expectation, FullSize, Pair, judge, unprobed
+from runbook_lib.model.results import By, Expectation, Verdict
+from runbook_lib.verify.probe import Evidence, FullSize, Pair, judge, unprobed
 
 
 def pair(by: By = "name", expected: Expectation = "reachable", address: str = "10.0.0.3") -> Pair:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.model.results import Verdict
+from runbook_lib.model.results import By, Expectation, Probe, Verdict
 from runbook_lib.verify.ping_matrix import row
-from runbook_lib.verify.probe import By, Expectation, FullSize, Pair, Probe
+from runbook_lib.verify.probe import FullSize, Pair
 from runbook_lib.verify.prober import Reading, is_address, parse_ping, parse_readings, program, shell_prober
 
 Captured = Callable[[str], str]

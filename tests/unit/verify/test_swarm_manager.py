@@ -44,7 +44,7 @@ def own(tls: Path) -> Iterator[EngineServer]:
 def cluster_of(where: SwarmManager | None, tls: Path, own: EngineServer) -> Cluster:
     nodes = [node(name, tls, own.server_port, f"10.0.0.{number}") for number, name in enumerate(NAMES, 1)]
     inventory = {"network": {"subnet": "10.0.0.0/24"}, "nodes": nodes, "swarm_manager": where}
-    return Cluster(Inventory.model_validate(inventory), Timeouts(connect=2, command=5, reboot=1))
+    return Cluster(Inventory.model_validate(inventory), Timeouts(connect=60, command=60, reboot=1))
 
 
 def checked(where: SwarmManager | None, tls: Path, own: EngineServer) -> list[Check]:

@@ -17,6 +17,7 @@ from runbook_lib.session.views.display import NOT_INSTALLED, attended, installed
 from runbook_lib.widgets import connections, live_matrix, step_panel
 from runbook_lib.widgets.clusters import THIS, ClusterChooser
 from tests.unit.session.conftest import Displayed
+from tests.waiting import PATIENCE_SECONDS
 
 Open = Callable[..., Session]
 
@@ -34,7 +35,7 @@ def test_a_step_panel_shows_each_node_that_does_not_answer(open_session: Open) -
     panel = step_panel(run, run.steps.run_containers())
     assert list(panel.table["status"]) == ["unreachable", "unreachable"]
     panel.apply()
-    assert panel.wait(20)
+    assert panel.wait(PATIENCE_SECONDS)
     assert panel.message.startswith("StepFailed")
     assert "node1" in panel.message
     assert panel.progress == 1.0

@@ -6,9 +6,8 @@ import io
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
 import pytest
@@ -18,6 +17,7 @@ from runbook_lib.execute.batch.batch import Cancellation, exit_code_of_batch, ru
 from runbook_lib.execute.batch.display import LineDisplay
 from runbook_lib.execute.batch.jobs import Job, JobResult, Progress, not_run
 from tests.unit.execute.batch.samples import bad_input, check_failed, job, passed
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 
 class Threads:
@@ -28,14 +28,20 @@ class Threads:
         self.cancelled: list[signal.Signals] = []
         self.told_to_end = threading.Event()
         self.unreachable = False
+        self.most_at_once = 0
+        self.looked = threading.Event()  # the batch has handed over what it wanted to, and looks how it goes
         self._run = run
         self._executor = ThreadPoolExecutor(8)
+        self._handed_over: list[Future[JobResult]] = []
 
     def submit(self, job: Job) -> Future[JobResult]:
-        return self._executor.submit(self._run, job)
+        self._handed_over.append(self._executor.submit(self._run, job))
+        self.most_at_once = max(self.most_at_once, sum(not future.done() for future in self._handed_over))
+        return self._handed_over[-1]
 
     def progress(self, timeout: float) -> Sequence[Progress]:
-        time.sleep(min(timeout, 0.01))
+        self.looked.set()
+        wait(self._handed_over, min(timeout, 0.01))
         return []
 
     def beat(self) -> None:
@@ -69,8 +75,7 @@ def test_results_come_in_the_order_of_the_jobs_whichever_ends_first() -> None:
     output = io.StringIO()
 
     def after_the_next_one(one: Job) -> JobResult:
-        while one.number < 2 and f"cluster{one.number + 1}" not in ended(output.getvalue()):
-            time.sleep(0.01)
+        wait_until(lambda: one.number == 2 or f"cluster{one.number + 1}" in ended(output.getvalue()))
         return passed(one.number)
 
     results, told = run([job(number) for number in range(3)], Threads(after_the_next_one, limit=3), output=output)
@@ -79,20 +84,17 @@ def test_results_come_in_the_order_of_the_jobs_whichever_ends_first() -> None:
 
 
 def test_no_more_jobs_run_at_once_than_allowed() -> None:
-    now, most, lock = 0, 0, threading.Lock()
+    two = threading.Barrier(2, timeout=PATIENCE_SECONDS)
 
-    def counted(one: Job) -> JobResult:
-        nonlocal now, most
-        with lock:
-            now += 1
-            most = max(most, now)
-        time.sleep(0.03)
-        with lock:
-            now -= 1
+    def beside_another(one: Job) -> JobResult:
+        assert workers.looked.wait(PATIENCE_SECONDS)  # before, none may make room for one too many
+        two.wait()
         return passed(one.number)
 
-    run([job(number) for number in range(6)], Threads(counted, limit=2))
-    assert most == 2
+    workers = Threads(beside_another, limit=2)
+    results, _ = run([job(number) for number in range(6)], workers)
+    assert [result.verdict for result in results] == ["pass"] * 6
+    assert workers.most_at_once == 2
 
 
 def test_a_failure_of_any_kind_stops_no_other_cluster() -> None:
@@ -131,7 +133,7 @@ def test_a_refused_cluster_is_told_and_not_run() -> None:
 def test_ctrl_c_begins_no_further_cluster_and_tells_those_that_run(capfd: pytest.CaptureFixture[str]) -> None:
     def until_told(one: Job) -> JobResult:
         threading.Timer(0.05, os.kill, [os.getpid(), signal.SIGINT]).start()
-        assert workers.told_to_end.wait(5)
+        assert workers.told_to_end.wait(PATIENCE_SECONDS)
         return JobResult(one, "interrupted", ExitCode.INTERRUPTED)
 
     workers = Threads(until_told, limit=1)
@@ -144,12 +146,14 @@ def test_ctrl_c_begins_no_further_cluster_and_tells_those_that_run(capfd: pytest
 
 
 def test_a_second_ctrl_c_is_passed_on_and_an_echo_of_the_first_is_not() -> None:
-    cancellation = Cancellation()
+    now = 5000.0
+    cancellation = Cancellation(clock=lambda: now)
     with cancellation.installed():
         os.kill(os.getpid(), signal.SIGTERM)
+        now += 0.5
         os.kill(os.getpid(), signal.SIGTERM)
         assert cancellation.times == 1
-        time.sleep(0.6)
+        now += 0.1
         os.kill(os.getpid(), signal.SIGINT)
     assert (cancellation.times, cancellation.received) == (2, signal.SIGINT)
 
@@ -168,7 +172,7 @@ def test_workers_out_of_reach_fail_the_clusters_that_are_left_with_the_reason() 
 
     def waits(one: Job) -> JobResult:
         workers.unreachable = True
-        release.wait(5)
+        release.wait(PATIENCE_SECONDS)
         return passed(one.number)
 
     workers = Threads(waits, limit=1)

@@ -16,6 +16,7 @@ from runbook_lib.execute.outcome import NotebookResult
 from runbook_lib.model.events import StepEvent
 from runbook_lib.model.results import Status
 from tests.unit.execute.batch.samples import job
+from tests.waiting import wait_until
 
 
 def received(connection: object) -> list[Progress]:
@@ -23,13 +24,6 @@ def received(connection: object) -> list[Progress]:
     while connection.poll(0.1):  # type: ignore[attr-defined]
         told.append(connection.recv())  # type: ignore[attr-defined]
     return told
-
-
-def wait_for(interruption: Interruption) -> None:
-    deadline = time.monotonic() + 3
-    while interruption.received is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_what_a_run_tells_is_sent_with_the_place_where_it_is() -> None:
@@ -65,8 +59,7 @@ def test_an_order_arrives_as_the_signal_that_it_names() -> None:
     ours, theirs = Pipe()
     with Interruption().installed() as interruption, _heeding(theirs):
         ours.send(Cancel(signal.SIGHUP))
-        wait_for(interruption)
-        assert interruption.received is signal.SIGHUP
+        assert wait_until(lambda: interruption.received) is signal.SIGHUP
 
 
 def test_two_orders_in_quick_succession_are_two_and_no_echo() -> None:
@@ -75,10 +68,7 @@ def test_two_orders_in_quick_succession_are_two_and_no_echo() -> None:
     with Interruption(notify=notes.append).installed(), _heeding(theirs):
         ours.send(Cancel(signal.SIGINT))
         ours.send(Cancel(signal.SIGINT))
-        deadline = time.monotonic() + 3
-        while len(notes) < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: len(notes) == 2, lambda: notes)
     assert notes[1].startswith("again")
 
 
@@ -86,8 +76,7 @@ def test_a_job_that_nobody_waits_for_any_more_is_interrupted() -> None:
     ours, theirs = Pipe()
     with Interruption().installed() as interruption, _heeding(theirs):
         ours.close()
-        wait_for(interruption)
-        assert interruption.received is signal.SIGTERM
+        assert wait_until(lambda: interruption.received) is signal.SIGTERM
 
 
 def test_an_order_that_comes_too_late_harms_nobody() -> None:

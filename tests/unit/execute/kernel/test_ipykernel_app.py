@@ -13,8 +13,7 @@ import zmq
 
 from runbook_lib.execute.kernel.ipykernel_app import Pace
 from runbook_lib.execute.kernel.pacing import ACKNOWLEDGED_TOGETHER, PIECE, WINDOW, units
-
-WAIT_SECONDS = 10
+from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -63,7 +62,7 @@ def test_output_waits_only_while_more_than_a_window_of_it_is_unread(pipe: Path, 
     thread.join(0.2)
     assert thread.is_alive()
     os.write(runner, b"." * 10)
-    thread.join(WAIT_SECONDS)
+    thread.join(PATIENCE_SECONDS)
     assert not thread.is_alive()
 
 
@@ -76,12 +75,12 @@ def test_a_runner_that_is_gone_is_noticed_and_holds_up_nothing(pipe: Path, runne
     time.sleep(0.1)
     assert not gone.is_set()
     os.close(runner)
-    assert gone.wait(WAIT_SECONDS)
-    thread.join(WAIT_SECONDS)
+    assert gone.wait(PATIENCE_SECONDS)
+    thread.join(PATIENCE_SECONDS)
     assert not thread.is_alive()
 
 
 def test_a_runner_that_was_gone_before_is_noticed_too(pipe: Path) -> None:
     gone = threading.Event()
     Pace(pipe, gone.set)
-    assert gone.wait(WAIT_SECONDS)
+    assert gone.wait(PATIENCE_SECONDS)

@@ -84,7 +84,7 @@ def test_machines_take_turns_at_one_chain(
     remote: Archive, there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = (
-        "import sys\nfrom runbook_lib.records.store.archive import open_archive\n"
+        "import sys\nfrom runbook_lib.records.store import open_archive\n"
         "from tests.unit.records.writing import write\n"
         "for _ in range(4): write(open_archive(sys.argv[1], refresh=False))"
     )

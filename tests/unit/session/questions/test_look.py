@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from runbook_lib.model.results import Check, Verdict
-from runbook_lib.session.questions.inspection import MTU_COLUMNS, Room
+from runbook_lib.session.questions.inspection import MTU, NodeMtu, Room
 from runbook_lib.session.questions.pings import Pings
-from runbook_lib.tables.frame import frame
 from runbook_lib.verify.preflight import FULL_SIZE, mtu_remedy
 from runbook_lib.verify.probe import Evidence, FullSize, Pair, judge
 
@@ -24,7 +23,7 @@ from runbook_lib.verify.probe import Evidence, FullSize, Pair, judge
 def test_a_packet_that_may_have_been_cut_is_not_said_to_pass_whole(size: FullSize, verdict: Verdict) -> None:
     pair = Pair("alpine1", "node3", "alpine2", "node4", "address", "10.0.0.3")
     probe = judge(pair, "10.0.0.3", (0.3, 0.2), evidence=Evidence(size))
-    (check,) = Room(frame([], MTU_COLUMNS), "eth1", (probe,)).checks
+    (check,) = Room(MTU(), "eth1", (probe,)).checks
     assert (check.expected, check.verdict) == ("whole packets", verdict)
     assert size.doubt in check.found
 
@@ -34,8 +33,8 @@ CUT = tuple(
     for ends in (("alpine1", "node3", "alpine2", "node4"), ("alpine2", "node4", "alpine1", "node3"))
     for largest in (1350,)
 )
-SMALL = frame([("node3", 1400, 50, 1350, 1450, False), ("node4", 1500, 50, 1450, 1450, True)], MTU_COLUMNS)
-EQUAL = frame([("node3", 1500, 50, 1450, 1450, True), ("node4", 1500, 50, 1450, 1450, True)], MTU_COLUMNS)
+SMALL = MTU([NodeMtu("node3", 1400, 1450), NodeMtu("node4", 1500, 1450)])
+EQUAL = MTU([NodeMtu("node3", 1500, 1450), NodeMtu("node4", 1500, 1450)])
 TAKES_LESS = Check(
     FULL_SIZE, "node3", Verdict.FAIL, "1500 bytes", "its eth1 takes 1400", mtu_remedy("eth1", "node3", 1500, 1400)
 )

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.model.results import Check, Verdict
+from runbook_lib.model.results import Check, Probe, Verdict
 from runbook_lib.session.questions.pings import Pings
-from runbook_lib.verify.probe import Evidence, FullSize, Pair, Probe, judge, unprobed
+from runbook_lib.verify.probe import Evidence, FullSize, Pair, judge, unprobed
 
 TIMES = (1.9, 0.4, 0.5)
 

@@ -15,7 +15,7 @@ from runbook_lib.facts.overlay.gossip import Gossip
 from runbook_lib.model import commands
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.session.questions import preconditions
-from runbook_lib.session.questions.preconditions import Precondition, insist, table
+from runbook_lib.session.questions.preconditions import TABLE, Precondition, insist
 
 STORE = Precondition("a cluster store", (), "4 engines connected", "02_autostart_etcd")
 OVERLAY = Precondition("the network ovr0", ("no network ovr0 on node1, node2",), "", "03_create_overlay")
@@ -23,7 +23,7 @@ CONTAINERS = Precondition("alpine1 running on ovr0", ("alpine1: no such containe
 
 
 def test_what_is_there_is_shown_with_what_was_found() -> None:
-    shown = table([STORE, OVERLAY])
+    shown = TABLE([STORE, OVERLAY])
     assert list(shown.columns) == ["needed", "there", "found", "made by"]
     assert shown["there"].tolist() == [True, False]
     assert shown["found"].tolist() == ["4 engines connected", "no network ovr0 on node1, node2"]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from runbook_lib.model.results import Check, Status, StepResult, Verdict
-from runbook_lib.session.views.tables import SUMMARY_COLUMNS, summary
+from runbook_lib.session.views.tables import SUMMARY, summary
 
 
 def test_steps_are_counted_by_status_and_checks_by_verdict() -> None:
@@ -12,7 +12,7 @@ def test_steps_are_counted_by_status_and_checks_by_verdict() -> None:
     ]
     checks = [Check("ports", "node1", verdict) for verdict in (Verdict.PASS, Verdict.WARN, Verdict.SKIP)]
     table = summary(rows, checks)
-    assert list(table.columns) == list(SUMMARY_COLUMNS)
+    assert list(table.columns) == list(SUMMARY.dtypes)
     assert table["what"].tolist() == ["run containers", "reboot", "ports"]
     assert table["kind"].tolist() == ["step", "step", "check"]
     assert table[["ok", "warnings", "changed", "planned", "skipped"]].to_numpy().tolist() == [

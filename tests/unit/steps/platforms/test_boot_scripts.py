@@ -10,6 +10,7 @@ import pytest
 
 from runbook_lib.facts.control_planes.etcd.access import StoreAccess
 from runbook_lib.steps.platforms.boot2docker import address_lines, etcd_autostart, start_lines, static_address
+from tests.waiting import PATIENCE_SECONDS
 
 SHELLS = [[path] for name in ("dash", "sh") if (path := shutil.which(name))]
 if busybox := shutil.which("busybox"):
@@ -59,7 +60,7 @@ class Sandbox:
             text=True,
             capture_output=True,
             env={"SANDBOX": str(self.folder)},
-            timeout=20,
+            timeout=PATIENCE_SECONDS,
         )
         assert done.stderr == ""
         log = self.folder / "done"

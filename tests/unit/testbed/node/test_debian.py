@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.model.locations import STATE_VARIABLE
-from runbook_lib.testbed.machine.layout import Kind, Layout, NodeLayout
+from runbook_lib.testbed.machine.kind import Kind
+from runbook_lib.testbed.machine.layout import Layout, NodeLayout
 from runbook_lib.testbed.machine.managers import MANAGERS
 from runbook_lib.testbed.node import control_planes
 from runbook_lib.testbed.node import node as nodes

@@ -15,6 +15,7 @@ from runbook_lib.testbed.machine import host
 from runbook_lib.testbed.machine.host import Process
 from runbook_lib.testbed.machine.layout import Layout
 from runbook_lib.testbed.node import client, readiness
+from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_the_rung_that_is_not_reached_is_named_with_the_end_of_its_log(layout: L
     node = layout.nodes[0]
     node.console_log.write_text("one\nno such device\n")
     with pytest.raises(
-        TestbedError, match=r"node1: rung 'process': not reached 0 s .*(?s:.*)\| no such device"
+        TestbedError, match=r"node1: rung 'process': not reached \d+ s .*(?s:.*)\| no such device"
     ) as caught:
         readiness.climb(layout, node, supervisor, timeout=0.1)
     assert caught.value.rung == "process"
@@ -48,7 +49,7 @@ def test_a_node_that_ended_is_not_waited_for(layout: Layout, supervisor: Process
     node = layout.nodes[0]
     node.console_log.write_text("the node ended with status 1\n")
     supervisor.send(signal.SIGKILL)
-    assert supervisor.wait(5.0)
+    assert supervisor.wait(PATIENCE_SECONDS)
     with pytest.raises(TestbedError, match="the node ended"):
         readiness.climb(layout, node, supervisor, timeout=60)
 

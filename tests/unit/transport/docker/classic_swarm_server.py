@@ -33,7 +33,7 @@ from tests.unit.transport.docker.engine_server import EngineServer, Handler, rep
 FOLDER = Path(__file__).with_name("classic_swarm")
 # What the engine of the recorded node3 says of itself.
 ENGINE_ID = "ZWZD:OEIB:W6KC:BWAE:7WHA:OAFJ:LXAQ:PZ3Z:XJHH:Y47S:UDDW:NUHS"
-TIMEOUTS = Timeouts(connect=2, command=5)
+TIMEOUTS = Timeouts(connect=60, command=60)
 VARIABLE = "RUNBOOK_CLASSIC_SWARM_ENDPOINT"
 CERTIFICATES = "DOCKER_CERT_PATH"
 ENGINE_CERTIFICATES = "RUNBOOK_CLASSIC_SWARM_ENGINE_CERT_PATH"

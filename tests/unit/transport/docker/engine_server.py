@@ -73,8 +73,10 @@ def reply(status: int, value: object) -> Answer:
     return lambda handler: handler.send_json(status, value)
 
 
-def hang(seconds: float) -> Answer:
-    return lambda handler: time.sleep(seconds)
+def hang(handler: Handler) -> None:
+    """Give no answer before the server is closed."""
+    handler.server.hanging.set()
+    handler.server.let_go.wait()
 
 
 def break_off(handler: Handler) -> None:
@@ -92,6 +94,7 @@ class EngineServer(ThreadingHTTPServer):
         self.requests: list[tuple[str, str]] = []
         self.headers_seen: list[dict[str, str]] = []
         self.connections = 0
+        self.hanging, self.let_go = threading.Event(), threading.Event()  # of what hangs
         self.answers: dict[str, Answer] = {
             "/version": reply(200, {"Version": "20.10.24", "ApiVersion": "1.41"}),
             "/_ping": lambda handler: handler.send_json(200, "OK"),
@@ -112,6 +115,7 @@ class EngineServer(ThreadingHTTPServer):
         """A client that goes away is part of the tests."""
 
     def close(self) -> None:
+        self.let_go.set()
         self.shutdown()
         self.server_close()
 

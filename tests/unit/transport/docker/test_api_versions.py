@@ -52,7 +52,7 @@ def engine(daemon: EngineServer, authority: Path) -> Iterator[Engine]:
     access |= {"cert": str(authority / "client.pem"), "key": str(authority / "client-key.pem")}
     ssh = {"host": "127.0.0.1", "key_file": "none", "known_hosts": "none"}
     node = NodeSpec.model_validate({"name": "node1", "cluster_address": "10.0.0.1", "ssh": ssh, "docker": access})
-    timeouts = Timeouts(connect=2, command=5)
+    timeouts = Timeouts(connect=60, command=60)
     with Engine(node, SshConnection(node, timeouts), timeouts) as opened:
         yield opened
 

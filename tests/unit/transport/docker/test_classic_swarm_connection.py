@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,6 +30,7 @@ from tests.unit.transport.docker.classic_swarm_server import (
     recorded,
 )
 from tests.unit.transport.docker.engine_server import EngineServer, make_authority, reply
+from tests.waiting import wait_until
 
 NODES = listed()
 HASTY = TIMEOUTS.model_copy(update={"reboot": 0.2})
@@ -200,8 +200,7 @@ def test_closing_ends_the_wait_for_a_node_that_is_not_listed(
     own.answers["/info"] = reply(200, {"ID": "NOT-LISTED", "ServerVersion": "20.10.24"})
     with connect(manager, own, tls) as engine, ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(engine.containers)
-        while not waiting.done() and ("GET", "/v1.41/info") not in own.requests:
-            time.sleep(0.01)
+        wait_until(lambda: waiting.done() or ("GET", "/v1.41/info") in own.requests)
         engine.close()
         with pytest.raises(UnreachableError):
             waiting.result(timeout=TIMEOUTS.reboot / 2)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-import threading
-import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from runbook_lib.errors import HostKeyError, UnreachableError
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.transport.docker.engine import Engine
 from runbook_lib.transport.ssh import SshConnection
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 if TYPE_CHECKING:
     from ..conftest import SshServer
@@ -43,7 +43,7 @@ def over_ssh(server: SshServer, stand_in: ModuleType) -> Iterator[tuple[EngineSe
     shim = server.folder / "bin/docker"
     shim.write_text(DIAL_STDIO.format(python=sys.executable, port=daemon.server_port))
     shim.chmod(0o755)
-    timeouts = Timeouts(connect=5, command=5)
+    timeouts = Timeouts(connect=PATIENCE_SECONDS, command=PATIENCE_SECONDS)
     with server.connection() as ssh, Engine(server.node(), ssh, timeouts) as engine:
         yield daemon, engine
     daemon.close()
@@ -78,13 +78,12 @@ def test_the_engine_is_there_again_after_the_node_was(server: SshServer, over_ss
 
 def test_closing_ends_a_call_over_ssh(over_ssh: tuple[EngineServer, Engine], stand_in: ModuleType) -> None:
     daemon, engine = over_ssh
-    daemon.answers["/info"] = stand_in.hang(10)
-    engine.ping()
-    threading.Timer(0.3, engine.close).start()
-    started = time.monotonic()
-    with pytest.raises(UnreachableError):
-        engine.info()
-    assert time.monotonic() - started < 2
+    daemon.answers["/info"] = stand_in.hang
+    with ThreadPoolExecutor() as pool:
+        call = pool.submit(engine.info)
+        assert daemon.hanging.wait(PATIENCE_SECONDS)
+        engine.close()
+        assert isinstance(call.exception(PATIENCE_SECONDS), UnreachableError)
 
 
 def test_what_the_node_says_instead_of_an_engine_is_shown(
@@ -106,8 +105,7 @@ def test_what_a_command_said_that_ended_before_it_was_asked_is_shown(
     def ended(ssh: SshConnection, argv: Sequence[str], *, sudo: bool = False) -> paramiko.Channel:
         channel = stream(ssh, argv, sudo=sudo)
         channel.recv_exit_status()
-        while not channel.closed:
-            time.sleep(0.01)
+        wait_until(lambda: channel.closed)
         return channel
 
     monkeypatch.setattr(SshConnection, "stream", ended)

@@ -7,9 +7,8 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from base64 import b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from paramiko.hostkeys import HostKeys
 
 from runbook_lib.errors import ExitCode, HostKeyError, InputError, KeyFileError, UnreachableError
 from runbook_lib.transport.ssh import fingerprint
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 if TYPE_CHECKING:
     from ..conftest import SshServer
@@ -203,24 +203,35 @@ def test_every_usual_kind_of_key_opens_the_door(server: SshServer, kind: list[st
         ssh.run(["true"])
 
 
-@pytest.fixture
-def silent() -> Iterator[int]:
-    """The port of something that takes connections and never says a word."""
-    with socket.create_server(("127.0.0.1", 0), backlog=16) as listening:
-        yield listening.getsockname()[1]
+def test_a_server_without_a_greeting_is_given_up_in_time(
+    server: SshServer, silent: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[float] = []
+    start_client = paramiko.Transport.start_client
 
+    def noted(transport: paramiko.Transport, event: object = None, timeout: float = 1e6) -> None:
+        limits.extend((timeout, transport.banner_timeout, transport.handshake_timeout))
+        start_client(transport, timeout=timeout)
 
-def test_a_server_without_a_greeting_is_given_up_in_time(server: SshServer, silent: int) -> None:
-    server.port = silent
+    monkeypatch.setattr(paramiko.Transport, "start_client", noted)
+    server.port = silent.getsockname()[1]
     server.know(*server.host_keys)
-    started = time.monotonic()
     with server.connection(connect=0.5) as ssh, pytest.raises(UnreachableError) as caught:
         ssh.run(["true"])
-    assert time.monotonic() - started < 2
+    assert len(limits) == 3
+    assert all(0 < limit <= 0.5 for limit in limits)
     assert "something listens there, but no SSH greeting within 0.5 s" in str(caught.value)
 
 
-def test_an_address_that_never_answers_is_given_up_in_time(server: SshServer) -> None:
+def test_an_address_that_never_answers_is_given_up_in_time(server: SshServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[float] = []
+    create_connection = socket.create_connection
+
+    def noted(address: tuple[str, int], timeout: float = 1e6) -> socket.socket:
+        limits.append(timeout)
+        return create_connection(address, timeout)
+
+    monkeypatch.setattr(socket, "create_connection", noted)
     # A listening socket whose backlog is full drops further connections, as a host that is off does.
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         fillers = [socket.socket() for _ in range(4)]
@@ -228,12 +239,12 @@ def test_an_address_that_never_answers_is_given_up_in_time(server: SshServer) ->
             filler.setblocking(False)
             filler.connect_ex(full.getsockname())
         server.port = full.getsockname()[1]
-        started = time.monotonic()
         with server.connection(connect=0.5) as ssh, pytest.raises(UnreachableError) as caught:
             ssh.run(["true"])
         for filler in fillers:
             filler.close()
-    assert time.monotonic() - started < 2
+    (limit,) = limits
+    assert 0 < limit <= 0.5
     assert "no answer within 0.5 s" in str(caught.value)
 
 
@@ -247,7 +258,7 @@ def test_something_that_is_no_ssh_server_is_told_as_such(server: SshServer) -> N
                 client.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
 
         threading.Thread(target=answer, daemon=True).start()
-        with server.connection(connect=2) as ssh, pytest.raises(UnreachableError, match="no SSH connection to"):
+        with server.connection() as ssh, pytest.raises(UnreachableError, match="no SSH connection to"):
             ssh.run(["true"])
 
 
@@ -256,25 +267,47 @@ def test_a_name_that_does_not_resolve_is_unreachable(server: SshServer) -> None:
         ssh.run(["true"])
 
 
-def test_threads_that_wait_for_the_same_dead_node_wait_once(server: SshServer, silent: int) -> None:
-    server.port = silent
-    started = time.monotonic()
-    with server.connection(connect=0.5) as ssh, ThreadPoolExecutor(8) as pool:
-        errors = [future.exception() for future in [pool.submit(ssh.run, ["true"]) for _ in range(8)]]
-    assert time.monotonic() - started < 2
+class Queue:
+    """A lock that counts those who have asked for it."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._counting, self._lock = threading.Lock(), threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._counting:
+            self.asked += 1
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_threads_that_wait_for_the_same_dead_node_wait_once(server: SshServer, silent: socket.socket) -> None:
+    server.port = silent.getsockname()[1]
+    with server.connection() as ssh, ThreadPoolExecutor(8) as pool:
+        ssh._link._opening = queue = Queue()  # type: ignore[assignment]
+        calls = [pool.submit(ssh.run, ["true"]) for _ in range(8)]
+        connected, _ = silent.accept()
+        wait_until(lambda: queue.asked == 8)
+        connected.close()
+        errors = [call.exception(PATIENCE_SECONDS) for call in calls]
     assert {type(error) for error in errors} == {UnreachableError}
+    silent.settimeout(0)
+    with pytest.raises(BlockingIOError):
+        silent.accept()
 
 
-def test_closing_does_not_wait_for_a_connect_that_hangs(server: SshServer, silent: int) -> None:
-    server.port = silent
-    ssh = server.connection(connect=2)
+def test_closing_does_not_wait_for_a_connect_that_hangs(server: SshServer, silent: socket.socket) -> None:
+    server.port = silent.getsockname()[1]
+    ssh = server.connection()
     with ThreadPoolExecutor() as pool:
-        future = pool.submit(ssh.run, ["true"])
-        time.sleep(0.2)
-        started = time.monotonic()
+        call = pool.submit(ssh.run, ["true"])
+        connected, _ = silent.accept()
         ssh.close()
-        assert time.monotonic() - started < 0.5
-        assert isinstance(future.exception(), UnreachableError)
+        assert not call.done()
+        connected.close()  # only now: nobody has waited for it
+        assert isinstance(call.exception(PATIENCE_SECONDS), UnreachableError)
 
 
 def test_a_fault_is_one_message_and_nothing_of_paramikos_on_the_screen(server: SshServer) -> None:
@@ -288,6 +321,6 @@ def test_a_fault_is_one_message_and_nothing_of_paramikos_on_the_screen(server: S
         server.port = listening.getsockname()[1]
         threading.Thread(target=lambda: listening.accept()[0].close(), daemon=True).start()
         command = [sys.executable, "-c", program, server.node().model_dump_json()]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert done.stderr == ""
     assert done.stdout.startswith("node1: no SSH connection to docker@127.0.0.1:")

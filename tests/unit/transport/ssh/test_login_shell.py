@@ -88,7 +88,7 @@ def test_a_login_shell_that_lets_no_command_begin_is_named_with_what_it_says(
     server: SshServer, text: str, why: str, remedy: str
 ) -> None:
     server.at_login(text)
-    with server.connection(connect=2) as ssh:
+    with server.connection() as ssh:
         calls = [
             lambda: ssh.run(["cat"], stdin=b"one\ntwo\n", check=False),
             lambda: ssh.script("true", check=False),
@@ -109,8 +109,8 @@ def test_a_login_shell_that_waits_is_named_long_before_the_command_would_be_give
     server: SshServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "_SHELL_SECONDS", 0.5)
-    server.at_login("echo 'choose a desktop:'; sleep 60")
-    with server.connection(connect=2, command=60) as ssh:
+    server.at_login("echo 'choose a desktop:'; sleep 120")
+    with server.opened(connect=0.5) as ssh:
         for call in (lambda: ssh.run(["true"]), lambda: ssh.stream(["true"])):
             with pytest.raises(NodeError, match="has not begun the command yet; it says: choose a desktop:"):
                 call()
@@ -121,7 +121,7 @@ def test_a_silent_login_shell_has_as_long_as_its_command_for_its_node_may_be_bus
 ) -> None:
     monkeypatch.setattr(connection, "_SHELL_SECONDS", 0.1)
     server.at_login("sleep 1.5")
-    with server.connection(connect=0.5, command=60) as ssh:
+    with server.opened(connect=0.5) as ssh:
         assert ssh.run(["cat"], stdin=b"mine").stdout == "mine"
         assert ssh.run(["cat"], sudo=True).stdout == ""
         channel = ssh.stream(["echo", "begun"])
@@ -134,7 +134,7 @@ def test_a_login_shell_that_stays_silent_to_the_end_is_named_and_not_the_command
 ) -> None:
     monkeypatch.setattr(connection, "_SHELL_SECONDS", 0.1)
     server.at_login("sleep 60")
-    with server.connection(connect=0.5, command=1.5) as ssh:
+    with server.opened(connect=0.1, command=1.5) as ssh:
         for call in (lambda: ssh.run(["true"]), lambda: ssh.stream(["true"])):
             with pytest.raises(NodeError, match="has not begun the command yet, and says nothing") as caught:
                 call()
@@ -146,7 +146,7 @@ def test_a_sudo_that_waits_is_named_with_its_own_words(server: SshServer, monkey
     sudo = server.folder / "bin/sudo"
     sudo.write_text("#!/bin/sh\necho 'touch your key' >&2\nsleep 60\n")
     server.at_login("echo hello")
-    with server.connection(connect=0.5, command=60) as ssh:
+    with server.opened(connect=1) as ssh:
         with pytest.raises(NodeError, match="sudo has not begun the command yet; it says: touch your key"):
             ssh.stream(["true"], sudo=True)
         sudo.write_text('#!/bin/sh\nsleep 1.5\nshift 2\nexec "$@"\n')

@@ -59,12 +59,12 @@ def test_the_password_is_in_no_argument_no_journal_and_no_error(server: SshServe
         with pytest.raises(CommandError) as caught:
             ssh.run(["grep", "x"], sudo=True, stdin=b"y")
         with pytest.raises(CommandTimeout) as late:
-            ssh.run(["sleep", "5"], sudo=True, timeout=0.3)
+            ssh.run(["sleep", "60"], sudo=True, timeout=0.5)
     calls = told.calls()
     assert [call.argv for call in calls] == [
         ("sudo", "-S", "-p", "", "--", "true"),
         ("sudo", "-S", "-p", "", "--", "grep", "x"),
-        ("sudo", "-S", "-p", "", "--", "sleep", "5"),
+        ("sudo", "-S", "-p", "", "--", "sleep", "60"),
     ]
     assert "Sesame" not in "".join(map(str, [*calls, *server.commands, caught.value, late.value]))
     assert caught.value.paste == (

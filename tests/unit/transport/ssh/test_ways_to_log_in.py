@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ import paramiko
 import pytest
 
 from runbook_lib.errors import ExitCode, InputError, UnreachableError
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from ..conftest import SshServer
@@ -29,8 +29,7 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A running ssh-agent without keys: its socket."""
     path = tmp_path / "agent"
     with subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL) as process:
-        while not path.exists():
-            time.sleep(0.01)
+        wait_until(path.exists, "the agent listens")
         monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
         yield path
         process.terminate()
@@ -87,14 +86,12 @@ def test_an_agent_that_is_gone_and_one_that_hangs_are_told_in_time(
     gone = "cannot be asked .No such file or directory."
     with server.connection(key_file=None, agent=True) as ssh, pytest.raises(InputError, match=gone):
         ssh.run(["true"])
-    started = time.monotonic()
     with socket.socket(socket.AF_UNIX) as hanging:
         hanging.bind(str(path))
         hanging.listen()
         connection = server.connection(key_file=None, agent=True, connect=0.5)
         with connection as ssh, pytest.raises(InputError, match=r"cannot be asked \(no answer within 0\.\d+ s\)"):
             ssh.run(["true"])
-    assert time.monotonic() - started < 3
 
 
 @needs_agent

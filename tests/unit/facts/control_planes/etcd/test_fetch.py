@@ -23,6 +23,7 @@ from runbook_lib.facts.control_planes.etcd.access import (
 )
 from runbook_lib.facts.sections import Section, parse_sections, reading_script
 from runbook_lib.testbed.node.certificates import Authority
+from tests.waiting import PATIENCE_SECONDS
 
 TOOLS = ("timeout", "true")
 NO_PROXY = {"no_proxy": "*"}
@@ -67,7 +68,7 @@ def fetch(url: str, path: str, program: str = FETCH, *, environment: Mapping[str
         capture_output=True,
         text=True,
         check=True,
-        timeout=20,
+        timeout=PATIENCE_SECONDS,
         env={"PATH": path, **environment},
     )
     return parse_sections(result.stdout)["it"]

@@ -14,6 +14,7 @@ from runbook_lib.facts.control_planes.etcd.access import FETCH
 from runbook_lib.facts.control_planes.etcd.members import parse_alarms, parse_health, parse_member
 from runbook_lib.facts.docker.containers import ContainerFacts, parse_container
 from runbook_lib.facts.sections import Section, parse_sections, reading_script
+from tests.waiting import PATIENCE_SECONDS
 
 URL = "http://192.168.99.104:2379"
 
@@ -104,7 +105,7 @@ def test_alarms_are_asked_for_wherever_an_etcd_has_its_gateway(
             capture_output=True,
             text=True,
             check=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
             env={"PATH": str(tmp_path)},
         )
         server.shutdown()
