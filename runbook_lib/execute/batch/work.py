@@ -12,14 +12,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import FrameType
 
 from rich.text import Text
 
-from runbook_lib.errors import InterruptedRun
 from runbook_lib.execute.batch.display import shown_path
 from runbook_lib.execute.batch.jobs import Cancel, Job, JobResult, Progress, failed
-from runbook_lib.execute.interruption import SIGNALS, Interruption
+from runbook_lib.execute.interruption import Interruption, signals_unwind
 from runbook_lib.execute.outcome import NotebookResult
 from runbook_lib.execute.run.cluster_run import ClusterRequest, ClusterResult, prepare_cluster, run_cluster
 from runbook_lib.execute.run.preparation import Request
@@ -50,7 +48,8 @@ def work(job: Job, connection: Connection) -> JobResult:
     started = time.monotonic()
     reporter = RelayReporter(job.number, connection)
     try:
-        with _signals_unwind(), _heeding(connection):
+        # What is no notebook, such as a testbed that comes up, is ended by a signal as well.
+        with signals_unwind(), _heeding(connection):
             result = _run(job, reporter)
     except Exception as error:  # noqa: BLE001 - becomes the cluster's failure, with its trace; the others go on
         return failed(job, error, time.monotonic() - started, reporter.redactor)
@@ -69,21 +68,6 @@ def _run(job: Job, reporter: RelayReporter) -> ClusterResult:
     wanted = ClusterRequest(job.notebooks, request, job.archive, job.cell_timeout, job.notebook_timeout)
     with Interruption().installed() as interruption:
         return run_cluster(wanted, run, reporter, interruption)
-
-
-@contextmanager
-def _signals_unwind() -> Iterator[None]:
-    """Let a signal end what is no notebook, such as a testbed that comes up."""
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        raise InterruptedRun(f"interrupted by {signal.Signals(number).name}")
-
-    before = {number: signal.signal(number, end) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _nothing_to_install() -> None:
