@@ -21,12 +21,11 @@ from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
 from jupyterlab.labapp import LabApp  # type: ignore[import-untyped]
 
-import runbook_lib
 from runbook_lib.cli.arguments import project_folder
 from runbook_lib.cli.lab.copies import Copies, ResetLinks
 from runbook_lib.cli.lab.start_page import PAGE, write_start_page
 from runbook_lib.execute.interruption import GRACE_SECONDS, EndSignals, install
-from runbook_lib.model.locations import PARAMETER_FILE_VARIABLE, jupyter_folder
+from runbook_lib.model.locations import PARAMETER_FILE_VARIABLE, import_path, jupyter_folder
 
 _MODULE = "runbook_lib.cli.lab.server"
 # Among them: code is wrapped, and all cells are in the page (a search, and a printed page, find what is out of sight).
@@ -38,8 +37,6 @@ def lab_environment(environment: Mapping[str, str], parameter_file: Path) -> dic
     """Return the environment for this module's process and its kernels: all Jupyter settings in it are our own."""
     own = jupyter_folder()
     kept = {name: value for name, value in environment.items() if not name.startswith(_FOREIGN)}
-    package = str(Path(runbook_lib.__file__).resolve().parents[1])
-    others = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path and path != package]
     return {
         **kept,
         "JUPYTER_CONFIG_DIR": str(own / "config"),
@@ -48,7 +45,7 @@ def lab_environment(environment: Mapping[str, str], parameter_file: Path) -> dic
         "JUPYTER_NO_CONFIG": "1",
         "JUPYTER_PREFER_ENV_PATH": "1",
         "IPYTHONDIR": str(own / "ipython"),
-        "PYTHONPATH": os.pathsep.join([package, *others]),
+        "PYTHONPATH": import_path(environment),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         PARAMETER_FILE_VARIABLE: str(parameter_file),
     }

@@ -15,13 +15,12 @@ from pathlib import Path
 
 from rich.text import Text
 
-from runbook_lib.execute.batch.display import shown_path
 from runbook_lib.execute.batch.jobs import Cancel, Job, JobResult, Progress, failed
 from runbook_lib.execute.interruption import Interruption, signals_unwind
 from runbook_lib.execute.outcome import NotebookResult
 from runbook_lib.execute.run.cluster_run import ClusterRequest, ClusterResult, prepare_cluster, run_cluster
 from runbook_lib.execute.run.preparation import Request
-from runbook_lib.execute.run.reporting import Reporter
+from runbook_lib.execute.run.reporting import Reporter, shown_path
 from runbook_lib.model.commands import at_hand
 from runbook_lib.model.events import CheckEvent, StepEvent
 from runbook_lib.model.record import RecordVerdict
