@@ -32,6 +32,7 @@ COMMANDS = {
     "inventory": "A cluster of your own: import, trust, check.",
     "records": "What was executed: list, show, diff, trend, export, verify, prune.",
     "notebook": "JupyterLab on the notebooks.",
+    "docs": "The papers and the reference as web pages.",
 }
 
 

@@ -99,7 +99,7 @@ class Session:
 
     @document_columns(PLANNED)
     def plan(self, *steps: Step[Any, Any]) -> pd.DataFrame:
-        """What the steps would change, a row a node; nothing is changed.
+        """What the steps would change on each node; nothing is changed.
 
         Of one step alone there is no column ``step``.
         """

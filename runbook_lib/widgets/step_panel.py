@@ -55,7 +55,7 @@ class StepPanel(Panel):
     @property
     @document_columns(tables.one_step)
     def table(self) -> pd.DataFrame:
-        """A row a node; while the step runs, the status is how far the node is."""
+        """The nodes' rows; while the step runs, the status is how far the node is."""
         if not self._busy:
             return tables.one_step(self.rows)
         names = self.run.inventory.names

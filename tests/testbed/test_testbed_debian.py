@@ -13,7 +13,7 @@ from runbook_lib.model.inventory import DockerAccess
 from runbook_lib.testbed import Testbed, lifecycle
 from runbook_lib.testbed.handle import NodeStatus
 from runbook_lib.testbed.machine import dhcp, network
-from runbook_lib.testbed.machine.layout import Kind
+from runbook_lib.testbed.machine.kind import Kind
 from runbook_lib.testbed.machine.managers import MANAGERS
 from runbook_lib.testbed.node import readiness
 from runbook_lib.testbed.node.client import inventory, node_spec

@@ -60,7 +60,7 @@ _KNOWN: tuple[tuple[str, Mapping[str, str]], ...] = (
 )
 
 PLACES = Table[Spec](
-    "One row a way to give a container an external address.",
+    "One row per way to give a container an external address.",
     Column("way", lambda spec: spec.way, meaning="``published``, ``macvlan`` or ``ipvlan``"),
     Column("container", lambda spec: spec.container),
     Column("node", lambda spec: spec.node),
@@ -70,27 +70,23 @@ PLACES = Table[Spec](
 )
 
 LOOKS = Table[Look](
-    "One row a container and place from which it is looked at.",
+    "One row per container and place from which it is looked at.",
     Column("container", lambda look: look.container),
     Column("address", lambda look: look.reach and look.reach.address),
     Column("from", lambda look: look.seen_from, meaning="``another node`` or ``its own node``"),
     Column("node", lambda look: look.node, meaning="the node that asks"),
-    Column("ping", lambda look: look.reach and look.reach.ping_ms, DECIMAL, unit="ms", meaning="the mean round trip"),
+    Column("ping", lambda look: look.reach and look.reach.ping_ms, DECIMAL, "ms", meaning="the mean round trip"),
     Column("it answers", lambda look: look.reach and look.reach.answer, meaning="the name that it serves"),
-    Column(
-        "MAC seen",
-        lambda look: look.reach and look.reach.mac,
-        meaning="the neighbour's at that address; none for an address of the asking node",
-    ),
+    Column("MAC seen", lambda look: look.reach and look.reach.mac, meaning="none at an address of the node that asks"),
     Column("reached", lambda look: look.reached if look.reach else None, FLAG, meaning="it answered with its name"),
 )
 
 PINGS = Table[NodePing](
-    "One row a node.",
+    "One row per node.",
     Column("container", lambda row: row.container, meaning="the one that pings"),
     Column("node", lambda row: row.node, meaning="the one that is pinged"),
     Column("address", lambda row: row.address),
-    Column("ping", lambda row: row.ping_ms, DECIMAL, unit="ms", meaning="the mean round trip"),
+    Column("ping", lambda row: row.ping_ms, DECIMAL, "ms", meaning="the mean round trip"),
     Column("answers", lambda row: row.answers, FLAG),
 )
 
@@ -100,7 +96,7 @@ def _answer(way: Way) -> Column[tuple[str, Mapping[str, str]]]:
 
 
 COMPARISON = Table[tuple[str, Mapping[str, str]]](
-    "One row a question, one column a way.", Column("question", lambda row: row[0]), *map(_answer, WAYS)
+    "One row per question, one column per way.", Column("question", lambda row: row[0]), *map(_answer, WAYS)
 )
 
 
@@ -114,7 +110,7 @@ class Looks:
     @property
     @document_columns(LOOKS)
     def table(self) -> pd.DataFrame:
-        """One row a container and place from which it is looked at."""
+        """Who reached which container."""
         return LOOKS(self.looks)
 
     @property

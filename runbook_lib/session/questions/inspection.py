@@ -31,7 +31,7 @@ from runbook_lib.verify.ping_matrix import ping_matrix
 from runbook_lib.verify.preflight import FULL_SIZE, VXLAN_OVERHEAD, mtu_remedy, why_lost
 
 ENTRIES = Table[Entry](
-    "One row an entry of a node's tables.",
+    "One row per entry of a node's tables.",
     Column("node", lambda row: row.node, meaning="whose table it is"),
     Column("table", lambda row: row.table, meaning="``neighbour`` (address to MAC) or ``forwarding`` (MAC to node)"),
     Column("asked for", lambda row: row.key),
@@ -56,20 +56,20 @@ class NodeMtu(NamedTuple):
 
 
 MTU = Table[NodeMtu](
-    "One row a node that carries the overlay.",
+    "One row per node that carries the overlay.",
     Column("node", lambda row: row.node),
-    Column("cluster network MTU", lambda row: row.underlay, WHOLE, unit="bytes"),
-    Column("VXLAN headers", lambda row: VXLAN_OVERHEAD, WHOLE, unit="bytes"),
-    Column("left for a container", lambda row: row.left, WHOLE, unit="bytes"),
-    Column("overlay MTU", lambda row: row.overlay, WHOLE, unit="bytes"),
+    Column("cluster network MTU", lambda row: row.underlay, WHOLE, "bytes"),
+    Column("VXLAN headers", lambda row: VXLAN_OVERHEAD, WHOLE, "bytes"),
+    Column("left for a container", lambda row: row.left, WHOLE, "bytes"),
+    Column("overlay MTU", lambda row: row.overlay, WHOLE, "bytes"),
     Column("fits", lambda row: row.overlay <= row.left, FLAG, meaning="what is left is enough for the overlay"),
 )
 
 _ALL_KEYS = Table[StoreKey](
-    "One row a key.",
+    "One row per key.",
     Column("key", lambda row: row.key),
     Column("value", lambda row: row.value),
-    Column("left", lambda row: row.ttl, WHOLE, unit="s"),
+    Column("left", lambda row: row.ttl, WHOLE, "s"),
 )
 # Docker's words for containers that keep a network alive on their node.
 _ALIVE = ("running", "paused", "restarting")
@@ -86,7 +86,7 @@ class TableAudit:
     @property
     @document_columns(ENTRIES)
     def table(self) -> pd.DataFrame:
-        """One row an entry of a node's tables."""
+        """All entries."""
         return ENTRIES(self.entries)
 
     @property
@@ -218,7 +218,7 @@ class Look:
     @kept
     @document_columns(look_tables.STORE_KEYS)
     def store(self) -> pd.DataFrame:
-        """What the control plane keeps, a row a kind of key.
+        """What the control plane keeps.
 
         With etcd the keys are those under ``/docker``; in Swarm mode they are named here by kind and object.
         """
@@ -239,7 +239,7 @@ class Look:
     @alone
     @document_columns(MTU)
     def mtu(self) -> Room:
-        """The room for a container's packets, a row a node that carries the overlay; and whether full size passes."""
+        """The room for a container's packets on each node, and whether packets of full size pass."""
         rows = []
         for node, item in self._seen().items():
             host = self._host_interface(item)

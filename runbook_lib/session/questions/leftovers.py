@@ -47,10 +47,8 @@ class Belonging:
 
 
 TABLE = Table[Sequence[Belonging]](
-    "One row an object, alike on one node or several.",
-    Column(
-        "kind", lambda alike: alike[0].kind, meaning="container, network, a block in a boot script, or fixed address"
-    ),
+    "One row per object; the same object on several nodes is one row.",
+    Column("kind", lambda alike: alike[0].kind, meaning="container, network, block in a boot script, fixed address"),
     Column("name", lambda alike: alike[0].name),
     Column("ours", lambda alike: alike[0].ours, FLAG, meaning="whether a notebook of this cluster made it"),
     Column("nodes", lambda alike: ", ".join(item.node for item in alike), meaning="where it is"),
@@ -76,7 +74,7 @@ def read_belongings(cluster: Cluster, parameters: Parameters) -> tuple[Belonging
 
 @document_columns(TABLE)
 def table(belongings: Sequence[Belonging]) -> pd.DataFrame:
-    """What is alike on several nodes in one row, ours first."""
+    """The objects on all nodes, ours first."""
     ordered = sorted(belongings, key=lambda item: (not item.ours, _KINDS.index(item.kind)))
     return TABLE(grouped(ordered, lambda item: (item.kind, item.name, item.ours, item.detail)).values())
 

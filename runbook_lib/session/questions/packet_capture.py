@@ -24,49 +24,33 @@ def _from_to(header: Header) -> str:
 
 
 PACKETS = Table[tuple[WirePacket, float]](
-    "One row a packet and node.",
+    "One row per packet and node.",
     Column("node", lambda row: row[0].node),
     Column("direction", lambda row: row[0].direction, meaning="``sent`` or ``received``"),
     Column("what", lambda row: row[0].what),
     Column("outer from → to", lambda row: _from_to(row[0].header("outer IPv4")), meaning="the nodes' addresses"),
     Column("inner from → to", lambda row: _from_to(row[0].header("inner IPv4")), meaning="the containers' addresses"),
-    Column("outer IP", lambda row: row[0].length_from("outer IPv4"), WHOLE, unit="bytes"),
-    Column("inner IP", lambda row: row[0].length_from("inner IPv4"), WHOLE, unit="bytes"),
-    Column(
-        "after",
-        lambda row: round((row[0].time - row[1]) * 1000, 3),
-        DECIMAL,
-        unit="ms",
-        meaning="since the first packet that this node saw, by its own clock",
-    ),
+    Column("outer IP", lambda row: row[0].length_from("outer IPv4"), WHOLE, "bytes"),
+    Column("inner IP", lambda row: row[0].length_from("inner IPv4"), WHOLE, "bytes"),
+    Column("after", lambda row: round((row[0].time - row[1]) * 1000, 3), DECIMAL, "ms", "the node's first packet"),
 )
 
 
 class _OwnedHeader(NamedTuple):
     header: Header
-    source: str
-    destination: str
+    overhead: int
+    between: str
 
 
 HEADERS = Table[_OwnedHeader](
-    "One row a header, from the packet's first byte to its last.",
+    "One row per header, from the packet's first byte to its last.",
     Column("header", lambda row: row.header.layer),
     Column("bytes", lambda row: row.header.length, WHOLE),
-    Column(
-        "overhead",
-        lambda row: row.header.length if row.header.layer in OVERHEAD else 0,
-        WHOLE,
-        unit="bytes",
-        meaning="what is there only because of the overlay",
-    ),
+    Column("overhead", lambda row: row.overhead, WHOLE, "bytes", "what is there only because of the overlay"),
     Column("from", lambda row: row.header.source),
     Column("to", lambda row: row.header.destination),
     Column("says", lambda row: row.header.says),
-    Column(
-        "between",
-        lambda row: f"{row.source} → {row.destination}" if row.source else "",
-        meaning="whose addresses these are",
-    ),
+    Column("between", lambda row: row.between, meaning="whose addresses these are"),
 )
 # What is drawn where no packet could be captured: a ping of 56 bytes without IP options.
 _NOMINAL = (14, 20, 8, 8, 14, 20, 8, 56)
@@ -93,7 +77,7 @@ class Wire:
     @property
     @document_columns(PACKETS)
     def table(self) -> pd.DataFrame:
-        """One row a packet and node."""
+        """All packets that the nodes captured."""
         packets = self.capture.packets if self.capture else ()
         first: dict[str, float] = {}
         for packet in packets:
@@ -103,9 +87,13 @@ class Wire:
     @property
     @document_columns(HEADERS)
     def headers(self) -> pd.DataFrame:
-        """The headers of the first packet, a row each."""
-        found = self._first.headers if self._first else ()
-        return HEADERS(_OwnedHeader(item, self._owner(item.source), self._owner(item.destination)) for item in found)
+        """The headers of the first packet."""
+        rows = []
+        for header in self._first.headers if self._first else ():
+            whose = f"{self._owner(header.source)} → {self._owner(header.destination)}"
+            overhead = header.length if header.layer in OVERHEAD else 0
+            rows.append(_OwnedHeader(header, overhead, whose if self._owner(header.source) else ""))
+        return HEADERS(rows)
 
     @property
     def checks(self) -> tuple[Check, ...]:

@@ -29,20 +29,14 @@ def _rounded(milliseconds: float | None) -> float | None:
 
 
 SPREAD: Table[charts.RoundTrips] = Table(
-    "One row a pair, or a source where there are many pairs.",
+    "One row per pair, or per source where there are many pairs.",
     Column("from and to", lambda row: row.name),
     Column("answered", lambda row: len(row.warm) + len(row.cold), WHOLE),
     Column("lost", lambda row: row.lost, WHOLE),
-    Column(
-        "first ping",
-        lambda row: max(row.cold, default=None),
-        DECIMAL,
-        unit="ms",
-        meaning="slower than the others while the overlay learns where the peer is",
-    ),
-    Column("median", lambda row: _rounded(row.middle), DECIMAL, unit="ms", meaning="of the pings after the first"),
-    Column("95 % within", lambda row: _rounded(row.share(0.95)), DECIMAL, unit="ms", meaning="of the same"),
-    Column("slowest", lambda row: _rounded(row.share(1.0)), DECIMAL, unit="ms", meaning="of the same"),
+    Column("first ping", lambda row: max(row.cold, default=None), DECIMAL, "ms", "slower: the peer has to be found"),
+    Column("median", lambda row: _rounded(row.middle), DECIMAL, "ms", meaning="of the pings after the first"),
+    Column("95 % within", lambda row: _rounded(row.share(0.95)), DECIMAL, "ms", meaning="of the same"),
+    Column("slowest", lambda row: _rounded(row.share(1.0)), DECIMAL, "ms", meaning="of the same"),
 )
 
 
@@ -53,12 +47,12 @@ class _Ping(NamedTuple):
 
 
 EACH = Table[_Ping](
-    "One row a ping.",
+    "One row per ping.",
     Column("source", lambda ping: ping.probe.source),
     Column("target", lambda ping: ping.probe.target),
     Column("by", lambda ping: ping.probe.by, meaning="``name`` or ``address``"),
     Column("number", lambda ping: ping.number, WHOLE, meaning="0 is the first"),
-    Column("ping", lambda ping: ping.milliseconds, DECIMAL, unit="ms", meaning="none when it was lost"),
+    Column("ping", lambda ping: ping.milliseconds, DECIMAL, "ms", meaning="none when it was lost"),
 )
 
 
@@ -75,19 +69,19 @@ class Pings:
     @property
     @document_columns(tables.probes)
     def table(self) -> pd.DataFrame:
-        """One row a probe, with its most important columns."""
+        """The probes with their most important columns."""
         return tables.probes(self.probes)
 
     @property
     @document_columns(tables.probe_details)
     def details(self) -> pd.DataFrame:
-        """One row a probe with every column."""
+        """The probes with every column."""
         return tables.probe_details(self.probes)
 
     @property
     @document_columns(PROBE_SUMMARY)
     def summary(self) -> pd.DataFrame:
-        """One row a source and way of addressing, with loss and times."""
+        """The loss and times of each source's probes."""
         return tables.probe_summary(self.probes)
 
     @property

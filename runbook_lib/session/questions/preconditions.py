@@ -58,7 +58,7 @@ class Precondition:
 
 
 TABLE = Table[Precondition](
-    "One row a thing that is needed.",
+    "One row per thing that is needed.",
     Column("needed", lambda row: row.needed),
     Column("there", lambda row: row.there, FLAG),
     Column("found", lambda row: row.found, meaning="what was found, or what is wrong with it"),

@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 
 GOSSIP = Table[tuple[Gossip, Sequence[str]]](
-    "One row an engine.",
+    "One row per engine.",
     Column("node", lambda row: row[0].node),
     Column("gossips at", lambda row: row[0].address),
     Column("knows", lambda row: len(row[0].members - {row[0].address}), WHOLE, meaning="how many other engines"),
@@ -65,7 +65,7 @@ class _Autostart(NamedTuple):
 
 
 AUTOSTART = Table[_Autostart](
-    "One row a member of the control plane.",
+    "One row per member of the control plane.",
     Column("member", lambda row: row.member.name),
     Column("node", lambda row: row.member.node),
     Column("restart policy", lambda row: row.member.restart_policy, meaning="or whether its unit is enabled"),
@@ -105,13 +105,13 @@ class Checked:
     @property
     @document_columns(tables.checks)
     def table(self) -> pd.DataFrame:
-        """One row a check and node."""
+        """All checks."""
         return tables.checks(self.checks)
 
     @property
     @document_columns(CHECKS_BY_NAME)
     def summary(self) -> pd.DataFrame:
-        """One row a check: how often it passed, warned, failed; where there was trouble."""
+        """The checks counted by name, and where there was trouble."""
         return tables.checks_by_name(self.checks)
 
 
@@ -124,7 +124,7 @@ class Heard(Checked):
     @property
     @document_columns(GOSSIP)
     def table(self) -> pd.DataFrame:
-        """One row an engine: how many others it knows, and whom it does not."""
+        """How many others each engine knows, and which it does not."""
         unknown = strangers(self.rows)
         unknown |= {row.node: (f"nobody can tell: {row.trouble}",) for row in self.rows if row.trouble}
         return GOSSIP((row, unknown.get(row.node, ())) for row in self.rows)
@@ -326,8 +326,7 @@ class Readings:
     def belongings(self) -> pd.DataFrame:
         """What is on the nodes, and whether a notebook of this cluster made it.
 
-        Containers, networks except Docker's built-in ones, and our blocks in boot scripts; what is alike on several
-        nodes is one row.
+        Containers, networks except Docker's built-in ones, and our blocks in boot scripts.
         """
         return leftovers.table(leftovers.read_belongings(self._cluster, self._parameters))
 

@@ -42,9 +42,9 @@ class Milestone:
 
 
 TIMING = Table[tuple[str, Milestone]](
-    "One row a milestone.",
+    "One row per milestone.",
     Column("from the last node's boot until", lambda row: row[0]),
-    Column("time", lambda row: row[1].seconds, DECIMAL, unit="s"),
+    Column("time", lambda row: row[1].seconds, DECIMAL, "s"),
     Column("measured", lambda row: row[1].measured, meaning="``while waiting``, ``at most`` or ``not yet``"),
 )
 

@@ -28,31 +28,31 @@ class _Notice(NamedTuple):
 
 
 NOTICES = Table[_Notice](
-    "One row a thing that the peer notices.",
+    "One row per thing that the peer notices.",
     Column("after", lambda row: row.event, meaning="what was done"),
     Column("the peer", lambda row: row.words, meaning="what it noticed"),
-    Column("time", lambda row: row.seconds, DECIMAL, unit="s", meaning="none: it did not notice"),
-    Column("at most", lambda row: row.limit, DECIMAL, unit="s"),
+    Column("time", lambda row: row.seconds, DECIMAL, "s", meaning="none: it did not notice"),
+    Column("at most", lambda row: row.limit, DECIMAL, "s"),
 )
 
 SAMPLES = Table[Sample](
-    "One row a look, in their order.",
+    "One row per look of the peer, in their order.",
     Column("source", lambda look: look.source, meaning="the container that looks"),
     Column("target", lambda look: look.target),
-    Column("since the event", lambda look: look.elapsed, DECIMAL, unit="s"),
+    Column("since the event", lambda look: look.elapsed, DECIMAL, "s"),
     Column("resolved", lambda look: look.resolved, meaning="the address that the name led to; empty: none"),
     Column("answered", lambda look: look.answered, FLAG),
-    Column("ping", lambda look: look.milliseconds, DECIMAL, unit="ms"),
+    Column("ping", lambda look: look.milliseconds, DECIMAL, "ms"),
 )
 
 PHASES: Table[charts.Phase] = Table(
-    "One row for looks, one after another, that saw the same; the event is at 0 s.",
-    Column("from", lambda phase: round(phase.begin, 1), DECIMAL, unit="s"),
-    Column("to", lambda phase: round(phase.end, 1), DECIMAL, unit="s"),
+    "One row per period in which the peer saw the same; the event is at 0 s.",
+    Column("from", lambda phase: round(phase.begin, 1), DECIMAL, "s"),
+    Column("to", lambda phase: round(phase.end, 1), DECIMAL, "s"),
     Column("looks", lambda phase: phase.looks, WHOLE, meaning="how many there were"),
     Column("name resolves to", lambda phase: phase.resolved),
     Column("answered", lambda phase: phase.answered, FLAG),
-    Column("slowest ping", lambda phase: phase.slowest_ms, DECIMAL, unit="ms"),
+    Column("slowest ping", lambda phase: phase.slowest_ms, DECIMAL, "ms"),
 )
 
 
@@ -87,13 +87,13 @@ class Watched:
     @property
     @document_columns(SAMPLES)
     def samples(self) -> pd.DataFrame:
-        """Every look of the peer."""
+        """What the peer saw at each look."""
         return SAMPLES(self.timeline.samples if self.timeline is not None else ())
 
     @property
     @document_columns(PHASES)
     def phases(self) -> pd.DataFrame:
-        """What the peer saw; looks in a row that saw the same are put together."""
+        """What the peer saw from when to when."""
         return PHASES(charts.phases(self.timeline.samples) if self.timeline is not None else ())
 
     @property

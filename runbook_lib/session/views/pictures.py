@@ -128,7 +128,7 @@ def _vnis(cluster: Cluster, control_plane: ControlPlane) -> Mapping[str, int]:
 
 
 MOVES = Table[tuple[ClusterAddress, ClusterAddress]](
-    "One row a node.",
+    "One row per node.",
     Column("node", lambda row: row[0].node),
     Column("before", lambda row: row[0].address),
     Column("assigned by", lambda row: row[0].assigned_by, meaning="``dhcp``, ``static`` or ``none``, before"),

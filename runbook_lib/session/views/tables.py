@@ -90,7 +90,7 @@ class _Line(NamedTuple):
 
 
 SUMMARY = Table[_Line](
-    "One row a step or check.",
+    "One row per step or check.",
     Column("what", lambda line: line.what),
     Column("kind", lambda line: line.kind, meaning="``step`` or ``check``"),
     Column("ok", lambda line: line.ok, WHOLE, meaning="on how many nodes"),
@@ -98,13 +98,13 @@ SUMMARY = Table[_Line](
     Column("changed", lambda line: line.changed, WHOLE),
     Column("planned", lambda line: line.planned, WHOLE),
     Column("skipped", lambda line: line.skipped, WHOLE),
-    Column("time", lambda line: line.seconds, DECIMAL, unit="s", meaning="the slowest node's"),
+    Column("time", lambda line: line.seconds, DECIMAL, "s", meaning="the slowest node's"),
 )
 
 
 @document_columns(SUMMARY)
 def summary(results: Sequence[StepResult], checks: Sequence[Check]) -> pd.DataFrame:
-    """One row a step, its nodes counted by status, then one a check, its verdicts counted."""
+    """The steps, their nodes counted by status, then the checks, their verdicts counted."""
     names = dict.fromkeys(row.step for row in results)
     lines = [_step(name, [row for row in results if row.step == name]) for name in names]
     claims = dict.fromkeys(check.check for check in checks)
@@ -131,7 +131,7 @@ def _check(claim: str, verdicts: Sequence[Verdict]) -> _Line:
 
 
 TRAFFIC = Table[Traffic](
-    "One row a kind of traffic and interface.",
+    "One row per kind of traffic and interface.",
     Column("traffic", lambda row: row.traffic),
     Column("node", lambda row: row.node),
     Column("interface", lambda row: row.interface),

@@ -13,11 +13,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runbook_lib.errors import TestbedError
 from runbook_lib.files import write_whole
-from runbook_lib.testbed.machine.layout import NodeLayout
 from runbook_lib.waiting import Deadline, wait_until
+
+if TYPE_CHECKING:
+    from runbook_lib.testbed.machine.layout import NodeLayout
 
 _TAIL_LINES = 15
 _GIVE_UP_SECONDS = 10.0

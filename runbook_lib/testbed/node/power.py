@@ -22,7 +22,7 @@ from runbook_lib.testbed.image.rootfs import FILES
 from runbook_lib.testbed.machine import dhcp, host
 from runbook_lib.testbed.machine.host import Process
 from runbook_lib.testbed.machine.layout import Layout, NodeLayout
-from runbook_lib.testbed.node import client, control_planes, readiness
+from runbook_lib.testbed.node import client, etcd, readiness
 from runbook_lib.testbed.node import node as nodes
 from runbook_lib.testbed.node.node import container, init, supervisor
 from runbook_lib.testbed.progress import Report, step
@@ -240,16 +240,16 @@ def furnish(layout: Layout, node: NodeLayout, archive: Archive, content: Callabl
             with step(report, "images", node.name) as now:
                 engine.load_image(content())
                 now.detail = ", ".join(archive.identifiers)
-        if _has_etcd_container(layout, node) and control_planes.ensure_container(engine, layout, node):
+        if _has_etcd_container(layout, node) and etcd.ensure_container(engine, layout, node):
             with step(report, "etcd container", node.name) as now:
-                now.detail = f"{control_planes.member_name(node)} created, not started"
+                now.detail = f"{etcd.member_name(node)} created, not started"
 
 
 def _has_etcd_container(layout: Layout, node: NodeLayout) -> bool:
     """Whether the node's member of etcd, if it has one, is a container."""
     if layout.kind.control_plane != "etcd" or node not in layout.etcd_nodes:
         return False
-    return not control_planes.is_native(layout, node)
+    return not etcd.is_native(layout, node)
 
 
 def _has_images(engine: Engine, archive: Archive) -> bool:
