@@ -19,7 +19,7 @@ from runbook_lib.execute.batch.jobs import Cancel, Job, JobResult, Progress, fai
 from runbook_lib.execute.interruption import Interruption, signals_unwind
 from runbook_lib.execute.outcome import NotebookResult
 from runbook_lib.execute.run.cluster_run import ClusterRequest, ClusterResult, prepare_cluster, run_cluster
-from runbook_lib.execute.run.reporting import Reporter, shown_path
+from runbook_lib.execute.run.reporting import Reporter, first_statement, shown_path
 from runbook_lib.model.commands import at_hand
 from runbook_lib.model.events import CheckEvent, StepEvent
 from runbook_lib.model.record import RecordVerdict
@@ -102,7 +102,7 @@ class RelayReporter(Reporter):
 
     def cell_started(self, notebook: str, number: int, total: int, source: str) -> None:
         """Send which cell runs."""
-        self._turn_to(notebook, f"{number}/{total}  {_first_telling_line(source)}".rstrip())
+        self._turn_to(notebook, f"{number}/{total}  {first_statement(source)}".rstrip())
         self._send()
 
     def activity(self, text: str) -> None:
@@ -168,11 +168,6 @@ class _Lines(io.TextIOBase):
         for line in lines:
             self._reporter.preparing(line)
         return len(text)
-
-
-def _first_telling_line(source: str) -> str:
-    lines = [line.strip() for line in source.splitlines()]
-    return next((line for line in lines if line and not line.startswith(("#", "import ", "from "))), "")
 
 
 @contextmanager

@@ -176,9 +176,7 @@ class TerminalReporter(Reporter):
 
     def cell_started(self, notebook: str, number: int, total: int, source: str) -> None:
         """Show the cell in the live line: its first line that says something, until it tells more itself."""
-        lines = [line.strip() for line in source.splitlines()]
-        telling = next((line for line in lines if line and not line.startswith(("#", "import ", "from "))), "")
-        self._turn_to(f"{notebook}  cell {number}/{total}", _one_line(telling))
+        self._turn_to(f"{notebook}  cell {number}/{total}", _one_line(first_statement(source)))
 
     def activity(self, text: str) -> None:
         """Show the last line that a long step wrote."""
@@ -235,6 +233,12 @@ def _row(
 def _found(check: CheckEvent) -> str:
     where = f"{check.node}: " if check.node else ""
     return f"{where}expected {check.expected}, found {check.found}" if check.expected else f"{where}{check.found}"
+
+
+def first_statement(source: str) -> str:
+    """The first line of a cell that says what it does: no comment and no import; empty if there is none."""
+    lines = [line.strip() for line in source.splitlines()]
+    return next((line for line in lines if line and not line.startswith(("#", "import ", "from "))), "")
 
 
 def printable(text: str, keep: str = "") -> str:

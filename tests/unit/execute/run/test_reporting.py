@@ -13,6 +13,7 @@ from runbook_lib.execute.outcome import NotebookResult
 from runbook_lib.execute.run.reporting import (
     Reporter,
     TerminalReporter,
+    first_statement,
     printable,
     reporter_for,
     shown_archive,
@@ -136,3 +137,8 @@ def test_a_place_is_shown_as_one_would_type_it_here(tmp_path: Path, monkeypatch:
     assert shown_path(Path("/etc/hosts")) == "/etc/hosts"
     assert shown_archive(str(tmp_path / "records")) == "records/"
     assert shown_archive("sftp://host/records") == "sftp://host/records"
+
+
+def test_a_cell_is_told_by_its_first_line_that_is_neither_comment_nor_import() -> None:
+    assert first_statement("# what\nimport os\nfrom os import path\n\n  run.apply()\nmore()") == "run.apply()"
+    assert first_statement("# nothing\n") == ""
