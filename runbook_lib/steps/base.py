@@ -101,6 +101,23 @@ class Reporter(Protocol):
         """Take note of one event."""
 
 
+@dataclass(frozen=True)
+class Difference:
+    """One setting of an existing object that is not as wanted."""
+
+    setting: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.setting}: expected {self.expected or 'none'}, found {self.found or 'none'}"
+
+
+def unequal(rows: Iterable[tuple[str, str, str]]) -> list[Difference]:
+    """The settings that are not as wanted, of rows with a setting, what is expected and what was found."""
+    return [Difference(*row) for row in rows if row[1] != row[2]]
+
+
 def our_labels(owner: str, notebook: str) -> dict[str, str]:
     """What marks a container or a network as made here, for the cluster ``owner``, by that notebook."""
     return {OWNER_LABEL: owner, NOTEBOOK_LABEL: notebook}

@@ -18,6 +18,7 @@ from runbook_lib.model.parameters import ContainerSpec, Overlay
 from runbook_lib.steps.base import (
     CONTAINERS_NOTEBOOK,
     OWNER_LABEL,
+    Difference,
     Finding,
     Say,
     Step,
@@ -27,11 +28,11 @@ from runbook_lib.steps.base import (
     pending,
     refused,
     satisfied,
+    unequal,
 )
 from runbook_lib.steps.connections import connect_whole
 from runbook_lib.steps.gossip import once_store_answers, wait_for_gossip
 from runbook_lib.steps.leftovers import force_disconnect, stale_endpoints
-from runbook_lib.steps.networks import Difference
 from runbook_lib.steps.turns import Turns
 
 
@@ -66,6 +67,21 @@ def full_image_name(reference: str) -> str:
     if "@" in reference or ":" in reference.rpartition("/")[2]:
         return reference
     return f"{reference}:latest"
+
+
+def has_image(node: Node, image: str) -> bool:
+    """Whether the node has an image. Raises ``RunbookError``."""
+    try:
+        node.engine.image(full_image_name(image))
+    except EngineNotFound:
+        return False
+    return True
+
+
+def no_image(container: str, image: str) -> tuple[str, str]:
+    """Why a container cannot be made without its image, and the remedy."""
+    name = full_image_name(image)
+    return f"{container} needs the image {name}, which this node does not have", f"docker pull {name}"
 
 
 COMMAND = ("/bin/sh",)
@@ -142,7 +158,7 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
         network = read_network(node, self._network)
         standing = self._control_plane.read_standing(node) if network is None else ABLE
         wanted = {full_image_name(item.image) for item in self._containers}
-        images = frozenset(name for name in wanted if _has_image(node, name))
+        images = frozenset(name for name in wanted if has_image(node, name))
         return ContainersReading(read_containers(node), network, images, standing)
 
     def assess(
@@ -302,26 +318,20 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
         if missing and name in sight.stale:
             return f"the network has an endpoint {name}, which may be of {missing}", "bring that node back"
         if full_image_name(spec.image) not in reading.images:
-            return (
-                f"{name} needs the image {full_image_name(spec.image)}, which this node does not have",
-                f"on {node}: docker pull {full_image_name(spec.image)}",
-            )
+            why, remedy = no_image(name, spec.image)
+            return why, f"on {node}: {remedy}"
         return None
 
     def _owns(self, container: ContainerFacts) -> bool:
         return container.labels.get(OWNER_LABEL) == self._owner
 
     def _differences(self, spec: ContainerSpec, node: str, found: ContainerFacts) -> list[Difference]:
-        result = []
-        if full_image_name(found.image) != full_image_name(spec.image):
-            result.append(Difference("image", full_image_name(spec.image), full_image_name(found.image)))
+        rows = [("image", full_image_name(spec.image), full_image_name(found.image)), ("node", node, found.node)]
         ours = self._owns(found)
         others = [name for name in found.networks if name != "none"]
         if self._network not in found.networks and (others or not ours):
-            result.append(Difference("network", self._network, ", ".join(others)))
-        if found.node != node:
-            result.append(Difference("node", node, found.node))
-        return result
+            rows.insert(1, ("network", self._network, ", ".join(others)))
+        return unequal(rows)
 
 
 class RemoveContainers(Step[tuple[ContainerFacts, ...], tuple[str, ...]]):
@@ -376,14 +386,6 @@ def _start(node: Node, name: str) -> None:
             status=error.status,
             remedy=f"on {node.name}: stop the engine, delete {_LOCAL_STORE} (it makes its own networks anew), start it",
         ) from error
-
-
-def _has_image(node: Node, name: str) -> bool:
-    try:
-        node.engine.image(name)
-    except EngineNotFound:
-        return False
-    return True
 
 
 def _describe(name: str, node: str, sight: _Sight, network: str) -> str:
