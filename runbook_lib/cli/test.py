@@ -159,7 +159,7 @@ def run_pytest(folder: Path, arguments: list[str], python: str = sys.executable)
 # The lower bounds of pyproject.toml.
 
 #: Tests that are about the pinned environment itself, or about what its tools say of the code.
-ABOUT_THE_LOCK = ("tests/unit/test_environment.py", "tests/unit/test_code_style.py")
+ABOUT_THE_LOCK = ("tests/unit/test_environment.py", "tests/unit/test_code_style.py", "tests/unit/docs/test_pages.py")
 
 
 def run_lowest(folder: Path, arguments: list[str]) -> int:

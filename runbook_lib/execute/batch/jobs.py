@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from traceback import format_tb
-from typing import Any
 
 import runbook_lib
 from runbook_lib.errors import ExitCode, RunbookError
 from runbook_lib.execute.outcome import NOT_RUN, Failure, NotebookResult
+from runbook_lib.execute.run.preparation import Request
 from runbook_lib.model.record import RecordVerdict
 from runbook_lib.model.results import with_warnings
 
@@ -24,14 +24,15 @@ from runbook_lib.model.results import with_warnings
 class Job:
     """One cluster of a batch.
 
-    ``number`` is its place in the batch, from 0; ``cluster`` is what it is called there, unlike any other; ``archive``
-    is a folder or an address; the time limits are in seconds, ``None`` for none.
+    ``number`` is its place in the batch, from 0; ``cluster`` is what it is called there, unlike any other; ``file`` is
+    its parameter file (absolute), and ``request`` what the batch read there; ``archive`` is a folder or an address;
+    the time limits are in seconds, ``None`` for none.
     """
 
     number: int
     cluster: str
     file: Path
-    overrides: Mapping[str, Any]
+    request: Request
     notebooks: tuple[Path, ...]
     archive: str
     cell_timeout: int | None = None

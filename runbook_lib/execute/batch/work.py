@@ -22,13 +22,12 @@ from runbook_lib.execute.batch.jobs import Cancel, Job, JobResult, Progress, fai
 from runbook_lib.execute.interruption import SIGNALS, Interruption
 from runbook_lib.execute.outcome import NotebookResult
 from runbook_lib.execute.run.cluster_run import ClusterRequest, ClusterResult, prepare_cluster, run_cluster
-from runbook_lib.execute.run.preparation import Request
 from runbook_lib.execute.run.reporting import Reporter
 from runbook_lib.model.commands import at_hand
 from runbook_lib.model.events import CheckEvent, StepEvent
 from runbook_lib.model.record import RecordVerdict
+from runbook_lib.model.redaction import redactor_for
 from runbook_lib.model.results import Status, Verdict
-from runbook_lib.model.secrets import redactor_for
 from runbook_lib.redact import Redactor
 
 # Two signals closer than this would count as one Ctrl-C that arrived twice.
@@ -58,15 +57,14 @@ def work(job: Job, connection: Connection) -> JobResult:
 
 
 def _run(job: Job, reporter: RelayReporter) -> ClusterResult:
-    request = Request(job.file, job.overrides)
     # As somebody would type it where the batch was called.
     shown = Path(shown_path(job.file))
-    at_hand(shown, job.overrides)
+    at_hand(shown, job.request.overrides)
     with contextlib.redirect_stderr(_Lines(reporter)):  # a testbed that comes up tells it there
-        run = prepare_cluster(request, _nothing_to_install)
-    at_hand(shown, job.overrides, inventory=run.parameters.inventory)
+        run = prepare_cluster(job.request, _nothing_to_install)
+    at_hand(shown, job.request.overrides, inventory=run.parameters.inventory)
     reporter.redactor = redactor_for(run)
-    wanted = ClusterRequest(job.notebooks, request, job.archive, job.cell_timeout, job.notebook_timeout)
+    wanted = ClusterRequest(job.notebooks, job.request, job.archive, job.cell_timeout, job.notebook_timeout)
     with Interruption().installed() as interruption:
         return run_cluster(wanted, run, reporter, interruption)
 
