@@ -9,7 +9,8 @@ import pytest
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.facts.control_planes import control_plane_of
-from runbook_lib.facts.control_planes.etcd.keys import Registration, read_registrations
+from runbook_lib.facts.control_planes.base import Registration
+from runbook_lib.facts.control_planes.etcd.keys import read_registrations
 from runbook_lib.facts.docker.containers import read_containers
 from runbook_lib.facts.docker.networks import read_networks
 from runbook_lib.model.loading import Run

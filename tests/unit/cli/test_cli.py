@@ -22,9 +22,10 @@ def command_ends_with(monkeypatch: pytest.MonkeyPatch) -> EndsWith:
 
     def replace(end: BaseException | None) -> None:
         module = types.ModuleType("runbook_lib.cli.notebook")
-        module.app = typer.Typer()
+        app = typer.Typer()
+        vars(module)["app"] = app
 
-        @module.app.command()
+        @app.command()
         def notebook() -> None:
             if end is not None:
                 raise end

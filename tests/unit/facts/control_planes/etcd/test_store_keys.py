@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from runbook_lib.facts.control_planes.base import StoreKey
 from runbook_lib.facts.control_planes.etcd.keys import (
-    StoreKey,
     Taken,
     parse_store_keys,
     stored_endpoints,
