@@ -25,9 +25,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from runbook_lib.errors import RecordError
+from runbook_lib.files import append_whole, write_whole
 from runbook_lib.model.locations import signing_key_file
 from runbook_lib.records.store.archive import Archive, is_url
-from runbook_lib.records.store.disk import append_whole, write_whole
 from runbook_lib.records.store.keys import PublicKey, SigningKey, canonical
 
 

@@ -18,6 +18,7 @@ from runbook_lib.errors import RunbookError, StepFailed, UnreachableError
 from runbook_lib.facts.docker.networks import PATIENCE_SECONDS
 from runbook_lib.model.results import Status, StepResult
 from runbook_lib.steps.turns import Turns
+from runbook_lib.waiting import Deadline
 
 OWNER_LABEL = "org.overlay-runbook.owner"
 """Label of every container and network that a step makes; its value is the cluster's name in the parameters."""
@@ -231,8 +232,8 @@ class _Run(Generic[R, W]):
     def check(self) -> None:
         """Read every node and judge what was read."""
         self._before = self._read(self._nodes, "checking")
-        deadline = monotonic() + self._step.doubt_seconds
-        while (doubted := self._step.doubted(self._before)) and monotonic() < deadline:
+        deadline = Deadline(self._step.doubt_seconds)
+        while (doubted := self._step.doubted(self._before)) and not deadline.passed:
             sleep(_SETTLE_PAUSE)
             self._before |= self._read([node for node in self._nodes if node.name in doubted], "checking again")
             self._before = {node: row for node, row in self._before.items() if node not in self._errors}

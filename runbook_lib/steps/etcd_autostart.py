@@ -26,7 +26,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from time import monotonic, sleep
 from typing import Literal
 
 from runbook_lib.cluster import Cluster, Node
@@ -36,6 +35,7 @@ from runbook_lib.facts.docker.containers import ContainerFacts
 from runbook_lib.facts.docker.engine import EngineFacts, read_engine
 from runbook_lib.facts.host.addresses import BOOTLOCAL, read_bootlocal
 from runbook_lib.facts.host.host import BootClock, read_boot_clock
+from runbook_lib.model.etcd_url import parse_etcd_url
 from runbook_lib.model.parameters import Etcd
 from runbook_lib.steps.base import Finding, Say, Step, pending, refused, satisfied
 from runbook_lib.steps.platforms.blocks import (
@@ -48,6 +48,7 @@ from runbook_lib.steps.platforms.blocks import (
     write_boot_script,
 )
 from runbook_lib.steps.platforms.boot2docker import ETCD_AUTOSTART, etcd_autostart, start_lines
+from runbook_lib.waiting import wait_until
 
 _DOCKER_ROOT = "/var/lib/docker"
 _RESTARTING = ("always", "unless-stopped")
@@ -132,9 +133,8 @@ def read_autostart(node: Node, etcd: Etcd) -> AutostartReading:
 def peer_engines(engine: EngineFacts) -> tuple[str, ...]:
     """The engines beside the store's other members, as ``address:port``: all are taken to advertise the same port."""
     own, _, port = engine.cluster_advertise.rpartition(":")
-    members = engine.cluster_store.removeprefix("etcd://").partition("/")[0].split(",")
-    hosts = (member.rpartition(":")[0] for member in members)
-    return tuple(f"{host}:{port}" for host in hosts if host and port and host != own)
+    hosts = (host for host, _ in parse_etcd_url(engine.cluster_store).endpoints)
+    return tuple(f"{host}:{port}" for host in hosts if port and host != own)
 
 
 def unproved_starts(clock: BootClock, policies: Mapping[str, str]) -> str:
@@ -299,13 +299,13 @@ class StartMembers(Step[tuple[ContainerFacts, ...], tuple[ContainerFacts, ...]])
     def _wait_for_containers(self, cluster: Cluster, node: Node) -> None:
         """Wait, bounded, until the members in containers of the other nodes run; a silent node counts not."""
         others = [other for other in cluster if other is not node]
-        started = monotonic()
-        while monotonic() - started < _CONTAINERS_FIRST_SECONDS:
+
+        def run() -> bool:
             found = cluster.each(lambda other: read_own_members(other, self._etcd.members), nodes=others)
             members = [member for outcome in found if outcome.value for member in outcome.value]
-            if all(member.running for member in members if not isinstance(member, UnitMember)):
-                return
-            sleep(_PAUSE_SECONDS)
+            return all(member.running for member in members if not isinstance(member, UnitMember))
+
+        wait_until(run, _CONTAINERS_FIRST_SECONDS, pause=_PAUSE_SECONDS)
 
     def _finding(self, members: tuple[ContainerFacts, ...]) -> Finding[tuple[ContainerFacts, ...]]:
         if not members:

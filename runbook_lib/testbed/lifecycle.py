@@ -22,7 +22,7 @@ from runbook_lib.testbed.machine import dhcp, host, network
 from runbook_lib.testbed.machine.host import Process
 from runbook_lib.testbed.machine.kind import Kind
 from runbook_lib.testbed.machine.layout import MOST_NODES, Layout, Network, NodeLayout
-from runbook_lib.testbed.node import client, control_planes, power
+from runbook_lib.testbed.node import client, power, swarm
 from runbook_lib.testbed.node import node as nodes
 from runbook_lib.testbed.progress import Report, step
 from runbook_lib.testbed.state import State
@@ -185,7 +185,7 @@ def _build(current: State, report: Report) -> None:
     content = functools.cache(archive.path.read_bytes)
     power.boot(current, layout.nodes, report, lambda node: power.furnish(layout, node, archive, content, report))
     if layout.kind.control_plane == "swarm-mode":
-        control_planes.ensure(layout, report)
+        swarm.ensure(layout, report)
     client.write_inventory(layout)
     client.hand_over(layout)
     state.write(replace(current, complete=True))

@@ -197,6 +197,14 @@ def test_the_callers_python_settings_do_not_reach_it(made: Launcher, tmp_path: P
     assert (status, stderr) == (0, "")
 
 
+def test_the_package_is_compiled_once_although_the_callers_python_keeps_no_compiled_files(made: Launcher) -> None:
+    compiled = made.folder / "runbook_lib" / "__pycache__"
+    shutil.rmtree(compiled, ignore_errors=True)
+    status, _, stderr = made.call(PYTHONDONTWRITEBYTECODE="1")
+    assert (status, stderr) == (0, "")
+    assert list(compiled.glob("__init__.*.pyc"))
+
+
 def test_a_changed_lock_file_makes_the_environment_anew_even_after_a_kill_in_the_middle(made: Launcher) -> None:
     (made.environment / "left-over").touch()
     (made.folder / "requirements.lock").write_text("# nothing, in other words\n")

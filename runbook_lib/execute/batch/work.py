@@ -26,8 +26,8 @@ from runbook_lib.execute.run.reporting import Reporter
 from runbook_lib.model.commands import at_hand
 from runbook_lib.model.events import CheckEvent, StepEvent
 from runbook_lib.model.record import RecordVerdict
+from runbook_lib.model.redaction import redactor_for
 from runbook_lib.model.results import Status, Verdict
-from runbook_lib.model.secrets import redactor_for
 from runbook_lib.redact import Redactor
 
 # Two signals closer than this would count as one Ctrl-C that arrived twice.

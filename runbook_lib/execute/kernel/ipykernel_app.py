@@ -11,7 +11,6 @@ import shutil
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from ipykernel.kernelapp import IPKernelApp
 from traitlets import DottedObjectName
 
 from runbook_lib.execute.kernel.pacing import PACE_VARIABLE, PIECE, WINDOW, units
+from runbook_lib.waiting import wait_until
 
 # A reader that acknowledges nothing for so long does not read at all: better to lose output than to stand still.
 _PATIENCE_SECONDS = 60.0
@@ -148,11 +148,9 @@ class RunbookKernelApp(IPKernelApp):
     def _end_orphaned(self, folder: Path) -> None:
         """Interrupt the running cell, and end when it has cleaned up, or after the grace period."""
         if getattr(self, "kernel", None) is not None:
-            deadline = time.monotonic() + _GRACE_SECONDS
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             # IPython ignores this signal unless a cell runs.
-            while signal.getsignal(signal.SIGINT) is not signal.SIG_IGN and time.monotonic() < deadline:
-                time.sleep(_POLL_SECONDS)
+            wait_until(lambda: signal.getsignal(signal.SIGINT) is signal.SIG_IGN, _GRACE_SECONDS, pause=_POLL_SECONDS)
         # A kernel that is still starting would go on putting things into it.
         gone = folder.with_name(f"{folder.name}.gone")
         with contextlib.suppress(OSError):

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from runbook_lib.errors import RunbookError
 from runbook_lib.execute import without_slow_formats
+from runbook_lib.files import write_whole
 from runbook_lib.model.record import CellState
 
 with without_slow_formats():
@@ -164,7 +164,8 @@ class NotebookKeeper(NotebookExecutionManager):  # type: ignore[misc]  # papermi
 
     def _save_output(self, options: dict[str, Any]) -> None:
         if self.output_path and "://" not in self.output_path and self.output_path != "-":
-            replace_text(Path(self.output_path), nbformat.v4.writes_json(self.nb))  # type: ignore[no-untyped-call]
+            text = nbformat.v4.writes_json(self.nb)  # type: ignore[no-untyped-call]
+            write_whole(Path(self.output_path), text.encode("utf-8", "backslashreplace"), mode=0o666)
         else:
             super().save(**options)
 
@@ -226,17 +227,6 @@ class NotebookKeeper(NotebookExecutionManager):  # type: ignore[misc]  # papermi
             yield
         finally:
             self._held = False
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the former version or the new one, never half of one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _redact(nb: Any, recording: Recording) -> dict[int, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.errors import Fault, InputError, ParameterError
+from runbook_lib.execute import without_slow_formats
 from runbook_lib.model.commands import run_command
 
 #: The names under which this environment's Python is known as a kernel.
@@ -35,8 +36,9 @@ def check_form(notebook: Mapping[str, Any], place: str) -> None:
     Raises:
         InputError: with every fault, each with its place in the notebook; ``place`` is the notebook's own.
     """
-    import nbformat
-    from nbformat import validator
+    with without_slow_formats():
+        import nbformat
+        from nbformat import validator
 
     looked_at = copy.deepcopy(dict(notebook))
     try:

@@ -24,6 +24,7 @@ from runbook_lib.session.claim import answers
 from runbook_lib.session.views.display import attended
 from runbook_lib.tables.frame import FLAG, Column, Table
 from runbook_lib.verify.members import judge_advertised
+from runbook_lib.waiting import Deadline
 
 # An engine looks for lost peers every second, one of them at a time (moby, libnetwork/networkdb: reconnectNode).
 _REUNION_SECONDS = 20.0
@@ -153,10 +154,10 @@ def _cluster_store(cluster: Cluster, parameters: Parameters) -> Precondition:
     advertised = _advertised_addresses(cluster, parameters)
     if not advertised.there:
         return advertised
-    deadline = time.monotonic() + (0.0 if parameters.plan else _REUNION_SECONDS)
+    deadline = Deadline(0.0 if parameters.plan else _REUNION_SECONDS)
     while True:
         found, passing = _cluster_store_now(cluster, parameters)
-        if found.there or not passing or time.monotonic() > deadline:
+        if found.there or not passing or deadline.passed:
             return found
         time.sleep(_PAUSE)
 
@@ -227,14 +228,14 @@ def sight(
             return found, False, ()
         return None, control_plane.read_manages(node), read_containers(node)
 
-    deadline = time.monotonic() + patience
+    deadline = Deadline(patience)
     while True:
         rows = dict(zip((node.name for node in cluster), answers(cluster.each(ask)), strict=True))
         seen = {name: found for name, (found, _, _) in rows.items()}
         blind = {name for name, (_, is_blind, _) in rows.items() if is_blind}
         containers = [item for _, _, items in rows.values() for item in items]
         lost = lost_networks(network, seen, containers, blind)
-        if not lost or time.monotonic() > deadline:
+        if not lost or deadline.passed:
             return seen, blind, lost
         time.sleep(_PAUSE)
 
