@@ -110,7 +110,7 @@ class ProjectKernelManager(AsyncKernelManager):
 
     async def cleanup_resources(self, restart: bool = False) -> None:  # type: ignore[override]  # the base is synchronous
         """Remove the sockets and pipes, and the folder that they were in."""
-        await super()._async_cleanup_resources(restart=restart)
+        await super().cleanup_resources(restart=restart)
         while self._pipes and not restart:
             os.close(self._pipes[0])
             self._pipes = self._pipes[1:]
