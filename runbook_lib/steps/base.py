@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import RunbookError, StepFailed, UnreachableError
-from runbook_lib.facts.docker.networks import PATIENCE_SECONDS
+from runbook_lib.facts.docker.networks import STORE_RECHECK_SECONDS
 from runbook_lib.model.results import Status, StepResult
 from runbook_lib.steps.turns import Turns
 from runbook_lib.waiting import Deadline
@@ -142,7 +142,7 @@ class Step(ABC, Generic[R, W]):
     name: str
     settle_seconds: float = 0.0
     """How long a fresh reading may take to show the change; after that the row is ``failed``."""
-    doubt_seconds: float = PATIENCE_SECONDS
+    doubt_seconds: float = STORE_RECHECK_SECONDS
     """How long a reading that others contradict is read again, before it is judged as it is."""
 
     def nodes(self, cluster: Cluster) -> tuple[Node, ...]:

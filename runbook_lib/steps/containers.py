@@ -11,7 +11,7 @@ from functools import partial
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import EngineError, EngineNotFound, StoreUnavailable
-from runbook_lib.facts.control_planes.base import ABLE, ControlPlane, Standing
+from runbook_lib.facts.control_planes.base import FULL_ACCESS, ControlPlane, OverlayAccess
 from runbook_lib.facts.docker.containers import ContainerFacts, read_container, read_containers
 from runbook_lib.facts.docker.networks import LostNetwork, NetworkFacts, lost_networks, read_network
 from runbook_lib.model.parameters import ContainerSpec, Overlay
@@ -99,7 +99,7 @@ class ContainersReading:
     containers: tuple[ContainerFacts, ...]
     network: NetworkFacts | None
     images: frozenset[str]
-    standing: Standing = ABLE
+    access: OverlayAccess = FULL_ACCESS
 
     @property
     def running(self) -> int:
@@ -156,10 +156,10 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
     def read(self, node: Node) -> ContainersReading:
         """Containers, network and images of one node."""
         network = read_network(node, self._network)
-        standing = self._control_plane.read_standing(node) if network is None else ABLE
+        access = self._control_plane.read_overlay_access(node) if network is None else FULL_ACCESS
         wanted = {full_image_name(item.image) for item in self._containers}
         images = frozenset(name for name in wanted if has_image(node, name))
-        return ContainersReading(read_containers(node), network, images, standing)
+        return ContainersReading(read_containers(node), network, images, access)
 
     def assess(
         self, readings: Mapping[str, ContainersReading], missing: frozenset[str]
@@ -173,12 +173,12 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
         return self._lost(readings)
 
     def _lost(self, readings: Mapping[str, ContainersReading]) -> dict[str, LostNetwork]:
-        able = {name: reading for name, reading in readings.items() if not reading.standing.trouble}
+        able = {name: reading for name, reading in readings.items() if not reading.access.trouble}
         return lost_networks(
             self._network,
             {name: reading.network for name, reading in able.items()},
             [item for reading in readings.values() for item in reading.containers],
-            [name for name, reading in able.items() if reading.standing.manages],
+            [name for name, reading in able.items() if reading.access.manages],
         )
 
     def begin(self, work: Mapping[str, tuple[Job, ...]]) -> Turns:
@@ -242,7 +242,7 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
         loads = {
             name: reading.running
             for name, reading in readings.items()
-            if reading.network is not None or (networks and not reading.standing.manages)
+            if reading.network is not None or (networks and not reading.access.manages)
         }
         stale = [endpoint for network in networks for endpoint in stale_endpoints(network, everything)]
         return _Sight(
@@ -264,11 +264,11 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
             return satisfied("", "nothing is placed here")
         before = ", ".join(_describe(spec.name, node, sight, self._network) for spec in own)
         after = ", ".join(f"{spec.name} running on {self._network}" for spec in own)
-        if reading.standing.trouble:
-            return blocked(before, after, reading.standing.trouble, remedy=self._control_plane.remedy)
+        if reading.access.trouble:
+            return blocked(before, after, reading.access.trouble, remedy=self._control_plane.remedy)
         if node in sight.lost:
             return blocked(before, after, sight.lost[node].why, remedy=sight.lost[node].remedy)
-        if reading.network is None and (reading.standing.manages or not sight.network_exists):
+        if reading.network is None and (reading.access.manages or not sight.network_exists):
             no_network, remedy = f"there is no network {self._network}", "notebook 03_create_overlay makes it"
             return blocked(before, after, no_network, remedy=remedy)
         jobs, details = [], []

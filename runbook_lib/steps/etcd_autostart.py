@@ -138,7 +138,7 @@ def peer_engines(engine: EngineFacts) -> tuple[str, ...]:
 
 def unproved_starts(clock: BootClock, policies: Mapping[str, str]) -> str:
     """What was written since the boot, or nobody can tell of; ``policies`` says of some files what is in them."""
-    since = [policies.get(path, path) for path in clock.files_since]
+    since = [policies.get(path, path) for path in clock.files_changed_since_boot]
     return ", ".join([*since, *(words for path, words in policies.items() if path not in clock.changed)])
 
 

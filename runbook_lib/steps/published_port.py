@@ -70,7 +70,7 @@ def create(
 def unproved(node: Node, container: str) -> str:
     """The container, as long as no boot of its node has brought it back; empty without one. Raises ``RunbookError``."""
     found = read_container(node, container)
-    if found is None or not read_boot_clock(node).is_since_text(found.created_at):
+    if found is None or not read_boot_clock(node).is_text_after_boot(found.created_at):
         return ""
     return container
 

@@ -18,7 +18,7 @@ from importlinter.contracts.layers import LayersContract
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONFIGURATION = read_configuration(str(PROJECT / "pyproject.toml"))
-CONTRACT_TYPES = {
+CONTRACT_TYPES: dict[str, type[AcyclicSiblingsContract | ForbiddenContract | LayersContract]] = {
     "acyclic_siblings": AcyclicSiblingsContract,
     "forbidden": ForbiddenContract,
     "layers": LayersContract,
