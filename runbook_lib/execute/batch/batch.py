@@ -37,7 +37,7 @@ class Workers(Protocol):
     def progress(self, timeout: float) -> Sequence[Progress]:
         """What the jobs have told since the last call; waits up to ``timeout`` seconds for something to be told."""
 
-    def beat(self) -> None:
+    def refresh(self) -> None:
         """Called again and again as long as somebody waits for the jobs.
 
         Raises:
@@ -80,8 +80,8 @@ class Cancellation:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Handle the signals within the block; what nohup ignores stays ignored."""
-        heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, self._handle) for number in heeded}
+        handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._handle) for number in handled}
         try:
             yield
         finally:
@@ -129,7 +129,7 @@ def run_batch(
     with display.running():
         for result in refused:
             batch.end(result)
-        while batch.goes_on():
+        while batch.is_running():
             batch.turn()
     return [batch.results[job.number] for job in jobs]
 
@@ -153,7 +153,7 @@ class _Batch:
         self.results: dict[int, JobResult] = {}
         self._told_to_end = 0
 
-    def goes_on(self) -> bool:
+    def is_running(self) -> bool:
         return bool(self._waiting or self._running)
 
     def turn(self) -> None:
@@ -192,7 +192,7 @@ class _Batch:
 
     def _beat(self) -> None:
         try:
-            self._workers.beat()
+            self._workers.refresh()
         except RunbookError as error:
             for job, started in self._running.values():
                 self.end(failed(job, error, time.monotonic() - started))
