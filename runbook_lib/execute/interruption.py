@@ -109,7 +109,7 @@ class Interruption:
         #: Whether the cell that was sent last was interrupted by a signal.
         self.interrupted_cell = False
         #: Whether the user wants no clean-up either.
-        self.given_up = False
+        self.force_killed = False
         self._deadline: threading.Timer | None = None
         self._depth = 0
 
@@ -145,9 +145,9 @@ class Interruption:
         """From now on the cells run that run whatever happened."""
         self._cleaning_up = True
 
-    def starts_anew(self) -> None:
+    def reset(self) -> None:
         """The notebook has ended, its clean-up included."""
-        self._cleaning_up = self.interrupted_cell = self.given_up = False
+        self._cleaning_up = self.interrupted_cell = self.force_killed = False
 
     def cell_ended(self) -> None:
         """The kernel does not run a cell any more."""
@@ -162,7 +162,7 @@ class Interruption:
 
     def raise_if_received(self) -> None:
         """End the notebook between two cells, unless these clean up. Raises ``InterruptedRun``."""
-        if self.received is not None and (self.given_up or not self._cleaning_up):
+        if self.received is not None and (self.force_killed or not self._cleaning_up):
             raise InterruptedRun(f"interrupted by {self.received.name}")
 
     def _heard(self, number: signal.Signals, times: int) -> None:
@@ -173,7 +173,7 @@ class Interruption:
             if self._cell_runs and not self._cleaning_up:
                 self._tell_kernel()
         else:
-            self.interrupted_cell, self.given_up = self._cell_runs, self._cleaning_up
+            self.interrupted_cell, self.force_killed = self._cell_runs, self._cleaning_up
             self._notify("again: the kernel is killed")
             self._send(signal.SIGKILL)
 

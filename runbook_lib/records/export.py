@@ -134,7 +134,7 @@ def _notebook(record: Record) -> TestCase:
         result = kind(xml_text(message), failure.name if failure else str(record.verdict))
         result.text = xml_text(f"{failure.cell}\n{failure.trace}".strip()) if failure else ""
         case.result = [result]
-    told = [record.told] if record.warnings else []
+    told = [record.verdict_text] if record.warnings else []
     never = sum(cell.state is CellState.NEVER_RUN for cell in record.cells)
     told += [f"{never} of {len(record.cells)} cells never ran"] if never else []
     if told:

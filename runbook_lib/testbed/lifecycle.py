@@ -183,11 +183,11 @@ def _build(current: State, report: Report) -> None:
         now.detail = f"DHCP gives out {'-'.join(layout.pool)}"
         current = _ensure_switch(current)
     content = functools.cache(archive.path.read_bytes)
-    power.boot(current, layout.nodes, report, lambda node: power.furnish(layout, node, archive, content, report))
+    power.boot(current, layout.nodes, report, lambda node: power.load_images(layout, node, archive, content, report))
     if layout.kind.control_plane == "swarm-mode":
         swarm.ensure(layout, report)
     client.write_inventory(layout)
-    client.hand_over(layout)
+    client.chown_to_sudo_user(layout)
     state.write(replace(current, complete=True))
 
 

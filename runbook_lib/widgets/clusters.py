@@ -87,7 +87,7 @@ class ClusterChooser(Panel):
         """The chosen file's cluster, or its faults."""
         found, path = self._found[self.choice], self.files[self.choice]
         if isinstance(found, RunbookError):
-            return (f"{self.choice}:", self.told(found))
+            return (f"{self.choice}:", self.error_text(found))
         use = f"to work on it: ./runbook notebook -f {path}" if path else "this is what the cells here work on"
         return (f"{self.choice}: {use}", what(found.parameters), nodes(found.inventory))
 

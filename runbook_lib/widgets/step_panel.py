@@ -133,7 +133,7 @@ class StepPanel(Panel):
             try:
                 require_success(rows)
             except StepFailed as error:
-                self.message = f"{stopped}{self.told(error)}"
+                self.message = f"{stopped}{self.error_text(error)}"
         self.refresh()
 
     def _heard(self, step: str, node: str, state: str) -> None:

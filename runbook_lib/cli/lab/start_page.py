@@ -117,7 +117,7 @@ def page(
 
     ``yours`` says of a notebook (its file's name) how the learner's copy is, and how to reset it.
     """
-    there = {item.notebook: item.there for item in state.achievements} if state else {}
+    there = {item.notebook: item.there for item in state.notebook_results} if state else {}
     next_one = next((name for name, done in there.items() if not done), None)
     parts = [
         "# Overlay networking, seen and predicted",
@@ -172,7 +172,8 @@ def _cluster(state: Overview, parameter_file: Path, next_one: str | None) -> str
             rows.append(f"| {node.name} | {node.address} | {node.assigned_by} | {node.engine} | {running} |")
     made = ["| there? | what | found |", "|---|---|---|"]
     made += [
-        f"| {'✓' if item.there else '✗ not yet'} | {item.what} | {_plain(item.found)} |" for item in state.achievements
+        f"| {'✓' if item.there else '✗ not yet'} | {item.what} | {_plain(item.found)} |"
+        for item in state.notebook_results
     ]
     forward = f"Go on with `{next_one}`." if next_one else "All that the walkthrough makes is there."
     return "\n\n".join(

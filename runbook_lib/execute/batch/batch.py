@@ -34,7 +34,7 @@ class Workers(Protocol):
     def progress(self, timeout: float) -> Sequence[Progress]:
         """What the jobs have told since the last call; waits up to ``timeout`` seconds for something to be told."""
 
-    def beat(self) -> None:
+    def refresh(self) -> None:
         """Called again and again as long as somebody waits for the jobs.
 
         Raises:
@@ -118,7 +118,7 @@ def run_batch(
     with display.running():
         for result in refused:
             batch.end(result)
-        while batch.goes_on():
+        while batch.is_running():
             batch.turn()
     return [batch.results[job.number] for job in jobs]
 
@@ -142,7 +142,7 @@ class _Batch:
         self.results: dict[int, JobResult] = {}
         self._told_to_end = 0
 
-    def goes_on(self) -> bool:
+    def is_running(self) -> bool:
         return bool(self._waiting or self._running)
 
     def turn(self) -> None:
@@ -181,7 +181,7 @@ class _Batch:
 
     def _beat(self) -> None:
         try:
-            self._workers.beat()
+            self._workers.refresh()
         except RunbookError as error:
             for job, started in self._running.values():
                 self.end(failed(job, error, time.monotonic() - started))

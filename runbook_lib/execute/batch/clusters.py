@@ -48,7 +48,7 @@ def read_clusters(files: Sequence[Path], overrides: Mapping[str, Any]) -> list[B
     errors = [cluster.error for cluster in clusters if cluster.error is not None]
     if len(errors) == len(clusters):
         raise ParameterError([fault for error in errors for fault in _faults(error)], place="batch")
-    return _with_unlike_names(clusters)
+    return _with_unique_names(clusters)
 
 
 def _read(file: Path, overrides: Mapping[str, Any]) -> BatchCluster:
@@ -94,7 +94,7 @@ def _faults(error: RunbookError) -> list[Fault]:
     return [Fault(error.place, f"{error.message}{remedy}")]
 
 
-def _with_unlike_names(clusters: Sequence[BatchCluster]) -> list[BatchCluster]:
+def _with_unique_names(clusters: Sequence[BatchCluster]) -> list[BatchCluster]:
     """Names as in the files; where two have the same, each gets its file's name too, and its place if need be."""
     named = list(clusters)
     for with_place in (False, True):

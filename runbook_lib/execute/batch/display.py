@@ -154,7 +154,7 @@ def display_for(jobs: Sequence[Job], output: TextIO) -> LineDisplay:
 
 def ending(result: JobResult) -> Text:
     """One line of how a cluster ended: verdict, where it stopped, the first line of why, seconds."""
-    text = Text("ended: ").append(result.told, style=_STYLES.get(result.verdict, "bold red"))
+    text = Text("ended: ").append(result.verdict_text, style=_STYLES.get(result.verdict, "bold red"))
     stopped = result.stopped_at
     failure = result.failure or (stopped.failure if stopped else None)
     if stopped is not None:
@@ -205,7 +205,7 @@ def summary_table(results: Sequence[JobResult]) -> Table:
         stopped = result.stopped_at
         table.add_row(
             Text(result.job.cluster),
-            Text(result.told, style=_SUMMARY_STYLES.get(result.verdict, "bold red")),
+            Text(result.verdict_text, style=_SUMMARY_STYLES.get(result.verdict, "bold red")),
             f"{result.passed}/{len(result.job.notebooks)}",
             str(result.changed),
             f"{result.seconds:.1f}",

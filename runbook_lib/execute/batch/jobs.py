@@ -79,7 +79,7 @@ class JobResult:
         return sum(result.exit_code is ExitCode.PASS and result.verdict != NOT_RUN for result in self.notebooks)
 
     @property
-    def told(self) -> str:
+    def verdict_text(self) -> str:
         """The verdict as it is shown, with the warnings of all its notebooks: ``pass, 3 warnings``."""
         return with_warnings(self.verdict, self.warnings)
 

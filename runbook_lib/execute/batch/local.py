@@ -101,7 +101,7 @@ class LocalProcesses:
                 going.append((executor, future))
         self._executors = going
 
-    def beat(self) -> None:
+    def refresh(self) -> None:
         """Nothing: the connections tell the jobs whether this process is alive."""
 
     def cancel(self, number: signal.Signals) -> None:

@@ -47,7 +47,7 @@ def work(job: Job, connection: Connection) -> JobResult:
     reporter = RelayReporter(job.number, connection)
     try:
         # What is no notebook, such as a testbed that comes up, is ended by a signal as well.
-        with signals_unwind(), _heeding(connection):
+        with signals_unwind(), _listening_for_cancel(connection):
             result = _run(job, reporter)
     except Exception as error:  # noqa: BLE001 - becomes the cluster's failure, with its trace; the others go on
         return failed(job, error, time.monotonic() - started, reporter.redactor)
@@ -171,35 +171,35 @@ class _Lines(io.TextIOBase):
 
 
 @contextmanager
-def _heeding(connection: Connection) -> Iterator[None]:
-    """Turn orders that arrive within the block into signals to this process, where ``Interruption`` waits for them."""
-    orders = _Orders(connection)
-    threading.Thread(target=orders.heed, name="orders", daemon=True).start()
+def _listening_for_cancel(connection: Connection) -> Iterator[None]:
+    """Turn each ``Cancel`` that arrives within the block into a signal to this process, for ``Interruption``."""
+    listener = _CancelListener(connection)
+    threading.Thread(target=listener.listen, name="cancel listener", daemon=True).start()
     try:
         yield
     finally:
-        orders.stop()
+        listener.stop()
 
 
-class _Orders:
+class _CancelListener:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._times = 0
 
-    def heed(self) -> None:
-        """Wait for orders until the other end is closed."""
+    def listen(self) -> None:
+        """Wait for messages until the other end is closed."""
         try:
             while True:
-                order = self._connection.recv()
-                if isinstance(order, Cancel):
-                    self._signal(order.signal)
+                message = self._connection.recv()
+                if isinstance(message, Cancel):
+                    self._signal(message.signal)
         except (EOFError, OSError):
             self._signal(signal.SIGTERM)
 
     def stop(self) -> None:
-        """Heed no more."""
+        """Send no more signals."""
         self._stopped.set()
         with self._lock:
             """No signal is under way any more."""

@@ -16,7 +16,7 @@ from jupyter_core.utils import run_sync
 from runbook_lib.errors import DeadlineError, InterruptedRun, RunbookError
 from runbook_lib.execute import without_slow_formats
 from runbook_lib.execute.interruption import Interruption
-from runbook_lib.execute.kernel.notebook_saver import NotebookKeeper, join_streams, show_error
+from runbook_lib.execute.kernel.notebook_saver import NotebookSaver, join_streams, show_error
 from runbook_lib.execute.kernel.outputs import CellOutputs, MessageClient
 from runbook_lib.execute.kernel.settings import TimeLimits, Watcher
 from runbook_lib.model.record import CellState
@@ -34,10 +34,10 @@ _POLL_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class ExecutionContext:
     """What all kernels of one notebook share; ``output_limit`` is in characters a cell."""
 
-    keeper: NotebookKeeper
+    saver: NotebookSaver
     limits: TimeLimits
     watcher: Watcher
     interruption: Interruption
@@ -52,16 +52,16 @@ class RunbookClient(MessageClient):
     sees is as with nbclient: its settings, its hooks and their order, the timing in the cells' metadata.
 
     Args:
-        around: the notebook, and all that is not this kernel's own.
+        context: the notebook, and all that is not this kernel's own.
         kernel: the kernel, which is left to whom it belongs.
         settings: papermill's and nbclient's own.
     """
 
-    def __init__(self, around: Surroundings, kernel: ProjectKernelManager, **settings: Any) -> None:
+    def __init__(self, context: ExecutionContext, kernel: ProjectKernelManager, **settings: Any) -> None:
         settings = {"iopub_timeout": _IOPUB_TIMEOUT, **settings}
-        super().__init__(around.keeper, around.watcher, around.interruption, km=kernel, **settings)
-        self._limits = around.limits
-        self._output_limit = around.output_limit
+        super().__init__(context.saver, context.watcher, context.interruption, km=kernel, **settings)
+        self._limits = context.limits
+        self._output_limit = context.output_limit
         self._late: CellTimeoutError | None = None
         self._answers = False
         self._exits = False
@@ -129,12 +129,12 @@ class RunbookClient(MessageClient):
             RecordError, OSError: the record cannot be written any more; the cell was interrupted.
         """
         cell = self.nb.cells[index]
-        self._keeper.cell_start(cell, index)
+        self._saver.cell_start(cell, index)
         cell.outputs = []
         self._late = self._unkept = None
         keep_whole = partial(self._recording.overflow, cell.get("id") or f"cell_{index}")
         self._outputs = CellOutputs(cell, self._recording.redactor, self._output_limit, keep_whole)
-        self._keeper.before_save = self._outputs.join
+        self._saver.before_save = self._outputs.join
         self._interruption.cell_sent()
         began = time.monotonic()
         try:
@@ -142,11 +142,11 @@ class RunbookClient(MessageClient):
             seconds = time.monotonic() - began
         finally:
             self._interruption.cell_ended()
-            self._keeper.before_save = lambda: None
+            self._saver.before_save = lambda: None
         state, error = self._judge(error)
         if error is not None and not isinstance(error, CellExecutionError):
             show_error(cell, type(error).__name__, str(error))
-        self._keeper.cell_ended(cell, index, state, seconds)
+        self._saver.cell_ended(cell, index, state, seconds)
         if error is not None:
             raise error
 
@@ -163,8 +163,8 @@ class RunbookClient(MessageClient):
             if self.coalesce_streams:
                 join_streams(cell)
         except (OSError, RunbookError) as unkept:
-            if self._keeper.failure is None:
-                self._keeper.failure = self._unkept = unkept
+            if self._saver.failure is None:
+                self._saver.failure = self._unkept = unkept
         return error
 
     def _judge(self, error: BaseException | None) -> tuple[CellState, BaseException | None]:
@@ -186,7 +186,7 @@ class RunbookClient(MessageClient):
 
     def _death(self, when: str = "") -> DeadKernelError:
         """What to say of a kernel that died: when, of what, and what its process said at last."""
-        told = self._recording.redact(self.km.last_words)
+        told = self._recording.redact(self.km.stderr_tail)
         lines = [f"the kernel died {when}".rstrip() + _cause_of_death(self.km), *told.splitlines()]
         return DeadKernelError("\n  | ".join(lines))
 
@@ -219,7 +219,7 @@ class RunbookClient(MessageClient):
             cell.metadata["execution"] = {}
         stops = not self._allows_error(cell)
         await run_hook(self.on_cell_execute, **hooked)
-        request = self.kc.execute(self._keeper.source_of(index), store_history=True, stop_on_error=stops)
+        request = self.kc.execute(self._saver.source_of(index), store_history=True, stop_on_error=stops)
         await run_hook(self.on_cell_complete, **hooked)
         self.code_cells_executed += 1
         cell.outputs = []

@@ -121,7 +121,7 @@ if TYPE_CHECKING:
     from runbook_lib.execute.recording.recording import Recording
 
 
-class NotebookKeeper(NotebookExecutionManager):  # type: ignore[misc]  # papermill is not annotated
+class NotebookSaver(NotebookExecutionManager):  # type: ignore[misc]  # papermill is not annotated
     """Keeps cell states and saves the notebook: whole files only, once a cell, with no state made up.
 
     Args:
@@ -177,7 +177,7 @@ class NotebookKeeper(NotebookExecutionManager):  # type: ignore[misc]  # papermi
         self.nb.metadata.pop("widgets", None)
         super().notebook_start(**kwargs)
 
-    def pass_over(self, cell: Any) -> None:
+    def mark_skipped(self, cell: Any) -> None:
         """A cell that is not executed: text is complete as it is, anything else stays pending."""
         if cell.cell_type != "code":
             cell.metadata.papermill["status"] = self.COMPLETED

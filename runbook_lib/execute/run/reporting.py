@@ -128,7 +128,7 @@ class Reporter:
     def notebook_ended(self, result: NotebookResult) -> None:
         """A notebook came to an end, good or bad."""
         style = _STYLES.get("warn", "") if result.warnings and result.exit_code is ExitCode.PASS else ""
-        self.line(_row(result.notebook, "ended", "", result.told, result.seconds, style=style))
+        self.line(_row(result.notebook, "ended", "", result.verdict_text, result.seconds, style=style))
 
     def line(self, text: Text) -> None:
         """Print one line."""
@@ -270,7 +270,7 @@ def summarize(results: Sequence[NotebookResult]) -> pd.DataFrame:
     rows = [
         (
             result.notebook,
-            result.told,
+            result.verdict_text,
             result.steps,
             result.changed,
             round(result.seconds, 1),

@@ -1,4 +1,4 @@
-"""Containers with an address of the cluster's own network, as a notebook looks at them."""
+"""Containers with an address in the cluster's own network, as a notebook probes them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from runbook_lib.verify.external import (
 
 NOT_HERE = "not on this kernel"
 
-# What no reading of a cluster can tell, from Docker's manual (networks with the macvlan and ipvlan drivers) and the
+# Properties that cannot be read from a cluster, from Docker's manual (macvlan and ipvlan network drivers) and the
 # kernel's (Documentation/networking/ipvlan.rst). A table shows 50 characters of a cell.
 _KNOWN: tuple[tuple[str, Mapping[str, str]], ...] = (
     (
@@ -69,8 +69,8 @@ PLACES = Table[Spec](
     Column("its addresses", lambda spec: spec.block or "the node's", meaning="the block that the network gives out"),
 )
 
-LOOKS = Table[Look](
-    "One row per container and place from which it is looked at.",
+PROBES = Table[Look](
+    "One row per container and node that probes it.",
     Column("container", lambda look: look.container),
     Column("address", lambda look: look.reach and look.reach.address),
     Column("from", lambda look: look.seen_from, meaning="``another node`` or ``its own node``"),
@@ -101,21 +101,21 @@ COMPARISON = Table[tuple[str, Mapping[str, str]]](
 
 
 @dataclass(frozen=True)
-class Looks:
-    """Every container with an external address, looked at from another node and from its own."""
+class ReachProbes:
+    """Every container with an external address, probed from another node and from its own."""
 
     standings: tuple[Standing, ...]
     looks: tuple[Look, ...]
 
     @property
-    @document_columns(LOOKS)
+    @document_columns(PROBES)
     def table(self) -> pd.DataFrame:
         """Who reached which container."""
-        return LOOKS(self.looks)
+        return PROBES(self.looks)
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """Whether whoever must reach a container does, and whoever cannot does not."""
+        """Whether each container is reached from exactly the nodes that should reach it."""
         return judge_looks(self.standings, self.looks)
 
     @property
@@ -137,17 +137,17 @@ class Looks:
             return NOT_HERE
         reach = next(look.reach for look in self.looks if look.container == container)
         mac = reach.mac if reach is not None else ""
-        # ipvlan's container has no MAC but the node's, so that the node's comes last here
+        # an ipvlan container shares the node's MAC, so the node's entry must win
         owners = {standing.mac: "its own", standing.node_mac: "the node's"}
         return owners.get(mac, "a stranger's") if mac else "nobody's"
 
-    def kept_since(self, before: Looks) -> tuple[Check, ...]:
-        """Whether each container has the address of an earlier look, its node having been restarted in between."""
+    def kept_since(self, before: ReachProbes) -> tuple[Check, ...]:
+        """Whether each container kept its address since ``before``, over a restart of its node."""
         return judge_kept(before.standings, self.standings)
 
 
 class ExternalAddresses:
-    """``run.external``: where the containers go, whether their addresses are free, and who reaches them."""
+    """``run.external``: where the containers are placed, whether their addresses are free, and who reaches them."""
 
     def __init__(self, cluster: Cluster, parameters: Parameters, kept: Kept, claim: Claim) -> None:
         self.kept = kept
@@ -158,7 +158,7 @@ class ExternalAddresses:
     @kept
     @document_columns(PLACES)
     def places(self) -> pd.DataFrame:
-        """Where each way's container goes. Raises ``InputError``."""
+        """Where the container of each mode is placed. Raises ``InputError``."""
         return PLACES(self._specs())
 
     @kept
@@ -169,9 +169,9 @@ class ExternalAddresses:
 
     @kept
     @alone
-    def look(self) -> Looks:
-        """Look at every container from another node and from its own."""
-        return Looks(*look_around(self._cluster, self._specs()))
+    def look(self) -> ReachProbes:
+        """Probe every container from another node and from its own."""
+        return ReachProbes(*look_around(self._cluster, self._specs()))
 
     @kept
     @alone
@@ -180,14 +180,14 @@ class ExternalAddresses:
         """Ping every node, at its address on the cluster's network, from inside one of the containers.
 
         Raises:
-            InputError: there is no such container among these.
+            InputError: unknown container.
             PreconditionError: it does not run.
         """
         return PINGS(ping_nodes(self._cluster, self._spec(container), self._parameters.probes))
 
     @document_columns(COMPARISON)
-    def compare(self, before: Looks, after: Looks) -> pd.DataFrame:
-        """What two looks, from before and after a restart, say of the three ways, and what is known of them."""
+    def compare(self, before: ReachProbes, after: ReachProbes) -> pd.DataFrame:
+        """The three modes compared: what the probes before and after a restart found, and what is known of each."""
         table = comparison(before, after)
         self.kept.keep("comparison", table)
         return table
@@ -195,7 +195,7 @@ class ExternalAddresses:
     def _spec(self, container: str) -> Spec:
         specs = {spec.container: spec for spec in self._specs()}
         if container not in specs:
-            raise InputError(f"{container!r} is none of them", remedy=f"one of {', '.join(specs)}")
+            raise InputError(f"unknown container {container!r}", remedy=f"name one of {', '.join(specs)}")
         return specs[container]
 
     def _specs(self) -> tuple[Spec, ...]:
@@ -203,8 +203,8 @@ class ExternalAddresses:
 
 
 @document_columns(COMPARISON)
-def comparison(before: Looks, after: Looks) -> pd.DataFrame:
-    """What two looks say of the three ways, then what is known."""
+def comparison(before: ReachProbes, after: ReachProbes) -> pd.DataFrame:
+    """The three modes compared: what both probes found, then what is known."""
     checks = {item.spec.way: check for item, check in zip(after.standings, after.kept_since(before), strict=True)}
     rows: list[tuple[str, Mapping[str, str]]] = [
         ("its address is", {item.spec.way: _address(item) for item in after.standings}),
@@ -223,7 +223,7 @@ def _address(item: Standing) -> str:
     return f"{own}, {item.address}" if item.address else "none now"
 
 
-def _reached(looks: Looks, seen_from: str) -> dict[str, str]:
+def _reached(looks: ReachProbes, seen_from: str) -> dict[str, str]:
     troubled = {item.spec.way for item in looks.standings if item.trouble}
     return {
         look.way: NOT_HERE if look.way in troubled else "yes" if look.reached else "no"

@@ -1,4 +1,4 @@
-"""Pings as a notebook shows them: table, summary, heat map, and the checks that they lead to."""
+"""The results of pings: table, summary, heat map and checks."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ EACH = Table[_Ping](
 class Pings:
     """Probes along ordered pairs of containers.
 
-    ``reasons`` is what the ports and tables of the nodes of lost pairs say, looked at when one was lost.
+    ``reasons`` are the results of the port and table checks on the nodes of lost pairs.
     """
 
     probes: tuple[Probe, ...]
@@ -87,7 +87,7 @@ class Pings:
     @property
     @document_columns(SPREAD)
     def spread(self) -> pd.DataFrame:
-        """How much the round trips differ."""
+        """The spread of the round trips."""
         return SPREAD(charts.round_trips(self.probes))
 
     @property
@@ -113,9 +113,9 @@ class Pings:
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """A check for every pair that is not as expected, and why; one that counts them all when every one is.
+        """One check with its reason per pair that is not as expected; a single check if all are.
 
-        What could not be tried (a TCP connection, where a node has no perl) is a warning, beside pairs that failed too.
+        What could not be tested (TCP, if a node has no perl) is a warning, also beside failed pairs.
         """
         if not self.probes:
             return (Check("there is something to ping", "", Verdict.FAIL, "two running containers", "no pair at all"),)
@@ -137,7 +137,7 @@ class Pings:
 
     def _unproven(self) -> Iterator[Check]:
         nodes: dict[str, dict[str, None]] = {}
-        # a pair that is not as expected says in its own check what was not tried
+        # the check of a failed pair itself says what was not tested
         for probe in (probe for probe in self.probes if probe.verdict is Verdict.PASS):
             for words in probe.unproven:
                 nodes.setdefault(words, {})[probe.source_node] = None
@@ -163,11 +163,11 @@ def ping(
     last_known: Mapping[str, str],
     count: int | None = None,
 ) -> Pings:
-    """Ping between all wanted containers on the overlay; ``count`` is how often, if not as often as the parameters say.
+    """Ping between all wanted containers on the overlay; ``count`` overrides the parameters' number of pings.
 
     Raises:
-        InputError: a count that is none, or fewer than two containers.
-        PreconditionError: a container is nowhere.
+        InputError: an invalid count, or fewer than two containers.
+        PreconditionError: a container does not exist.
     """
     probes_wanted = parameters.probes
     if count is not None:

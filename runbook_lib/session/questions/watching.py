@@ -1,4 +1,4 @@
-"""A step done while a peer keeps looking: when does it notice?"""
+"""Performs a step while a peer probes repeatedly, and measures when the peer notices."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ NOTICES = Table[_Notice](
 )
 
 SAMPLES = Table[Sample](
-    "One row per look of the peer, in their order.",
-    Column("source", lambda look: look.source, meaning="the container that looks"),
+    "One row per probe of the peer, in order.",
+    Column("source", lambda look: look.source, meaning="the container that probes"),
     Column("target", lambda look: look.target),
     Column("since the event", lambda look: look.elapsed, DECIMAL, "s"),
-    Column("resolved", lambda look: look.resolved, meaning="the address that the name led to; empty: none"),
+    Column("resolved", lambda look: look.resolved, meaning="the address that the name resolved to; empty: none"),
     Column("answered", lambda look: look.answered, FLAG),
     Column("ping", lambda look: look.milliseconds, DECIMAL, "ms"),
 )
 
 PHASES: Table[charts.Phase] = Table(
-    "One row per period in which the peer saw the same; the event is at 0 s.",
+    "One row per period with the same result; the event is at 0 s.",
     Column("from", lambda phase: round(phase.begin, 1), DECIMAL, "s"),
     Column("to", lambda phase: round(phase.end, 1), DECIMAL, "s"),
     Column("looks", lambda phase: phase.looks, WHOLE, meaning="how many there were"),
@@ -58,7 +58,7 @@ PHASES: Table[charts.Phase] = Table(
 
 @dataclass(frozen=True)
 class Watched:
-    """A step's rows, and what its peer saw before, during and after; ``timeline`` is ``None`` in plan mode."""
+    """A step's rows, and the peer's probes before, during and after it; ``timeline`` is ``None`` in plan mode."""
 
     rows: tuple[StepResult, ...]
     timeline: Convergence | None
@@ -74,7 +74,7 @@ class Watched:
     @property
     @document_columns(NOTICES)
     def table(self) -> pd.DataFrame:
-        """When the peer noticed, by the name and by its pings."""
+        """When the peer noticed, by name resolution and by ping."""
         line = self.timeline
         if line is None:
             return NOTICES()
@@ -87,18 +87,18 @@ class Watched:
     @property
     @document_columns(SAMPLES)
     def samples(self) -> pd.DataFrame:
-        """What the peer saw at each look."""
+        """Every probe of the peer."""
         return SAMPLES(self.timeline.samples if self.timeline is not None else ())
 
     @property
     @document_columns(PHASES)
     def phases(self) -> pd.DataFrame:
-        """What the peer saw from when to when."""
+        """The periods in which the peer's probes had the same result."""
         return PHASES(charts.phases(self.timeline.samples) if self.timeline is not None else ())
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """Whether the peer noticed both in time."""
+        """Whether the peer noticed both within the limit."""
         line = self.timeline
         if line is None:
             return (Check("the peer notices", "", Verdict.SKIP, found="plan mode: nothing was changed"),)
@@ -127,8 +127,8 @@ class Watched:
 def wait_for_way_back(cluster: Cluster, source: str, target: str, network: str, seconds: float) -> None:
     """Wait, bounded, until a container that was connected reaches its peer by name as well.
 
-    Its own name server learns of the network's other containers a moment after they have learnt of it. Running out of
-    time is no error here: whatever is expected of the way back will then fail.
+    Its name server learns of the network's other containers shortly after they have learned of it. A timeout does not
+    raise: the checks of the return path then fail.
     """
 
     def reached() -> bool:

@@ -185,7 +185,7 @@ def boot(current: State, order: Sequence[NodeLayout], report: Report, after: Aft
                 if running is None and node.cluster_mac not in leases and not node.boots_systemd:
                     # Its own ladder reports the failure; the other nodes go on.
                     with contextlib.suppress(TestbedError):
-                        readiness.climb(layout, node, process, upto="address", timeout=_ORDER_TIMEOUT)
+                        readiness.wait_until_ready(layout, node, process, upto="address", timeout=_ORDER_TIMEOUT)
             errors = [future.exception() for future in waiting]
         except BaseException:
             # Ctrl-C, or a node that could not be started at all: leaving the pool waits for its threads.
@@ -216,7 +216,7 @@ def _finish(
     abandoned: threading.Event,
 ) -> None:
     with step(report, what, node.name) as now:
-        readiness.climb(layout, node, process, abandoned=abandoned)
+        readiness.wait_until_ready(layout, node, process, abandoned=abandoned)
         now.detail = ", ".join(nodes.cluster_addresses(layout, node))
     if after is not None:
         after(node)
@@ -232,7 +232,9 @@ def raise_together(errors: Sequence[BaseException | None]) -> None:
         raise TestbedError(f"{len(found)} nodes failed:\n" + "\n".join(f"- {error}" for error in found))
 
 
-def furnish(layout: Layout, node: NodeLayout, archive: Archive, content: Callable[[], bytes], report: Report) -> None:
+def load_images(
+    layout: Layout, node: NodeLayout, archive: Archive, content: Callable[[], bytes], report: Report
+) -> None:
     """Give a node its images and its etcd container, unless it has them."""
     spec = client.node_spec(layout, node)
     with SshConnection(spec) as ssh, Engine(spec, ssh) as engine:

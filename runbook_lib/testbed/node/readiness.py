@@ -95,28 +95,28 @@ _NEVER = threading.Event()
 
 
 @dataclass(frozen=True)
-class Rung:
-    """One rung: its name, what is true once it is reached, and the log that tells why it is not."""
+class ReadinessStage:
+    """One stage of a boot: its name, whether it is reached, and the log that shows why it is not."""
 
     name: str
     reached: Callable[[], bool]
     log: Log
 
 
-def ladder(layout: Layout, node: NodeLayout) -> tuple[Rung, ...]:
-    """The rungs of one node, in the order of its boot."""
+def readiness_stages(layout: Layout, node: NodeLayout) -> tuple[ReadinessStage, ...]:
+    """The stages of one node's boot, in order."""
     tls = client_context(layout.certificates)
     console, boot, docker = console_log(node), boot_log(node), docker_log(node)
     return (
-        Rung("process", lambda: nodes.init(node) is not None, console),
-        Rung("address", lambda: bool(nodes.cluster_addresses(layout, node)), boot),
-        Rung("SSH banner", lambda: has_ssh_banner(node.management_address), boot),
-        Rung("Docker /_ping", lambda: engine_answers(node.management_address, tls), docker),
-        Rung("boot finished", lambda: boot_finished(node), boot),
+        ReadinessStage("process", lambda: nodes.init(node) is not None, console),
+        ReadinessStage("address", lambda: bool(nodes.cluster_addresses(layout, node)), boot),
+        ReadinessStage("SSH banner", lambda: has_ssh_banner(node.management_address), boot),
+        ReadinessStage("Docker /_ping", lambda: engine_answers(node.management_address, tls), docker),
+        ReadinessStage("boot finished", lambda: boot_finished(node), boot),
     )
 
 
-def climb(
+def wait_until_ready(
     layout: Layout,
     node: NodeLayout,
     supervisor: Process,
@@ -125,32 +125,32 @@ def climb(
     timeout: float = TIMEOUT,
     abandoned: threading.Event | None = None,
 ) -> None:
-    """Wait until a node stands on the last rung, or on the one named ``upto``.
+    """Wait until a node has reached the last stage, or the one named ``upto``.
 
     Raises:
-        TestbedError: the node ended, the wait was ``abandoned``, or a rung was not reached within
+        TestbedError: the node ended, the wait was ``abandoned``, or a stage was not reached within
             ``timeout`` seconds of the beginning; ``rung`` names it, ``log_tail`` is the end of its log.
     """
     begun = time.monotonic()
-    for rung in ladder(layout, node):
-        while not rung.reached():
+    for stage in readiness_stages(layout, node):
+        while not stage.reached():
             waited = time.monotonic() - begun
             if not supervisor.alive:
-                raise _failure(node, rung, f"the node ended {waited:.1f} s after its start", console_log(node))
+                raise _failure(node, stage, f"the node ended {waited:.1f} s after its start", console_log(node))
             if waited > timeout:
-                raise _failure(node, rung, f"not reached {waited:.0f} s after the node's start", rung.log)
+                raise _failure(node, stage, f"not reached {waited:.0f} s after the node's start", stage.log)
             if (abandoned or _NEVER).wait(_POLL):
-                raise _failure(node, rung, f"given up {waited:.1f} s after its start", rung.log)
-        if rung.name == upto:
+                raise _failure(node, stage, f"given up {waited:.1f} s after its start", stage.log)
+        if stage.name == upto:
             return
 
 
-def _failure(node: NodeLayout, rung: Rung, what: str, log: Log) -> TestbedError:
+def _failure(node: NodeLayout, stage: ReadinessStage, what: str, log: Log) -> TestbedError:
     cut = any((node.folder / f"cut.{kind}").exists() for kind in ("cluster", "management"))
     return TestbedError(
-        f"rung '{rung.name}': {what}; the end of {log}:",
+        f"stage '{stage.name}': {what}; the end of {log}:",
         place=node.name,
-        rung=rung.name,
+        rung=stage.name,
         log_tail=log.tail(),
         remedy=f"a cable of it is pulled: {command_on_testbed(f'restore {node.name}', node.testbed)}" if cut else "",
     )

@@ -160,7 +160,7 @@ def test_cells_that_clean_up_go_on_after_the_first_signal_and_end_with_the_secon
         os.kill(os.getpid(), signal.SIGTERM)
         assert kernel.wait(PATIENCE_SECONDS) == -signal.SIGKILL
         assert interruption.interrupted_cell
-        assert interruption.given_up
+        assert interruption.force_killed
     assert "the cells that clean up go on" in notes[0]
 
 
@@ -180,7 +180,7 @@ def test_after_an_interrupted_cell_one_more_signal_ends_what_cleans_up(kernel: s
         clock.now += 0.6
         os.kill(os.getpid(), signal.SIGINT)
         assert kernel.wait(PATIENCE_SECONDS) == -signal.SIGKILL
-        assert interruption.given_up
+        assert interruption.force_killed
 
 
 def test_the_user_asks_as_often_as_signals_are_not_an_echo() -> None:

@@ -9,7 +9,7 @@ import pytest
 from runbook_lib.cli.lab.copies import Copies, ResetLinks
 from runbook_lib.cli.lab.start_page import PAGE, QUESTIONS, lessons, page, write_start_page
 from runbook_lib.model import commands
-from runbook_lib.session.questions.overview import Achievement, NodeOverview, Overview
+from runbook_lib.session.questions.overview import NodeOverview, NotebookResultState, Overview
 from runbook_lib.session.views.display import Picture
 
 ROOT = Path(__file__).parents[4]
@@ -25,8 +25,8 @@ def overview(*made: bool) -> Overview:
             NodeOverview("node1", "192.168.99.31", "static", "20.10.24", ("alpine1",), ("etcd1", "web_1")),
             NodeOverview("node2", trouble="no route | <to> host"),
         ],
-        achievements=[
-            Achievement(name, f"what {name} makes", there, "found it")
+        notebook_results=[
+            NotebookResultState(name, f"what {name} makes", there, "found it")
             for name, there in zip(notebooks, made, strict=True)
         ],
         picture=Picture("<svg/>", "a picture\nand more"),

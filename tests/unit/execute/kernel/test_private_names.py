@@ -11,7 +11,7 @@ import pytest
 from runbook_lib.execute.kernel.client import RunbookClient
 from runbook_lib.execute.kernel.ipykernel_app import PacedOutput, RunbookKernelApp
 from runbook_lib.execute.kernel.kernels import ProjectKernelManager
-from runbook_lib.execute.kernel.notebook_saver import NotebookKeeper
+from runbook_lib.execute.kernel.notebook_saver import NotebookSaver
 
 JUPYTER = ("nbclient", "papermill", "jupyter_client", "ipykernel")
 
@@ -31,7 +31,7 @@ def private_names(kind: type) -> set[str]:
     return {name for name in names if name.startswith("_") and not name.startswith("__")}
 
 
-@pytest.mark.parametrize("kind", [RunbookClient, NotebookKeeper, ProjectKernelManager, PacedOutput, RunbookKernelApp])
+@pytest.mark.parametrize("kind", [RunbookClient, NotebookSaver, ProjectKernelManager, PacedOutput, RunbookKernelApp])
 def test_no_private_name_of_jupyters_classes_is_used_or_replaced(kind: type) -> None:
     ours = {name for base in kind.__mro__ if base.__module__.startswith("runbook_lib") for name in private_names(base)}
     bases = [base for base in kind.__mro__ if base.__module__.split(".")[0] in JUPYTER]

@@ -1,13 +1,13 @@
 from runbook_lib.facts.host.addresses import Reach
 from runbook_lib.facts.host.host import Boot
 from runbook_lib.model.parameters import WAYS, External, Way
-from runbook_lib.session.questions.external import NOT_HERE, Looks, comparison
+from runbook_lib.session.questions.external import NOT_HERE, ReachProbes, comparison
 from runbook_lib.verify.external import Look, Standing
 
 NODE_MAC, OWN_MAC = "02:00:00:00:01:01", "02:42:c0:a8:63:60"
 
 
-def looks(ticks: int, *, ipvlan: str = "Unknown device type.") -> Looks:
+def looks(ticks: int, *, ipvlan: str = "Unknown device type.") -> ReachProbes:
     """Every way on node1, looked at from node3: ipvlan as the kernel says, the others as they should be."""
     standings, seen = [], []
     for way in WAYS:
@@ -20,10 +20,10 @@ def looks(ticks: int, *, ipvlan: str = "Unknown device type.") -> Looks:
             answers = way == "published" or where == "another node"
             reach = Reach(node, address, 2, 2, 0.1, f"web-{way}" if answers else "", mac if answers else "")
             seen.append(Look(way, f"web-{way}", where, node, reach if address else None))  # type: ignore[arg-type]
-    return Looks(tuple(standings), tuple(seen))
+    return ReachProbes(tuple(standings), tuple(seen))
 
 
-def column(way: Way, before: Looks, after: Looks) -> dict[str, str]:
+def column(way: Way, before: ReachProbes, after: ReachProbes) -> dict[str, str]:
     table = comparison(before, after)
     return dict(zip(table["question"], table[way], strict=True))
 
