@@ -13,7 +13,7 @@ from runbook_lib.facts.docker.containers import ContainerFacts
 from runbook_lib.facts.docker.engine import EngineFacts
 from runbook_lib.facts.docker.networks import NetworkFacts
 from runbook_lib.facts.host.addresses import ClusterAddress
-from runbook_lib.facts.overlay.gossip import Gossip, strangers
+from runbook_lib.facts.overlay.gossip import Gossip, unknown_peers
 from runbook_lib.model.inventory import ClusterNetwork
 
 GATEWAY_BRIDGE = "docker_gwbridge"
@@ -104,9 +104,9 @@ class ClusterView:
         """True when the container ought to be on the overlay, so that it is broken when it is not."""
         return self.wanted is None or container.name in self.wanted
 
-    def strangers(self, node: str) -> tuple[str, ...] | None:
+    def unknown_peers(self, node: str) -> tuple[str, ...] | None:
         """Nodes of engines that this one does not know; ``None`` when it does not gossip, or nobody asked."""
-        return strangers(self.gossip).get(node)
+        return unknown_peers(self.gossip).get(node)
 
     @property
     def overlay_network(self) -> NetworkFacts | None:
@@ -234,7 +234,7 @@ def store_words(view: ClusterView, node: str) -> tuple[str, bool]:
 
 def gossip_words(view: ClusterView, node: str) -> tuple[str, bool]:
     """Whom the engine knows in a few words (empty when it does not gossip), and whether somebody is missing."""
-    unknown = view.strangers(node)
+    unknown = view.unknown_peers(node)
     if unknown is None:
         return "", False
     if unknown:

@@ -106,6 +106,11 @@ def read_document(path: Path) -> Document:
     return Document(data or {}, lines, str(path), folder=path.parent.absolute())
 
 
+def read_value(text: str) -> Any:
+    """A single value, read as ``read_document`` reads those of a file. Raises ``yaml.YAMLError``."""
+    return yaml.load(text, Loader=_Loader)
+
+
 def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")

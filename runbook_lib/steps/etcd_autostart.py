@@ -51,7 +51,6 @@ from runbook_lib.steps.platforms.boot2docker import ETCD_AUTOSTART, etcd_autosta
 from runbook_lib.waiting import wait_until
 
 _DOCKER_ROOT = "/var/lib/docker"
-_RESTARTING = ("always", "unless-stopped")
 _CONTAINERS_FIRST_SECONDS = 10.0
 _PAUSE_SECONDS = 0.2
 
@@ -139,7 +138,7 @@ def peer_engines(engine: EngineFacts) -> tuple[str, ...]:
 
 def unproved_starts(clock: BootClock, policies: Mapping[str, str]) -> str:
     """What was written since the boot, or nobody can tell of; ``policies`` says of some files what is in them."""
-    since = [policies.get(path, path) for path in clock.files_since]
+    since = [policies.get(path, path) for path in clock.files_changed_since_boot]
     return ", ".join([*since, *(words for path, words in policies.items() if path not in clock.changed)])
 
 
@@ -207,7 +206,7 @@ class EtcdAutostart(_Autostart):
             policies=tuple(
                 (member.name, "no" if by_script else "always")
                 for member in reading.containers
-                if (member.restart_policy in _RESTARTING) == by_script
+                if member.restarts == by_script
             ),
             unit="enable" if any(not (unit.enabled and unit.after_engine) for unit in reading.units) else "",
         )
@@ -228,7 +227,7 @@ class EtcdAutostart(_Autostart):
         policies = {
             f"{root}/containers/{item.id}/hostconfig.json": f"the restart policy of {item.name}"
             for item in found.containers
-            if item.restart_policy in _RESTARTING
+            if item.restarts
         }
         return unproved_starts(read_boot_clock(node, [*files, DROP_IN, *policies]), policies)
 
@@ -256,7 +255,7 @@ class RemoveAutostart(_Autostart):
 
     def judge(self, reading: AutostartReading) -> Finding[AutostartWork]:
         """Pending while any mechanism is active."""
-        policies = tuple((item.name, "no") for item in reading.containers if item.restart_policy in _RESTARTING)
+        policies = tuple((item.name, "no") for item in reading.containers if item.restarts)
         state: Literal["", "disable"] = "disable" if any(unit.enabled or unit.drop_in for unit in reading.units) else ""
         work = AutostartWork(restoration=_without_block(reading), policies=policies, unit=state)
         if work == AutostartWork():
@@ -340,10 +339,6 @@ def _describe(reading: AutostartReading) -> str:
     if body is not None:
         current = body == reading.block
         parts.append(f"bootlocal.sh starts {', '.join(reading.names)}" if current else "another block in bootlocal.sh")
-    parts += [
-        f"Docker restarts {item.name} ({item.restart_policy})"
-        for item in reading.containers
-        if item.restart_policy in _RESTARTING
-    ]
+    parts += [f"Docker restarts {item.name} ({item.restart_policy})" for item in reading.containers if item.restarts]
     parts += [f"systemd starts {item.name} ({item.restart_policy})" for item in reading.units if item.enabled]
     return "; ".join(parts) or "no autostart"

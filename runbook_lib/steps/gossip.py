@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import DeadlineError, EngineError, EngineNotFound, StoreUnavailable
 from runbook_lib.facts.control_planes.base import ControlPlane
-from runbook_lib.facts.docker.networks import PATIENCE_SECONDS
-from runbook_lib.facts.overlay.gossip import GOSSIP_PORT, REQUEST, Gossip, common_stranger, exchange, strangers
+from runbook_lib.facts.docker.networks import STORE_RECHECK_SECONDS
+from runbook_lib.facts.overlay.gossip import GOSSIP_PORT, REQUEST, Gossip, common_unknown_peer, exchange, unknown_peers
 from runbook_lib.steps.base import Finding, Say, Step, blocked, pending, satisfied
 from runbook_lib.waiting import Deadline, wait_until
 
@@ -22,7 +22,7 @@ _PAUSE = 0.25
 REUNION_SECONDS = 75.0
 
 
-def wait_for_gossip(node: Node, control_plane: ControlPlane, say: Say, patience: float = PATIENCE_SECONDS) -> None:
+def wait_for_gossip(node: Node, control_plane: ControlPlane, say: Say, patience: float = STORE_RECHECK_SECONDS) -> None:
     """Wait, bounded, until the node's engine gossips.
 
     An overlay namespace made earlier would never learn where its peers are (see ``facts.gossip``).
@@ -53,10 +53,10 @@ def once_store_answers(
     work again, later than the heartbeat by which the engine counts as connected.
 
     Raises:
-        EngineError: it still cannot after ``PATIENCE_SECONDS``.
+        EngineError: it still cannot after ``STORE_RECHECK_SECONDS``.
         RunbookError: what ``act`` raises else.
     """
-    deadline = Deadline(PATIENCE_SECONDS)
+    deadline = Deadline(STORE_RECHECK_SECONDS)
     told = False
     while True:
         try:
@@ -68,7 +68,7 @@ def once_store_answers(
                 raise EngineError(
                     node.name,
                     error.call,
-                    f"for {PATIENCE_SECONDS:.0f} s {control_plane.members_title} has not answered this engine, or"
+                    f"for {STORE_RECHECK_SECONDS:.0f} s {control_plane.members_title} has not answered this engine, or"
                     f" somebody has removed {network}: {error.explanation}",
                     status=error.status,
                     remedy=f"{control_plane.remedy}; notebook 03_create_overlay makes the network",
@@ -84,7 +84,7 @@ class Introduction:
     """What one engine needs: where it gossips, and node and address of each engine that it does not know."""
 
     address: str
-    strangers: tuple[tuple[str, str], ...]
+    unknown_peers: tuple[tuple[str, str], ...]
 
 
 class JoinGossip(Step[Gossip, Introduction]):
@@ -100,7 +100,7 @@ class JoinGossip(Step[Gossip, Introduction]):
 
     def __init__(self, control_plane: ControlPlane) -> None:
         self._control_plane = control_plane
-        if control_plane.finds_peers_again:
+        if control_plane.rejoins_peers:
             self.settle_seconds = REUNION_SECONDS
 
     def read(self, node: Node) -> Gossip:
@@ -109,13 +109,13 @@ class JoinGossip(Step[Gossip, Introduction]):
 
     def assess(self, readings: Mapping[str, Gossip], missing: frozenset[str]) -> Mapping[str, Finding[Introduction]]:
         """Pending where an engine does not know another one that gossips too."""
-        unknown = strangers(readings.values())
-        common = common_stranger(unknown)
+        unknown = unknown_peers(readings.values())
+        common = common_unknown_peer(unknown)
         return {node: self._finding(row, unknown.get(node, ()), readings, common) for node, row in readings.items()}
 
     def apply(self, cluster: Cluster, node: Node, work: Introduction, say: Say) -> None:
         """Tell it what each stranger says."""
-        for name, address in work.strangers:
+        for name, address in work.unknown_peers:
             say(f"meeting {name}")
             exchange(node, work.address, exchange(cluster.node(name), address, REQUEST))
 
@@ -133,7 +133,7 @@ class JoinGossip(Step[Gossip, Introduction]):
         if not unknown:
             return satisfied(wanted)
         blame = f"look at {common} first: it is in every pair that does not know each other" if common else ""
-        if self._control_plane.finds_peers_again:
+        if self._control_plane.rejoins_peers:
             detail = "; ".join(filter(None, ("engines of a swarm meet again by themselves", blame)))
             return pending(f"does not know {', '.join(unknown)}", wanted, None, detail)
         introduction = Introduction(row.address, tuple((name, readings[name].address) for name in unknown))

@@ -147,8 +147,12 @@ def test_after_a_power_cycle_bootlocal_asks_for_health_over_tls(cluster: Cluster
 @pytest.mark.parametrize(
     ("option", "found", "remedy"),
     [
-        ("--enable-v2=false", "its v2 API is off", "--enable-v2=true"),
-        ("--cert-file=/tls/strange.pem --key-file=/tls/strange-key.pem", "not signed by the authority", "--cert-file"),
+        ("--enable-v2=false", "its v2 API, which engines need, is disabled", "--enable-v2=true"),
+        (
+            "--cert-file=/tls/strange.pem --key-file=/tls/strange-key.pem",
+            "not signed by the engine's CA",
+            "--cert-file",
+        ),
     ],
 )
 def test_a_member_that_engines_cannot_use_is_named(

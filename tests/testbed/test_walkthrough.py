@@ -13,7 +13,7 @@ from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.docker.containers import read_containers
 from runbook_lib.facts.docker.networks import read_networks
 from runbook_lib.facts.host.addresses import read_bootlocal, read_bootsync
-from runbook_lib.facts.overlay.gossip import strangers
+from runbook_lib.facts.overlay.gossip import unknown_peers
 from runbook_lib.model.loading import load_run
 from runbook_lib.model.record import CellState, RecordVerdict
 from runbook_lib.model.results import Status, Verdict
@@ -85,7 +85,7 @@ def test_2_a_second_run_changes_nothing_restarts_nothing_and_leaves_containers_a
     run = load_run(parameters)
     with Cluster(run.inventory) as cluster:
         gossip = [outcome.result for outcome in cluster.each(control_plane_of(run.parameters).read_gossip)]
-    assert set(strangers(gossip).values()) == {()}
+    assert set(unknown_peers(gossip).values()) == {()}
     judged = {check.check: check.verdict for check in record_of(tmp_path, "01_fix_node_ips").checks}
     assert judged["only what DHCP assigned moved"] is Verdict.SKIP
     assert judged["the address is the fixed one"] is Verdict.PASS

@@ -12,12 +12,17 @@ import grimp
 import pytest
 from importlinter import Contract
 from importlinter.api import read_configuration
+from importlinter.contracts.acyclic_siblings import AcyclicSiblingsContract
 from importlinter.contracts.forbidden import ForbiddenContract
 from importlinter.contracts.layers import LayersContract
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONFIGURATION = read_configuration(str(PROJECT / "pyproject.toml"))
-CONTRACT_TYPES = {"forbidden": ForbiddenContract, "layers": LayersContract}
+CONTRACT_TYPES: dict[str, type[AcyclicSiblingsContract | ForbiddenContract | LayersContract]] = {
+    "acyclic_siblings": AcyclicSiblingsContract,
+    "forbidden": ForbiddenContract,
+    "layers": LayersContract,
+}
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +70,7 @@ def test_imports_keep_to_the_layers(graph: grimp.ImportGraph) -> None:
         ("runbook_lib.cluster", "docker", "docker belongs to transport.docker"),
         ("runbook_lib.session.session", "papermill", "papermill belongs to execute"),
         ("runbook_lib.records.writer", "fsspec", "Each library of the archive has one owner"),
+        ("runbook_lib.facts.docker.networks", "runbook_lib.facts.overlay.gossip", "No circle"),
     ],
 )
 def test_an_import_against_the_layers_is_found(

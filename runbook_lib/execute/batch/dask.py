@@ -26,7 +26,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from runbook_lib.errors import InputError, RunbookError
-from runbook_lib.execute.batch.jobs import Cancel, Job, JobResult, Progress, failed, import_path, not_run
+from runbook_lib.execute.batch.jobs import Cancel, Job, JobResult, Progress, failed, not_run
+from runbook_lib.model.locations import import_path
 
 try:
     from distributed import Client, Event, Variable, get_client, get_worker

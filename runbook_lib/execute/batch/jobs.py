@@ -1,18 +1,13 @@
-"""What goes to a worker and what comes back; all of it can be pickled.
-
-How another Python process comes to import the same code as this one.
-"""
+"""What goes to a worker and what comes back; all of it can be pickled."""
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from traceback import format_tb
 
-import runbook_lib
 from runbook_lib.errors import ExitCode, RunbookError
 from runbook_lib.execute.outcome import NOT_RUN, Failure, NotebookResult
 from runbook_lib.execute.run.preparation import Request
@@ -117,10 +112,3 @@ def failed(
     failure = Failure(type(error).__name__, redact(str(error)), code, trace=redact(trace))
     notebooks = tuple(NotebookResult(path.stem) for path in job.notebooks)
     return JobResult(job, str(RecordVerdict.of(code)), code, notebooks, seconds=seconds, failure=failure)
-
-
-def import_path() -> str:
-    """The ``PYTHONPATH`` under which a process imports this very ``runbook_lib``, wherever another is installed."""
-    package = str(Path(runbook_lib.__file__).resolve().parents[1])
-    others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != package]
-    return os.pathsep.join([package, *others])

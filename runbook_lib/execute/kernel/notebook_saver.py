@@ -11,6 +11,8 @@ Who is told what happens while a notebook runs.
 from __future__ import annotations
 
 import contextlib
+import itertools
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,8 @@ _METADATA = "runbook"
 ALWAYS = "always"
 
 _SKIPPED = "skip-execution"
+# What a carriage return without a line end lets the next text overwrite.
+_OVERWRITTEN = re.compile(r".*\r(?=[^\n])")
 _PARAMETERS = frozenset({"parameters", "injected-parameters"})
 
 
@@ -78,6 +82,31 @@ def tell_errors_as_text(cell: Any) -> None:
         if output.output_type == "error":
             text = "\n".join(output.traceback) + "\n"
             cell.outputs[place] = nbformat.v4.new_output("stream", name="stderr", text=text)  # type: ignore[no-untyped-call]
+
+
+def join_streams(cell: Any) -> None:
+    """Make one output of all that a cell wrote to the same stream, as nbclient's ``coalesce_streams`` does.
+
+    What a carriage return let later text overwrite is left out; standard output comes before standard error where
+    nothing else is between them.
+    """
+    outputs: list[Any] = []
+    streams: dict[str, Any] = {}
+    for output in cell.outputs:
+        if output.output_type != "stream":
+            outputs.append(output)
+        elif output.name in streams:
+            streams[output.name].text += output.text
+        else:
+            streams[output.name] = output
+            outputs.append(output)
+    for output in streams.values():
+        output.text = _OVERWRITTEN.sub("", output.text)
+    names = [output.get("name") for output in outputs]
+    for place, pair in enumerate(itertools.pairwise(names)):
+        if pair == ("stderr", "stdout"):
+            outputs[place], outputs[place + 1] = outputs[place + 1], outputs[place]
+    cell.outputs = outputs
 
 
 def _tags(cell: Any) -> list[str]:

@@ -270,17 +270,23 @@ class MessageClient(PapermillNotebookClient):  # type: ignore[misc]  # papermill
         self._unkept: Exception | None = None
         self.clear_before_next_output: bool = False
 
-    async def _async_poll_output_msg(self, parent_msg_id: str, cell: Any, cell_index: int) -> None:
-        """Take what arrives until the cell is done; what belongs to no cell any more has to be read too."""
+    async def take_output(self, request: str, cell: Any, index: int) -> None:
+        """Take what arrives until the cell is done; what belongs to no cell any more has to be read too.
+
+        Args:
+            request: the message with which the cell was sent to the kernel.
+            cell: what the output is put into.
+            index: the cell's place in the notebook.
+        """
         done = False
         while not done:
-            message = await self.kc.iopub_channel.get_msg(timeout=None)
+            message = await self.kc.get_iopub_msg(timeout=None)
             kind, content = message["msg_type"], message["content"]
             if kind == "stream":
                 self.km.acknowledge(content["text"])
-            if message["parent_header"].get("msg_id") == parent_msg_id:
+            if message["parent_header"].get("msg_id") == request:
                 done = kind == "status" and content["execution_state"] == "idle"
-                self._take(message, cell, cell_index)
+                self._take(message, cell, index)
 
     def _take(self, message: dict[str, Any], cell: Any, index: int) -> None:
         """Take one message. If the record cannot be written any more (a full disk), the cell is interrupted, once."""

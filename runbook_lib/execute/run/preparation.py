@@ -12,21 +12,10 @@ import yaml
 
 from runbook_lib.errors import Fault, InputError, ParameterError
 from runbook_lib.model.commands import command_on_testbed
+from runbook_lib.model.documents import read_value
 from runbook_lib.model.loading import Document, Run, load_parameters, load_run, read_parameters
 from runbook_lib.model.locations import testbed_inventory
 from runbook_lib.model.parameters import Parameters
-
-_TIMESTAMP = "tag:yaml.org,2002:timestamp"
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Leaves dates as the text that they are, like papermill's loader."""
-
-
-_PlainLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
 
 
 @dataclass(frozen=True)
@@ -69,7 +58,7 @@ def parse_overrides(pairs: Sequence[tuple[str, str]], *, plan: bool) -> dict[str
     for key, value in pairs:
         try:
             # None is how papermill spells it.
-            overrides[key] = None if value == "None" else yaml.load(value, Loader=_PlainLoader)
+            overrides[key] = None if value == "None" else read_value(value)
         except yaml.YAMLError as error:
             problem = getattr(error, "problem", None) or "not valid YAML"
             faults.append(Fault(f"-p {key}", f"its value cannot be read: {problem}"))

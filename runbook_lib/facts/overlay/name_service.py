@@ -1,4 +1,4 @@
-"""Docker's own name server as one container finds it: an address that leads to a port of dockerd."""
+"""Docker's embedded DNS server as one container reaches it: an address that NAT maps to a port of dockerd."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAME_SERVER = "127.0.0.11"
 
 @dataclass(frozen=True)
 class Listener:
-    """A socket that waits for packets inside the container's namespace, and the process that holds it, if known."""
+    """A listening socket in the container's namespace, and its process, if known."""
 
     protocol: str
     address: str
@@ -26,7 +26,7 @@ class Listener:
 
 @dataclass(frozen=True)
 class NameService:
-    """What leads from a container's ``/etc/resolv.conf`` to whoever answers: ``server``, rewriting rules, sockets."""
+    """How a container reaches its DNS server: the address in ``/etc/resolv.conf``, NAT rules, sockets."""
 
     container: str
     node: str
@@ -35,7 +35,7 @@ class NameService:
     listeners: tuple[Listener, ...]
 
 
-# Argument: the container's pid. Docker writes its rules with whichever iptables it was started with.
+# Argument: the container's pid. Docker uses one of the iptables variants.
 _SCRIPT = """\
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 namespace=/proc/$1/ns/net
@@ -62,7 +62,7 @@ def read_name_service(node: Node, container: ContainerFacts) -> NameService:
 
     Raises:
         UnreachableError: the node cannot be reached.
-        CommandError, NodeError: it does not let the container's namespace be read.
+        CommandError, NodeError: the container's namespace cannot be read.
     """
     sections = read_sections(node, _SCRIPT, str(container.pid), sudo=True)
     with reading(node.name, f"name service of {container.name}"):

@@ -201,7 +201,7 @@ def _control_plane(machines: Sequence[Machine]) -> tuple[ControlPlaneName, str]:
 
 def _own_control_plane(machine: Machine) -> tuple[str, str]:
     store = machine.flags.get("cluster-store", "")
-    if store and not store.startswith("etcd://"):
+    if store and not parse_etcd_url(store).members:
         raise InputError(
             f"the engine of {machine.name} keeps its networks in {store}, and only etcd is known here",
             remedy="create the machines with --engine-opt cluster-store=etcd://…, use Swarm mode, which needs no store,"

@@ -14,9 +14,15 @@ from runbook_lib.errors import InputError, PreconditionError
 from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.control_planes.base import ControlPlane, read_advertised
 from runbook_lib.facts.docker.containers import ContainerFacts, read_containers
-from runbook_lib.facts.docker.networks import PATIENCE_SECONDS, LostNetwork, NetworkFacts, lost_networks, read_network
+from runbook_lib.facts.docker.networks import (
+    STORE_RECHECK_SECONDS,
+    LostNetwork,
+    NetworkFacts,
+    lost_networks,
+    read_network,
+)
 from runbook_lib.facts.host.addresses import read_cluster_address
-from runbook_lib.facts.overlay.gossip import GOSSIP_PORT, splits
+from runbook_lib.facts.overlay.gossip import GOSSIP_PORT, gossip_faults
 from runbook_lib.model.commands import run_command
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Verdict
@@ -173,7 +179,7 @@ def _cluster_store_now(cluster: Cluster, parameters: Parameters) -> tuple[Precon
     quiet = {row.node for row in gossip if not row.address}
     faults += [f"{row.node}: not in the engines' gossip yet" for row in rows if row.connected and row.node in quiet]
     faults += [f"{row.node}: {row.trouble}" for row in gossip if row.trouble]
-    faults += splits(gossip)
+    faults += gossip_faults(gossip)
     needed = "a control plane that connects every engine with every other"
     deaf = ", ".join(row.node for row in gossip if row.trouble)
     remedy = (
@@ -187,7 +193,7 @@ def _cluster_store_now(cluster: Cluster, parameters: Parameters) -> tuple[Precon
 
 def _overlay(cluster: Cluster, parameters: Parameters) -> Precondition:
     name = parameters.overlay.name
-    patience = 0.0 if parameters.plan else PATIENCE_SECONDS
+    patience = 0.0 if parameters.plan else STORE_RECHECK_SECONDS
     seen, blind, lost = sight(cluster, control_plane_of(parameters), name, patience)
     found = [network for network in seen.values() if network is not None]
     missing = sorted((blind if found or lost else set(seen)) - set(lost))
@@ -201,12 +207,12 @@ def _overlay(cluster: Cluster, parameters: Parameters) -> Precondition:
 def blind_nodes(cluster: Cluster, control_plane: ControlPlane, network: str) -> set[str]:
     """The nodes whose engine should list a network of the whole cluster and does not.
 
-    One that does not find it although others know of it is asked again, for at most ``PATIENCE_SECONDS``.
+    One that does not find it although others know of it is asked again, for at most ``STORE_RECHECK_SECONDS``.
 
     Raises:
         UnreachableError, NodeError: naming every node that gave no answer.
     """
-    _, blind, lost = sight(cluster, control_plane, network, PATIENCE_SECONDS)
+    _, blind, lost = sight(cluster, control_plane, network, STORE_RECHECK_SECONDS)
     return blind | set(lost)
 
 

@@ -25,7 +25,7 @@ import tarfile
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from ipaddress import IPv4Network
-from time import monotonic, sleep
+from time import sleep
 from uuid import uuid4
 
 from runbook_lib.cluster import Cluster, Node
@@ -218,8 +218,8 @@ def _confirm(probe: Node) -> str:
 
 def _wait_until_healed(probe: Node, why: str) -> None:
     """Have a node that can be reached restore now, wait for one that cannot until its alarm has."""
-    started, asked, error = monotonic(), False, ""
-    while monotonic() - started < _HEALING_SECONDS + _COMMAND_SECONDS:
+    deadline, asked, error = Deadline(_HEALING_SECONDS + _COMMAND_SECONDS), False, ""
+    while not deadline.passed:
         probe.close()
         try:
             if not asked:

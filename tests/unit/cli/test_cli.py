@@ -138,4 +138,4 @@ sys.exit(cli.main(["notebook"]))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (4, "closed\n")
-    assert done.stderr == "runbook: ended by SIGTERM\n"
+    assert done.stderr == "runbook: interrupted by SIGTERM\n"

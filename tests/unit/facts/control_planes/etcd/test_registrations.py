@@ -82,10 +82,10 @@ def test_a_store_without_the_v2_api_is_no_connection(captured_sections) -> None:
 def test_no_dockerd_is_no_connection_whatever_the_store_says(captured_sections) -> None:
     sections = captured_sections("registration_connected.txt")
     sections["stat"] = Section("cat: /proc//stat: No such file or directory\n", 1)
-    assert "no dockerd runs" in parse_registration(ROW, sections).detail
+    assert "no process has the pid" in parse_registration(ROW, sections).detail
 
 
-@pytest.mark.parametrize(("left", "reason"), [(90, "more than its 60 s"), (None, "never ends")])
+@pytest.mark.parametrize(("left", "reason"), [(90, "more than its time to live of 60 s"), (None, "no time to live")])
 def test_a_key_that_no_engine_wrote_is_no_connection(captured_sections, left: int | None, reason: str) -> None:
     sections = captured_sections("registration_connected.txt")
     text = sections["key"].text
