@@ -54,7 +54,8 @@ def test_the_tools_are_those_of_the_lock_and_the_libraries_the_oldest(
     assert Path(python).resolve() == Path(sys.executable).resolve()
     ((folder, arguments, interpreter),) = called
     assert (folder, interpreter) == (project, python)
-    assert arguments[-4:] == ["tests/unit", *(f"--ignore={path}" for path in command.ABOUT_THE_LOCK), "-x"]
+    ignored = [f"--ignore={path}" for path in command.ABOUT_THE_LOCK]
+    assert arguments == ["-n", "auto", "tests/unit", *ignored, "-x"]
     assert os.environ["PATH"].startswith(f"{project}/.venv.lowest/bin:")
 
 
