@@ -133,3 +133,9 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped, but OVERLAY_RUNBOOK_REQUIRE_TESTBED is set: {report.longrepr}"
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    # pytest-cov keeps the total when it prints no table; a line of our own after pytest's summary would hide that.
+    if total := getattr(config.pluginmanager.getplugin("_cov"), "cov_total", None):
+        terminalreporter.write_line(f"branch coverage: {total:.1f} % (by module: python -m coverage report)")

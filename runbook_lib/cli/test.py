@@ -56,7 +56,7 @@ def test(context: typer.Context) -> None:
     """Run all tests, the checks of the code's style, types and layers among them.
 
     "unit" as first argument: the unit tests and these checks, which need no cluster. --all: the long repeats as well,
-    and at the end the branch coverage of what runs in pytest's own processes.
+    and the branch coverage of what runs in pytest's own processes.
     Other arguments are pytest's, paths relative to the project: tests/unit, -k name, -x, --lf, … The testbed's tests
     boot a real cluster and need root; without it they are skipped and say so. As many processes as this machine
     carries share the tests (-n 0: one process for all).
@@ -82,17 +82,7 @@ def test(context: typer.Context) -> None:
     if processes and reaches_testbed(folder, context.args):
         typer.echo(_WHOLE_SUITE.format(processes=processes), err=True)
     code = run_pytest(folder, [*options, *context.args])
-    if ALL in context.args:
-        tell_coverage(folder)
     raise typer.Exit(EXIT_CODES.get(code, ExitCode.ERROR))
-
-
-def tell_coverage(folder: Path) -> None:
-    """Print the branch coverage that was measured; pyproject.toml says of what."""
-    command = [sys.executable, "-m", "coverage", "report", "--format=total"]
-    total = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
-    if total:
-        typer.echo(f"runbook: branch coverage {total} % (by module: python -m coverage report)", err=True)
 
 
 def side_by_side(folder: Path, arguments: list[str]) -> int:
