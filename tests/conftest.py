@@ -6,10 +6,12 @@ where there is none at all: a gate that tested nothing must not look green.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Generator, Iterator
 
+import coverage
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -136,6 +138,9 @@ def pytest_runtest_makereport(
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    # pytest-cov keeps the total when it prints no table; a line of our own after pytest's summary would hide that.
-    if total := getattr(config.pluginmanager.getplugin("_cov"), "cov_total", None):
+    # A line after pytest's own summary would hide that; pytest-cov itself could only print a table of all modules.
+    if config.pluginmanager.hasplugin("_cov"):
+        measured = coverage.Coverage(config_file=str(config.rootpath / "pyproject.toml"))
+        measured.load()
+        total = measured.report(file=io.StringIO())
         terminalreporter.write_line(f"branch coverage: {total:.1f} % (by module: python -m coverage report)")
