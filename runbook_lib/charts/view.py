@@ -124,7 +124,7 @@ class ClusterView:
         return None if overlay is None else overlay.vni or self.vnis.get(overlay.id) or None
 
     @property
-    def awaits_vni(self) -> bool:
+    def has_no_vni_yet(self) -> bool:
         """True when the overlay is known to have no number yet."""
         overlay = self.overlay_network
         return overlay is not None and self.vni is None and overlay.id in self.vnis
@@ -189,7 +189,7 @@ def missing_overlay_words(view: ClusterView) -> str:
 def vni_words(view: ClusterView) -> str:
     """The overlay's number on the wire in words; empty when it is unknown."""
     if view.vni is None:
-        return "no VNI before its first container" if view.awaits_vni else ""
+        return "no VNI before its first container" if view.has_no_vni_yet else ""
     return f"VNI {view.vni}"
 
 

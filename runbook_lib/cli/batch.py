@@ -19,7 +19,7 @@ from runbook_lib.cli.arguments import (
     pairs,
     project_folder,
 )
-from runbook_lib.cli.privileges import become_root, install_missing_packages
+from runbook_lib.cli.privileges import become_root
 from runbook_lib.execute.batch.batch import Cancellation, exit_code_of_batch, run_batch
 from runbook_lib.execute.batch.clusters import BatchCluster, read_clusters
 from runbook_lib.execute.batch.display import conclude, display_for
@@ -29,6 +29,7 @@ from runbook_lib.execute.run.notebooks import check_parameters_cells, choose_not
 from runbook_lib.execute.run.preparation import parse_overrides
 from runbook_lib.model.locations import records_location
 from runbook_lib.records.store import open_archive
+from runbook_lib.testbed.system_packages import install_missing_packages
 
 if TYPE_CHECKING:
     from runbook_lib.execute.batch.dask import DaskWorkers
@@ -104,7 +105,16 @@ def batch(
         check_destination(junit)
     _prepare_for_testbeds(clusters, plan=plan)
     wanted = [
-        Job(number, cluster.name, cluster.file.absolute(), overrides, chosen, location, timeout, notebook_timeout)
+        Job(
+            number,
+            cluster.name,
+            cluster.file.absolute(),
+            cluster.request,
+            chosen,
+            location,
+            timeout,
+            notebook_timeout,
+        )
         for number, cluster in enumerate(clusters)
     ]
     refused = [failed(wanted[number], one.error) for number, one in enumerate(clusters) if one.error is not None]

@@ -12,12 +12,13 @@ import typer
 
 from runbook_lib.cli.arguments import project_folder
 from runbook_lib.cli.lab.copies import Copies
-from runbook_lib.cli.privileges import become_root, install_missing_packages
+from runbook_lib.cli.privileges import become_root
 from runbook_lib.errors import InputError
 from runbook_lib.execute.run.notebooks import choose_notebooks
 from runbook_lib.execute.run.preparation import Request, ensure_testbed
 from runbook_lib.model.commands import at_hand, environment
 from runbook_lib.model.locations import copies_folder
+from runbook_lib.testbed.system_packages import install_missing_packages
 
 app = typer.Typer(add_completion=False)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from runbook_lib.cli.arguments import columns, one_line
 from runbook_lib.errors import RecordError
+from runbook_lib.journal import stamp
 from runbook_lib.model.record import Record
 from runbook_lib.model.results import Trend, with_warnings
 from runbook_lib.records.query.difference import Difference, flatten
@@ -22,7 +23,7 @@ _SHOWN_HASH = 16
 
 def record_lines(record: Record, folder: Path, faults: Sequence[str], width: int | None) -> list[str]:
     """A record for a reader: what matters first, then every step, check and file."""
-    lines = [f"{record.notebook} on {record.cluster}: {record.told}", *_facts(_head(record, folder))]
+    lines = [f"{record.notebook} on {record.cluster}: {record.verdict_text}", *_facts(_head(record, folder))]
     if faults:
         lines += _section("Wrong", (f"{_INDENT}✗ {fault}" for fault in faults))
     if record.failure:
@@ -43,7 +44,7 @@ def _head(record: Record, folder: Path) -> list[tuple[str, str]]:
     took = "" if record.seconds is None else f", took {record.seconds:.1f} s"
     return [
         ("record", record.id),
-        ("verdict", f"{record.told}{code}"),
+        ("verdict", f"{record.verdict_text}{code}"),
         ("started", f"{_time(record.started)} UTC{took}"),
         ("changed", str(record.changed)),
         ("mode", "plan: it changes nothing" if record.plan else ""),
@@ -126,7 +127,7 @@ def unreadable_lines(folder: Path) -> list[str]:
 def difference_lines(a: Record, b: Record, found: Sequence[Difference], width: int | None) -> list[str]:
     """Two records and what differs, grouped by what it is about."""
     header = ("", "record", "notebook", "cluster", "verdict", "started (UTC)")
-    rows = [(name, r.id, r.notebook, r.cluster, r.told, _time(r.started)) for name, r in (("A", a), ("B", b))]
+    rows = [(name, r.id, r.notebook, r.cluster, r.verdict_text, _time(r.started)) for name, r in (("A", a), ("B", b))]
     lines = columns(header, rows, shrink=("notebook", "cluster"), width=width)
     if not found:
         return [*lines, "", "nothing differs"]
@@ -199,7 +200,7 @@ def trend_object(trend: Trend) -> dict[str, Any]:
         "points": [
             {
                 "id": point.record,
-                "started": point.started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                "started": stamp(point.started),
                 "cluster": point.cluster,
                 "verdict": point.verdict,
                 "warnings": point.warnings,

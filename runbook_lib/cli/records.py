@@ -227,7 +227,7 @@ def _list_lines(found: Sequence[Row]) -> list[str]:
             f"{row.started[:10]} {row.started[11:16]}",
             row.cluster or "?",
             row.notebook or "?",
-            row.told,
+            row.verdict_text,
             "-" if row.seconds is None else f"{row.seconds:.1f}",
             str(row.changed) if row.notebook else "?",
         )

@@ -21,7 +21,7 @@ from runbook_lib.cli.arguments import (
     pairs,
     project_folder,
 )
-from runbook_lib.cli.privileges import become_root, install_missing_packages
+from runbook_lib.cli.privileges import become_root
 from runbook_lib.errors import ExitCode
 from runbook_lib.execute.interruption import Interruption
 from runbook_lib.execute.run.cluster_run import ClusterRequest, ClusterResult, left_over, prepare_cluster, run_cluster
@@ -42,6 +42,7 @@ from runbook_lib.model.commands import at_hand, at_hand_by_record, command_on_te
 from runbook_lib.model.loading import Run
 from runbook_lib.model.locations import records_location
 from runbook_lib.records.store import open_archive
+from runbook_lib.testbed.system_packages import install_missing_packages
 
 app = typer.Typer(add_completion=False)
 

@@ -15,18 +15,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from runbook_lib.cli.privileges import asks_for_help, become_root, install_missing_packages
+from runbook_lib.cli.privileges import asks_for_help, become_root
 from runbook_lib.errors import RequirementError
 from runbook_lib.model.commands import command_on_testbed
 from runbook_lib.testbed import ConsoleReport, Testbed, TestbedStatus
-from runbook_lib.testbed.machine.layout import (
-    DEFAULT_NAME,
-    DEFAULT_NODES,
-    DEFAULT_SUBNET,
-    ENGINE_PORT,
-    Kind,
-    choose_kind,
-)
+from runbook_lib.testbed.machine.kind import Kind, choose_kind
+from runbook_lib.testbed.machine.layout import DEFAULT_NAME, DEFAULT_NODES, DEFAULT_SUBNET, ENGINE_PORT
+from runbook_lib.testbed.system_packages import install_missing_packages
 
 app = typer.Typer(help="A real Docker cluster on this machine.", no_args_is_help=True, add_completion=False)
 

@@ -12,9 +12,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from runbook_lib.errors import InterruptedRun
 
@@ -25,6 +26,62 @@ GRACE_SECONDS = 60.0
 
 # One Ctrl-C may arrive twice, from the terminal and from a parent that passes it on.
 _SAME_SIGNAL_SECONDS = 0.5
+
+
+class EndSignals:
+    """Ctrl-C, SIGTERM and SIGHUP: how often the user has asked for the end, an echo not counted.
+
+    Args:
+        heard: called with a signal and how often the user has asked by now, from within a signal handler.
+        clock: tells the seconds by which a signal is told from an echo of the one before.
+    """
+
+    def __init__(
+        self, heard: Callable[[signal.Signals, int], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._heard = heard
+        self._clock = clock
+        self._heard_at = 0.0
+        self.times = 0
+
+    def handle(self, number: int, _frame: FrameType | None) -> None:
+        """Handle a signal, as ``signal.signal`` wants it."""
+        now = self._clock()
+        if not self.times or now - self._heard_at > _SAME_SIGNAL_SECONDS:
+            self.times, self._heard_at = self.times + 1, now
+            self._heard(signal.Signals(number), self.times)
+
+
+def install(handler: Callable[[int, FrameType | None], None], numbers: Iterable[int] = SIGNALS) -> dict[int, Any]:
+    """Handle signals from now on; what this process ignores, as a program started with nohup does SIGHUP, stays so.
+
+    Returns:
+        What handled each of them before.
+    """
+    heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in heeded}
+
+
+@contextmanager
+def handled(handler: Callable[[int, FrameType | None], None], numbers: Iterable[int] = SIGNALS) -> Iterator[None]:
+    """Handle signals within the block, as ``install`` does."""
+    before = install(handler, numbers)
+    try:
+        yield
+    finally:
+        for number, handler_before in before.items():
+            signal.signal(number, handler_before)
+
+
+@contextmanager
+def signals_unwind(numbers: Iterable[int] = SIGNALS) -> Iterator[None]:
+    """Let a signal within the block raise ``InterruptedRun``, so that what is open is closed."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise InterruptedRun(f"interrupted by {signal.Signals(number).name}")
+
+    with handled(end, numbers):
+        yield
 
 
 class Interruption:
@@ -43,17 +100,16 @@ class Interruption:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.grace_seconds = grace_seconds
-        self._clock = clock
+        self._signals = EndSignals(self._heard, clock)
         self.received: signal.Signals | None = None
         self._notify = notify or (lambda line: None)
-        self._received_at = 0.0
         self._kernel: int | None = None
         self._cell_runs = False
         self._cleaning_up = False
         #: Whether the cell that was sent last was interrupted by a signal.
         self.interrupted_cell = False
         #: Whether the user wants no clean-up either.
-        self.given_up = False
+        self.force_killed = False
         self._deadline: threading.Timer | None = None
         self._depth = 0
 
@@ -63,17 +119,13 @@ class Interruption:
         if self._depth or threading.current_thread() is not threading.main_thread():
             yield self
             return
-        # A program started with nohup ignores SIGHUP, and should go on ignoring it.
-        heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, self._handle) for number in heeded}
-        self._depth = 1
-        try:
-            yield self
-        finally:
-            self._depth = 0
-            self.cell_ended()
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        with handled(self._signals.handle):
+            self._depth = 1
+            try:
+                yield self
+            finally:
+                self._depth = 0
+                self.cell_ended()
 
     def watch(self, kernel: int | None) -> None:
         """The kernel (its process id) that signals are for from now on; ``None``: there is none."""
@@ -93,9 +145,9 @@ class Interruption:
         """From now on the cells run that run whatever happened."""
         self._cleaning_up = True
 
-    def starts_anew(self) -> None:
+    def reset(self) -> None:
         """The notebook has ended, its clean-up included."""
-        self._cleaning_up = self.interrupted_cell = self.given_up = False
+        self._cleaning_up = self.interrupted_cell = self.force_killed = False
 
     def cell_ended(self) -> None:
         """The kernel does not run a cell any more."""
@@ -110,20 +162,18 @@ class Interruption:
 
     def raise_if_received(self) -> None:
         """End the notebook between two cells, unless these clean up. Raises ``InterruptedRun``."""
-        if self.received is not None and (self.given_up or not self._cleaning_up):
+        if self.received is not None and (self.force_killed or not self._cleaning_up):
             raise InterruptedRun(f"interrupted by {self.received.name}")
 
-    def _handle(self, number: int, _frame: FrameType | None) -> None:
-        now = self._clock()
-        if self.received is None:
-            self.received, self._received_at = signal.Signals(number), now
+    def _heard(self, number: signal.Signals, times: int) -> None:
+        if times == 1:
+            self.received = number
             what = "the cells that clean up go on" if self._cleaning_up else "the running cell may clean up"
             self._notify(f"{self.received.name}: {what}; once more ends it at once")
             if self._cell_runs and not self._cleaning_up:
                 self._tell_kernel()
-        elif now - self._received_at > _SAME_SIGNAL_SECONDS:
-            self._received_at = now
-            self.interrupted_cell, self.given_up = self._cell_runs, self._cleaning_up
+        else:
+            self.interrupted_cell, self.force_killed = self._cell_runs, self._cleaning_up
             self._notify("again: the kernel is killed")
             self._send(signal.SIGKILL)
 

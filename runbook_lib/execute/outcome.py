@@ -74,7 +74,7 @@ class NotebookResult:
     warnings: int = 0
 
     @property
-    def told(self) -> str:
+    def verdict_text(self) -> str:
         """The verdict as it is shown, with its warnings: ``pass, 3 warnings``."""
         return with_warnings(self.verdict, self.warnings)
 

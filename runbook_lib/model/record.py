@@ -153,6 +153,6 @@ class Record(_Part):
         return sum(check.verdict is Verdict.WARN for check in self.checks)
 
     @property
-    def told(self) -> str:
+    def verdict_text(self) -> str:
         """The verdict as it is shown, with its warnings: ``pass, 3 warnings``."""
         return with_warnings(self.verdict, self.warnings)

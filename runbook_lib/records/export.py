@@ -14,10 +14,11 @@ from pathlib import Path
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from runbook_lib.errors import InputError, RecordError
+from runbook_lib.files import write_whole
 from runbook_lib.model.record import CellState, Record, RecordVerdict
 from runbook_lib.model.results import Status, Verdict
 from runbook_lib.records.store.archive import HTML_FILE, NOTEBOOK_FILE, Archive
-from runbook_lib.records.store.disk import files_in, write_whole
+from runbook_lib.records.store.disk import files_in
 from runbook_lib.records.store.reading import read_record
 
 # The clock of a file in an archive says nothing here, and without it the same record gives the same bytes.
@@ -133,7 +134,7 @@ def _notebook(record: Record) -> TestCase:
         result = kind(xml_text(message), failure.name if failure else str(record.verdict))
         result.text = xml_text(f"{failure.cell}\n{failure.trace}".strip()) if failure else ""
         case.result = [result]
-    told = [record.told] if record.warnings else []
+    told = [record.verdict_text] if record.warnings else []
     never = sum(cell.state is CellState.NEVER_RUN for cell in record.cells)
     told += [f"{never} of {len(record.cells)} cells never ran"] if never else []
     if told:

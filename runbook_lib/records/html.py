@@ -71,7 +71,7 @@ def render(notebook_text: str, record: Record | None = None, *, title: str = "")
         for output in cell.get("outputs", ()):
             _leave_widgets_out(output)
     if record is not None:
-        title = title or f"{record.notebook} on {record.cluster}: {record.told}"
+        title = title or f"{record.notebook} on {record.cluster}: {record.verdict_text}"
     header = None if record is None else _header(record)
     resources = {"title": title or "notebook", "style": _style(), "record": header}
     # HTMLExporter's own method goes over the finished page once more to add alternative texts, which takes as long as
@@ -192,7 +192,7 @@ def _header(record: Record) -> _Header:
     return _Header(
         notebook=record.notebook,
         cluster=record.cluster,
-        verdict=record.told,
+        verdict=record.verdict_text,
         kind=kind,
         symbol=symbol,
         facts=_facts(record),

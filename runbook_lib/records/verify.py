@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runbook_lib.errors import InputError
+from runbook_lib.files import is_temporary, locked
 from runbook_lib.model.locations import signing_key_file
 from runbook_lib.records import checks
 from runbook_lib.records.chain import Entry, Head, read_chain, read_head
@@ -18,7 +19,6 @@ from runbook_lib.records.checks import Finding, Verification, check_folder, chec
 from runbook_lib.records.sealing import read_seal
 from runbook_lib.records.store import remote
 from runbook_lib.records.store.archive import KEYS_FOLDER, RECORD_FILE, SEAL_FILE, Archive, id_of
-from runbook_lib.records.store.disk import is_temporary, locked
 from runbook_lib.records.store.keys import PublicKey, parse_public_key, read_public_key, signing_key
 from runbook_lib.records.store.running import is_begun_by, is_running
 

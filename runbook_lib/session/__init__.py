@@ -1,4 +1,4 @@
-"""What a notebook calls: ``start`` opens a session; the session reads, plans, applies, expects and finishes."""
+"""The API of the notebooks: ``start`` opens a session, which reads, plans, applies, checks and finishes."""
 
 from runbook_lib.session.session import Session
 from runbook_lib.session.start import start

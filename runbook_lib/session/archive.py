@@ -1,4 +1,4 @@
-"""The archive as the notebook that reads it calls it: tables, a comparison, a picture, also where there is little."""
+"""The archive's API for notebook 10: tables, a comparison and a picture, also for an archive with few records."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ VERIFIED: Table[Verification] = Table(
 def read_archive(location: str | Path = "", cluster: str = "", notebook: str = "") -> ArchiveView:
     """The archive at a folder or URL, else the default one; with ``cluster`` only that cluster's records.
 
-    ``notebook`` is the name of the one that reads it, as its exercises need it.
+    ``notebook`` is the name of the calling notebook, for its exercises.
 
     Raises:
         InputError: it cannot be read.
@@ -49,7 +49,7 @@ def read_archive(location: str | Path = "", cluster: str = "", notebook: str = "
 
 @dataclass(frozen=True)
 class ArchiveView:
-    """One archive. Nothing here changes it."""
+    """One archive, read-only."""
 
     archive: Archive
     cluster: str = ""
@@ -70,7 +70,7 @@ class ArchiveView:
         return table[table["cluster"] == self.cluster] if self.cluster else table
 
     def overview(self) -> pd.DataFrame:
-        """A row a notebook and cluster, the newest first: how often and how well it ran.
+        """One row per notebook and cluster, the newest first: how often it ran, and with which results.
 
         Columns: ``notebook``, ``cluster``, ``runs``, ``passed``, ``changed`` (by all its runs), ``median (s)``, and of
         the newest run ``last`` (when it was started), ``verdict`` and ``warnings``.
@@ -92,7 +92,7 @@ class ArchiveView:
 
     @document_columns(VERIFIED)
     def verify(self) -> pd.DataFrame:
-        """How many records were compared with the chain, entry by entry.
+        """Verify the archive, and return how many records were compared with the chain.
 
         Raises:
             CheckFailed: a record was changed, removed, added or moved; the message says which and where.
@@ -111,11 +111,11 @@ class ArchiveView:
     def compare(self, before: str = "", after: str = "") -> pd.DataFrame:
         """What changed on the cluster between two records.
 
-        Where nothing is named, those are the two newest of one notebook on one cluster. Where there are no two, it says
-        so, and the table is empty.
+        By default these are the two newest records of one notebook on one cluster. Where there are no two, a message is
+        printed and the table is empty.
 
         Raises:
-            InputError: no record, or more than one, is called so.
+            InputError: no record, or more than one, matches.
             RecordError: a record cannot be read.
         """
         if not (before and after):
@@ -128,7 +128,7 @@ class ArchiveView:
         return compare(before, after, self.archive)
 
     def trend(self, notebook: str = "", metric: str = SECONDS) -> Picture | None:
-        """The metric over time; without ``notebook``, of the one with the most records. ``None`` when there is none.
+        """The metric over time; by default of the notebook with the most records. ``None`` without records.
 
         Raises:
             InputError: no such notebook, or no record of it has such a metric; the remedy names those there are.
@@ -141,7 +141,7 @@ class ArchiveView:
         return Picture(charts.trend_picture(found), charts.trend_text(found))
 
     def exercise(self, name: str, prediction: object = None) -> Exercise:
-        """An exercise (``10-a``) and what the learner predicts; ``None`` so does a run without people."""
+        """An exercise (``10-a``) with the learner's prediction, which is ``None`` until it is answered."""
         return exercise(name, prediction, notebook=self.notebook)
 
     def _two_newest(self) -> tuple[str, str] | None:

@@ -1,7 +1,4 @@
-"""The steps of this project, each built from a run's parameters.
-
-Takes back what the runbook has made, and nothing else.
-"""
+"""The steps of this project, built from a run's parameters. The clean-up removes only what the runbook created."""
 
 from __future__ import annotations
 
@@ -56,7 +53,7 @@ class StepCatalog:
         return StaticAddresses(self._inventory, self._parameters.addresses, self._parameters.platform)
 
     def release_addresses(self) -> RemoveStaticAddresses:
-        """Take the fixed addresses back: every file as it was. On boot2docker DHCP returns with the next restart."""
+        """Remove the fixed addresses and restore every file. On boot2docker DHCP returns with the next restart."""
         return RemoveStaticAddresses(self._inventory, self._parameters.addresses)
 
     def start_members(self) -> Step[Any, Any]:
@@ -64,15 +61,15 @@ class StepCatalog:
         return member_steps(self._parameters).start
 
     def etcd_autostart(self) -> Step[Any, Any]:
-        """Make them start at boot."""
+        """Make the members start at boot."""
         return member_steps(self._parameters).autostart
 
     def no_autostart(self) -> Step[Any, Any]:
-        """Take that back."""
+        """Undo ``etcd_autostart``."""
         return member_steps(self._parameters).no_autostart
 
     def join_gossip(self) -> JoinGossip:
-        """Bring together engines that do not know each other."""
+        """Join engines that do not know each other into one gossip cluster."""
         return JoinGossip(self._control_plane)
 
     def create_network(self, *, subnet: str = "") -> CreateNetwork:
@@ -82,7 +79,7 @@ class StepCatalog:
         return CreateNetwork(wanted, self._control_plane, self._parameters.name)
 
     def remove_network(self) -> RemoveNetworks:
-        """Remove the overlay that notebook 03 made; refused while a container is on it."""
+        """Remove the overlay that notebook 03 created; fails while a container is connected to it."""
         return RemoveNetworks(self._parameters.name, self._control_plane, OVERLAY_NOTEBOOK)
 
     def run_containers(self) -> RunContainers:
@@ -91,7 +88,7 @@ class StepCatalog:
         return RunContainers(parameters.containers, parameters.overlay, self._control_plane, parameters.name)
 
     def remove_containers(self) -> RemoveContainers:
-        """Remove the containers that notebook 04 made, and none of another notebook."""
+        """Remove only the containers that notebook 04 created."""
         return RemoveContainers(self._parameters.name, CONTAINERS_NOTEBOOK)
 
     def disconnect(self) -> Disconnect:
@@ -105,16 +102,16 @@ class StepCatalog:
         return Connect(wanted_container(parameters, 0), parameters.overlay.name, self._control_plane)
 
     def clean_up(self, *, boot_scripts: bool) -> tuple[Step[Any, Any], ...]:
-        """The steps that take back what this cluster's runs made, in their order.
+        """The steps that undo what this cluster's runs created, in order.
 
-        With ``boot_scripts`` fixed addresses and etcd's autostart are among it.
+        ``boot_scripts`` includes the fixed addresses and etcd's autostart.
         """
         return clean_up_steps(self._parameters, boot_scripts_of=self._inventory if boot_scripts else None)
 
     def external_address(self, mode: ExternalMode) -> PublishPort | ExternalAddress:
         """Make a container reachable from outside the overlay: ``published``, ``macvlan`` or ``ipvlan``.
 
-        Raises ``InputError`` for an unknown mode, or if the cluster's network has no room for it.
+        Raises ``InputError`` for an unknown mode, or when the cluster's network has no free address block.
         """
         spec = external(self._inventory, self._parameters, mode)
         if mode == "published":
@@ -122,11 +119,11 @@ class StepCatalog:
         return ExternalAddress(spec, self._inventory, self._parameters.name)
 
     def remove_external_addresses(self) -> RemoveExternals:
-        """Remove the containers and networks that ``external_address`` made."""
+        """Remove the containers and networks that ``external_address`` created."""
         return RemoveExternals(self._parameters.name)
 
     def left_by(self, notebook: str) -> tuple[Step[Any, Any], ...]:
-        """The steps that are all satisfied once a notebook (its name) has passed; none for one that changes nothing."""
+        """The steps that are satisfied after a notebook (by name) has passed; none for one that changes nothing."""
         made: dict[str, tuple[Callable[[], Step[Any, Any]], ...]] = {
             "01_fix_node_ips": (self.static_addresses,),
             "02_autostart_etcd": (self.start_members, self.etcd_autostart, self.join_gossip),
@@ -138,7 +135,7 @@ class StepCatalog:
         return tuple(make() for make in made.get(notebook, ()))
 
     def proved_by_restart(self, notebook: str) -> tuple[Step[Any, Any], ...]:
-        """The steps of a notebook (its name) whose result a restart of the nodes proves; none for most notebooks."""
+        """The steps of a notebook (by name) whose result a restart of the nodes proves; none for most notebooks."""
         made: dict[str, tuple[Callable[[], Step[Any, Any]], ...]] = {
             "01_fix_node_ips": (self.static_addresses,),
             "02_autostart_etcd": (self.etcd_autostart,),
@@ -148,7 +145,7 @@ class StepCatalog:
 
 
 def wanted_container(parameters: Parameters, place: int) -> str:
-    """The name of a wanted container, by its place among them.
+    """The name of a wanted container, by its position in the parameters.
 
     Raises:
         InputError: the parameters want fewer.

@@ -1,10 +1,9 @@
-"""The cluster's lock as a notebook's kernel takes it: for a cell that changes or measures, and for a panel's work.
+"""The cluster lock in a notebook's kernel, for cells and panels that change or measure something.
 
-A kernel is one person at work: its cells and its panels hold the cluster together. Whoever runs another notebook, in
-another page or by a command, is told who holds it. Under ``runbook run`` the runner has the lock, and its kernel works
-under that.
+All cells and panels of one kernel share the lock. Another notebook or command that needs it gets an error that names
+the holder. Under ``runbook run`` the runner holds the lock, and its kernel works under that.
 
-What all nodes answered, or one error that names every node that did not.
+``answers`` returns the values of all nodes, or raises one error that names each node that failed.
 """
 
 from __future__ import annotations
@@ -28,57 +27,57 @@ R = TypeVar("R")
 
 
 class Claim:
-    """What a notebook may ask for: its cluster for itself."""
+    """Exclusive use of a notebook's cluster."""
 
     def __init__(self, inventory: Inventory, notebook: str) -> None:
         self._inventory = inventory
         self._notebook = notebook
-        self._desk = _desk(lock_names(inventory))
+        self._cluster_locks = _cluster_locks(lock_names(inventory))
         _follow_cells()
 
     @contextmanager
     def held(self, part: str = "") -> Iterator[None]:
-        """Hold the cluster for the block; when a cell runs the block, to the end of that cell.
+        """Hold the cluster lock for the block; in a cell, until the end of that cell.
 
         Args:
-            part: what of the notebook holds it, where that is no cell, such as ``live matrix``.
+            part: what holds it if not a cell, such as ``live matrix``.
 
         Raises:
-            LockedError: somebody else works on one of the nodes; it says who. Nothing was done, and nobody waits.
-            InputError: the folder of the locks cannot be used.
+            LockedError: one of the nodes is in use; names the holder. Nothing was done, and there is no wait.
+            InputError: the lock folder cannot be used.
         """
         what = ", ".join(filter(None, (f"notebook {self._notebook}", part)))
         if _in_a_cell():
-            self._desk.take(_Cell, self._inventory, what)
+            self._cluster_locks.take(_Cell, self._inventory, what)
             yield
             return
         mine = object()
         try:
-            self._desk.take(mine, self._inventory, what)
+            self._cluster_locks.take(mine, self._inventory, what)
             yield
         finally:
-            self._desk.leave(mine)
+            self._cluster_locks.leave(mine)
 
 
-def at_work_elsewhere() -> str:
-    """Who works on a cluster of this kernel's now, in another page or by a command, and at what; empty when nobody."""
-    holder = foreign_holder(frozenset[str]().union(*_DESKS))
+def other_holder() -> str:
+    """Which other process holds a cluster of this kernel now, and for what; empty if none."""
+    holder = foreign_holder(frozenset[str]().union(*_CLUSTER_LOCKS))
     return str(holder) if holder else ""
 
 
 class Claiming(Protocol):
-    """Whoever works on a cluster."""
+    """An object with methods that need the cluster lock."""
 
     @property
     def claim(self) -> Claim:
-        """What it works under."""
+        """The lock that its methods take."""
 
 
 S = TypeVar("S", bound=Claiming)
 
 
 def alone(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
-    """Let a method, which changes or measures something, work under its claim. Raises ``LockedError`` besides."""
+    """Run a method that changes or measures something under its object's claim. Also raises ``LockedError``."""
 
     @functools.wraps(method)
     def claiming(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -88,8 +87,8 @@ def alone(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P],
     return claiming
 
 
-class _Desk:
-    """One cluster in this kernel: the first who works there takes its locks, the last who leaves releases them."""
+class _ClusterLocks:
+    """The locks of one cluster in this kernel: the first user takes them, the last one releases them."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -109,17 +108,17 @@ class _Desk:
                 self._locks.close()
 
 
-_DESKS: dict[frozenset[str], _Desk] = {}
-_DESKS_GUARD = threading.Lock()
+_CLUSTER_LOCKS: dict[frozenset[str], _ClusterLocks] = {}
+_CLUSTER_LOCKS_GUARD = threading.Lock()
 
 
-def _desk(names: frozenset[str]) -> _Desk:
-    with _DESKS_GUARD:
-        return _DESKS.setdefault(names, _Desk())
+def _cluster_locks(names: frozenset[str]) -> _ClusterLocks:
+    with _CLUSTER_LOCKS_GUARD:
+        return _CLUSTER_LOCKS.setdefault(names, _ClusterLocks())
 
 
 class _Cell:
-    """The running cell: whether this kernel's main thread runs one. At a desk it stands for that cell."""
+    """Whether this kernel's main thread runs a cell; used as the holder for that cell."""
 
     running = False
 
@@ -132,7 +131,7 @@ def _in_a_cell() -> bool:
 
 
 def _follow_cells() -> None:
-    """Learn of every cell's begin and end, of which the shell tells however the cell ends."""
+    """Register for the begin and end of every cell; the shell reports the end in any case."""
     if not InteractiveShell.initialized():
         return
     shell = InteractiveShell.instance()
@@ -153,7 +152,7 @@ def _cell_begins() -> None:
 
 def _cell_ends() -> None:
     _Cell.running = False
-    for desk in tuple(_DESKS.values()):
+    for desk in tuple(_CLUSTER_LOCKS.values()):
         desk.leave(_Cell)
 
 
@@ -164,7 +163,7 @@ def answers(outcomes: Sequence[Outcome[T]]) -> list[T]:
     """Every node's value, in the order of the outcomes.
 
     Raises:
-        InputError: a key or host key that was refused; it comes before all else, for the user has to mend it.
+        InputError: a refused key or host key; raised before other errors, because the user has to fix it.
         RunbookError: the one node's error; where several nodes failed, one error with a line for each of them
             (``UnreachableError`` when none of them could be reached, else ``NodeError``).
     """
@@ -189,8 +188,8 @@ def answers(outcomes: Sequence[Outcome[T]]) -> list[T]:
 
 
 def _unless_restarting(remedy: str) -> str:
-    """A reading needs no lock: a node may be down since somebody else, who holds the cluster, restarts it."""
-    holder = at_work_elsewhere()
+    """Name the holder in an error of a reading, which takes no lock: the holder may be restarting the node."""
+    holder = other_holder()
     if not holder:
         return remedy
     wait = f"{holder} works on this cluster now and may be restarting it: wait for its end and read again"

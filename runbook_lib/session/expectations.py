@@ -1,10 +1,8 @@
-"""What a notebook expects, as checks that fail with all their facts; and the exercises at its end.
+"""Checks of what a notebook expects, and the exercises at its end.
 
-Exercises at a notebook's end: the learner predicts, the cell does and reads, the check gives the verdict.
-
-They are for somebody who sits in front of the notebook. An answer that was left in a cell is no part of a run that a
-command or a scheduler makes: it would fail the run, or change the cluster. Only the notebooks of worked solutions are
-there to be executed, and have their exercises done wherever they run.
+In an exercise the learner predicts, the cell acts and reads, and a check gives the verdict. Exercises run only in
+interactive use: in a batch run, an answer left in a cell could fail the run or change the cluster. The solution
+notebooks are the exception: their exercises always run.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ from runbook_lib.session.views.display import attended, check_line, checks_html
 
 
 def publish(events: Iterable[Event], *, text: str, html: str | None = None) -> None:
-    """Put events into the running cell's output, with a line (and perhaps HTML) for people."""
+    """Publish events in the running cell's output, with a line of text (and perhaps HTML) for the user."""
     bundle: dict[str, Any] = {EVENT_MIME: payload(events), "text/plain": text}
     if html is not None:
         bundle["text/html"] = html
@@ -40,7 +38,7 @@ def compare(claim: str, *, found: object, expected: object, node: str = "") -> C
 
 
 def compare_column(claim: str, table: pd.DataFrame, column: str, expected: object) -> list[Check]:
-    """A check a row: the column's value against one expected value, or against one a node (a mapping).
+    """One check per row: the column's value against one expected value, or one per node (a mapping).
 
     The table needs a ``node`` column. A node that the mapping does not have is skipped. An empty table yields one
     failed check: nothing was found.
@@ -63,16 +61,16 @@ def report(claim: str, checks: Sequence[Check], *, excuse: str = "") -> list[Che
     """Publish checks and raise if one failed.
 
     Args:
-        claim: what they show together.
-        checks: one or more; none at all is a failure, for nothing was proved.
-        excuse: why a failure may only mean that something was left undone on purpose (plan mode). Failures then become
-            skipped checks that say so.
+        claim: what the checks show together.
+        checks: one or more; no check is a failure, because nothing was proved.
+        excuse: why something was skipped on purpose (plan mode), so that a failure means nothing. Failures then
+            become skipped checks with this reason.
 
     Returns:
         The checks as they were published.
 
     Raises:
-        CheckFailed: naming each failed check with its node, what was expected and what was found.
+        CheckFailed: with each failed check, its node, what was expected and what was found.
     """
     known = list(checks) or [Check(claim, "", Verdict.FAIL, expected="something to check", found="nothing")]
     judged = [_excused(check, excuse) if excuse and check.verdict is Verdict.FAIL else check for check in known]
@@ -108,7 +106,7 @@ def _failure(check: Check, claim: str) -> str:
 
 
 def _condensed(claim: str, checks: Sequence[Check]) -> Sequence[Check]:
-    """One line where all pass; else a line for each way in which checks did not simply pass, naming the nodes."""
+    """One line if all checks pass; else one line per kind of other result, with its nodes."""
     if len(checks) > 1 and all(check.verdict is Verdict.PASS for check in checks):
         return [Check(f"{claim} ({len(checks)} of {len(checks)})", "", Verdict.PASS)]
     odd = [check for check in checks if check.verdict is not Verdict.PASS]
@@ -145,16 +143,16 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
-# Of the notebooks of worked solutions.
+# The solution notebooks end with this.
 _SOLUTIONS = "_solutions"
-_NOT_TRIED = "an answer stands in the cell; exercises are only tried where somebody is in front of the notebook"
+_NOT_TRIED = "the cell contains an answer; exercises run only in interactive use"
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise with what the learner predicts; ``None`` until something is typed.
+    """One exercise with the learner's prediction; ``None`` until it is answered.
 
-    ``left_alone`` are checks that tell why a prediction is not tried; none where it is.
+    ``left_alone`` are checks that say why a prediction was not checked; empty if it was.
     """
 
     name: str
@@ -164,19 +162,19 @@ class Exercise:
 
     @property
     def answered(self) -> bool:
-        """Whether there is a prediction to check: in plan mode, and where nobody is there, there is none."""
+        """Whether there is a prediction to check: never in plan mode or in a batch run."""
         return self.prediction is not None and not self.plan and not self.left_alone
 
     def check(self, *, found: object, seen: object = None) -> None:
         """Compare the prediction with what was read.
 
         Args:
-            found: the reading: text, a number, yes or no, or a set of these. A list as prediction of a set will do.
+            found: the reading: text, a number, a boolean, or a set of these. The prediction of a set may be a list.
             seen: a table or picture to show beside the verdict.
 
         Raises:
             CheckFailed: with the prediction as expected, and the reading as found.
-            InputError: the prediction is of another kind than the reading, so that it cannot be right or wrong.
+            InputError: the prediction has another type than the reading, and cannot be compared.
         """
         wanted, given = _kind(found), _kind(self.prediction)
         if wanted != given:
@@ -193,22 +191,22 @@ class Exercise:
 
 
 def exercise(name: str, prediction: object, *, plan: bool = False, notebook: str = "") -> Exercise:
-    """An exercise, which says so when it is not answered yet, or not tried.
+    """Return an exercise; print it if it is not answered yet, or not checked.
 
     Args:
         name: the notebook's number and the exercise's letter, such as ``05-a``.
-        prediction: what the learner expects; ``None`` leaves the exercise alone.
-        plan: plan mode, in which nothing is done and therefore nothing checked.
-        notebook: the notebook's name. In one of worked solutions exercises are done wherever it runs, elsewhere only
-            where somebody is in front of it; a skipped check tells in the record of one that was left alone.
+        prediction: what the learner expects; ``None`` skips the exercise.
+        plan: plan mode, in which nothing is done and nothing is checked.
+        notebook: the notebook's name. Exercises of solution notebooks always run, others only in interactive use;
+            a skipped check in the record reports one that did not run.
     """
     made = Exercise(f"exercise {name}", prediction, plan)
     if prediction is None:
         print(f"– {made.name}: not answered yet")
     elif plan:
-        print(f"– {made.name}: not checked, for plan mode changes nothing")
+        print(f"– {made.name}: not checked: plan mode changes nothing")
     elif not (attended() or notebook.endswith(_SOLUTIONS)):
-        claim = f"{made.name} is left alone"
+        claim = f"{made.name} is skipped"
         told = report(claim, [Check(claim, "", Verdict.SKIP, found=_NOT_TRIED)])
         return replace(made, left_alone=tuple(told))
     return made

@@ -1,4 +1,4 @@
-"""One notebook's session: reads facts, plans and applies steps, holds expectations, sums up at the end."""
+"""One notebook's session: reads facts, plans and applies steps, checks expectations, and sums up at the end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from runbook_lib.session.claim import Claim, alone
 from runbook_lib.session.expectations import Exercise, exercise, publish
 from runbook_lib.session.questions import power, preconditions
 from runbook_lib.session.questions.external import ExternalAddresses
-from runbook_lib.session.questions.inspection import Look
+from runbook_lib.session.questions.inspection import Inspection
 from runbook_lib.session.questions.pings import Pings, Ways, ping
 from runbook_lib.session.questions.readings import Readings, planned_files
 from runbook_lib.session.questions.recorded_tables import Kept, measured
@@ -44,7 +44,7 @@ PLANNED = tables.steps.only("step", "node", "status", "before", "after", "detail
 
 
 class Session:
-    """What a notebook talks to. ``read`` holds the readings; everything that changes a node is a step."""
+    """The API of a notebook. ``read`` has the readings; everything that changes a node is a step."""
 
     def __init__(self, notebook: str, run: Run, cluster: Cluster, *, started: float) -> None:
         self.notebook = notebook
@@ -54,7 +54,7 @@ class Session:
         self.kept = Kept()
         self.claim = Claim(run.inventory, notebook)
         self.read = Readings(cluster, run.parameters, self.kept, self.claim)
-        self.look = Look(cluster, run.parameters, self.kept, self.claim)
+        self.inspect = Inspection(cluster, run.parameters, self.kept, self.claim)
         self.steps = StepCatalog(run.inventory, run.parameters)
         self.external = ExternalAddresses(cluster, run.parameters, self.kept, self.claim)
         self.control_plane = control_plane_of(run.parameters)
@@ -66,32 +66,32 @@ class Session:
         self._checks: list[Check] = []
 
     def secret(self, name: str) -> str:
-        """The value of a secret that the parameter ``secrets`` refers to. In the record it reads ``[REDACTED:name]``.
+        """The value of a secret that the parameter ``secrets`` names; the record shows ``[REDACTED:name]``.
 
         Raises:
-            InputError: there is none of that name, or it cannot be found any more.
+            InputError: the secret is not declared, or cannot be read any more.
         """
         references = self.parameters.secrets
         if name not in references:
             known = f"declared are {', '.join(references)}" if references else "none is declared"
             remedy = f"declare it: secrets: {{{name}: {{env: VARIABLE}}}} or {{file: PATH}}; {known}"
-            raise InputError(f"no secret is called {name!r}", place="secrets", remedy=remedy)
+            raise InputError(f"unknown secret {name!r}", place="secrets", remedy=remedy)
         return references[name].resolve(f"secrets.{name}")
 
     @document_columns(preconditions.TABLE)
     def require(self, *things: str) -> pd.DataFrame:
-        """Make sure that what other notebooks make is there.
+        """Check that the results of earlier notebooks exist.
 
         Args:
             things: any of ``"fixed addresses"``, ``"cluster store"``, ``"overlay"``, ``"containers"``.
 
         Raises:
-            PreconditionError: naming the notebook to run first (not in plan mode, which only shows it).
+            PreconditionError: names the notebook to run first (plan mode only shows it).
             UnreachableError: a node that must be asked does not answer.
         """
-        found = preconditions.look(self.cluster, self.parameters, things)
+        found = preconditions.check_preconditions(self.cluster, self.parameters, things)
         if not self.parameters.plan:
-            preconditions.insist(found, self.notebook)
+            preconditions.raise_if_missing(found, self.notebook)
         self._missing += tuple(row for row in found if not row.there)
         table = preconditions.TABLE(found)
         self.kept.keep("preconditions", table)
@@ -99,9 +99,9 @@ class Session:
 
     @document_columns(PLANNED)
     def plan(self, *steps: Step[Any, Any]) -> pd.DataFrame:
-        """What the steps would change, a row a node; nothing is changed.
+        """What the steps would change on each node; nothing is changed.
 
-        Of one step alone there is no column ``step``.
+        For a single step there is no column ``step``.
         """
         table = PLANNED([row for step in steps for row in self._run(step, plan=True)])
         return table if len(steps) > 1 else table.drop(columns="step")
@@ -126,13 +126,13 @@ class Session:
 
     @document_columns(tables.steps)
     def apply(self, *steps: Step[Any, Any]) -> pd.DataFrame:
-        """Do the steps in their order on every node and verify each by a fresh reading; in plan mode only plan them.
+        """Apply the steps in order on every node and verify each by a new reading; plan mode only plans them.
 
-        Of one step alone there is no column ``step``.
+        For a single step there is no column ``step``.
 
         Raises:
-            StepFailed: naming every node on which a step did not succeed; no later step is begun.
-            LockedError: somebody else works on the cluster, in another page or by a command; nothing was done.
+            StepFailed: names every node on which a step failed; later steps are not started.
+            LockedError: another notebook or command holds the cluster lock; nothing was done.
         """
         rows: list[StepResult] = []
         for step in steps:
@@ -143,16 +143,15 @@ class Session:
 
     @document_columns(tables.one_step)
     def power_cycle(self, *nodes: str, shuffle: bool = False, again: bool = False) -> pd.DataFrame:
-        """Restart every node, or those that are named, and wait until its engine answers.
+        """Restart every node, or the named ones, and wait until the engines answer.
 
-        On the testbed ``shuffle`` (every node, in another order) makes DHCP hand out other addresses; elsewhere nodes
-        restart all at once.
-        Needs the parameter ``power_cycle``; without it, and in plan mode, nothing is restarted. Nor is it where a
-        restart would prove nothing new: what this notebook makes is there, has not been changed now, and the nodes have
-        booted since. ``again`` restarts them all the same.
+        On the testbed ``shuffle`` restarts the nodes in another order, so that DHCP assigns other addresses; elsewhere
+        all nodes restart at once. Nothing is restarted in plan mode, without the parameter ``power_cycle``, or if a
+        restart would prove nothing new: the notebook's result exists, was not changed now, and the nodes have booted
+        since. ``again`` restarts them in that case too.
 
         Raises:
-            StepFailed: naming every node that did not come back.
+            StepFailed: names every node that did not come back.
             TestbedError: the testbed could not restart its nodes.
         """
         idle = self.parameters.plan or not self.parameters.power_cycle
@@ -170,8 +169,8 @@ class Session:
     def show_drift(self) -> Drift:
         """Restart the testbed's nodes in another order and compare addresses.
 
-        Elsewhere, in plan mode, and without the parameters ``show_drift`` and ``power_cycle``, nothing is restarted
-        and the addresses are only read; so it is where they are fixed already, and none would move.
+        The addresses are only read, without a restart, on other clusters, in plan mode, without the parameters
+        ``show_drift`` and ``power_cycle``, and if all addresses are fixed already.
         """
         before = self.read.address_facts()
         wanted = self.parameters.show_drift and self.parameters.power_cycle and not self.parameters.plan
@@ -185,15 +184,15 @@ class Session:
 
     @alone
     def wait_for_store(self) -> StoreState:
-        """Wait until every member is healthy, one leads and every engine is connected; says how long it took."""
+        """Wait until every member is healthy, one leads and every engine is connected."""
         return self._store(wait_for_store(self.cluster, self.parameters))
 
     @alone
     def after_power_cycle(self, starts: pd.DataFrame) -> Outage:
-        """What a power cycle left of the store, against what would start it (``read.autostart()`` from before).
+        """Compare the store after a power cycle with what starts at boot (``read.autostart()`` from before it).
 
-        What starts by itself is waited for, at most ``timeouts.converge`` seconds. When no node was restarted, what
-        starts by itself is expected to run all the same, and every engine to be connected.
+        Waits at most ``timeouts.converge`` seconds for members that start at boot. If no node was restarted, these
+        members must run, and every engine must be connected.
         """
         expected = dict(zip(starts["node"], starts["starts at boot"].astype(bool), strict=True))
         outage = after_power_cycle(self.cluster, self.parameters, expected, restarted=self._restarted)
@@ -205,18 +204,18 @@ class Session:
     def ping(self, by: Ways = "both", *, expect_unreachable: str = "", count: int | None = None) -> Pings:
         """Ping between all wanted containers; pairs with the container ``expect_unreachable`` must *not* answer.
 
-        ``count`` is how often, if not as often as the parameter ``probes`` says; each single ping is then kept too.
+        ``count`` overrides the number of pings in the parameter ``probes``; each single ping is then recorded too.
 
         Raises:
-            PreconditionError: a container is nowhere (not in plan mode, which then has no probes).
-            InputError: fewer than two containers are wanted, or ``count`` is none.
+            PreconditionError: a container does not exist (plan mode then has no probes).
+            InputError: fewer than two containers are wanted, or ``count`` is invalid.
         """
         off = [expect_unreachable] if expect_unreachable else []
         known = self._last_known
         try:
             pings = ping(self.cluster, self.parameters, by=by, expect_unreachable=off, last_known=known, count=count)
         except PreconditionError:
-            if self.parameters.plan:  # what an earlier notebook would have made is not there: nothing to ping
+            if self.parameters.plan:  # the result of an earlier notebook does not exist: nothing to ping
                 return Pings(())
             raise
         reasons = why_lost(self.cluster, self.control_plane, self.parameters.overlay, pings.probes)
@@ -233,15 +232,15 @@ class Session:
         return pings
 
     def watch(self, step: Step[Any, Any], *, reachable: bool) -> Watched:
-        """Do a step on the first container while another one keeps asking for it, ten times a second.
+        """Apply a step to the first container while another one probes it, ten times a second.
 
         Args:
-            step: what to do, such as disconnecting the container.
+            step: the step, such as disconnecting the container.
             reachable: whether the other container should reach it afterwards.
 
         Raises:
             StepFailed: the step did not succeed.
-            PreconditionError: one of the two containers is not there.
+            PreconditionError: one of the two containers does not exist.
         """
         target, peer, limit = self.first, self.peer, self.parameters.timeouts.converge
         if self.parameters.plan:
@@ -255,8 +254,8 @@ class Session:
                 watch.wait_for_samples(_SAMPLES_BEFORE)
                 watch.mark(step.name)
                 rows = self._run(step, plan=False)
-                self._done(rows)  # what did not happen is not waited for
-                with suppress(DeadlineError):  # the time line then lacks the moment, and the checks on it fail
+                self._done(rows)  # do not wait for a step that failed
+                with suppress(DeadlineError):  # the time line then has no event, and its checks fail
                     watch.until(reachable=reachable, timeout=limit)
             if reachable:
                 wait_for_way_back(self.cluster, target, peer, overlay, limit)
@@ -269,11 +268,11 @@ class Session:
 
     @alone
     def gateway_experiment(self) -> Experiment:
-        """Try each container's way out; then count packets on the overlay and docker_gwbridge while pinging both ways.
+        """Test each container's external access; then count packets on overlay and docker_gwbridge while pinging.
 
         Raises:
             PreconditionError: one of the first two containers does not run on the overlay (not in plan mode).
-            InputError: both are on one node, where nothing would cross the overlay's tunnel.
+            InputError: both are on one node, so that no packet would cross the overlay's tunnel.
         """
         try:
             network, names = self.parameters.overlay.name, {item.name for item in self.parameters.containers}
@@ -287,7 +286,7 @@ class Session:
         return experiment
 
     def picture(self, before: Picture | None = None) -> Picture:
-        """The cluster as it is now; with ``before``, an earlier picture of it, both side by side."""
+        """The current cluster; with an earlier picture as ``before``, both side by side."""
         return picture(self.cluster, self.parameters, before)
 
     @property
@@ -311,36 +310,36 @@ class Session:
         return wanted_container(self.parameters, 1)
 
     def expect(self, claim: str, *, found: object, expected: object = True, node: str = "") -> None:
-        """Hold one expectation. Raises ``CheckFailed`` with expected, found and node."""
+        """Check one expectation. Raises ``CheckFailed`` with expected, found and node."""
         self.expect_checks(claim, [expectations.compare(claim, found=found, expected=expected, node=node)])
 
     def expect_each(self, claim: str, table: pd.DataFrame, column: str, expected: object) -> None:
-        """Hold an expectation for every row of a table that has a ``node`` column.
+        """Check an expectation for every row of a table that has a ``node`` column.
 
-        ``expected`` is one value for all, or a mapping from node to value (a node that it lacks is skipped). Raises
+        ``expected`` is one value for all, or a mapping from node to value (other nodes are skipped). Raises
         ``CheckFailed`` with every row that differs.
         """
         self.expect_checks(claim, expectations.compare_column(claim, table, column, expected))
 
     def expect_checks(self, claim: str, checks: Sequence[Check]) -> None:
-        """Hold a list of checks: warnings are shown, failures raise ``CheckFailed``.
+        """Report a list of checks: warnings are shown, failures raise ``CheckFailed``.
 
-        Once plan mode has left something undone here, what fails may fail for that reason and is skipped instead; so
-        is what a restart would have proved that the parameter ``power_cycle`` forbids.
+        A failure becomes a skipped check if plan mode has skipped a change in this notebook, or if the parameter
+        ``power_cycle`` forbids the restart that the check needs.
         """
         self._checks += expectations.report(claim, checks, excuse=self._excuse())
 
     def exercise(self, name: str, prediction: object = None) -> Exercise:
-        """An exercise (``05-a``) and what the learner predicts; ``None``, and plan mode, leave it alone.
+        """An exercise (``05-a``) with the learner's prediction; skipped for ``None`` and in plan mode.
 
-        So does a run in which nobody is in front of the notebook, unless that is one of worked solutions.
+        Batch runs skip it too, except for solution notebooks.
         """
         made = exercise(name, prediction, plan=self.parameters.plan, notebook=self.notebook)
         self._checks += made.left_alone
         return made
 
     def include(self, rows: Sequence[StepResult]) -> None:
-        """Count the rows of a step that a panel ran beside the cells among those of this session."""
+        """Add the rows of a step that a panel applied to those of this session."""
         self._results += rows
 
     @document_columns(SUMMARY)
@@ -361,7 +360,7 @@ class Session:
         return table
 
     def _excuse(self) -> str:
-        """Why an expectation may fail now although nothing is wrong; empty when nothing excuses it."""
+        """Why an expectation may fail now although nothing is wrong; empty if it must hold."""
         if any(row.status is Status.PLANNED for row in self._results):
             return "plan mode changed nothing"
         if self._missing:
@@ -381,7 +380,7 @@ class Session:
         self.kept.keep("registrations", state.registrations)
         self.kept.keep("store timing", state.timing)
         for name, moment in (("healthy", state.became_healthy), ("connected", state.became_connected)):
-            # What was so at the first look, long after the nodes' boot, is no number to compare.
+            # A state that held at the first reading, long after the boot, gives no comparable metric.
             measured(f"store {name}", moment.seconds if moment.awaited or self._restarted else None, "s")
         return state
 

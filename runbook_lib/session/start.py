@@ -1,9 +1,7 @@
-"""Opens a notebook's session: takes its parameters, validates them, shows the cluster.
+"""Opens a notebook's session: validates its parameters and shows the cluster.
 
-The parameter file that ``runbook notebook`` was given, for notebooks whose cell says nothing else.
-
-Nothing is injected into a notebook that a person opens; its parameters cell has the testbed's defaults. The command
-names the file in the kernels' environment, and ``start`` takes from it what the cell leaves at these defaults.
+In interactive use papermill injects nothing, and the parameters cell has the testbed's defaults. ``runbook notebook
+-f FILE`` names the file in the kernels' environment; its values replace those that the cell leaves at the defaults.
 """
 
 from __future__ import annotations
@@ -29,28 +27,27 @@ from runbook_lib.journal import NodeFacts
 from runbook_lib.model.commands import at_hand_by_inventory, command_on_testbed, run_command
 from runbook_lib.model.events import StartEvent
 from runbook_lib.model.inventory import ClusterNetwork, NodeSpec
-from runbook_lib.model.loading import anchored, load_run, read_document
+from runbook_lib.model.loading import load_run, read_document
 from runbook_lib.model.locations import PARAMETER_FILE_VARIABLE
 from runbook_lib.model.parameters import Addresses, Parameters
 from runbook_lib.session.expectations import publish
 from runbook_lib.session.session import Session
-from runbook_lib.session.views.tables import show_tables_so
+from runbook_lib.session.views.tables import register_table_formatter
 from runbook_lib.tables.frame import Column, Table, document_columns
 from runbook_lib.verify.members import ASIDE
 
-#: What every notebook's parameters cell says as long as nobody edits it.
+#: The unedited values of every notebook's parameters cell.
 CELL_DEFAULTS = Parameters(addresses=Addresses(allow_in_dhcp_pool=True))
 
 
 def with_parameter_file(cell: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-    """Put the parameter file's values where the cell has its defaults; a value that was edited in the cell stays.
+    """Use the parameter file's values where the cell has its defaults; a value edited in the cell stays.
 
     Args:
         cell: the parameters as the notebook's namespace has them, by name.
 
     Returns:
-        The parameters of the run, and a line that says which came from where; the line is empty where the file changed
-        nothing, as without a file.
+        The parameters of the run, and a line about the origin of the values; the line is empty without a file.
 
     Raises:
         InputError: the file cannot be read.
@@ -59,13 +56,13 @@ def with_parameter_file(cell: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     if not named:
         return dict(cell), ""
     path = Path(named)
-    given = anchored(read_document(path).data, path.parent)
+    given = read_document(path).completed().data
     edited = [name for name in given if name in cell and not _same(name, cell[name], _default(name))]
     taken = {name: value for name, value in given.items() if name not in edited}
     changed = [name for name, value in taken.items() if name not in cell or not _same(name, value, cell[name])]
     stays = [name for name in edited if not _same(name, given[name], cell[name])]
     line = f"parameters from {path}: {', '.join(changed) or 'none'}" if changed or stays else ""
-    return {**cell, **taken}, line + (f"; the cell above decides {', '.join(stays)}" if stays else "")
+    return {**cell, **taken}, line + (f"; set in the cell above: {', '.join(stays)}" if stays else "")
 
 
 def _default(name: str) -> object:
@@ -73,7 +70,7 @@ def _default(name: str) -> object:
 
 
 def _same(name: str, one: object, other: object) -> bool:
-    """Whether two values of a parameter mean the same; what cannot be read at all is the same as nothing else."""
+    """Whether two values of a parameter mean the same; an unreadable value equals nothing."""
     try:
         left, right = (getattr(Parameters.model_validate({name: value}), name) for value in (one, other))
     except ValidationError:
@@ -83,7 +80,7 @@ def _same(name: str, one: object, other: object) -> bool:
 
 # papermill puts this line at the top of the cell that it injects.
 _INJECTED = "# Parameters"
-# Notebooks whose texts speak of commands that other parameters, or another testbed, complete.
+# Notebooks whose text mentions commands that depend on the parameters or the testbed.
 _UNDONE = ("01_fix_node_ips", "02_autostart_etcd")
 _LAST = "09_clean_up"
 
@@ -96,7 +93,7 @@ class _NodeRow(NamedTuple):
 
 
 NODES = Table[_NodeRow](
-    "One row a node.",
+    "One row per node.",
     Column("node", lambda row: row.spec.name),
     Column("reached at", lambda row: f"{row.spec.ssh.user}@{row.spec.ssh.host}:{row.spec.ssh.port}"),
     Column("fixed address", lambda row: row.spec.cluster_address, meaning="the one in the inventory"),
@@ -112,25 +109,24 @@ def start(notebook: str, namespace: Mapping[str, Any]) -> Session:
 
     Args:
         notebook: the notebook's name, such as ``05_ping_tests``.
-        namespace: the notebook's ``globals()``: its parameters are the names that ``Parameters`` has. Where the
-            notebook leaves one at its default, that of the file of ``runbook notebook -f FILE`` counts, and a line
-            says so.
+        namespace: the notebook's ``globals()`` with its parameters. For one left at its default, the file of
+            ``runbook notebook -f FILE`` is used, and a line says so.
 
     Returns:
         The session. A table of the nodes is shown, with the columns above.
 
     Raises:
-        ParameterError: with every fault, unknown parameters among them; no node was contacted.
+        ParameterError: with every fault, including unknown parameters; no node was contacted.
         InputError: parameters that were given and that a later cell sets again, an inventory that cannot be found, a
             key that others may read, a refused host key, engines that have another control plane than the parameters
             name.
 
-    A node that does not answer is no error yet: the table says so, and a reading that needs it fails.
+    A node that does not answer raises no error yet: the table shows it, and a reading that needs it fails.
     """
     names = [*Parameters.model_fields, *_unknown_parameters(namespace)]
     given = {name: namespace[name] for name in names if name in namespace}
     _refuse_if_overruled(namespace)
-    # What papermill injected is what its user asked for.
+    # The injected parameters are the user's request.
     values, origin = (given, "") if _injected(namespace) else with_parameter_file(given)
     at_hand_by_inventory(values.get("inventory", Parameters.model_fields["inventory"].default))
     run = load_run(values)
@@ -143,7 +139,7 @@ def start(notebook: str, namespace: Mapping[str, Any]) -> Session:
         line += " (plan mode: nothing is changed)"
     publish([StartEvent(notebook=notebook, cluster=parameters.name, plan=parameters.plan)], text=line)
     session.kept.watch_displays()
-    show_tables_so()
+    register_table_formatter()
     table = _cluster_table(session)
     session.kept.keep("cluster", table)
     display(table)  # type: ignore[no-untyped-call]
@@ -151,7 +147,7 @@ def start(notebook: str, namespace: Mapping[str, Any]) -> Session:
 
 
 def _by_command(notebook: str, *, testbed: str | None) -> str:
-    """The commands that the text of a notebook speaks of, for the cluster at hand; empty where it speaks of none."""
+    """The commands that a notebook's text mentions, for this cluster; empty if it mentions none."""
     number = notebook[:2]
     if notebook.endswith("_undo"):
         return _told("this notebook by command", run_command(number, "--undo"))
@@ -175,7 +171,7 @@ def _injected(namespace: Mapping[str, Any]) -> list[str]:
 
 
 def _refuse_if_overruled(namespace: Mapping[str, Any]) -> None:
-    """Make sure that what was given counts: papermill puts it first where no cell has the tag ``parameters``.
+    """Check that no later cell overwrites injected parameters: papermill injects first without a ``parameters`` tag.
 
     Raises:
         InputError: a cell after the injected one sets a parameter to something else than was given.
@@ -192,15 +188,15 @@ def _refuse_if_overruled(namespace: Mapping[str, Any]) -> None:
     if overruled:
         names = ", ".join(overruled)
         raise InputError(
-            f"{names} was given, and a later cell of the notebook sets it again: that would count",
+            f"{names} was given, but a later cell of the notebook overwrites it",
             place="parameters",
             remedy="give the cell with the parameters the tag 'parameters' (JupyterLab: Property Inspector, "
-            "Cell Tags), or set nothing there that is given",
+            "Cell Tags), or remove the assignment there",
         )
 
 
 def _literals(source: str) -> dict[str, Any]:
-    """What a cell's top level sets by a plain value, by name; empty for one that is more than Python."""
+    """The literal assignments at a cell's top level, by name; empty for a cell that is not plain Python."""
     found: dict[str, Any] = {}
     with suppress(SyntaxError):
         for statement in ast.parse(source).body:
@@ -215,7 +211,7 @@ def _literals(source: str) -> dict[str, Any]:
 
 
 def _unknown_parameters(namespace: Mapping[str, Any]) -> list[str]:
-    """Names that papermill injected and no parameter has; papermill itself only warns of them."""
+    """Injected names that are not parameters; papermill itself only warns of them."""
     names: list[str] = []
     for source in _injected(namespace):
         for statement in ast.parse(source).body:
@@ -262,7 +258,7 @@ def _look_at(node: Node, network: ClusterNetwork) -> _Found:
     info = node.engine.info()
     address = None
     if journal.wanted():
-        # A node that does not tell its address does not end the session: its record then lacks it.
+        # A node whose address cannot be read does not end the session; the record then lacks it.
         with suppress(NodeError):
             address = read_cluster_address(node, network).address
     facts = NodeFacts(node.name, address or "", str(info["ServerVersion"]), str(info.get("ID") or ""))

@@ -18,6 +18,7 @@ from runbook_lib.errors import RunbookError, StepFailed, UnreachableError
 from runbook_lib.facts.docker.networks import STORE_RECHECK_SECONDS
 from runbook_lib.model.results import Status, StepResult
 from runbook_lib.steps.turns import Turns
+from runbook_lib.waiting import Deadline
 
 OWNER_LABEL = "org.overlay-runbook.owner"
 """Label of every container and network that a step makes; its value is the cluster's name in the parameters."""
@@ -98,6 +99,23 @@ class Reporter(Protocol):
 
     def __call__(self, step: str, node: str, state: str) -> None:
         """Receive one event."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One setting of an existing object that differs."""
+
+    setting: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.setting}: expected {self.expected or 'none'}, found {self.found or 'none'}"
+
+
+def unequal(rows: Iterable[tuple[str, str, str]]) -> list[Difference]:
+    """The settings that are not as wanted, of rows with a setting, what is expected and what was found."""
+    return [Difference(*row) for row in rows if row[1] != row[2]]
 
 
 def owner_labels(owner: str, notebook: str) -> dict[str, str]:
@@ -231,8 +249,8 @@ class _Run(Generic[R, W]):
     def check(self) -> None:
         """Read every node and assess the readings."""
         self._before = self._read(self._nodes, "checking")
-        deadline = monotonic() + self._step.recheck_seconds
-        while (contradicted := self._step.contradicted(self._before)) and monotonic() < deadline:
+        deadline = Deadline(self._step.recheck_seconds)
+        while (contradicted := self._step.contradicted(self._before)) and not deadline.passed:
             sleep(_SETTLE_PAUSE)
             self._before |= self._read([node for node in self._nodes if node.name in contradicted], "checking again")
             self._before = {node: row for node, row in self._before.items() if node not in self._errors}

@@ -15,6 +15,7 @@ from runbook_lib.model.parameters import ContainerSpec, Overlay
 from runbook_lib.steps.base import (
     CONTAINERS_NOTEBOOK,
     OWNER_LABEL,
+    Difference,
     Finding,
     Say,
     Step,
@@ -24,11 +25,11 @@ from runbook_lib.steps.base import (
     pending,
     refused,
     satisfied,
+    unequal,
 )
 from runbook_lib.steps.connections import connect_with_address
 from runbook_lib.steps.gossip import retry_while_store_fails, wait_for_gossip
 from runbook_lib.steps.leftovers import force_disconnect, stale_endpoints
-from runbook_lib.steps.networks import Difference
 from runbook_lib.steps.turns import Turns
 
 
@@ -63,6 +64,21 @@ def full_image_name(reference: str) -> str:
     if "@" in reference or ":" in reference.rpartition("/")[2]:
         return reference
     return f"{reference}:latest"
+
+
+def has_image(node: Node, image: str) -> bool:
+    """Whether the node has an image. Raises ``RunbookError``."""
+    try:
+        node.engine.image(full_image_name(image))
+    except EngineNotFound:
+        return False
+    return True
+
+
+def no_image(container: str, image: str) -> tuple[str, str]:
+    """The error for a missing image, and the remedy."""
+    name = full_image_name(image)
+    return f"{container} needs the image {name}, which this node does not have", f"docker pull {name}"
 
 
 COMMAND = ("/bin/sh",)
@@ -140,7 +156,7 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
         network = read_network(node, self._network)
         access = self._control_plane.read_overlay_access(node) if network is None else FULL_ACCESS
         wanted = {full_image_name(item.image) for item in self._containers}
-        images = frozenset(name for name in wanted if _has_image(node, name))
+        images = frozenset(name for name in wanted if has_image(node, name))
         return ContainersReading(read_containers(node), network, images, access)
 
     def assess(
@@ -300,26 +316,20 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
         if missing and name in view.stale:
             return f"the network has an endpoint {name}, which may belong to {missing}", "bring that node back"
         if full_image_name(spec.image) not in reading.images:
-            return (
-                f"{name} needs the image {full_image_name(spec.image)}, which this node does not have",
-                f"on {node}: docker pull {full_image_name(spec.image)}",
-            )
+            why, remedy = no_image(name, spec.image)
+            return why, f"on {node}: {remedy}"
         return None
 
     def _owns(self, container: ContainerFacts) -> bool:
         return container.labels.get(OWNER_LABEL) == self._owner
 
     def _differences(self, spec: ContainerSpec, node: str, found: ContainerFacts) -> list[Difference]:
-        result = []
-        if full_image_name(found.image) != full_image_name(spec.image):
-            result.append(Difference("image", full_image_name(spec.image), full_image_name(found.image)))
+        rows = [("image", full_image_name(spec.image), full_image_name(found.image)), ("node", node, found.node)]
         ours = self._owns(found)
         others = [name for name in found.networks if name != "none"]
         if self._network not in found.networks and (others or not ours):
-            result.append(Difference("network", self._network, ", ".join(others)))
-        if found.node != node:
-            result.append(Difference("node", node, found.node))
-        return result
+            rows.insert(1, ("network", self._network, ", ".join(others)))
+        return unequal(rows)
 
 
 class RemoveContainers(Step[tuple[ContainerFacts, ...], tuple[str, ...]]):
@@ -376,14 +386,6 @@ def _start(node: Node, name: str) -> None:
             status=error.status,
             remedy=f"on {node.name}: stop the engine, delete {_LOCAL_STORE} (it recreates local networks), start it",
         ) from error
-
-
-def _has_image(node: Node, name: str) -> bool:
-    try:
-        node.engine.image(name)
-    except EngineNotFound:
-        return False
-    return True
 
 
 def _describe(name: str, node: str, view: _ClusterView, network: str) -> str:

@@ -13,6 +13,7 @@ from runbook_lib.facts.control_planes.base import ControlPlane
 from runbook_lib.facts.docker.networks import STORE_RECHECK_SECONDS
 from runbook_lib.facts.overlay.gossip import GOSSIP_PORT, REQUEST, Gossip, common_unknown_peer, exchange, unknown_peers
 from runbook_lib.steps.base import Finding, Say, Step, blocked, pending, satisfied
+from runbook_lib.waiting import Deadline, wait_until
 
 # An engine's error for a network (name or ID) that it cannot read from its store at this moment.
 _NO_NETWORK = re.compile(r"network \S+ not found")
@@ -30,20 +31,16 @@ def wait_for_gossip(node: Node, control_plane: ControlPlane, say: Say, patience:
         DeadlineError: it did not within ``patience`` seconds.
         RunbookError: the node cannot be asked.
     """
-    deadline = time.monotonic() + patience
-    told = False
-    while not control_plane.read_gossip_address(node):
-        if time.monotonic() > deadline:
-            raise DeadlineError(
-                f"the engine has not joined the other engines' gossip (TCP {GOSSIP_PORT}) within {patience:.0f} s, "
-                "and a container started now would never find its peers",
-                place=node.name,
-                remedy=f"it joins once {control_plane.members_title} answers: see notebook 02_autostart_etcd",
-            )
-        if not told:
-            say("waiting until the engine gossips")
-            told = True
-        time.sleep(_PAUSE)
+    if control_plane.read_gossip_address(node):
+        return
+    say("waiting until the engine gossips")
+    if not wait_until(lambda: control_plane.read_gossip_address(node), patience, pause=_PAUSE):
+        raise DeadlineError(
+            f"the engine has not joined the other engines' gossip (TCP {GOSSIP_PORT}) within {patience:.0f} s, "
+            "and a container started now would never find its peers",
+            place=node.name,
+            remedy=f"it joins once {control_plane.members_title} answers: see notebook 02_autostart_etcd",
+        )
 
 
 def retry_while_store_fails(
@@ -58,7 +55,7 @@ def retry_while_store_fails(
         EngineError: it still cannot after ``STORE_RECHECK_SECONDS``.
         RunbookError: another error of ``act``.
     """
-    deadline = time.monotonic() + STORE_RECHECK_SECONDS
+    deadline = Deadline(STORE_RECHECK_SECONDS)
     told = False
     while True:
         try:
@@ -66,7 +63,7 @@ def retry_while_store_fails(
         except (EngineNotFound, StoreUnavailable) as error:
             if isinstance(error, EngineNotFound) and not _NO_NETWORK.search(error.explanation):
                 raise
-            if time.monotonic() > deadline:
+            if deadline.passed:
                 raise EngineError(
                     node.name,
                     error.call,

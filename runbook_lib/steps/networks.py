@@ -22,6 +22,7 @@ from runbook_lib.steps.base import (
     CONTAINERS_NOTEBOOK,
     OVERLAY_NOTEBOOK,
     OWNER_LABEL,
+    Difference,
     Finding,
     Say,
     Step,
@@ -33,6 +34,7 @@ from runbook_lib.steps.base import (
     refused,
     satisfied,
     skipped,
+    unequal,
 )
 from runbook_lib.steps.leftovers import bridge_labels, force_disconnect, stale_endpoints
 
@@ -40,18 +42,6 @@ OVERLAY_DRIVER = "overlay"
 # Set by Docker itself in Swarm mode.
 _DOCKERS_OWN_OPTIONS = ("com.docker.network.driver.overlay.vxlanid_list",)
 _ENCRYPTED = "encrypted"
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One setting of an existing object that differs."""
-
-    setting: str
-    expected: str
-    found: str
-
-    def __str__(self) -> str:
-        return f"{self.setting}: expected {self.expected or 'none'}, found {self.found or 'none'}"
 
 
 @dataclass(frozen=True)
@@ -70,18 +60,18 @@ class NetworkReading:
     containers: tuple[ContainerFacts, ...] = ()
 
 
-def differences(overlay: Overlay, network: NetworkFacts, control_plane: ControlPlane) -> tuple[Difference, ...]:
+def differences(overlay: Overlay, network: NetworkFacts, control_plane: ControlPlane) -> list[Difference]:
     """The settings in which an existing network differs from the wanted overlay. An unset subnet matches any."""
     options = {key: value for key, value in network.options.items() if key not in _DOCKERS_OWN_OPTIONS}
-    pairs = [("driver", OVERLAY_DRIVER, network.driver), ("scope", control_plane.scope, network.scope)]
+    rows = [("driver", OVERLAY_DRIVER, network.driver), ("scope", control_plane.scope, network.scope)]
     if overlay.subnet is not None:
-        pairs.append(("subnet", overlay.subnet, network.subnet))
+        rows.append(("subnet", overlay.subnet, network.subnet))
     wanted = driver_options(overlay)
-    pairs += [(f"option {key}", _shown(wanted, key), _shown(options, key)) for key in sorted({*wanted, *options})]
-    pairs.append(("internal", "no", "yes" if network.internal else "no"))
+    rows += [(f"option {key}", _shown(wanted, key), _shown(options, key)) for key in sorted({*wanted, *options})]
+    rows.append(("internal", "no", "yes" if network.internal else "no"))
     if control_plane.attachable and not network.attachable:
-        pairs.append(("attachable", "yes", f"no (network {network.name} not manually attachable)"))
-    return tuple(Difference(*pair) for pair in pairs if pair[1] != pair[2])
+        rows.append(("attachable", "yes", f"no (network {network.name} not manually attachable)"))
+    return unequal(rows)
 
 
 def driver_options(overlay: Overlay) -> dict[str, str]:

@@ -15,8 +15,12 @@ def _cidr_and_others(row: ClusterAddress) -> str:
     return "" if row.address is None else ", ".join([f"{row.address}/{row.prefix_length}", *row.others])
 
 
+def _started(row: HostFacts) -> pd.Timestamp:
+    return pd.Timestamp(int(row.started_at), unit="s", tz="UTC")
+
+
 addresses = Table[ClusterAddress](
-    "One row a node: its address on the cluster's network.",
+    "One row per node.",
     Column("node", lambda row: row.node),
     Column("interface", lambda row: row.interface),
     Column("address", _cidr_and_others, meaning="in CIDR notation; several where the interface has them"),
@@ -28,7 +32,7 @@ addresses = Table[ClusterAddress](
 )
 
 engines = Table[EngineFacts](
-    "One row an engine.",
+    "One row per engine.",
     Column("node", lambda row: row.node),
     Column("version", lambda row: row.version),
     Column("API", lambda row: row.api_version, meaning="the newest version of Docker's API that it speaks"),
@@ -40,19 +44,17 @@ engines = Table[EngineFacts](
 )
 
 hosts = Table[HostFacts](
-    "One row a node: its last boot, and its clock against this machine's.",
+    "One row per node: its last boot, and its clock against this machine's.",
     Column("node", lambda row: row.node),
-    Column(
-        "started", lambda row: pd.Timestamp(int(row.started_at), unit="s", tz="UTC"), "datetime64[s, UTC]", unit="UTC"
-    ),
-    Column("clock offset", lambda row: row.clock_offset_ms, DECIMAL, unit="ms", meaning="positive: the node is ahead"),
-    Column("±", lambda row: row.clock_uncertainty_ms, DECIMAL, unit="ms", meaning="how exact the offset is"),
+    Column("started", _started, "datetime64[s, UTC]", "UTC"),
+    Column("clock offset", lambda row: row.clock_offset_ms, DECIMAL, "ms", meaning="positive: the node is ahead"),
+    Column("±", lambda row: row.clock_uncertainty_ms, DECIMAL, "ms", meaning="how exact the offset is"),
     Column("kernel", lambda row: row.kernel),
     Column("boot ID", lambda row: row.boot_id, meaning="another one after each boot"),
 )
 
 members = Table[Member](
-    "One row a member of the control plane (an etcd server, or a manager of a swarm).",
+    "One row per member of the control plane (an etcd server, or a manager of a swarm).",
     Column("member", lambda row: row.name),
     Column("node", lambda row: row.node),
     Column("container", lambda row: row.container_state, meaning="the state of its container"),
@@ -64,10 +66,10 @@ members = Table[Member](
 )
 
 registrations = Table[Registration](
-    "One row an engine: whether it is connected to its control plane now.",
+    "One row per engine.",
     Column("node", lambda row: row.node),
     Column("advertises", lambda row: row.address, meaning="the address at which the others find it"),
     Column("connected", lambda row: row.connected, FLAG),
-    Column("last heartbeat", lambda row: row.heartbeat_age_s, DECIMAL, unit="s ago"),
+    Column("last heartbeat", lambda row: row.heartbeat_age_s, DECIMAL, "s ago"),
     Column("detail", lambda row: row.detail, meaning="why it is not connected"),
 )

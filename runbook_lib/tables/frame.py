@@ -48,12 +48,16 @@ class Column(Generic[Row]):
 
 
 class Table(Generic[Row]):
-    """A kind of table. Called with rows, it makes a DataFrame of them; its docstring lists its columns."""
+    """A kind of table. Called with rows, it makes a DataFrame of them.
+
+    ``about`` says what a row is. The docstring of a table is that and the list of its columns.
+    """
 
     def __init__(self, about: str, *columns: Column[Row]) -> None:
         self.about, self.columns = about, columns
         self.dtypes: Columns = {column.heading: column.dtype for column in columns}
-        self.__doc__ = "\n\n".join(filter(None, (about, _listed(columns))))
+        lines = (f"- ``{column.heading}``" + (f": {column.meaning}" if column.meaning else "") for column in columns)
+        self.__doc__ = f"{about} Columns:\n\n" + "\n".join(lines)
 
     def __call__(self, rows: Iterable[Row] = ()) -> pd.DataFrame:
         """One row each, with the same columns and dtypes even where there is none."""
@@ -72,8 +76,8 @@ class Table(Generic[Row]):
 
 
 def document_columns(table: Table[Any]) -> Callable[[Function], Function]:
-    """Add a table's columns to the docstring of a function that returns such a table."""
-    return add_to_docstring(_listed(table.columns))
+    """Add what a table says of its rows and columns to the docstring of a function that returns such a table."""
+    return add_to_docstring(table.__doc__ or "")
 
 
 def add_to_docstring(text: str) -> Callable[[Function], Function]:
@@ -122,9 +126,3 @@ def frame(rows: Iterable[Sequence[Any]], columns: Columns) -> pd.DataFrame:
         else:
             table[name] = column.astype(dtype)  # type: ignore[call-overload]
     return table
-
-
-def _listed(columns: Iterable[Column[Any]]) -> str:
-    """The columns as a list in a docstring."""
-    lines = (f"- ``{item.heading}``" + (f": {item.meaning}" if item.meaning else "") for item in columns)
-    return "Columns:\n\n" + "\n".join(lines)

@@ -37,7 +37,7 @@ class _NodeOverlay(NamedTuple):
 
 
 NAMESPACES = Table[_NodeOverlay](
-    "One row a node.",
+    "One row per node.",
     Column("node", lambda row: row.node),
     Column("hidden namespace", lambda row: row.hidden and row.hidden.name, meaning="empty without one"),
     Column("containers here", lambda row: row.names(row.containers), meaning="our containers on the overlay"),
@@ -54,7 +54,7 @@ def namespaces(
     containers: Sequence[ContainerFacts],
     others: Sequence[ContainerFacts] = (),
 ) -> pd.DataFrame:
-    """One row a node: its hidden namespace and its containers on the overlay; ``others`` are not ours."""
+    """The hidden namespaces of an overlay and its containers; ``others`` are not ours."""
     rows = []
     for node in nodes:
         own = hidden.get(node)
@@ -69,14 +69,14 @@ class _HiddenLink(NamedTuple):
 
 
 OVERLAY_LINKS = Table[_HiddenLink](
-    "One row an interface of a hidden namespace.",
+    "One row per interface of a hidden namespace.",
     Column("node", lambda row: row.node),
     Column("interface", lambda row: row.link.name),
     Column("kind", lambda row: row.link.kind, meaning="``bridge``, ``vxlan`` or ``veth``"),
     Column("port of", lambda row: row.link.bridge, meaning="the bridge that it is plugged into"),
     Column("other end", lambda row: row.other_end, meaning="of a veth ``alpine1 eth0``, of VXLAN its VNI and UDP port"),
     Column("address", lambda row: row.link.address, meaning="in CIDR notation"),
-    Column("MTU", lambda row: row.link.mtu, WHOLE, unit="bytes"),
+    Column("MTU", lambda row: row.link.mtu, WHOLE, "bytes"),
 )
 
 
@@ -113,11 +113,11 @@ class _ContainerLink(NamedTuple):
 
 
 CONTAINER_LINKS = Table[_ContainerLink](
-    "One row an interface of a container.",
+    "One row per interface of a container.",
     Column("interface", lambda row: row.item.name),
     Column("address", lambda row: cidr(row.item.address, row.item.prefix_length), meaning="in CIDR notation"),
     Column("MAC", lambda row: row.item.mac),
-    Column("MTU", lambda row: row.item.mtu, WHOLE, unit="bytes"),
+    Column("MTU", lambda row: row.item.mtu, WHOLE, "bytes"),
     Column("other end", lambda row: row.other_end, meaning="``veth0 in 1-b6aade677f`` or ``veth2c8abf9 on node3``"),
     Column("which is a port of", lambda row: row.bridge, meaning="the bridge at that other end"),
     Column("routes", lambda row: row.routes, meaning="the destinations that leave here, ``default`` for all others"),
@@ -146,7 +146,7 @@ class _Rewriting(NamedTuple):
 
 
 NAME_SERVICE = Table[_Rewriting](
-    "One row a rule that rewrites a DNS question or its answer.",
+    "One row per rule that rewrites a DNS question or its answer.",
     Column("chain", lambda row: row.rule.chain),
     Column("protocol", lambda row: row.rule.protocol),
     Column("from", lambda row: _end(row.rule.source, row.rule.source_port)),
@@ -177,7 +177,7 @@ def _leaving_by(rule: NatRule) -> str:
 
 
 MASQUERADES = Table[tuple[str, NatRule]](
-    "One row a node and rule.",
+    "One row per node and rule.",
     Column("node", lambda row: row[0]),
     Column("from", lambda row: row[1].source, meaning="the addresses of containers, in CIDR notation"),
     Column("leaving by", lambda row: _leaving_by(row[1]), meaning="the interface through which the packet goes"),
@@ -199,14 +199,14 @@ class _KindOfKey(NamedTuple):
 
 
 STORE_KEYS = Table[_KindOfKey](
-    "One row a kind of key.",
+    "One row per kind of key.",
     Column("keys under", lambda row: row.prefix, meaning="with what they begin (in etcd after ``/docker/``)"),
     Column("keys", lambda row: len(row.keys), WHOLE, meaning="how many there are"),
     Column("what it is", lambda row: row.meaning),
     Column("says", lambda row: row.says, meaning="what their values say"),
 )
 
-# (the beginning of a key, what is kept there), in the order in which they are told
+# (the beginning of a key, what is kept there), in the order in which they are shown
 _KINDS = (
     ("node/", "members of the swarm: role, state and address (raft, kept by the managers)"),
     ("swarm-network/", "networks of scope swarm, each with its VNI (raft, kept by the managers)"),
@@ -273,7 +273,7 @@ class _EndpointInStore(NamedTuple):
 
 
 STORED_ENDPOINTS = Table[_EndpointInStore](
-    "One row an endpoint in the store.",
+    "One row per endpoint in the store.",
     Column("endpoint", lambda row: row.stored.endpoint_id[:SHORT_ID], meaning="the first 12 digits of its ID"),
     Column("container", lambda row: row.stored.name),
     Column("ours", lambda row: row.ours, FLAG, meaning="whether the parameters want that container"),
@@ -311,7 +311,7 @@ def stored_endpoint_rows(
         agrees = item is not None and said == (
             item.name,
             item.addresses.get(network),
-            # engines of a swarm do not tell the MAC of an endpoint that they heard of
+            # engines of a swarm do not know the MAC of an endpoint that another one announced
             item.macs.get(network) if row.mac else None,
             item.node,
         )

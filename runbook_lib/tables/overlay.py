@@ -15,13 +15,17 @@ SHORT_ID = 12
 """Digits of an ID that ``docker network ls`` and ``docker ps`` show."""
 
 
+def _full_name(row: Endpoint | Route, otherwise: str) -> str:
+    return f"{row.node}/{row.container}" if row.container else otherwise
+
+
 def cidr(address: str, prefix_length: int) -> str:
     """An address in CIDR notation; empty where there is none."""
     return f"{address}/{prefix_length}" if address else ""
 
 
 networks = Table[NetworkFacts](
-    "One row a network and node.",
+    "One row per network and node.",
     Column("node", lambda row: row.node),
     Column("network", lambda row: row.name),
     Column("ID", lambda row: row.id[:SHORT_ID], meaning="its first 12 digits"),
@@ -38,7 +42,7 @@ def _name_driver_scope(row: NetworkFacts) -> tuple[str, str, str]:
 
 
 def network_presence(rows: Iterable[NetworkFacts]) -> pd.DataFrame:
-    """``docker network ls`` over all nodes on one page: one row a network name, one column a node.
+    """``docker network ls`` over all nodes on one page: one row per network name, one column per node.
 
     Columns: ``network``, ``driver``, ``scope``, then each node's name with the network's ID (12 digits) there, empty
     where the node has none. A name whose driver or scope differ from node to node has a row for each.
@@ -62,7 +66,7 @@ def _common_id(same: Sequence[NetworkFacts]) -> str:
 
 
 NETWORK_SUMMARY = Table[Sequence[NetworkFacts]](
-    "One row all networks of one name, driver and scope.",
+    "One row per network name, driver and scope.",
     Column("network", lambda same: same[0].name),
     Column("driver", lambda same: same[0].driver),
     Column("scope", lambda same: same[0].scope),
@@ -74,13 +78,13 @@ NETWORK_SUMMARY = Table[Sequence[NetworkFacts]](
 
 @document_columns(NETWORK_SUMMARY)
 def network_summary(rows: Iterable[NetworkFacts]) -> pd.DataFrame:
-    """``docker network ls`` over any number of nodes: one row a network name, driver and scope."""
+    """``docker network ls`` over any number of nodes."""
     groups = grouped(rows, _name_driver_scope)
     return NETWORK_SUMMARY(groups[key] for key in sorted(groups))
 
 
 NETWORK_SETTINGS = Table[tuple[str, str]](
-    "One row a setting of one network.",
+    "One row per setting of one network.",
     Column("setting", lambda row: row[0]),
     Column("value", lambda row: row[1]),
 )
@@ -107,60 +111,48 @@ def network_settings(row: NetworkFacts) -> pd.DataFrame:
 
 
 endpoints = Table[Endpoint](
-    "One row an endpoint of a network.",
-    Column(
-        "container",
-        lambda row: f"{row.node}/{row.container}" if row.container else row.name,
-        meaning="``node3/alpine1``, or the name that the engine gives where its container is not known",
-    ),
+    "One row per endpoint of a network.",
+    Column("container", lambda row: _full_name(row, row.name), meaning="``node3/alpine1`` where it is known"),
     Column("address", lambda row: cidr(row.address, row.prefix_length), meaning="in CIDR notation"),
     Column("MAC", lambda row: row.mac),
     Column("endpoint", lambda row: row.endpoint_id[:SHORT_ID], meaning="the first 12 digits of its ID"),
 )
 
 containers = Table[ContainerFacts](
-    "``docker ps`` over the cluster.",
+    "One row per container.",
     Column("container", lambda row: row.full_name, meaning="``node3/alpine1``"),
     Column("image", lambda row: row.image),
     Column("command", lambda row: row.command),
     Column("state", lambda row: row.state, meaning="``running``, ``exited``, ``created``, …"),
     Column("status", lambda row: row.status, meaning="the state with its time or exit code"),
     Column("restart policy", lambda row: row.restart_policy),
-    Column(
-        "addresses",
-        lambda row: ", ".join(f"{network} {address}" for network, address in sorted(row.addresses.items())),
-        meaning="``network address`` for each network",
-    ),
+    Column("addresses", lambda row: ", ".join(map(" ".join, sorted(row.addresses.items()))), meaning="by network"),
     Column("ID", lambda row: row.id[:SHORT_ID], meaning="its first 12 digits"),
 )
 
 interfaces = Table[ContainerInterface](
-    "One row an interface inside a container.",
+    "One row per interface inside a container.",
     Column("container", lambda row: f"{row.node}/{row.container}", meaning="``node3/alpine1``"),
     Column("interface", lambda row: row.name),
     Column("address", lambda row: cidr(row.address, row.prefix_length), meaning="in CIDR notation"),
     Column("MAC", lambda row: row.mac),
-    Column("MTU", lambda row: row.mtu, WHOLE, unit="bytes"),
+    Column("MTU", lambda row: row.mtu, WHOLE, "bytes"),
     Column("state", lambda row: row.state),
 )
 
 host_interfaces = Table[HostInterface](
-    "One row an interface of a node.",
+    "One row per interface of a node.",
     Column("node", lambda row: row.node),
     Column("interface", lambda row: row.name),
     Column("address", lambda row: row.address, meaning="its first one, in CIDR notation"),
     Column("MAC", lambda row: row.mac),
-    Column("MTU", lambda row: row.mtu, WHOLE, unit="bytes"),
+    Column("MTU", lambda row: row.mtu, WHOLE, "bytes"),
     Column("state", lambda row: row.state),
 )
 
 routes = Table[Route](
-    "One row a route of a container or of a node.",
-    Column(
-        "where",
-        lambda row: f"{row.node}/{row.container}" if row.container else row.node,
-        meaning="``node3/alpine1`` for a container, ``node3`` for a node",
-    ),
+    "One row per route of a container or of a node.",
+    Column("where", lambda row: _full_name(row, row.node), meaning="``node3/alpine1``, or the node's name"),
     Column("destination", lambda row: row.destination),
     Column("gateway", lambda row: row.gateway),
     Column("interface", lambda row: row.interface),

@@ -20,8 +20,9 @@ from runbook_lib.testbed.image import images, rootfs
 from runbook_lib.testbed.image.rootfs import refuse_mounts
 from runbook_lib.testbed.machine import dhcp, host, network
 from runbook_lib.testbed.machine.host import Process
-from runbook_lib.testbed.machine.layout import MOST_NODES, Kind, Layout, Network, NodeLayout
-from runbook_lib.testbed.node import client, control_planes, power
+from runbook_lib.testbed.machine.kind import Kind
+from runbook_lib.testbed.machine.layout import MOST_NODES, Layout, Network, NodeLayout
+from runbook_lib.testbed.node import client, power, swarm
 from runbook_lib.testbed.node import node as nodes
 from runbook_lib.testbed.progress import Report, step
 from runbook_lib.testbed.state import State
@@ -164,10 +165,14 @@ def _planned(name: str, node_count: int | None, subnet: str | None, kind: Kind |
 
 def _build(current: State, report: Report) -> None:
     layout = current.layout
+    wanted = rootfs.tree_of(layout.kind)
+    if not current.rootfs and rootfs.is_being_built(wanted):
+        with step(report, "wait for the root filesystem that is being built"):
+            rootfs.wait_for_builder(wanted)
     with step(report, "root filesystem and images") as now:
-        now.detail = "cached" if rootfs.is_cached(rootfs.tree_of(layout.kind)) else "built from Debian packages, once"
+        now.detail = "cached" if rootfs.is_cached(wanted) else "built from Debian packages, once"
         # A testbed stays with the tree that it was made with, whatever is built for new ones.
-        tree = Path(current.rootfs) if current.rootfs else rootfs.ensure(rootfs.tree_of(layout.kind))
+        tree = Path(current.rootfs) if current.rootfs else rootfs.ensure(wanted)
         archive = images.ensure(tree)
         current = replace(current, rootfs=str(tree))
         state.write(current)
@@ -178,11 +183,11 @@ def _build(current: State, report: Report) -> None:
         now.detail = f"DHCP gives out {'-'.join(layout.pool)}"
         current = _ensure_switch(current)
     content = functools.cache(archive.path.read_bytes)
-    power.boot(current, layout.nodes, report, lambda node: power.furnish(layout, node, archive, content, report))
+    power.boot(current, layout.nodes, report, lambda node: power.load_images(layout, node, archive, content, report))
     if layout.kind.control_plane == "swarm-mode":
-        control_planes.ensure(layout, report)
+        swarm.ensure(layout, report)
     client.write_inventory(layout)
-    client.hand_over(layout)
+    client.chown_to_sudo_user(layout)
     state.write(replace(current, complete=True))
 
 

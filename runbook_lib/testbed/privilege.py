@@ -1,7 +1,4 @@
-"""Changing the testbed needs root: a plain user's calls go through sudo to the command line and back.
-
-Shows a testbed's progress to a person: a moving line on a terminal, plain lines in a log.
-"""
+"""Changing the testbed needs root: a plain user's calls go through sudo to the command line and back."""
 
 from __future__ import annotations
 
@@ -13,12 +10,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
-
-from rich.console import Console
-from rich.status import Status
-from rich.text import Text
 
 from runbook_lib.errors import ExitCode, InputError, LockedError, RequirementError, RunbookError, TestbedError
 from runbook_lib.model.locations import CACHE_VARIABLE, STATE_VARIABLE
@@ -42,6 +33,15 @@ _KINDS: dict[int, type[RunbookError]] = {ExitCode.BAD_INPUT: InputError, ExitCod
 def is_root() -> bool:
     """Whether this process may change the testbed itself."""
     return os.geteuid() == 0
+
+
+def may_become_root() -> bool:
+    """Return whether commands can be run as root: already so, or sudo that needs no password or can ask for it."""
+    if os.geteuid() == 0:
+        return True
+    if shutil.which("sudo") is None:
+        return False
+    return sys.stdin.isatty() or subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0
 
 
 def call_as_root(arguments: Sequence[str], report: Report) -> None:
@@ -98,53 +98,3 @@ def decode(line: str) -> Progress | None:
         return Progress(**json.loads(line))
     except (ValueError, TypeError):
         return None
-
-
-_MARKS = {"done": ("✓", "green"), "failed": ("✗", "red")}
-
-
-class ConsoleReport:
-    """A reporter: a line for every step that ended; on a terminal also one that says what is under way."""
-
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True, highlight=False)
-        self._under_way: dict[tuple[str, str], None] = {}
-        self._status: Status | None = None
-
-    def __enter__(self) -> Self:
-        if self._console.is_terminal and not wants_json():
-            self._status = self._console.status("")
-            self._status.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
-
-    def __call__(self, event: Progress) -> None:
-        """Show one event."""
-        if wants_json():
-            print(encode(event), flush=True)
-            return
-        key = (event.step, event.node)
-        if event.state == "started":
-            self._under_way[key] = None
-        else:
-            self._under_way.pop(key, None)
-            self._console.print(self.line(event), soft_wrap=True)
-        if self._status is not None:
-            self._status.update(", ".join(" ".join(filter(None, entry)) for entry in list(self._under_way)))
-
-    def line(self, event: Progress) -> Text:
-        """One ended step: mark, step, node, detail and seconds."""
-        mark, colour = _MARKS[event.state]
-        if self._console.encoding.lower().replace("-", "") != "utf8":
-            mark = "ok" if event.state == "done" else "FAILED"
-        text = Text.assemble((mark, colour), " ", event.step)
-        for part in (event.node, event.detail):
-            if part:
-                text.append(f"  {part}")
-        return text.append(f"  {event.seconds:.1f} s", style="dim")

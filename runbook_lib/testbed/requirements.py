@@ -16,8 +16,10 @@ from runbook_lib.model.locations import cache_root, state_root
 from runbook_lib.testbed import state
 from runbook_lib.testbed.image import rootfs
 from runbook_lib.testbed.machine import host, network
-from runbook_lib.testbed.machine.layout import ARTICLES_KIND, DEFAULT_NODES, MOST_NODES, Kind, Layout
+from runbook_lib.testbed.machine.kind import ARTICLES_KIND, Kind
+from runbook_lib.testbed.machine.layout import DEFAULT_NODES, MOST_NODES, Layout
 from runbook_lib.testbed.machine.network import Claim
+from runbook_lib.testbed.system_packages import missing_packages
 
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?")
 _MEGABYTE = 1024 * 1024
@@ -25,18 +27,6 @@ _NODE_MEMORY = 140 * _MEGABYTE
 _SPARE_MEMORY = 200 * _MEGABYTE
 _NODE_DISK = 300 * _MEGABYTE
 _CACHE_DISK = 1500 * _MEGABYTE
-_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-
-# program: the package that has it
-_PROGRAMS = {
-    "chroot": "coreutils",
-    "ip": "iproute2",
-    "nsenter": "util-linux",
-    "ssh": "openssh-client",
-    "systemd-nspawn": "systemd-container",
-    "unshare": "util-linux",
-}
-_BUILD_PROGRAMS = {"mmdebstrap": "mmdebstrap"}
 
 _KERNEL_PROBE = """
 probe() { name=$1; shift; "$@" >/dev/null 2>&1 || echo "$name"; }
@@ -140,19 +130,6 @@ def check_machine(layout: Layout, *, new: bool) -> None:
             place=layout.name,
             remedy="mend each point above and try again",
         )
-
-
-def missing_packages(kind: Kind = ARTICLES_KIND) -> list[str]:
-    """The Debian packages whose programs this machine lacks for such a testbed."""
-    programs = dict(_PROGRAMS)
-    cached = rootfs.is_cached(rootfs.tree_of(kind))
-    if not cached:
-        programs |= _BUILD_PROGRAMS
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    packages = {package for program, package in programs.items() if shutil.which(program, path=path) is None}
-    if not cached and not _KEYRING.is_file():
-        packages.add("debian-archive-keyring")
-    return sorted(packages)
 
 
 def _missing_programs(kind: Kind) -> list[str]:

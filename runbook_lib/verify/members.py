@@ -12,6 +12,7 @@ from runbook_lib.facts.docker.containers import read_containers
 from runbook_lib.facts.docker.networks import read_networks
 from runbook_lib.facts.overlay.gossip import GOSSIP_PORT, Gossip, common_unknown_peer, gossip_faults, unknown_peers
 from runbook_lib.model.results import Check, Verdict
+from runbook_lib.waiting import Deadline
 
 MEMBER, QUORUM = "control plane member", "quorum of the control plane"
 EXPECTED = "healthy, and usable by engines"
@@ -31,7 +32,7 @@ def check_members(cluster: Cluster, control_plane: ControlPlane, overlay: str = 
     members were never started, it is skipped.
     """
     needs: str | None = None
-    deadline = time.monotonic() + _ELECTION_SECONDS
+    deadline = Deadline(_ELECTION_SECONDS)
     while True:
         try:
             members = control_plane.read_members(cluster)
@@ -42,7 +43,7 @@ def check_members(cluster: Cluster, control_plane: ControlPlane, overlay: str = 
             break
         needs = needed_by(cluster, control_plane, overlay) if needs is None else needs
         running = sum(member.container_state == "running" and not member.remedy for member in members)
-        if not needs or running < majority(members) or time.monotonic() > deadline:
+        if not needs or running < majority(members) or deadline.passed:
             break
         time.sleep(_PAUSE)
     yield from (judge_member(member, members) for member in members)

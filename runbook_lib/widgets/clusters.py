@@ -29,7 +29,7 @@ class _File(NamedTuple):
 
 
 FILES = Table[_File](
-    "One row a parameter file.",
+    "One row per parameter file.",
     Column("parameter file", lambda row: row.name),
     Column("cluster", lambda row: row.cluster),
     Column("nodes", lambda row: row.nodes, WHOLE),
@@ -38,7 +38,7 @@ FILES = Table[_File](
 )
 
 NODES = Table[tuple[NodeSpec, str]](
-    "One row a node.",
+    "One row per node.",
     Column("node", lambda row: row[0].name),
     Column("reached at", lambda row: f"{row[0].ssh.user}@{row[0].ssh.host}:{row[0].ssh.port}"),
     Column("fixed address", lambda row: row[0].cluster_address),
@@ -47,7 +47,7 @@ NODES = Table[tuple[NodeSpec, str]](
 )
 
 WHAT = Table[tuple[str, str]](
-    "One row a thing that the runbook would make there.",
+    "One row per thing that the runbook would make there.",
     Column("what", lambda row: row[0]),
     Column("value", lambda row: row[1]),
 )
@@ -87,7 +87,7 @@ class ClusterChooser(Panel):
         """The chosen file's cluster, or its faults."""
         found, path = self._found[self.choice], self.files[self.choice]
         if isinstance(found, RunbookError):
-            return (f"{self.choice}:", self.told(found))
+            return (f"{self.choice}:", self.error_text(found))
         use = f"to work on it: ./runbook notebook -f {path}" if path else "this is what the cells here work on"
         return (f"{self.choice}: {use}", what(found.parameters), nodes(found.inventory))
 

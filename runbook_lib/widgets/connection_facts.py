@@ -50,7 +50,7 @@ class Connection:
 
 
 CONNECTIONS = Table[Connection](
-    "One row a container and network.",
+    "One row per container and network.",
     Column("container", lambda row: row.container),
     Column("node", lambda row: row.node),
     Column("state", lambda row: row.state),
@@ -134,7 +134,7 @@ def _by(way: By, pair: Sequence[Probe]) -> str:
 
 
 REACH = Table[Sequence[Probe]](
-    "One row an ordered pair of containers.",
+    "One row per ordered pair of containers.",
     Column("from", lambda pair: pair[0].source),
     Column("to", lambda pair: pair[0].target),
     Column("by name", lambda pair: _by("name", pair), meaning="``answers in 0.15 ms``"),
@@ -144,7 +144,7 @@ REACH = Table[Sequence[Probe]](
 
 @document_columns(REACH)
 def reach_matrix(probes: Sequence[Probe]) -> pd.DataFrame:
-    """Who reaches whom, a row an ordered pair of containers; no row where there is nothing to ping."""
+    """Who reaches whom; no row where there is nothing to ping."""
     return REACH(grouped(probes, lambda probe: (probe.source, probe.target)).values())
 
 

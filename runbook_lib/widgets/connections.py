@@ -139,9 +139,9 @@ class ConnectionPanel(Panel):
                 self.message = step_line(rows) + (" (plan mode: nothing is changed)" if parameters.plan else "")
                 require_success(rows)
             except StepFailed as error:
-                self.message = self.told(error)
+                self.message = self.error_text(error)
             except (LockedError, InputError) as error:  # nothing was begun, and who works there may restart nodes
-                self.message, refused = self.told(error), True
+                self.message, refused = self.error_text(error), True
         if not refused:
             self._look(followed=True)
         with self._lock:
@@ -189,7 +189,7 @@ class ConnectionPanel(Panel):
             with self.run.claim.held(_PART):
                 pings = ping(self._nodes, quick, by="both", expect_unreachable=off, last_known=self._last_known)
         except (PreconditionError, InputError) as error:
-            self.matrix, self.message, self._settled = reach_matrix(()), self.told(error), True
+            self.matrix, self.message, self._settled = reach_matrix(()), self.error_text(error), True
             return
         self.matrix = reach_matrix(pings.probes)
         self._settled = all(probe.verdict == "pass" for probe in pings.probes)

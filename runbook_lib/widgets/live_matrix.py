@@ -89,7 +89,7 @@ class LiveMatrix(Panel):
                     stopping.wait(max(0.2, _PAUSE - (time.monotonic() - began)))
         except RunbookError as error:
             stopping.set()
-            self.say(f"stopped after {self.readings} readings: {self.told(error)}")
+            self.say(f"stopped after {self.readings} readings: {self.error_text(error)}")
         else:
             self.say(f"stopped after {self.readings} readings, the last at {datetime.now():%H:%M:%S}")
 

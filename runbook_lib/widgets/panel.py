@@ -146,11 +146,11 @@ class Panel(ABC):
     def say(self, message: str | RunbookError) -> None:
         """Show what happened last."""
         with self._lock:
-            self.message = message if isinstance(message, str) else self.told(message)
+            self.message = message if isinstance(message, str) else self.error_text(message)
             self.refresh()
 
     @staticmethod
-    def told(error: RunbookError) -> str:
+    def error_text(error: RunbookError) -> str:
         """An error as a cell that ends with it shows it."""
         return f"{type(error).__name__}: {error}"
 

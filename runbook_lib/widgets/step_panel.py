@@ -55,7 +55,7 @@ class StepPanel(Panel):
     @property
     @document_columns(tables.one_step)
     def table(self) -> pd.DataFrame:
-        """A row a node; while the step runs, the status is how far the node is."""
+        """The nodes' rows; while the step runs, the status is how far the node is."""
         if not self._busy:
             return tables.one_step(self.rows)
         names = self.run.inventory.names
@@ -133,7 +133,7 @@ class StepPanel(Panel):
             try:
                 require_success(rows)
             except StepFailed as error:
-                self.message = f"{stopped}{self.told(error)}"
+                self.message = f"{stopped}{self.error_text(error)}"
         self.refresh()
 
     def _heard(self, step: str, node: str, state: str) -> None:

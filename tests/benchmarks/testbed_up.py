@@ -16,7 +16,8 @@ from pathlib import Path
 from runbook_lib.testbed import Testbed
 from runbook_lib.testbed.image import images, rootfs
 from runbook_lib.testbed.machine import host
-from runbook_lib.testbed.machine.layout import Kind, NodeLayout
+from runbook_lib.testbed.machine.kind import Kind
+from runbook_lib.testbed.machine.layout import NodeLayout
 
 NAME = "benchmark"
 NODES = 4

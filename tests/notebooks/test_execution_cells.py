@@ -201,7 +201,7 @@ def test_a_second_signal_ends_the_always_cells_too(workplace: Workplace, touch: 
     [
         ("exit()", "exit() in a cell ends the notebook as failed"),
         ("import sys; sys.exit(0)", "sys.exit(0) in a cell ends the notebook as failed"),
-        ("input('well? ')", "nobody is there to answer input()"),
+        ("input('well? ')", "input() is not available in batch runs"),
     ],
 )
 def test_a_cell_that_asks_for_the_end_or_for_an_answer_has_failed(workplace: Workplace, source: str, said: str) -> None:

@@ -139,7 +139,7 @@ def test_no_answer_that_somebody_left_in_an_exercise_is_tried(tmp_path: Path, en
         for output in cell.get("outputs", ())
         if "data" in output
     ]
-    assert [text for text in told if "exercise 01-b is left alone (an answer stands in the cell" in text], told
+    assert [text for text in told if "exercise 01-b is skipped (the cell contains an answer" in text], told
 
 
 CLAIM = """
@@ -239,7 +239,7 @@ def test_parameters_for_a_notebook_whose_cell_for_them_lost_its_tag_are_refused_
     plain = papermill(workplace, notebook, "-f", "parameters.yaml")
     assert plain.returncode == 1
     assert errors_in(workplace) == ["InputError"]
-    assert "name, inventory was given, and a later cell of the notebook sets it again" in plain.stderr
+    assert "name, inventory was given, but a later cell of the notebook overwrites it" in plain.stderr
 
 
 def test_a_kernelspec_without_a_name_to_show_does_no_harm(tmp_path: Path) -> None:

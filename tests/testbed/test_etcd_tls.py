@@ -20,7 +20,7 @@ from runbook_lib.testbed import Testbed
 from runbook_lib.testbed.image.images import ETCD_IMAGE
 from runbook_lib.testbed.machine.layout import NodeLayout
 from runbook_lib.testbed.node.certificates import Authority
-from runbook_lib.testbed.node.control_planes import command, member_name
+from runbook_lib.testbed.node.etcd import command, member_name
 from runbook_lib.verify.members import check_members
 from tests.testbed.conftest import wait_until_connected
 from tests.waiting import wait_until

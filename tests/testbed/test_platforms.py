@@ -25,7 +25,7 @@ from runbook_lib.records.store.reading import read_record
 from runbook_lib.steps import RemoveStaticAddresses, StaticAddresses, run_step
 from runbook_lib.steps.platforms import Change, Wanted, changes, platform_of
 from runbook_lib.testbed import Testbed
-from runbook_lib.testbed.machine.layout import Kind
+from runbook_lib.testbed.machine.kind import Kind
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.testbed

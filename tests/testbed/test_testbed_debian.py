@@ -13,7 +13,7 @@ from runbook_lib.model.inventory import DockerAccess
 from runbook_lib.testbed import Testbed, lifecycle
 from runbook_lib.testbed.handle import NodeStatus
 from runbook_lib.testbed.machine import dhcp, network
-from runbook_lib.testbed.machine.layout import Kind
+from runbook_lib.testbed.machine.kind import Kind
 from runbook_lib.testbed.machine.managers import MANAGERS
 from runbook_lib.testbed.node import readiness
 from runbook_lib.testbed.node.client import inventory, node_spec
@@ -130,7 +130,7 @@ def test_an_engine_that_does_not_start_is_told_with_its_own_journal(cluster: Tes
     on(cluster, "node2", "systemctl start docker || true")
     try:
         with pytest.raises(TestbedError, match="unable to configure the Docker daemon") as caught:
-            readiness.climb(cluster.layout, node, process, timeout=0.1)
+            readiness.wait_until_ready(cluster.layout, node, process, timeout=0.1)
         assert caught.value.readiness_stage == "Docker /_ping"
     finally:
         on(cluster, "node2", f"cp /root/daemon.json {options}; systemctl restart docker")

@@ -17,7 +17,8 @@ from runbook_lib.model import locations
 from runbook_lib.testbed import Testbed, lifecycle, requirements, state
 from runbook_lib.testbed.image import rootfs
 from runbook_lib.testbed.machine import host, network
-from runbook_lib.testbed.machine.layout import ARTICLES_KIND, Layout
+from runbook_lib.testbed.machine.kind import ARTICLES_KIND
+from runbook_lib.testbed.machine.layout import Layout
 from runbook_lib.testbed.node import node as nodes
 from runbook_lib.testbed.progress import silent
 from tests.waiting import PATIENCE_SECONDS, wait_until

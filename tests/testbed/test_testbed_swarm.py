@@ -10,7 +10,8 @@ from contextlib import contextmanager
 import pytest
 
 from runbook_lib.testbed import Testbed, TestbedStatus
-from runbook_lib.testbed.machine.layout import Kind, NodeLayout
+from runbook_lib.testbed.machine.kind import Kind
+from runbook_lib.testbed.machine.layout import NodeLayout
 from runbook_lib.testbed.node import client
 from runbook_lib.testbed.progress import Progress
 from runbook_lib.transport.docker.engine import Engine

@@ -26,7 +26,7 @@ from runbook_lib.records.store.reading import read_record
 from runbook_lib.session.questions import power
 from runbook_lib.steps import CreateNetwork, run_step
 from runbook_lib.testbed import Testbed
-from runbook_lib.testbed.machine.layout import choose_kind
+from runbook_lib.testbed.machine.kind import choose_kind
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.testbed

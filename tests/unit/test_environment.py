@@ -6,15 +6,24 @@ import importlib.metadata
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+import runbook_lib
+from runbook_lib.bootstrap import OLDEST_UV
 
 PROJECT = Path(__file__).resolve().parents[2]
 OLDEST_PYTHON = "3.11.0"
+
+
+#: Libraries whose private parts are used, so that a release that nobody has tried may break them.
+PRIVATE_PARTS_USED = {"nbclient", "papermill"}
 
 
 def pin(requirement: Requirement) -> tuple[str, str]:
@@ -24,24 +33,25 @@ def pin(requirement: Requirement) -> tuple[str, str]:
     return canonicalize_name(requirement.name), specifier.version
 
 
-def pyproject() -> dict[str, dict]:
+def pyproject() -> dict[str, dict[str, Any]]:
     return tomllib.loads((PROJECT / "pyproject.toml").read_text())
 
 
-def declared() -> dict[str, str]:
-    """Name -> version of what pyproject.toml names: the project's own, its extras', the build's."""
+def declared() -> dict[str, SpecifierSet]:
+    """Name -> range of what pyproject.toml names: the project's own, its extras', the build's."""
     table = pyproject()
     lines = [
         *table["project"]["dependencies"],
         *(line for extra in table["project"]["optional-dependencies"].values() for line in extra),
         *table["build-system"]["requires"],
     ]
-    return dict(pin(Requirement(line)) for line in lines)
+    requirements = [Requirement(line) for line in lines]
+    return {canonicalize_name(requirement.name): requirement.specifier for requirement in requirements}
 
 
-def lock_entries() -> list[tuple[Requirement, list[str]]]:
-    """Return each requirement of the lock file with the SHA-256 sums that its files may have."""
-    text = re.sub(r"^#.*\n", "", (PROJECT / "requirements.lock").read_text(), flags=re.MULTILINE)
+def lock_entries(file: str = "requirements.lock") -> list[tuple[Requirement, list[str]]]:
+    """Return each requirement of a lock file with the SHA-256 sums that its files may have."""
+    text = re.sub(r"^#.*\n", "", (PROJECT / file).read_text(), flags=re.MULTILINE)
     entries = text.replace("\\\n", "").splitlines()
     parts = (entry.split("--hash=sha256:") for entry in entries)
     return [(Requirement(requirement.strip()), [digest.strip() for digest in sums]) for requirement, *sums in parts]
@@ -74,9 +84,45 @@ def needed_here() -> set[str]:
     return set(seen)
 
 
-def test_the_lock_file_has_every_declared_package_in_the_declared_version() -> None:
+def test_the_lock_file_has_every_declared_package_in_a_version_of_its_range() -> None:
     pinned = dict(pin(line) for line in locked() if line.marker is None)
-    assert {name: pinned.get(name) for name in declared()} == declared()
+    assert sorted(set(declared()) - set(pinned)) == []
+    outside = {name: f"{pinned[name]}, not {span}" for name, span in declared().items() if pinned[name] not in span}
+    assert outside == {}
+
+
+def test_every_range_has_a_lower_bound_and_an_upper_one_only_for_a_known_reason() -> None:
+    table = pyproject()["project"]
+    lines = [*table["dependencies"], *(line for extra in table["optional-dependencies"].values() for line in extra)]
+    operators = {
+        canonicalize_name(requirement.name): sorted(part.operator for part in requirement.specifier)
+        for requirement in map(Requirement, lines)
+    }
+    bounded = {name for name, found in operators.items() if found == ["<", ">="]}
+    assert {name: found for name, found in operators.items() if name not in bounded and found != [">="]} == {}
+    assert bounded == PRIVATE_PARTS_USED
+
+
+def test_a_package_that_two_extras_name_has_one_range() -> None:
+    table = pyproject()["project"]
+    spans: dict[str, set[SpecifierSet]] = {}
+    for line in (line for extra in table["optional-dependencies"].values() for line in extra):
+        spans.setdefault(canonicalize_name(Requirement(line).name), set()).add(Requirement(line).specifier)
+    assert {name: span for name, span in spans.items() if len(span) > 1} == {}
+
+
+def test_the_version_stands_in_one_place() -> None:
+    table = pyproject()
+    assert "version" not in table["project"]
+    assert table["project"]["dynamic"] == ["version"]
+    assert table["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "runbook_lib.__version__"}
+    assert importlib.metadata.version("overlay-runbook") == runbook_lib.__version__
+    written = [
+        path
+        for path in (PROJECT / "runbook_lib").rglob("*.py")
+        if re.search(rf"[\"']{re.escape(runbook_lib.__version__)}[\"']", path.read_text())
+    ]
+    assert written == [PROJECT / "runbook_lib/__init__.py"]
 
 
 def test_the_lock_file_has_exactly_what_the_declared_packages_need() -> None:
@@ -88,10 +134,19 @@ def test_what_is_installed_is_what_the_lock_file_pins() -> None:
     assert installed == locked_here()
 
 
-def test_the_lock_file_has_the_hashes_of_every_package() -> None:
-    without = {str(requirement) for requirement, sums in lock_entries() if not sums}
-    odd = {digest for _, sums in lock_entries() for digest in sums if not re.fullmatch(r"[0-9a-f]{64}", digest)}
+@pytest.mark.parametrize("file", ["requirements.lock", "requirements-uv.lock"])
+def test_a_lock_file_has_the_hashes_of_every_package(file: str) -> None:
+    entries = lock_entries(file)
+    without = {str(requirement) for requirement, sums in entries if not sums}
+    odd = {digest for _, sums in entries for digest in sums if not re.fullmatch(r"[0-9a-f]{64}", digest)}
     assert (without, odd) == (set(), set())
+
+
+def test_uv_has_a_lock_file_of_its_own_with_a_version_that_is_recent_enough() -> None:
+    (entry,) = lock_entries("requirements-uv.lock")
+    name, version = pin(entry[0])
+    assert name == "uv"
+    assert Version(version).release >= OLDEST_UV
 
 
 def test_the_conda_environment_installs_the_lock_file_and_nothing_else() -> None:
@@ -111,13 +166,13 @@ def test_the_conda_environment_asks_for_a_supported_python() -> None:
 def test_every_pinned_package_runs_on_the_oldest_supported_python() -> None:
     refused = {}
     for name in locked_here():
-        wanted = importlib.metadata.metadata(name).get("Requires-Python", "")
+        wanted = importlib.metadata.metadata(name).get("Requires-Python", "")  # type: ignore[attr-defined]  # as the standard library has it
         if not SpecifierSet(wanted).contains(OLDEST_PYTHON):
             refused[name] = wanted
     assert refused == {}
 
 
-@pytest.mark.parametrize("file", ["pyproject.toml", "requirements.lock", "environment.yml"])
+@pytest.mark.parametrize("file", ["pyproject.toml", "requirements.lock", "requirements-uv.lock", "environment.yml"])
 def test_no_file_names_the_address_of_a_registry(file: str) -> None:
     text = (PROJECT / file).read_text()
     assert re.findall(r"https?://\S+|--(?:extra-)?index-url|--find-links|--trusted-host", text) == []

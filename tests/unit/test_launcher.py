@@ -1,4 +1,7 @@
-"""The launcher, run for real on a small project of its own kind: no package to fetch, but a whole environment."""
+"""The launcher, run for real on a small project of its own kind: no package to fetch, but a whole environment.
+
+No test asks a registry for anything: uv is the one of this project or of the machine, or it cannot be had.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from runbook_lib.bootstrap import reason_to_make, usable_uv
 from runbook_lib.cli import COMMANDS
-from runbook_lib.environment import STAMP, expected_stamp, reason_to_make
 from tests.waiting import PATIENCE_SECONDS, wait_until
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -35,6 +38,7 @@ def build_editable(folder, config_settings=None, metadata_directory=None):
     if pathlib.Path("fault").exists():
         raise RuntimeError("the disk is made of cheese")
     while pathlib.Path("hold").exists():
+        pathlib.Path("building").touch()
         time.sleep(0.05)
     name = "overlay_runbook-1-py3-none-any.whl"
     with zipfile.ZipFile(pathlib.Path(folder) / name, "w") as wheel:
@@ -44,6 +48,23 @@ def build_editable(folder, config_settings=None, metadata_directory=None):
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
         wheel.writestr(f"{info}/RECORD", "")
     return name
+"""
+
+# Stands for what builds the root filesystem: it works on until it is interrupted.
+PREBUILD = """
+import os, pathlib, sys, time
+
+def main():
+    folder, words = pathlib.Path(sys.argv[1]), sys.argv[4:]
+    if words[0] != "testbed":
+        return
+    print("runbook: meanwhile something is built", flush=True)
+    try:
+        (folder / "at-work.new").write_text(" ".join([str(os.getpid()), *sys.argv[2:]]))
+        (folder / "at-work.new").rename(folder / "at-work")
+        time.sleep(600)
+    except KeyboardInterrupt:
+        (folder / "interrupted").touch()
 """
 
 MAIN = (
@@ -57,9 +78,12 @@ class Launcher:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = folder / ".venv"
-        (folder / "runbook_lib").mkdir(parents=True)
+        (folder / "runbook_lib/testbed").mkdir(parents=True)
         shutil.copy(PROJECT / "runbook", folder)
-        shutil.copy(PROJECT / "runbook_lib/environment.py", folder / "runbook_lib")
+        shutil.copy(PROJECT / "runbook_lib/bootstrap.py", folder / "runbook_lib")
+        shutil.copy(PROJECT / "requirements-uv.lock", folder)
+        (folder / "runbook_lib/testbed/__init__.py").touch()
+        (folder / "runbook_lib/testbed/prebuild.py").write_text(PREBUILD)
         (folder / "runbook_lib/__init__.py").touch()
         (folder / "runbook_lib/__main__.py").write_text(MAIN)
         (folder / "pyproject.toml").write_text(PYPROJECT)
@@ -72,6 +96,9 @@ class Launcher:
         settings = {
             name: value for name, value in os.environ.items() if not name.startswith(("CONDA", "OVERLAY_RUNBOOK"))
         }
+        # Whatever uv this machine has is hidden by one that is too old, and no other can be had.
+        hiding = tool(self.folder / "hiding", "uv", "echo uv 0.4.30")
+        settings |= {"PATH": f"{hiding}:{os.environ['PATH']}", "PIP_NO_INDEX": "1"}
         return subprocess.Popen(
             [program or self.folder / "runbook", *arguments],
             cwd=cwd,
@@ -113,6 +140,25 @@ def files_of(folder: Path) -> dict[Path, tuple[int, int]]:
     return {path: (path.lstat().st_ino, path.lstat().st_mtime_ns) for path in folder.rglob("*")}
 
 
+def tool(folder: Path, name: str, script: str) -> Path:
+    """Make a program of a few lines of shell; return the folder, to be put on a PATH."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def path_with_uv(tmp_path: Path) -> str:
+    """A PATH on which a real uv comes first; it writes its calls down in ``uv-calls``."""
+    own = PROJECT / ".venv.uv/bin/uv"
+    uv = usable_uv(shutil.which("uv")) or usable_uv(str(own))
+    if uv is None:
+        pytest.skip(f"there is no uv on PATH, and none could be put into {own.parent}")
+    folder = tool(tmp_path / "uv", "uv", f'echo "$@" >> "{tmp_path}/uv-calls"\nexec "{uv}" "$@"')
+    return f"{folder}:{os.environ['PATH']}"
+
+
 def folder_with(folder: Path, *tools: str) -> Path:
     """Make a folder to be the whole PATH, with these tools of the system and nothing else."""
     folder.mkdir()
@@ -151,6 +197,14 @@ def test_the_callers_python_settings_do_not_reach_it(made: Launcher, tmp_path: P
     assert (status, stderr) == (0, "")
 
 
+def test_the_package_is_compiled_once_although_the_callers_python_keeps_no_compiled_files(made: Launcher) -> None:
+    compiled = made.folder / "runbook_lib" / "__pycache__"
+    shutil.rmtree(compiled, ignore_errors=True)
+    status, _, stderr = made.call(PYTHONDONTWRITEBYTECODE="1")
+    assert (status, stderr) == (0, "")
+    assert list(compiled.glob("__init__.*.pyc"))
+
+
 def test_a_changed_lock_file_makes_the_environment_anew_even_after_a_kill_in_the_middle(made: Launcher) -> None:
     (made.environment / "left-over").touch()
     (made.folder / "requirements.lock").write_text("# nothing, in other words\n")
@@ -171,6 +225,71 @@ def test_a_changed_lock_file_makes_the_environment_anew_even_after_a_kill_in_the
     assert made.call()[2] == ""
 
 
+def test_the_uv_on_the_path_makes_the_environment_with_the_hashes_of_the_lock(
+    launcher: Launcher, path_with_uv: str, tmp_path: Path
+) -> None:
+    status, stdout, stderr = launcher.call(PATH=path_with_uv)
+    assert status == 0, stderr
+    assert str(launcher.environment) in stdout
+    version, packages, project = (tmp_path / "uv-calls").read_text().splitlines()
+    install = f"pip install --python {launcher.environment}/bin/python --no-deps --no-index"
+    assert version == "--version"
+    assert packages == f"{install} --require-hashes --requirement {launcher.folder}/requirements.lock"
+    assert project == f"{install} --no-build-isolation --editable {launcher.folder}"
+    assert not (launcher.folder / ".venv.uv").exists()
+    assert "pip installs" not in stderr
+    assert launcher.call(PATH=path_with_uv)[2] == ""
+
+
+def test_a_uv_that_is_too_old_is_named_and_pip_takes_its_place_where_no_other_can_be_had(launcher: Launcher) -> None:
+    status, stdout, stderr = launcher.call()
+    assert status == 0, stderr
+    assert str(launcher.environment) in stdout
+    assert f"{launcher.folder}/hiding/uv is too old (uv 0.4.30); at least 0.5.0 is used" in stderr
+    assert "uv cannot be had, so pip installs the packages, which takes longer. uv, which installs" in stderr
+    assert "No matching distribution found for uv" in stderr
+    assert (launcher.environment / "bin/pip").exists()
+
+
+def test_pip_takes_over_where_uv_fails(launcher: Launcher, tmp_path: Path) -> None:
+    broken = tool(
+        tmp_path / "broken", "uv", '[ "$1" = --version ] && echo uv 0.13.8 && exit\necho no such index; exit 2'
+    )
+    status, _, stderr = launcher.call(PATH=f"{broken}:{os.environ['PATH']}")
+    assert status == 0, stderr
+    assert "uv failed, so pip installs the packages, which takes longer. the packages that" in stderr
+    assert "exit status 2; the end of its output:\n    no such index" in stderr
+    assert (launcher.environment / "bin/pip").exists()
+
+
+def test_an_interruption_leaves_no_half_environment_and_nothing_at_work(launcher: Launcher, path_with_uv: str) -> None:
+    (launcher.folder / "hold").touch()
+    process = launcher.start("testbed", "up", PATH=path_with_uv)
+    assert wait_until((launcher.folder / "building").exists)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode in (4, -signal.SIGINT)  # some shells then end in the same way
+    assert "interrupted; the next call makes the environment anew" in stderr
+    assert reason_to_make(launcher.folder, launcher.environment) == "the one that is there was not finished"
+    if os.geteuid() == 0:
+        assert (launcher.folder / "interrupted").exists()
+    (launcher.folder / "hold").unlink()
+    assert launcher.call(PATH=path_with_uv)[0] == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root builds the root filesystem: sudo ./runbook test")
+def test_the_root_filesystem_is_built_meanwhile_and_on_after_the_hand_over(launcher: Launcher) -> None:
+    process = launcher.start("testbed", "up", "--name", "a b")
+    stdout, stderr = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0, stderr
+    assert '"arguments": ["testbed", "up", "--name", "a b"]' in stdout
+    assert "runbook: meanwhile something is built\n" in stderr
+    builder, _, told = (launcher.folder / "at-work").read_text().partition(" ")
+    os.kill(int(builder), signal.SIGINT)
+    assert told == f"{process.pid} {launcher.folder}/.venv.testbed.log testbed up --name a b"
+    assert wait_until((launcher.folder / "interrupted").exists)
+
+
 def test_two_first_calls_at_once_make_one_environment(launcher: Launcher) -> None:
     (launcher.folder / "hold").touch()
     one, log, messages = launcher.start("one"), launcher.folder / ".venv.log", ""
@@ -178,9 +297,7 @@ def test_two_first_calls_at_once_make_one_environment(launcher: Launcher) -> Non
     two = launcher.start("two")
     assert two.stderr is not None
     while "waiting for it" not in messages:
-        said = two.stderr.readline()
-        assert said, messages
-        messages += said
+        messages += two.stderr.readline() or pytest.fail(messages)
     (launcher.folder / "hold").unlink()
     for process in (one, two):
         messages += process.communicate(timeout=PATIENCE_SECONDS)[1]
@@ -251,7 +368,7 @@ def test_a_missing_python_is_installed_with_apt(launcher: Launcher, tmp_path: Pa
     interpreter = Path(sys.executable).resolve()
     apt = tools / "apt-get"
     apt.write_text(
-        f'#!/bin/sh\necho "$@" >> "{tmp_path}/calls"\n[ "$1" = update ] || ln -s "{interpreter}" "{tools}/python3"\n'
+        f'#!/bin/sh\necho "$@" >> "{tmp_path}/calls"\n[ "$3" = update ] || ln -s "{interpreter}" "{tools}/python3"\n'
     )
     apt.chmod(0o755)
     (launcher.folder / "fault").touch()
@@ -259,7 +376,25 @@ def test_a_missing_python_is_installed_with_apt(launcher: Launcher, tmp_path: Pa
     assert "Python >= 3.11 is missing: installing python3 and python3-venv with apt-get" in stderr
     assert "making the Python environment" in stderr
     calls = (tmp_path / "calls").read_text().splitlines()
-    assert calls == ["update", "install --yes --no-install-recommends python3 python3-venv"]
+    assert calls == [
+        "-o DPkg::Lock::Timeout=0 update",
+        "-o DPkg::Lock::Timeout=0 install --yes --no-install-recommends python3 python3-venv",
+    ]
+
+
+def test_a_missing_python_waits_for_another_package_manager(launcher: Launcher, tmp_path: Path) -> None:
+    tools = folder_with(tmp_path / "tools", *BASIC_TOOLS, "sleep", "touch")
+    tool(tools, "sudo", '[ "$1" = -n ] && shift; exec "$@"')
+    (tools / "true").symlink_to(shutil.which("true") or "/bin/true")
+    held = "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 7 (apt)"
+    script = f'echo "$@" >> "{tmp_path}/calls"; [ -e "{tmp_path}/free" ] && echo no such mirror && exit 100\n'
+    tool(tools, "apt-get", f'{script}touch "{tmp_path}/free"; echo "{held}"; exit 100')
+    status, _, stderr = launcher.call(PATH=str(tools))
+    assert status == 2
+    assert stderr.count("another package manager is at work; waiting up to 10 minutes for it") == 1
+    assert "no such mirror\nrunbook: apt-get could not install" in stderr
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls == ["-o DPkg::Lock::Timeout=0 update", "-o DPkg::Lock::Timeout=600 update"]
 
 
 def test_an_apt_that_fails_shows_its_last_lines(launcher: Launcher, tmp_path: Path) -> None:
@@ -271,42 +406,3 @@ def test_an_apt_that_fails_shows_its_last_lines(launcher: Launcher, tmp_path: Pa
     status, _, stderr = launcher.call(PATH=str(tools))
     assert status == 2
     assert "no such mirror\nrunbook: apt-get could not install" in stderr
-
-
-@pytest.fixture
-def good(launcher: Launcher) -> Launcher:
-    """A launcher with what it takes for a good environment, made in no time."""
-    (launcher.environment / "bin").mkdir(parents=True)
-    (launcher.environment / "bin/python").symlink_to(sys.executable)
-    (launcher.environment / STAMP).write_text(expected_stamp(launcher.folder, launcher.environment))
-    return launcher
-
-
-def reason(launcher: Launcher) -> str:
-    return reason_to_make(launcher.folder, launcher.environment)
-
-
-def test_a_good_environment_gives_no_reason_to_make_another(good: Launcher) -> None:
-    assert reason(good) == ""
-
-
-def test_a_missing_interpreter_is_a_reason(good: Launcher) -> None:
-    (good.environment / "bin/python").unlink()
-    assert reason(good) == "the one that is there has no interpreter"
-
-
-def test_a_changed_lock_file_is_a_reason(good: Launcher) -> None:
-    (good.folder / "requirements.lock").write_text("# other\n")
-    assert reason(good) == "requirements.lock has changed"
-
-
-def test_a_moved_project_is_a_reason(good: Launcher) -> None:
-    good.folder.rename(good.folder.with_name("elsewhere"))
-    elsewhere = good.folder.with_name("elsewhere")
-    assert reason_to_make(elsewhere, elsewhere / ".venv") == "the project has been moved"
-
-
-def test_another_python_of_the_system_is_a_reason(good: Launcher) -> None:
-    (good.environment / "bin/python").unlink()
-    (good.environment / "bin/python").symlink_to("/bin/sh")
-    assert reason(good) == "the system's Python has changed"

@@ -7,21 +7,18 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Future
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from types import FrameType
 from typing import Protocol
 
 from runbook_lib.errors import ExitCode, RunbookError
 from runbook_lib.execute.batch.jobs import Job, JobResult, Progress, failed, not_run
-from runbook_lib.execute.interruption import SIGNALS
+from runbook_lib.execute.interruption import EndSignals, handled
 from runbook_lib.execute.outcome import NOT_RUN
 
 _POLL_SECONDS = 0.1
-# One Ctrl-C may arrive twice, from the terminal and from a parent that passes it on.
-_SAME_SIGNAL_SECONDS = 0.5
 
 
 class Workers(Protocol):
@@ -37,7 +34,7 @@ class Workers(Protocol):
     def progress(self, timeout: float) -> Sequence[Progress]:
         """What the jobs have told since the last call; waits up to ``timeout`` seconds for something to be told."""
 
-    def beat(self) -> None:
+    def refresh(self) -> None:
         """Called again and again as long as somebody waits for the jobs.
 
         Raises:
@@ -72,30 +69,22 @@ class Cancellation:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+        self._signals = EndSignals(self._heard, clock)
         self.received: signal.Signals | None = None
-        self.times = 0
-        self._received_at = 0.0
 
-    @contextmanager
-    def installed(self) -> Iterator[None]:
+    @property
+    def times(self) -> int:
+        """How often the user has asked."""
+        return self._signals.times
+
+    def installed(self) -> AbstractContextManager[None]:
         """Handle the signals within the block; what nohup ignores stays ignored."""
-        heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, self._handle) for number in heeded}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        return handled(self._signals.handle)
 
-    def _handle(self, number: int, _frame: FrameType | None) -> None:
-        now = self._clock()
-        if self.times and now - self._received_at <= _SAME_SIGNAL_SECONDS:
-            return
-        self.received, self._received_at = signal.Signals(number), now
-        self.times += 1
-        if self.times == 1:
-            _tell(f"{self.received.name}: no cluster begins any more, running cells may clean up; once more kills them")
+    def _heard(self, number: signal.Signals, times: int) -> None:
+        self.received = number
+        if times == 1:
+            _tell(f"{number.name}: no cluster begins any more, running cells may clean up; once more kills them")
         else:
             _tell("again: the kernels are killed")
 
@@ -129,7 +118,7 @@ def run_batch(
     with display.running():
         for result in refused:
             batch.end(result)
-        while batch.goes_on():
+        while batch.is_running():
             batch.turn()
     return [batch.results[job.number] for job in jobs]
 
@@ -153,7 +142,7 @@ class _Batch:
         self.results: dict[int, JobResult] = {}
         self._told_to_end = 0
 
-    def goes_on(self) -> bool:
+    def is_running(self) -> bool:
         return bool(self._waiting or self._running)
 
     def turn(self) -> None:
@@ -192,7 +181,7 @@ class _Batch:
 
     def _beat(self) -> None:
         try:
-            self._workers.beat()
+            self._workers.refresh()
         except RunbookError as error:
             for job, started in self._running.values():
                 self.end(failed(job, error, time.monotonic() - started))

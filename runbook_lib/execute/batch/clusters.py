@@ -18,13 +18,14 @@ from runbook_lib.model.inventory import Inventory
 class BatchCluster:
     """One parameter file.
 
-    ``name`` is unlike that of any other file of the batch; ``testbed`` is the testbed that it names, if it names one;
-    ``error`` says why it cannot be used; ``addresses`` are where its nodes are reached, as far as that is known;
-    ``secret_variables`` are the environment variables with its secrets.
+    ``name`` is unlike that of any other file of the batch; ``request`` is what was read in it; ``testbed`` is the
+    testbed that it names, if it names one; ``error`` says why it cannot be used; ``addresses`` are where its nodes are
+    reached, as far as that is known; ``secret_variables`` are the environment variables with its secrets.
     """
 
     name: str
     file: Path
+    request: Request
     testbed: str | None = None
     error: RunbookError | None = None
     addresses: frozenset[str] = frozenset()
@@ -47,7 +48,7 @@ def read_clusters(files: Sequence[Path], overrides: Mapping[str, Any]) -> list[B
     errors = [cluster.error for cluster in clusters if cluster.error is not None]
     if len(errors) == len(clusters):
         raise ParameterError([fault for error in errors for fault in _faults(error)], place="batch")
-    return _with_unlike_names(clusters)
+    return _with_unique_names(clusters)
 
 
 def _read(file: Path, overrides: Mapping[str, Any]) -> BatchCluster:
@@ -57,14 +58,12 @@ def _read(file: Path, overrides: Mapping[str, Any]) -> BatchCluster:
         if parameters.testbed_name is not None:
             testbed = parameters.testbed_name
             where = frozenset([f"testbed {testbed}"])
-            return BatchCluster(
-                parameters.name, file, testbed, addresses=where, secret_variables=parameters.secret_variables
-            )
+            return BatchCluster(parameters.name, file, request, testbed, None, where, parameters.secret_variables)
         inventory = request.validate().inventory
     except InputError as error:
-        return BatchCluster(file.stem or str(file), file, error=error)
+        return BatchCluster(file.stem or str(file), file, request, error=error)
     where = _addresses(inventory)
-    return BatchCluster(parameters.name, file, addresses=where, secret_variables=parameters.secret_variables)
+    return BatchCluster(parameters.name, file, request, addresses=where, secret_variables=parameters.secret_variables)
 
 
 def _addresses(inventory: Inventory) -> frozenset[str]:
@@ -95,7 +94,7 @@ def _faults(error: RunbookError) -> list[Fault]:
     return [Fault(error.place, f"{error.message}{remedy}")]
 
 
-def _with_unlike_names(clusters: Sequence[BatchCluster]) -> list[BatchCluster]:
+def _with_unique_names(clusters: Sequence[BatchCluster]) -> list[BatchCluster]:
     """Names as in the files; where two have the same, each gets its file's name too, and its place if need be."""
     named = list(clusters)
     for with_place in (False, True):

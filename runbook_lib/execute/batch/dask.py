@@ -26,7 +26,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from runbook_lib.errors import InputError, RunbookError
-from runbook_lib.execute.batch.jobs import Cancel, Job, JobResult, Progress, failed, import_path, not_run
+from runbook_lib.execute.batch.jobs import Cancel, Job, JobResult, Progress, failed, not_run
+from runbook_lib.model.locations import import_path
 
 try:
     from distributed import Client, Event, Variable, get_client, get_worker
@@ -60,7 +61,7 @@ class DaskWorkers:
         self._address = address
         self._executor = self._client.get_executor(pure=False, retries=0)
         self._batch = f"overlay-runbook-{uuid.uuid4().hex}"
-        self._wish = Variable(self._batch, client=self._client)
+        self._cancel_request = Variable(self._batch, client=self._client)
         self._told: queue.SimpleQueue[Progress] = queue.SimpleQueue()
         self._futures: dict[int, Future[JobResult]] = {}
         self._count = self._times = self._signal = 0
@@ -68,7 +69,7 @@ class DaskWorkers:
 
     def __enter__(self) -> Self:
         self._client.subscribe_topic(self._batch, lambda event: self._told.put(Progress(**event[1]["progress"])))
-        self.beat()
+        self.refresh()
         return self
 
     def __exit__(
@@ -79,7 +80,7 @@ class DaskWorkers:
             if error is not None:
                 self.cancel(signal.SIGTERM)
             else:
-                self._wish.delete()
+                self._cancel_request.delete()
                 for number in self._futures:
                     _begun(self._batch, number, self._client).clear()
         self._client.close()
@@ -105,7 +106,7 @@ class DaskWorkers:
         except queue.Empty:
             return told
 
-    def beat(self) -> None:
+    def refresh(self) -> None:
         """Let the jobs know that somebody waits for them.
 
         Raises:
@@ -142,7 +143,7 @@ class DaskWorkers:
 
     def _say(self) -> None:
         self._count += 1
-        self._wish.set([self._count, self._times, self._signal], timeout=_CONNECT_SECONDS)
+        self._cancel_request.set([self._count, self._times, self._signal], timeout=_CONNECT_SECONDS)
         self._beaten_at = time.monotonic()
 
     def _workers(self) -> dict[str, Any]:
@@ -179,7 +180,7 @@ def supervise(job: Job, batch: str) -> JobResult:
     if begun.is_set():
         lost = "the Dask worker that ran this cluster was lost"
         return failed(job, RunbookError(lost, remedy="its record tells how far it came; run it again"))
-    wishes = _Wishes(Variable(batch, client=client))
+    wishes = _BatchRequests(Variable(batch, client=client))
     if list(wishes.orders()):
         return not_run(job)
     begun.set()
@@ -200,7 +201,7 @@ def supervise(job: Job, batch: str) -> JobResult:
     return failed(job, killed, time.monotonic() - started)
 
 
-class _Wishes:
+class _BatchRequests:
     """What the batch wants, asked for again and again, but not too often."""
 
     def __init__(self, variable: Variable) -> None:

@@ -5,7 +5,6 @@ The table at the end of a batch, and above it why clusters failed.
 
 from __future__ import annotations
 
-import os
 import sys
 import textwrap
 import time
@@ -13,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -23,7 +21,7 @@ from rich.text import Text
 
 from runbook_lib.execute.batch.jobs import Job, JobResult, Progress
 from runbook_lib.execute.outcome import NOT_RUN, Failure
-from runbook_lib.execute.run.reporting import SteadyOutput
+from runbook_lib.execute.run.reporting import SteadyOutput, printable, shown_archive, shown_path
 from runbook_lib.model.results import with_warnings
 
 _WAITING, _RUNNING = "waiting", "running"
@@ -65,7 +63,8 @@ class LineDisplay:
 
     def line(self, number: int, text: Text) -> None:
         """Print one line of a cluster."""
-        self.print(Text.assemble((f"{self._names[number]:<{self._width}}", "bold"), "  ", _clean(text)))
+        text.plain = printable(text.plain)
+        self.print(Text.assemble((f"{self._names[number]:<{self._width}}", "bold"), "  ", text))
 
     def print(self, text: Text) -> None:
         """Print one line of the batch."""
@@ -155,7 +154,7 @@ def display_for(jobs: Sequence[Job], output: TextIO) -> LineDisplay:
 
 def ending(result: JobResult) -> Text:
     """One line of how a cluster ended: verdict, where it stopped, the first line of why, seconds."""
-    text = Text("ended: ").append(result.told, style=_STYLES.get(result.verdict, "bold red"))
+    text = Text("ended: ").append(result.verdict_text, style=_STYLES.get(result.verdict, "bold red"))
     stopped = result.stopped_at
     failure = result.failure or (stopped.failure if stopped else None)
     if stopped is not None:
@@ -167,12 +166,6 @@ def ending(result: JobResult) -> Text:
     return text.append(f", {result.seconds:.1f} s") if result.seconds else text
 
 
-def shown_path(path: Path) -> str:
-    """A path as one would type it here: relative if it lies below the current folder."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
-
-
 def _importance(row: _Row) -> int:
     """What must be seen when there is not room for all: what runs, what went wrong, what waits, what is done."""
     order = [_RUNNING, "", _WAITING, NOT_RUN, "planned", "pass"]
@@ -182,14 +175,8 @@ def _importance(row: _Row) -> int:
 def _cells(row: _Row) -> list[Text]:
     seconds = time.monotonic() - row.began if row.state == _RUNNING else row.seconds
     state = Text(row.state, style=_STYLES.get(row.state, "bold red"))
-    texts = [Text(row.cluster), Text(row.notebook), Text(row.step, style="dim")]
-    return [*map(_clean, texts), state, Text(f"{seconds:.0f}" if seconds else "")]
-
-
-def _clean(text: Text) -> Text:
-    """Text without characters that would steer a terminal."""
-    text.plain = "".join(character if character.isprintable() else " " for character in text.plain)
-    return text
+    cluster, notebook, step = map(printable, (row.cluster, row.notebook, row.step))
+    return [Text(cluster), Text(notebook), Text(step, style="dim"), state, Text(f"{seconds:.0f}" if seconds else "")]
 
 
 _LOG_WIDTH = 120
@@ -218,7 +205,7 @@ def summary_table(results: Sequence[JobResult]) -> Table:
         stopped = result.stopped_at
         table.add_row(
             Text(result.job.cluster),
-            Text(result.told, style=_SUMMARY_STYLES.get(result.verdict, "bold red")),
+            Text(result.verdict_text, style=_SUMMARY_STYLES.get(result.verdict, "bold red")),
             f"{result.passed}/{len(result.job.notebooks)}",
             str(result.changed),
             f"{result.seconds:.1f}",
@@ -241,8 +228,7 @@ def conclude(results: Sequence[JobResult], archive: str, output: TextIO) -> None
             _tell_failure(result, failure, console)
     console.print()
     console.print(summary_table(results))
-    place = archive if "://" in archive else f"{shown_path(Path(archive))}{os.sep}"
-    console.print(Text(f"\nrecords: {place}"), soft_wrap=True)
+    console.print(Text(f"\nrecords: {shown_archive(archive)}"), soft_wrap=True)
 
 
 def _tell_failure(result: JobResult, failure: Failure, console: Console) -> None:
@@ -251,10 +237,6 @@ def _tell_failure(result: JobResult, failure: Failure, console: Console) -> None
     where += f", cell {failure.cell}" if failure.cell else ""
     heading = f"\n{result.job.cluster}: {result.verdict}{where} ({failure.name})"
     console.print(Text(heading, style="bold red"), soft_wrap=True)
-    console.print(Text(textwrap.indent(_printable(str(failure)), "  ")), soft_wrap=True)
+    console.print(Text(textwrap.indent(printable(str(failure), keep="\n"), "  ")), soft_wrap=True)
     if stopped is not None and stopped.record is not None:
         console.print(Text(f"  record: {shown_path(stopped.record)}"), soft_wrap=True)
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() or character == "\n" else " " for character in text)

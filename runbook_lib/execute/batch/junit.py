@@ -45,7 +45,7 @@ def _suite(result: JobResult) -> TestSuite:
     suite = TestSuite(xml_text(result.job.cluster))
     suite.add_property("parameters", xml_text(str(result.job.file)))
     suite.add_property("run", result.run)
-    suite.add_property("verdict", result.told)
+    suite.add_property("verdict", result.verdict_text)
     if result.failure is not None:
         case = TestCase("cluster", xml_text(result.job.cluster), round(result.seconds, 3))
         case.result = [_problem(result.exit_code, result.failure.name, result.failure.message, str(result.failure))]
@@ -66,7 +66,7 @@ def _case(cluster: str, notebook: NotebookResult) -> TestCase:
         case.result = [_problem(notebook.exit_code, failure.name, f"{where}{failure.message}", str(failure))]
     elif notebook.exit_code is not ExitCode.PASS:
         case.result = [_problem(notebook.exit_code, notebook.verdict, notebook.verdict, "")]
-    told = [notebook.told] if notebook.warnings else []
+    told = [notebook.verdict_text] if notebook.warnings else []
     told += [f"record: {notebook.record}"] if notebook.record is not None else []
     if told:
         case.system_out = xml_text("\n".join(told))

@@ -6,7 +6,7 @@ from typing import Any
 
 from runbook_lib.errors import DeadlineError
 from runbook_lib.execute import without_slow_formats
-from runbook_lib.execute.kernel.client import RunbookClient, Surroundings
+from runbook_lib.execute.kernel.client import ExecutionContext, RunbookClient
 from runbook_lib.execute.kernel.kernels import Kernels, ProjectKernelManager
 from runbook_lib.execute.kernel.notebook_saver import (
     is_always,
@@ -28,18 +28,20 @@ class NotebookExecution:
     """One execution of a notebook.
 
     Args:
-        around: the notebook, its limits, and who is told.
+        context: the notebook, its limits, and who is told.
         kernels: where kernels come from.
         settings: papermill's and nbclient's own, for each client and its kernel.
         start_seconds: how long a kernel may take to start.
     """
 
-    def __init__(self, around: Surroundings, kernels: Kernels, settings: ClientSettings, start_seconds: float) -> None:
-        self._around = around
+    def __init__(
+        self, context: ExecutionContext, kernels: Kernels, settings: ClientSettings, start_seconds: float
+    ) -> None:
+        self._context = context
         self._kernels = kernels
         self._settings = settings
         self._start_seconds = start_seconds
-        self._cells = around.keeper.nb.cells
+        self._cells = context.saver.nb.cells
         self._indices = [index for index, cell in enumerate(self._cells) if self._is_executed(cell)]
         self._kernel: ProjectKernelManager | None = None
         self._client: RunbookClient | None = None
@@ -52,21 +54,21 @@ class NotebookExecution:
                 exception of a cell is not raised: papermill finds it in the notebook.
             RecordError, OSError: the record cannot be written.
         """
-        keeper = self._around.keeper
+        saver = self._context.saver
         try:
             error = self._ended_by()
             self._close()
             own = isinstance(error, CellExecutionError)
-            unsaved = keeper.notebook_ended(failed=error is not None)
+            unsaved = saver.notebook_ended(failed=error is not None)
             error = unsaved if error is None else None if own else error
-            keeper.recording.finish(keeper.nb, error, self._around.interruption)
+            saver.recording.finish(saver.nb, error, self._context.interruption)
         except BaseException:
             self._close()
-            keeper.recording.abandon()
+            saver.recording.abandon()
             raise
         finally:
-            self._around.interruption.starts_anew()
-        log.info("Record: %s", keeper.recording.folder)
+            self._context.interruption.reset()
+        log.info("Record: %s", saver.recording.folder)
         if error is not None:
             raise error
 
@@ -77,7 +79,7 @@ class NotebookExecution:
             try:
                 self._take_kernel()
             finally:
-                self._around.keeper.notebook_start()
+                self._context.saver.notebook_start()
             self._run_in_order()
         except BaseException as raised:  # noqa: BLE001 - returned, to be raised once everything is cleaned up
             error = raised
@@ -90,7 +92,7 @@ class NotebookExecution:
     def _take_kernel(self) -> ProjectKernelManager:
         """Take a kernel, without waiting until it answers."""
         self._kernel = self._kernels.take(self._settings.kernel_arguments, self._settings.kernel_folder)
-        self._around.keeper.recording.listen(self._kernel.journal)
+        self._context.saver.recording.listen(self._kernel.journal)
         return self._kernel
 
     def _close(self) -> None:
@@ -100,14 +102,14 @@ class NotebookExecution:
             self._client.conclude()
             self._client = None
         if self._kernel is not None:
-            self._kernels.retire(self._kernel, kill=not answers or self._settings.ends_at_once)
+            self._kernels.shut_down(self._kernel, kill=not answers or self._settings.ends_at_once)
             self._kernel = None
-        self._kernels.bury()
+        self._kernels.wait_for_shutdown()
 
     def _run_in_order(self) -> None:
-        keeper, interruption, limits = self._around.keeper, self._around.interruption, self._around.limits
+        saver, interruption, limits = self._context.saver, self._context.interruption, self._context.limits
         for cell in self._cells:
-            keeper.pass_over(cell)
+            saver.mark_skipped(cell)
         client = self._started()
         client.begin_notebook()
         for index in self._indices:
@@ -124,10 +126,10 @@ class NotebookExecution:
         left = [index for index in always if state_of(self._cells[index]) is CellState.NEVER_RUN]
         if not left:
             return
-        self._around.interruption.clean_up()
-        self._around.limits.clean_up()
+        self._context.interruption.clean_up()
+        self._context.limits.clean_up()
         for index in left:
-            if self._around.interruption.given_up:
+            if self._context.interruption.force_killed:
                 return
             try:
                 self._execute(self._usable_client(), index)
@@ -138,14 +140,14 @@ class NotebookExecution:
 
     def _execute(self, client: RunbookClient, index: int) -> None:
         number = self._indices.index(index) + 1
-        self._around.watcher.cell_started(number, len(self._indices), self._cells[index].source)
+        self._context.watcher.cell_started(number, len(self._indices), self._cells[index].source)
         client.execute_at(index)
 
     def _started(self) -> RunbookClient:
         """A client of the kernel, when that answers."""
         kernel = self._kernel or self._take_kernel()
-        self._client = RunbookClient(self._around, kernel, log=log, **self._settings.traits)
-        self._client.start(self._around.limits.of_start(self._start_seconds))
+        self._client = RunbookClient(self._context, kernel, log=log, **self._settings.traits)
+        self._client.start(self._context.limits.of_start(self._start_seconds))
         return self._client
 
     def _usable_client(self) -> RunbookClient:
@@ -156,5 +158,5 @@ class NotebookExecution:
         client = self._started()
         for index, cell in enumerate(self._cells):
             if is_parameters(cell) and self._is_executed(cell):
-                client.execute_quietly(self._around.keeper.source_of(index), self._start_seconds)
+                client.execute_quietly(self._context.saver.source_of(index), self._start_seconds)
         return client

@@ -21,11 +21,11 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 
-import runbook_lib
 from runbook_lib.execute.kernel.pacing import ACKNOWLEDGED_TOGETHER, PACE_VARIABLE, units
 from runbook_lib.journal import JOURNAL_VARIABLE
 from runbook_lib.locking import kernel_environment
 from runbook_lib.model import commands
+from runbook_lib.model.locations import import_path
 
 # How often to look whether a kernel has ended.
 _POLL_SECONDS = 0.02
@@ -47,7 +47,7 @@ class ProjectKernelManager(AsyncKernelManager):
     folder: str = ""
     _pipes: tuple[int, ...] = ()
     _unacknowledged = 0
-    _last_words: deque[bytes] | None = None
+    _stderr_lines: deque[bytes] | None = None
     _listener: threading.Thread | None = None
 
     @property
@@ -75,20 +75,20 @@ class ProjectKernelManager(AsyncKernelManager):
         return int(getattr(self.provisioner, "pid", 0))
 
     @property
-    def last_words(self) -> str:
+    def stderr_tail(self) -> str:
         """The last lines that the kernel's process itself, now dead, wrote to its standard error; secrets and all."""
         if self._listener is not None:
             self._listener.join(_LISTENER_SECONDS)
-        return b"".join(self._last_words or ()).decode(errors="replace").strip()
+        return b"".join(self._stderr_lines or ()).decode(errors="replace").strip()
 
     def listen(self) -> None:
         """Take what the started process itself writes to standard error: with secrets it must not reach a terminal."""
-        self._last_words = deque(maxlen=_LAST_LINES)
+        self._stderr_lines = deque(maxlen=_LAST_LINES)
         process = getattr(self.provisioner, "process", None)
         if process is not None and process.stderr is not None:
             # A copy of the pipe's end, which stays open for as long as anybody writes.
             pipe = os.fdopen(os.dup(process.stderr.fileno()), "rb")
-            self._listener = threading.Thread(target=_take_lines, args=(pipe, self._last_words), daemon=True)
+            self._listener = threading.Thread(target=_take_lines, args=(pipe, self._stderr_lines), daemon=True)
             self._listener.start()
 
     def open_folder(self) -> None:
@@ -110,7 +110,7 @@ class ProjectKernelManager(AsyncKernelManager):
 
     async def cleanup_resources(self, restart: bool = False) -> None:  # type: ignore[override]  # the base is synchronous
         """Remove the sockets and pipes, and the folder that they were in."""
-        await super()._async_cleanup_resources(restart=restart)
+        await super().cleanup_resources(restart=restart)
         while self._pipes and not restart:
             os.close(self._pipes[0])
             self._pipes = self._pipes[1:]
@@ -128,7 +128,7 @@ class Kernels:
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
         self._spare: ProjectKernelManager | None = None
-        self._retired: list[ProjectKernelManager] = []
+        self._shutting_down: list[ProjectKernelManager] = []
         self._entered = False
 
     def __enter__(self) -> Self:
@@ -142,7 +142,7 @@ class Kernels:
         if self._spare is not None:
             spare, self._spare = self._spare, None
             run_sync(_end)(spare, kill=True)
-        self.bury()
+        self.wait_for_shutdown()
 
     @contextmanager
     def borrowed(self) -> Iterator[Kernels]:
@@ -163,31 +163,31 @@ class Kernels:
             self._spare = self._start(module)
 
     def take(self, arguments: Sequence[str] = (), folder: Path | None = None) -> ProjectKernelManager:
-        """The manager of a fresh kernel: the one that was prepared, if there is one. Give it back to ``retire``.
+        """The manager of a fresh kernel: the one that was prepared, if there is one. Give it back to ``shut_down``.
 
         Args:
             arguments: for the kernel's own command line; such a kernel, or one in another ``folder``, was not prepared.
             folder: the folder that it starts in, if not the one of all.
         """
-        self.bury()
+        self.wait_for_shutdown()
         if arguments or folder:
             return self._start(arguments=arguments, folder=folder)
         kernel, self._spare = self._spare, None
         return kernel or self._start()
 
-    def retire(self, kernel: ProjectKernelManager, *, kill: bool = False) -> None:
-        """Ask a kernel to end, or kill it; it has time to end until ``bury``, the next ``take``, or the end of all."""
+    def shut_down(self, kernel: ProjectKernelManager, *, kill: bool = False) -> None:
+        """Ask a kernel to end, or kill it; ``wait_for_shutdown`` and the next ``take`` wait for its end."""
         if kill:
             run_sync(_end)(kernel, kill=True)
             return
         if kernel.has_kernel:
             run_sync(kernel.request_shutdown)()
-        self._retired.append(kernel)
+        self._shutting_down.append(kernel)
 
-    def bury(self) -> None:
-        """Wait for the end of the kernels that were retired."""
-        while self._retired:
-            run_sync(_end)(self._retired.pop(), kill=False)
+    def wait_for_shutdown(self) -> None:
+        """Wait for the end of the kernels that were asked to end."""
+        while self._shutting_down:
+            run_sync(_end)(self._shutting_down.pop(), kill=False)
 
     def _start(
         self, module: str | None = None, arguments: Sequence[str] = (), folder: Path | None = None
@@ -233,11 +233,9 @@ def _private_folder() -> str:
 
 def _environment(kernel: ProjectKernelManager) -> dict[str, str]:
     """The kernel's environment: its pipes, the same runbook_lib as in this process, no warning of a debugger."""
-    package = str(Path(runbook_lib.__file__).resolve().parents[1])
-    others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != package]
     return {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([package, *others]),
+        "PYTHONPATH": import_path(),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         **commands.environment(),
         JOURNAL_VARIABLE: str(kernel.journal),

@@ -17,7 +17,7 @@ from typing import Any
 from runbook_lib.errors import RunbookError
 from runbook_lib.execute import without_slow_formats
 from runbook_lib.execute.interruption import Interruption
-from runbook_lib.execute.kernel.notebook_saver import NotebookKeeper
+from runbook_lib.execute.kernel.notebook_saver import NotebookSaver
 from runbook_lib.execute.kernel.settings import Watcher
 from runbook_lib.redact import Redactor, StreamRedactor
 
@@ -66,7 +66,7 @@ class CellOutputs:
         redactor = self._streams.setdefault(name, StreamRedactor(self._redactor))
         return self._admit(redactor.feed(text))
 
-    def held_back(self) -> list[tuple[str, Shown]]:
+    def pending(self) -> list[tuple[str, Shown]]:
         """What was held back of each stream, when something else follows it or the cell ends."""
         held = [(name, redactor.flush()) for name, redactor in self._streams.items()]
         return [(name, self._admit(text)) for name, text in held if text]
@@ -247,40 +247,46 @@ with without_slow_formats():
     from papermill.clientwrap import PapermillNotebookClient
 
 _DISPLAYS = frozenset(("display_data", "update_display_data", "execute_result"))
-_NO_INPUT = "nobody is there to answer input(): make it a parameter of the notebook"
+_NO_INPUT = "input() is not available in batch runs: make it a parameter of the notebook"
 
 
 class MessageClient(PapermillNotebookClient):  # type: ignore[misc]  # papermill is not annotated
     """papermill's client, with its own way to treat messages.
 
     Args:
-        keeper: the notebook, and the record that it goes to.
+        saver: the notebook, and the record that it goes to.
         watcher: told of displays.
         interruption: told when the kernel begins a cell.
         settings: papermill's and nbclient's own.
     """
 
-    def __init__(self, keeper: NotebookKeeper, watcher: Watcher, interruption: Interruption, **settings: Any) -> None:
-        super().__init__(keeper, **settings)
-        self._keeper = keeper
-        self._recording = keeper.recording
+    def __init__(self, saver: NotebookSaver, watcher: Watcher, interruption: Interruption, **settings: Any) -> None:
+        super().__init__(saver, **settings)
+        self._saver = saver
+        self._recording = saver.recording
         self._watcher = watcher
         self._interruption = interruption
         self._outputs: CellOutputs
         self._unkept: Exception | None = None
         self.clear_before_next_output: bool = False
 
-    async def _async_poll_output_msg(self, parent_msg_id: str, cell: Any, cell_index: int) -> None:
-        """Take what arrives until the cell is done; what belongs to no cell any more has to be read too."""
+    async def take_output(self, request: str, cell: Any, index: int) -> None:
+        """Take what arrives until the cell is done; what belongs to no cell any more has to be read too.
+
+        Args:
+            request: the message with which the cell was sent to the kernel.
+            cell: what the output is put into.
+            index: the cell's place in the notebook.
+        """
         done = False
         while not done:
-            message = await self.kc.iopub_channel.get_msg(timeout=None)
+            message = await self.kc.get_iopub_msg(timeout=None)
             kind, content = message["msg_type"], message["content"]
             if kind == "stream":
                 self.km.acknowledge(content["text"])
-            if message["parent_header"].get("msg_id") == parent_msg_id:
+            if message["parent_header"].get("msg_id") == request:
                 done = kind == "status" and content["execution_state"] == "idle"
-                self._take(message, cell, cell_index)
+                self._take(message, cell, index)
 
     def _take(self, message: dict[str, Any], cell: Any, index: int) -> None:
         """Take one message. If the record cannot be written any more (a full disk), the cell is interrupted, once."""
@@ -288,8 +294,8 @@ class MessageClient(PapermillNotebookClient):  # type: ignore[misc]  # papermill
             with contextlib.suppress(CellExecutionComplete):
                 self.process_message(message, cell, index)
         except (OSError, RunbookError) as error:
-            if self._keeper.failure is None or self._keeper.failure is error:
-                self._keeper.failure = self._unkept = error
+            if self._saver.failure is None or self._saver.failure is error:
+                self._saver.failure = self._unkept = error
                 self._interruption.interrupt_kernel()
 
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
@@ -300,7 +306,7 @@ class MessageClient(PapermillNotebookClient):  # type: ignore[misc]  # papermill
         elif kind == "stream":
             name = msg["content"]["name"]
             self._show(name, self._outputs.stream(name, msg["content"]["text"]), msg, cell_index)
-            self._keeper.autosave_cell()
+            self._saver.autosave_cell()
             return None
         elif kind.startswith("comm"):
             self._cover_state(msg)
@@ -320,7 +326,7 @@ class MessageClient(PapermillNotebookClient):  # type: ignore[misc]  # papermill
 
     def _release(self, message: dict[str, Any], index: int) -> None:
         """Show what was held back because it could have been the beginning of a secret."""
-        for name, shown in self._outputs.held_back():
+        for name, shown in self._outputs.pending():
             self._show(name, shown, message, index)
 
     def _show(self, name: str, shown: Shown, message: dict[str, Any], index: int) -> None:

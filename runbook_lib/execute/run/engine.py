@@ -15,19 +15,19 @@ from runbook_lib.execute.kernel.settings import SILENT, Watcher
 from runbook_lib.execute.recording.recording import Recording, RunFacts
 from runbook_lib.execute.run.notebooks import (
     NO_CLUSTER,
-    check_form,
+    add_display_name,
+    check_format,
     check_is_python,
     check_kernel,
     check_language,
     declared_in,
-    mend,
     without_parameters_cell,
     works_on_a_cluster,
 )
 from runbook_lib.locking import cluster_lock
 from runbook_lib.model.loading import Run, load_run
 from runbook_lib.model.locations import records_location
-from runbook_lib.model.secrets import redactor_for
+from runbook_lib.model.redaction import redactor_for
 from runbook_lib.records.store import open_archive
 from runbook_lib.records.writer import new_record_id
 from runbook_lib.redact import Redactor
@@ -99,9 +99,9 @@ class RunbookEngine:
             InterruptedRun: a signal arrived.
             RecordError: the record cannot be written.
         """
-        from runbook_lib.execute.kernel.client import Surroundings
+        from runbook_lib.execute.kernel.client import ExecutionContext
         from runbook_lib.execute.kernel.execution import NotebookExecution
-        from runbook_lib.execute.kernel.notebook_saver import NotebookKeeper
+        from runbook_lib.execute.kernel.notebook_saver import NotebookSaver
         from runbook_lib.execute.kernel.settings import ClientSettings, TimeLimits
         from runbook_lib.execute.outcome import errors_for_command_line, raise_for_bad_input
 
@@ -116,13 +116,13 @@ class RunbookEngine:
             ours = stack.enter_context((interruption or Interruption()).installed())
             limits = TimeLimits(execution_timeout or settings.timeout, notebook_timeout)
             record = recording or record_plain(nb, input_path)
-            keeper = NotebookKeeper(nb, record, progress_bar=progress_bar, log_output=log_output, **saving)
-            around = Surroundings(keeper, limits, watcher, ours, output_limit)
+            saver = NotebookSaver(nb, record, progress_bar=progress_bar, log_output=log_output, **saving)
+            context = ExecutionContext(saver, limits, watcher, ours, output_limit)
             settings = settings.with_ours(kernel_name=kernel_name, **telling)
-            NotebookExecution(around, pool, settings, start_timeout).execute()
+            NotebookExecution(context, pool, settings, start_timeout).execute()
             if recording is None:
                 raise_for_bad_input(nb)
-        return keeper.nb
+        return saver.nb
 
     @classmethod
     def nb_kernel_name(cls, nb: Any, name: str | None = None) -> str:
@@ -156,11 +156,11 @@ class RunbookEngine:
 
 def _check(nb: Any, kernel_name: str, input_path: Any, *, known: bool) -> None:
     """Refuse what cannot be executed as it is meant; whoever began a record (``known``) has looked before that."""
-    mend(nb)
+    add_display_name(nb)
     if known:
         return
     place = input_path if isinstance(input_path, str) else "the notebook"
-    check_form(nb, place)
+    check_format(nb, place)
     own = nb.metadata.get("kernelspec", {}).get("name")
     if kernel_name in (own, None) or not own:
         check_language(nb, place)  # else the user asked for Python

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.errors import Fault, InputError, ParameterError
+from runbook_lib.execute import without_slow_formats
 from runbook_lib.model.commands import run_command
 
 #: The names under which this environment's Python is known as a kernel.
@@ -20,14 +21,14 @@ _MOST_FAULTS = 8
 _LONGEST_FAULT = 160
 
 
-def mend(notebook: Any) -> None:
+def add_display_name(notebook: Any) -> None:
     """Add what a kernelspec lacks that names its kernel and is not shown anywhere: its ``display_name``."""
     spec = notebook["metadata"].get("kernelspec") if isinstance(notebook.get("metadata"), Mapping) else None
     if isinstance(spec, Mapping) and "name" in spec and "display_name" not in spec:
         spec["display_name"] = spec["name"]  # type: ignore[index]  # JSON's own dict
 
 
-def check_form(notebook: Mapping[str, Any], place: str) -> None:
+def check_format(notebook: Mapping[str, Any], place: str) -> None:
     """Make sure that a notebook has the form that Jupyter's format 4 prescribes.
 
     Not looked at is what a run replaces or adds: outputs, cell ids, the ``display_name`` of the kernel.
@@ -35,12 +36,13 @@ def check_form(notebook: Mapping[str, Any], place: str) -> None:
     Raises:
         InputError: with every fault, each with its place in the notebook; ``place`` is the notebook's own.
     """
-    import nbformat
-    from nbformat import validator
+    with without_slow_formats():
+        import nbformat
+        from nbformat import validator
 
     looked_at = copy.deepcopy(dict(notebook))
     try:
-        mend(looked_at)
+        add_display_name(looked_at)
         for number, cell in enumerate(looked_at["cells"]):
             cell.setdefault("id", f"cell-{number}")
             if cell.get("cell_type") == "code":
@@ -150,7 +152,7 @@ def choose_notebooks(names: Sequence[str], folder: Path) -> list[Path]:
 def _checked(notebooks: list[Path]) -> list[Path]:
     for path in notebooks:
         content = _read(path)
-        check_form(content, str(path))
+        check_format(content, str(path))
         check_language(content, str(path))
     return notebooks
 

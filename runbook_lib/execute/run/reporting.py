@@ -128,7 +128,7 @@ class Reporter:
     def notebook_ended(self, result: NotebookResult) -> None:
         """A notebook came to an end, good or bad."""
         style = _STYLES.get("warn", "") if result.warnings and result.exit_code is ExitCode.PASS else ""
-        self.line(_row(result.notebook, "ended", "", result.told, result.seconds, style=style))
+        self.line(_row(result.notebook, "ended", "", result.verdict_text, result.seconds, style=style))
 
     def line(self, text: Text) -> None:
         """Print one line."""
@@ -176,13 +176,11 @@ class TerminalReporter(Reporter):
 
     def cell_started(self, notebook: str, number: int, total: int, source: str) -> None:
         """Show the cell in the live line: its first line that says something, until it tells more itself."""
-        lines = [line.strip() for line in source.splitlines()]
-        telling = next((line for line in lines if line and not line.startswith(("#", "import ", "from "))), "")
-        self._turn_to(f"{notebook}  cell {number}/{total}", _clean(telling))
+        self._turn_to(f"{notebook}  cell {number}/{total}", _one_line(first_statement(source)))
 
     def activity(self, text: str) -> None:
         """Show the last line that a long step wrote."""
-        self._activity = "  ".join(_clean(line) for line in text.splitlines()[-2:])
+        self._activity = "  ".join(_one_line(line) for line in text.splitlines()[-2:])
 
     def notebook_ended(self, result: NotebookResult) -> None:
         """Tell it, and let the live line wait for what comes."""
@@ -225,10 +223,10 @@ def _row(
     *,
     style: str = "",
 ) -> Text:
-    row = Text(f"{notebook:<22}  {_clean(what):<40}  {_clean(node):<10}  ")
+    row = Text(f"{notebook:<22}  {_one_line(what):<40}  {_one_line(node):<10}  ")
     row.append(f"{state:<11}", style=style or _STYLES.get(state, "green" if state in ("pass", "ok") else ""))
     row.append("" if seconds is None else f"  {seconds:6.1f} s")
-    row.append(f"  {_clean(detail)}" if detail else "")
+    row.append(f"  {_one_line(detail)}" if detail else "")
     return row
 
 
@@ -237,9 +235,19 @@ def _found(check: CheckEvent) -> str:
     return f"{where}expected {check.expected}, found {check.found}" if check.expected else f"{where}{check.found}"
 
 
-def _clean(text: str) -> str:
-    """Text on one line, without characters that would steer a terminal."""
-    return "".join(character if character.isprintable() else " " for character in text).strip()
+def first_statement(source: str) -> str:
+    """The first line of a cell that says what it does: no comment and no import; empty if there is none."""
+    lines = [line.strip() for line in source.splitlines()]
+    return next((line for line in lines if line and not line.startswith(("#", "import ", "from "))), "")
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Text without characters that would steer a terminal, except those of ``keep``."""
+    return "".join(character if character.isprintable() or character in keep else " " for character in text)
+
+
+def _one_line(text: str) -> str:
+    return printable(text).strip()
 
 
 PAGE = "notebook.html"
@@ -262,7 +270,7 @@ def summarize(results: Sequence[NotebookResult]) -> pd.DataFrame:
     rows = [
         (
             result.notebook,
-            result.told,
+            result.verdict_text,
             result.steps,
             result.changed,
             round(result.seconds, 1),
@@ -303,6 +311,11 @@ def shown_path(path: Path) -> str:
     return str(path) if relative.startswith("..") else relative
 
 
+def shown_archive(archive: str) -> str:
+    """An archive's location: a URL as it is, a path as one would type it here."""
+    return archive if "://" in archive else f"{shown_path(Path(archive))}{os.sep}"
+
+
 def conclude(results: Sequence[NotebookResult], archive: str, reporter: Reporter, option: str = "") -> None:
     """Print what failed and why, the summary, and where the records are; ``option`` names them to another command."""
     for result in results:
@@ -311,8 +324,7 @@ def conclude(results: Sequence[NotebookResult], archive: str, reporter: Reporter
     summary = summarize(results)
     reporter.line(Text())
     reporter.either(Text(as_text(summary)), as_table(summary))
-    place = archive if "://" in archive else f"{shown_path(Path(archive))}{os.sep}"
-    reporter.line(Text(f"\nrecords: {place}"))
+    reporter.line(Text(f"\nrecords: {shown_archive(archive)}"))
     if any(result.record_id for result in results):
         reporter.line(Text(f"  read one: ./runbook records show ID{option}"))
 

@@ -11,6 +11,9 @@ from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import EngineNotFound
 from runbook_lib.facts.sections import reading
 
+#: The restart policies with which an engine that starts takes its containers along.
+RESTARTING = ("always", "unless-stopped")
+
 
 @dataclass(frozen=True)
 class ContainerFacts:
@@ -51,6 +54,11 @@ class ContainerFacts:
     def running(self) -> bool:
         """True while its process runs (a paused one does not)."""
         return self.state == "running"
+
+    @property
+    def restarts(self) -> bool:
+        """True when its engine starts it again, at a boot too."""
+        return self.restart_policy in RESTARTING
 
     @property
     def full_name(self) -> str:

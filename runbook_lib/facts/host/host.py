@@ -8,6 +8,7 @@ packets of one VNI, by ``bpf`` or else by ``u32``.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -37,11 +38,12 @@ class Boot:
         return (self.boot_id, self.init_ticks) == (other.boot_id, other.init_ticks)
 
 
+# The uptime comes first: where a script reads the clock before it, the two are of one moment.
 _BOOT_SCRIPT = """\
-section boot cat /proc/sys/kernel/random/boot_id
-section init cat /proc/1/stat
 section uptime cat /proc/uptime
+section init cat /proc/1/stat
 section ticks getconf CLK_TCK
+section boot cat /proc/sys/kernel/random/boot_id
 """
 
 
@@ -57,11 +59,31 @@ def parse_boot(node: str, sections: Mapping[str, Section]) -> Boot:
     boot = sections["boot"]
     if boot.exit_status != 0 or not boot.text.strip():
         raise ValueError(f"no boot id: {boot.text.strip()!r}")
+    init = sections["init"].text
+    return Boot(node, boot.text.strip(), _start_ticks(init), process_age(init, sections["uptime"], sections["ticks"]))
+
+
+def process_age(stat: str, uptime: Section, ticks: Section) -> float:
+    """Seconds since a process started, by no clock that can be set: to the hundredth, as the kernel counts them.
+
+    Args:
+        stat: its ``/proc/PID/stat``.
+        uptime: ``/proc/uptime``.
+        ticks: ``getconf CLK_TCK``; a busybox without it has 100.
+
+    Raises:
+        ValueError: unreadable text.
+    """
+    a_second = int(ticks.text) if ticks.exit_status == 0 else 100
+    age = float(uptime.text.split()[0]) - _start_ticks(stat) / a_second
+    if not math.isfinite(age):
+        raise ValueError(f"not an uptime: {uptime.text.strip()!r}")
+    return round(age, 2)
+
+
+def _start_ticks(stat: str) -> int:
     # the fields after the name, which may itself contain spaces and brackets; starttime is field 22
-    init_ticks = int(sections["init"].text.rpartition(")")[2].split()[19])
-    a_second = int(sections["ticks"].text) if sections["ticks"].exit_status == 0 else 100
-    up_seconds = float(sections["uptime"].text.split()[0]) - init_ticks / a_second
-    return Boot(node, boot.text.strip(), init_ticks, round(up_seconds, 1))
+    return int(stat.rpartition(")")[2].split()[19])
 
 
 # Clocks and files have whole seconds; what is written right before a reboot must count as older than the new boot.
@@ -141,12 +163,9 @@ class HostFacts:
         return f"{self.boot_id}/{self.start_ticks}"
 
 
-_HOST_SCRIPT = """\
+_HOST_SCRIPT = f"""\
 section date date +%s.%N
-section uptime cat /proc/uptime
-section init cat /proc/1/stat
-section ticks getconf CLK_TCK
-section boot cat /proc/sys/kernel/random/boot_id
+{_BOOT_SCRIPT}
 section kernel uname -r
 section forwarding cat /proc/sys/net/ipv4/ip_forward
 """
@@ -174,21 +193,15 @@ def parse_host(node: str, sections: dict[str, Section], before: float, after: fl
         ValueError: a section is unreadable.
     """
     now, resolution = parse_date(sections["date"].text)
-    # the fields after the name, which may itself contain spaces and brackets; starttime is field 22
-    fields = sections["init"].text.rpartition(")")[2].split()
-    ticks = int(sections["ticks"].text) if sections["ticks"].exit_status == 0 else 100
-    uptime = float(sections["uptime"].text.split()[0])
-    boot_id = sections["boot"].text.strip()
-    if sections["boot"].exit_status != 0 or not boot_id:
-        raise ValueError(f"no boot id: {boot_id}")
+    boot = parse_boot(node, sections)
     return HostFacts(
         node=node,
-        boot_id=boot_id,
-        started_at=round(now - uptime + int(fields[19]) / ticks, 2),
+        boot_id=boot.boot_id,
+        started_at=round(now - boot.up_seconds, 2),
         clock_offset_ms=round((now + resolution / 2 - (before + after) / 2) * 1000, 1),
         clock_uncertainty_ms=round((after - before + resolution) / 2 * 1000, 1),
         kernel=sections["kernel"].text.strip(),
-        start_ticks=int(fields[19]),
+        start_ticks=boot.init_ticks,
         forwards="forwarding" not in sections or sections["forwarding"].text.strip() != "0",
     )
 

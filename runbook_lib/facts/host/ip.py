@@ -1,10 +1,11 @@
-"""Parsers of ``ip addr``, ``ip route`` (iproute2 and busybox) and NAT rules."""
+"""Pure parsers of ``ip addr`` and ``ip route`` text, iproute2's and busybox's alike, of NAT rules and of sockets."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from runbook_lib.errors import CommandError
 from runbook_lib.facts.sections import read_sections, reading
 
 _HEAD = re.compile(r"(?P<index>\d+): (?P<name>[^:@\s]+)(?:@(?P<peer>\S+))?: <(?P<flags>[^>]*)>(?P<rest>.*)")
+# The kernel's states TCP_CLOSE and TCP_LISTEN, include/net/tcp_states.h.
+_LISTENS = {"udp": "07", "tcp": "0A"}
 _LIFETIME = re.compile(r"valid_lft (\S+)")
 
 
@@ -271,3 +274,34 @@ def _after(words: Sequence[str], key: str) -> str:
 
 def _port(text: str) -> int | None:
     return int(text) if text.isdigit() else None
+
+
+def parse_listeners(text: str, protocol: str) -> tuple[tuple[str, int, str], ...]:
+    """Address, port and inode of the sockets that wait for packets: ``udp`` or ``tcp``, IPv4 or IPv6.
+
+    Args:
+        text: that of ``/proc/net/udp`` or ``tcp``, or of ``udp6`` or ``tcp6``.
+
+    Raises:
+        ValueError: other text.
+    """
+    lines = text.splitlines()
+    if not lines or "local_address" not in lines[0]:
+        raise ValueError(f"not a list of sockets: {text.strip()[:80]!r}")
+    found = []
+    for line in lines[1:]:
+        fields = line.split()
+        if len(fields) < 10 or ":" not in fields[1]:
+            raise ValueError(f"not a socket: {line!r}")
+        if fields[3] == _LISTENS[protocol]:
+            address, _, port = fields[1].partition(":")
+            found.append((_dotted(address), int(port, 16), fields[9]))
+    return tuple(found)
+
+
+def _dotted(hexadecimal: str) -> str:
+    """``6853A8C0`` as 192.168.83.104: the kernel writes an address as numbers of the machine's byte order."""
+    packed = bytes.fromhex(hexadecimal)
+    words = [packed[place : place + 4] for place in range(0, len(packed), 4)]
+    ordered = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
+    return str(ipaddress.ip_address(ordered))

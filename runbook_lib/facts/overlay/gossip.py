@@ -16,16 +16,15 @@ that announces no member is answered too and changes nothing: that is ``REQUEST`
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
 
 import msgpack
 
 from runbook_lib.cluster import Node
 from runbook_lib.errors import NodeError
+from runbook_lib.facts.host.ip import parse_listeners
 from runbook_lib.facts.sections import read_sections, reading
 
 PUSH_PULL, COMPRESSED = 6, 9
@@ -130,7 +129,6 @@ def _next_mapping(unpacker: msgpack.Unpacker) -> dict[bytes, Any]:
 
 GOSSIP_PORT = 7946
 
-_LISTEN = "0A"
 _SOCKETS = "section tcp cat /proc/net/tcp\nsection tcp6 cat /proc/net/tcp6\n"
 _ANYWHERE = frozenset({"0.0.0.0", "::"})
 # Standard input goes to the engine, its answer comes back in hexadecimal.
@@ -241,8 +239,8 @@ def read_gossip_listeners(node: Node) -> frozenset[str]:
     # a kernel without IPv6 has no such list
     texts = [section.text for section in sections.values() if section.exit_status == 0]
     with reading(node.name, "list of sockets"):
-        listeners = frozenset[tuple[str, int]]().union(*(parse_listeners(text) for text in texts))
-    return frozenset(address for address, port in listeners if port == GOSSIP_PORT)
+        listeners = [listener for text in texts for listener in parse_listeners(text, "tcp")]
+    return frozenset(address for address, port, _ in listeners if port == GOSSIP_PORT)
 
 
 def exchange(node: Node, address: str, message: bytes) -> bytes:
@@ -256,24 +254,3 @@ def exchange(node: Node, address: str, message: bytes) -> bytes:
     result = node.ssh.run(argv, stdin=message)
     with reading(node.name, f"gossip of the engine at {address}"):
         return bytes.fromhex(result.stdout)
-
-
-def parse_listeners(text: str) -> frozenset[tuple[str, int]]:
-    """Address and port of listening sockets in the text of ``/proc/net/tcp`` or ``tcp6``. Raises ``ValueError``."""
-    found = set()
-    for line in text.splitlines()[1:]:
-        fields = line.split()
-        if len(fields) < 4 or ":" not in fields[1]:
-            raise ValueError(f"not a socket: {line!r}")
-        if fields[3] == _LISTEN:
-            address, _, port = fields[1].partition(":")
-            found.add((_dotted(address), int(port, 16)))
-    return frozenset(found)
-
-
-def _dotted(hexadecimal: str) -> str:
-    """``6853A8C0`` as 192.168.83.104: the kernel writes an address in the machine's byte order."""
-    packed = bytes.fromhex(hexadecimal)
-    words = [packed[place : place + 4] for place in range(0, len(packed), 4)]
-    ordered = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
-    return str(ip_address(ordered))

@@ -49,7 +49,7 @@ def differences(a: Record, b: Record) -> tuple[Difference, ...]:
     metric by its mean. Seconds and latency are always different: every change of a metric is told, with its ratio.
     """
     return (
-        *_compare(Subject.VERDICT, {("verdict", ""): a.told}, {("verdict", ""): b.told}),
+        *_compare(Subject.VERDICT, {("verdict", ""): a.verdict_text}, {("verdict", ""): b.verdict_text}),
         *_compare(Subject.STEP, _steps(a), _steps(b)),
         *_compare(Subject.ADDRESS, _addresses(a), _addresses(b)),
         *_compare(Subject.ENGINE, _engines(a), _engines(b)),

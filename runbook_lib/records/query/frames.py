@@ -48,6 +48,10 @@ class _Listed(NamedTuple):
     fault: str = ""
 
     @property
+    def failed_checks(self) -> int | None:
+        return sum(check.verdict == "fail" for check in self.record.checks) if self.record else None
+
+    @property
     def failure(self) -> str:
         found = self.record and self.record.failure
         return f"{found.name}: {found.message}" if found else self.fault
@@ -81,17 +85,13 @@ WHOSE = Table[Record | _Listed](
 )
 
 RECORDS = Table[_Listed](
-    "One row a record.",
+    "One row per record.",
     Column("verdict", lambda row: row.record.verdict if row.record else UNREADABLE),
     Column("seconds", lambda row: row.record and row.record.seconds, DECIMAL),
     Column("changed", lambda row: row.record and row.record.changed, WHOLE, meaning="things changed on the cluster"),
     Column("plan", lambda row: row.record and row.record.plan, FLAG),
     Column("checks", lambda row: row.record and len(row.record.checks), WHOLE),
-    Column(
-        "failed checks",
-        lambda row: row.record and sum(check.verdict == "fail" for check in row.record.checks),
-        WHOLE,
-    ),
+    Column("failed checks", lambda row: row.failed_checks, WHOLE),
     Column("warnings", lambda row: row.record and row.record.warnings, WHOLE),
     Column("run", lambda row: row.record and row.record.run),
     Column("operator", lambda row: row.record and row.record.provenance.operator),
@@ -106,7 +106,7 @@ RECORDS = Table[_Listed](
 _PARTS: dict[str, tuple[Table[Any], Callable[[Path, Record], Iterable[Any]]]] = {
     "steps": (
         Table[StepEvent](
-            "One row a step and node.",
+            "One row per step and node.",
             Column("step", lambda step: step.step),
             Column("node", lambda step: step.node),
             Column("status", lambda step: step.status),
@@ -119,7 +119,7 @@ _PARTS: dict[str, tuple[Table[Any], Callable[[Path, Record], Iterable[Any]]]] = 
     ),
     "checks": (
         Table[CheckEvent](
-            "One row a check and node.",
+            "One row per check and node.",
             Column("check", lambda check: check.check),
             Column("node", lambda check: check.node),
             Column("verdict", lambda check: check.verdict),
@@ -130,7 +130,7 @@ _PARTS: dict[str, tuple[Table[Any], Callable[[Path, Record], Iterable[Any]]]] = 
     ),
     "cells": (
         Table[CellRecord](
-            "One row a code cell.",
+            "One row per code cell.",
             Column("cell", lambda cell: cell.index, WHOLE, meaning="its place, from 0"),
             Column("id", lambda cell: cell.id),
             Column("state", lambda cell: cell.state),
@@ -140,7 +140,7 @@ _PARTS: dict[str, tuple[Table[Any], Callable[[Path, Record], Iterable[Any]]]] = 
     ),
     "metrics": (
         Table[MetricRecord](
-            "One row a number; the record's own seconds are among them.",
+            "One row per number; the record's own seconds are among them.",
             Column("metric", lambda metric: metric.name),
             Column("value", lambda metric: metric.value, DECIMAL),
             Column("unit", lambda metric: metric.unit),
@@ -149,7 +149,7 @@ _PARTS: dict[str, tuple[Table[Any], Callable[[Path, Record], Iterable[Any]]]] = 
     ),
     "nodes": (
         Table[NodeRecord](
-            "One row a node.",
+            "One row per node.",
             Column("node", lambda node: node.node),
             Column("address", lambda node: node.address),
             Column("engine", lambda node: node.engine, meaning="its version"),
@@ -160,7 +160,7 @@ _PARTS: dict[str, tuple[Table[Any], Callable[[Path, Record], Iterable[Any]]]] = 
     ),
     "calls": (
         Table[Mapping[str, Any]](
-            "One row a command or API call.",
+            "One row per command or API call.",
             Column("at", lambda call: call.get("at"), MOMENT, meaning="in UTC"),
             Column("node", lambda call: call.get("node")),
             Column("via", lambda call: call.get("via")),
@@ -207,12 +207,8 @@ def frame(what: str = "records", archive: Archive | str | Path | None = None) ->
 
 
 COMPARISON = Table[Difference](
-    "One row a thing that differs.",
-    Column(
-        "subject",
-        lambda row: row.subject,
-        meaning="verdict, step, address, engine, check, metric, parameter or provenance",
-    ),
+    "One row per thing that differs.",
+    Column("subject", lambda row: row.subject, meaning="such as verdict, step, address, engine, check or metric"),
     Column("item", lambda row: row.item, meaning="which one"),
     Column("node", lambda row: row.node),
     Column("A", lambda row: row.before, meaning="``-`` where the record does not have it"),

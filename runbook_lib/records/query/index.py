@@ -64,7 +64,7 @@ class Row(NamedTuple):
     warnings: int = 0
 
     @property
-    def told(self) -> str:
+    def verdict_text(self) -> str:
         """The verdict as it is shown, with the checks that warned: ``pass, 3 warnings``."""
         return with_warnings(self.verdict, self.warnings)
 

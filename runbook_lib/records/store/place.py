@@ -20,8 +20,9 @@ from urllib.parse import urlsplit
 import fsspec
 
 from runbook_lib.errors import InputError, RecordError, RunbookError
+from runbook_lib.files import temporary_beside
 from runbook_lib.records.store.archive import CHAIN_FILE, KEYS_FOLDER, LOCK_FILE, RECORD_FILE, SEAL_FILE, is_record_name
-from runbook_lib.records.store.disk import files_in, temporary_for
+from runbook_lib.records.store.disk import files_in
 from runbook_lib.transport.ssh.known_hosts import KnownHostsPolicy
 
 _SSH = frozenset({"sftp", "ssh"})
@@ -68,15 +69,11 @@ class Place:
 
     def fetch(self, name: str, target: Path, *, missing_ok: bool = False) -> bool:
         """Copy one file; ``False`` when it is not there and need not be."""
-        temporary = temporary_for(target)
-        try:
-            with self._reported("read", name):
-                if missing_ok and not self._fs.exists(self._at(name)):
-                    return False
-                self._fs.get_file(self._at(name), str(temporary))
-                temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with self._reported("read", name), temporary_beside(target) as temporary:
+            if missing_ok and not self._fs.exists(self._at(name)):
+                return False
+            self._fs.get_file(self._at(name), str(temporary))
+            temporary.replace(target)
         return True
 
     def fetch_folder(self, name: str, target: Path) -> None:

@@ -1,1 +1,1 @@
-"""What a notebook asks of the cluster, each question a class or function that the session hands on."""
+"""The readings and actions behind a session's methods."""

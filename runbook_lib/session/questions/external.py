@@ -1,4 +1,4 @@
-"""Containers with an address of the cluster's own network, as a notebook looks at them."""
+"""Containers with an address in the cluster's own network, as a notebook probes them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from runbook_lib.verify.external import (
 
 NOT_HERE = "not on this kernel"
 
-# What no reading of a cluster can tell, from Docker's manual (networks with the macvlan and ipvlan drivers) and the
+# Properties that cannot be read from a cluster, from Docker's manual (macvlan and ipvlan network drivers) and the
 # kernel's (Documentation/networking/ipvlan.rst). A table shows 50 characters of a cell.
 _KNOWN: tuple[tuple[str, Mapping[str, str]], ...] = (
     (
@@ -60,7 +60,7 @@ _KNOWN: tuple[tuple[str, Mapping[str, str]], ...] = (
 )
 
 PLACES = Table[Spec](
-    "One row a way to give a container an external address.",
+    "One row per way to give a container an external address.",
     Column("way", lambda spec: spec.mode, meaning="``published``, ``macvlan`` or ``ipvlan``"),
     Column("container", lambda spec: spec.container),
     Column("node", lambda spec: spec.node),
@@ -69,28 +69,24 @@ PLACES = Table[Spec](
     Column("its addresses", lambda spec: spec.block or "the node's", meaning="the block that the network gives out"),
 )
 
-LOOKS = Table[ReachProbe](
-    "One row a container and place from which it is looked at.",
+PROBES = Table[ReachProbe](
+    "One row per container and node that probes it.",
     Column("container", lambda look: look.container),
     Column("address", lambda look: look.reach and look.reach.address),
     Column("from", lambda look: look.seen_from, meaning="``another node`` or ``its own node``"),
     Column("node", lambda look: look.node, meaning="the node that asks"),
-    Column("ping", lambda look: look.reach and look.reach.ping_ms, DECIMAL, unit="ms", meaning="the mean round trip"),
+    Column("ping", lambda look: look.reach and look.reach.ping_ms, DECIMAL, "ms", meaning="the mean round trip"),
     Column("it answers", lambda look: look.reach and look.reach.answer, meaning="the name that it serves"),
-    Column(
-        "MAC seen",
-        lambda look: look.reach and look.reach.mac,
-        meaning="the neighbour's at that address; none for an address of the asking node",
-    ),
+    Column("MAC seen", lambda look: look.reach and look.reach.mac, meaning="none at an address of the node that asks"),
     Column("reached", lambda look: look.reached if look.reach else None, FLAG, meaning="it answered with its name"),
 )
 
 PINGS = Table[NodePing](
-    "One row a node.",
+    "One row per node.",
     Column("container", lambda row: row.container, meaning="the one that pings"),
     Column("node", lambda row: row.node, meaning="the one that is pinged"),
     Column("address", lambda row: row.address),
-    Column("ping", lambda row: row.ping_ms, DECIMAL, unit="ms", meaning="the mean round trip"),
+    Column("ping", lambda row: row.ping_ms, DECIMAL, "ms", meaning="the mean round trip"),
     Column("answers", lambda row: row.answers, FLAG),
 )
 
@@ -100,26 +96,26 @@ def _answer(mode: ExternalMode) -> Column[tuple[str, Mapping[str, str]]]:
 
 
 COMPARISON = Table[tuple[str, Mapping[str, str]]](
-    "One row a question, one column a way.", Column("question", lambda row: row[0]), *map(_answer, MODES)
+    "One row per question, one column per way.", Column("question", lambda row: row[0]), *map(_answer, MODES)
 )
 
 
 @dataclass(frozen=True)
 class ReachProbes:
-    """Every container with an external address, looked at from another node and from its own."""
+    """Every container with an external address, probed from another node and from its own."""
 
     states: tuple[ExternalState, ...]
     looks: tuple[ReachProbe, ...]
 
     @property
-    @document_columns(LOOKS)
+    @document_columns(PROBES)
     def table(self) -> pd.DataFrame:
-        """One row a container and place from which it is looked at."""
-        return LOOKS(self.looks)
+        """Who reached which container."""
+        return PROBES(self.looks)
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """Whether whoever must reach a container does, and whoever cannot does not."""
+        """Whether each container is reached from exactly the nodes that should reach it."""
         return judge_reach(self.states, self.looks)
 
     @property
@@ -141,17 +137,17 @@ class ReachProbes:
             return NOT_HERE
         reach = next(look.reach for look in self.looks if look.container == container)
         mac = reach.mac if reach is not None else ""
-        # ipvlan's container has no MAC but the node's, so that the node's comes last here
+        # an ipvlan container shares the node's MAC, so the node's entry must win
         owners = {state.mac: "its own", state.node_mac: "the node's"}
         return owners.get(mac, "a stranger's") if mac else "nobody's"
 
     def kept_since(self, before: ReachProbes) -> tuple[Check, ...]:
-        """Whether each container has the address of an earlier look, its node having been restarted in between."""
+        """Whether each container kept its address since ``before``, over a restart of its node."""
         return judge_kept(before.states, self.states)
 
 
 class ExternalAddresses:
-    """``run.external``: where the containers go, whether their addresses are free, and who reaches them."""
+    """``run.external``: where the containers are placed, whether their addresses are free, and who reaches them."""
 
     def __init__(self, cluster: Cluster, parameters: Parameters, kept: Kept, claim: Claim) -> None:
         self.kept = kept
@@ -162,7 +158,7 @@ class ExternalAddresses:
     @kept
     @document_columns(PLACES)
     def places(self) -> pd.DataFrame:
-        """Where each way's container goes. Raises ``InputError``."""
+        """Where the container of each mode is placed. Raises ``InputError``."""
         return PLACES(self._specs())
 
     @kept
@@ -174,7 +170,7 @@ class ExternalAddresses:
     @kept
     @alone
     def look(self) -> ReachProbes:
-        """ReachProbe at every container from another node and from its own."""
+        """Probe every container from another node and from its own."""
         return ReachProbes(*probe_external(self._cluster, self._specs()))
 
     @kept
@@ -184,14 +180,14 @@ class ExternalAddresses:
         """Ping every node, at its address on the cluster's network, from inside one of the containers.
 
         Raises:
-            InputError: there is no such container among these.
+            InputError: unknown container.
             PreconditionError: it does not run.
         """
         return PINGS(ping_nodes(self._cluster, self._spec(container), self._parameters.probes))
 
     @document_columns(COMPARISON)
     def compare(self, before: ReachProbes, after: ReachProbes) -> pd.DataFrame:
-        """What two looks, from before and after a restart, say of the three ways, and what is known of them."""
+        """The three modes compared: what the probes before and after a restart found, and what is known of each."""
         table = comparison(before, after)
         self.kept.keep("comparison", table)
         return table
@@ -199,7 +195,7 @@ class ExternalAddresses:
     def _spec(self, container: str) -> Spec:
         specs = {spec.container: spec for spec in self._specs()}
         if container not in specs:
-            raise InputError(f"{container!r} is none of them", remedy=f"one of {', '.join(specs)}")
+            raise InputError(f"unknown container {container!r}", remedy=f"name one of {', '.join(specs)}")
         return specs[container]
 
     def _specs(self) -> tuple[Spec, ...]:
@@ -208,7 +204,7 @@ class ExternalAddresses:
 
 @document_columns(COMPARISON)
 def comparison(before: ReachProbes, after: ReachProbes) -> pd.DataFrame:
-    """What two looks say of the three ways, then what is known."""
+    """The three modes compared: what both probes found, then what is known."""
     checks = {item.spec.mode: check for item, check in zip(after.states, after.kept_since(before), strict=True)}
     rows: list[tuple[str, Mapping[str, str]]] = [
         ("its address is", {item.spec.mode: _address(item) for item in after.states}),

@@ -1,4 +1,4 @@
-"""``run.look``: what a notebook can see of the things that Docker hides. Nothing here changes a node."""
+"""``run.inspect``: reads what Docker hides of an overlay. Nothing here changes a node."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from runbook_lib.facts.overlay.name_service import read_name_service
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Check, Probe, Verdict
 from runbook_lib.session.claim import Claim, alone, answers
-from runbook_lib.session.questions.packet_capture import Surroundings, Wire
+from runbook_lib.session.questions.packet_capture import CaptureContext, CapturedPing
 from runbook_lib.session.questions.recorded_tables import Kept, kept
 from runbook_lib.tables import inside as look_tables
 from runbook_lib.tables.frame import FLAG, WHOLE, Column, Table, document_columns
@@ -31,7 +31,7 @@ from runbook_lib.verify.ping_matrix import ping_matrix
 from runbook_lib.verify.preflight import FULL_SIZE, VXLAN_OVERHEAD, mtu_remedy, why_lost
 
 ENTRIES = Table[Entry](
-    "One row an entry of a node's tables.",
+    "One row per entry of a node's tables.",
     Column("node", lambda row: row.node, meaning="whose table it is"),
     Column("table", lambda row: row.table, meaning="``neighbour`` (address to MAC) or ``forwarding`` (MAC to node)"),
     Column("asked for", lambda row: row.key),
@@ -56,22 +56,22 @@ class NodeMtu(NamedTuple):
 
 
 MTU = Table[NodeMtu](
-    "One row a node that carries the overlay.",
+    "One row per node that carries the overlay.",
     Column("node", lambda row: row.node),
-    Column("cluster network MTU", lambda row: row.underlay, WHOLE, unit="bytes"),
-    Column("VXLAN headers", lambda row: VXLAN_OVERHEAD, WHOLE, unit="bytes"),
-    Column("left for a container", lambda row: row.left, WHOLE, unit="bytes"),
-    Column("overlay MTU", lambda row: row.overlay, WHOLE, unit="bytes"),
+    Column("cluster network MTU", lambda row: row.underlay, WHOLE, "bytes"),
+    Column("VXLAN headers", lambda row: VXLAN_OVERHEAD, WHOLE, "bytes"),
+    Column("left for a container", lambda row: row.left, WHOLE, "bytes"),
+    Column("overlay MTU", lambda row: row.overlay, WHOLE, "bytes"),
     Column("fits", lambda row: row.overlay <= row.left, FLAG, meaning="what is left is enough for the overlay"),
 )
 
 _ALL_KEYS = Table[StoreKey](
-    "One row a key.",
+    "One row per key.",
     Column("key", lambda row: row.key),
     Column("value", lambda row: row.value),
-    Column("left", lambda row: row.ttl, WHOLE, unit="s"),
+    Column("left", lambda row: row.ttl, WHOLE, "s"),
 )
-# Docker's words for containers that keep a network alive on their node.
+# Docker's names for endpoints that keep a network alive on their node.
 _ALIVE = ("running", "paused", "restarting")
 
 T = TypeVar("T")
@@ -79,27 +79,27 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class TableAudit:
-    """What the nodes' forwarding and neighbour tables say, held against the truth."""
+    """The nodes' forwarding and neighbour tables, compared with where the containers really are."""
 
     entries: tuple[Entry, ...]
 
     @property
     @document_columns(ENTRIES)
     def table(self) -> pd.DataFrame:
-        """One row an entry of a node's tables."""
+        """All entries."""
         return ENTRIES(self.entries)
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """A check a row."""
+        """One check per row."""
         return check_entries(self.entries)
 
 
 @dataclass(frozen=True)
-class Room:
-    """The room for a container's packets on each node, and what passed of full size between containers.
+class MtuResult:
+    """The MTU left for a container on each node, and the largest packets that passed between containers.
 
-    ``reasons`` is what the ports, packets of full size and tables say between the nodes of pairs that failed.
+    ``reasons`` are the results of the port, full-size packet and table checks between the nodes of failed pairs.
     """
 
     table: pd.DataFrame
@@ -109,7 +109,7 @@ class Room:
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """A check a node, then one for every ordered pair of containers, then the reasons of those that failed."""
+        """One check per node, one per ordered pair of containers, then the reasons of failed pairs."""
         fits = []
         for _, row in self.table.iterrows():
             node, mtu, left = row["node"], row["overlay MTU (bytes)"], row["left for a container (bytes)"]
@@ -133,8 +133,8 @@ def _passes(probe: Probe, causes: Sequence[Check]) -> Check:
 class _Seen:
     """The overlay on one node, as engine and kernel have it.
 
-    ``containers`` have an address on it, whoever made them; ``insides`` are of those that the parameters want. Of
-    ``others``, which they do not want, some may have none at the moment (an engine starts them again and again).
+    ``containers`` are all that have an address on it; ``insides`` are the interfaces of the wanted ones. Some of the
+    ``others`` may have no address at the moment (an engine restarts them repeatedly).
     """
 
     hidden: HiddenNamespace | None
@@ -145,11 +145,11 @@ class _Seen:
     others: tuple[ContainerFacts, ...] = ()
 
 
-class Look:
-    """Looks behind the curtain of one cluster's overlay; needs root over SSH on its nodes.
+class Inspection:
+    """Reads the internals of one cluster's overlay; needs root over SSH on its nodes.
 
-    Every look asks the live nodes. They raise ``UnreachableError`` or ``NodeError``, naming every node that gave no
-    answer. What is not there (plan mode, before notebook 04) gives tables without rows.
+    Every method reads the live nodes, and raises ``UnreachableError`` or ``NodeError`` with the name of each node that
+    did not answer. Where the overlay does not exist (plan mode, before notebook 04) tables have no rows.
     """
 
     def __init__(self, cluster: Cluster, parameters: Parameters, kept: Kept, claim: Claim) -> None:
@@ -180,7 +180,7 @@ class Look:
 
     @kept
     def tables(self) -> TableAudit:
-        """The nodes' forwarding and neighbour tables against where each container really is."""
+        """The nodes' forwarding and neighbour tables, compared with where each container really is."""
         seen = self._seen()
         hidden = [item.hidden for item in seen.values() if item.hidden is not None]
         joined = [container for item in seen.values() for container in item.containers]
@@ -190,7 +190,7 @@ class Look:
     @kept
     @document_columns(look_tables.CONTAINER_LINKS)
     def container(self, name: str) -> pd.DataFrame:
-        """A container's interfaces, and where the other end of each cable is."""
+        """A container's interfaces, and where the peer of each veth pair is."""
         for item in self._seen().values():
             for inside in item.insides:
                 if inside.container.name == name:
@@ -201,7 +201,7 @@ class Look:
     @kept
     @document_columns(look_tables.MASQUERADES)
     def masquerades(self) -> pd.DataFrame:
-        """The rules by which nodes lend containers their own address, those for docker_gwbridge."""
+        """The masquerade rules of docker_gwbridge, by which containers use their node's address."""
         rules = {node.name: rows for node, rows in zip(self._cluster, self._all(read_nat_rules), strict=True)}
         table = look_tables.masquerades(rules)
         return table[table["leaving by"].str.endswith("docker_gwbridge")].reset_index(drop=True)
@@ -209,7 +209,7 @@ class Look:
     @kept
     @document_columns(look_tables.NAME_SERVICE)
     def name_service(self, container: str) -> pd.DataFrame:
-        """What happens to a question that a container sends to its name server, 127.0.0.11."""
+        """What happens to a DNS query that a container sends to its name server, 127.0.0.11."""
         found = find_container(self._cluster, container)
         if found is None or not found.running:
             return look_tables.NAME_SERVICE()
@@ -218,7 +218,7 @@ class Look:
     @kept
     @document_columns(look_tables.STORE_KEYS)
     def store(self) -> pd.DataFrame:
-        """What the control plane keeps, a row a kind of key.
+        """What the control plane stores.
 
         With etcd the keys are those under ``/docker``; in Swarm mode they are named here by kind and object.
         """
@@ -229,7 +229,7 @@ class Look:
     @kept
     @document_columns(look_tables.STORED_ENDPOINTS)
     def stored_endpoints(self) -> pd.DataFrame:
-        """The overlay's endpoints as etcd has them, or in Swarm mode as an engine has heard of them."""
+        """The overlay's endpoints as stored in etcd, or in Swarm mode as an engine learned them by gossip."""
         joined = [container for item in self._seen().values() for container in item.containers]
         ids = {facts.id for facts in self._networks() if facts is not None}
         rows = [row for row in self._stored().endpoints if row.network_id in ids]
@@ -238,8 +238,8 @@ class Look:
     @kept
     @alone
     @document_columns(MTU)
-    def mtu(self) -> Room:
-        """The room for a container's packets, a row a node that carries the overlay; and whether full size passes."""
+    def mtu(self) -> MtuResult:
+        """The MTU left for a container on each node, and whether full-size packets pass."""
         rows = []
         for node, item in self._seen().items():
             host = self._host_interface(item)
@@ -248,7 +248,7 @@ class Look:
             rows.append(NodeMtu(node, host.mtu, item.hidden.vxlan.mtu))
         probes, interface = self._full_size(), self._cluster.inventory.network.interface
         reasons = why_lost(self._cluster, self._control_plane, self._parameters.overlay, probes)
-        return Room(MTU(rows), interface, probes, reasons)
+        return MtuResult(MTU(rows), interface, probes, reasons)
 
     def _full_size(self) -> tuple[Probe, ...]:
         names = [container.name for container in self._parameters.containers]
@@ -263,7 +263,7 @@ class Look:
 
     @kept
     @alone
-    def ping(self, *, size: int = 56) -> Wire:
+    def ping(self, *, size: int = 56) -> CapturedPing:
         """Ping from the first wanted container to the second with ``size`` bytes of data, captured at both nodes.
 
         Raises:
@@ -271,21 +271,21 @@ class Look:
             InputError: both are on one node, or fewer than two are wanted.
         """
         wanted = [container.name for container in self._parameters.containers]
-        around = Surroundings(self._cluster.inventory.network)
+        context = CaptureContext(self._cluster.inventory.network)
         try:
             if len(wanted) < 2:
                 raise PreconditionError("two containers are needed to ping", remedy="name two in the parameters")
             capture = capture_ping(self._cluster, wanted[0], wanted[1], self._overlay, size=size)
         except PreconditionError:
             if self._parameters.plan:
-                return Wire(None, around)
+                return CapturedPing(None, context)
             raise
-        # read afterwards: the first packet may have made an engine write the rows that it lacked
+        # read after the ping: the first packet may make an engine add missing entries
         seen = self._seen()
         hosts = {node: self._host_interface(item) for node, item in seen.items()}
-        return Wire(
+        return CapturedPing(
             capture,
-            Surroundings(
+            CaptureContext(
                 underlay=self._cluster.inventory.network,
                 hidden={node: item.hidden for node, item in seen.items() if item.hidden is not None},
                 insides={inside.container.name: inside for item in seen.values() for inside in item.insides},

@@ -1,4 +1,4 @@
-"""What the notebooks have made and is still there, and what of others stands beside it: read from the live nodes."""
+"""The objects on the live nodes that notebooks created, and those of others beside them."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _CONTAINERS: tuple[Kind, ...] = ("container", "network")
 _BOOT_SCRIPTS: tuple[Kind, ...] = ("block in bootlocal.sh", "block in bootsync.sh")
 _ON_SYSTEMD: tuple[Kind, ...] = ("fixed address",)
 _KINDS = _CONTAINERS + _BOOT_SCRIPTS + _ON_SYSTEMD
-# Which kind of object each of the steps that remove names before what it removed.
+# The kind of object that each removing step names.
 _REMOVERS: dict[str, Kind] = {RemoveContainers.name: "container", RemoveNetworks.name: "network"}
 _BUILT_IN = ("bridge", "host", "none")
 
 
 @dataclass(frozen=True)
-class Belonging:
-    """One object on a node; ``ours`` when a notebook of this cluster made it, or Docker for its containers alone."""
+class NodeObject:
+    """One object on a node; ``ours`` if a notebook of this cluster created it, or Docker only for our containers."""
 
     node: str
     kind: Kind
@@ -46,11 +46,9 @@ class Belonging:
     detail: str = ""
 
 
-TABLE = Table[Sequence[Belonging]](
-    "One row an object, alike on one node or several.",
-    Column(
-        "kind", lambda alike: alike[0].kind, meaning="container, network, a block in a boot script, or fixed address"
-    ),
+TABLE = Table[Sequence[NodeObject]](
+    "One row per object; the same object on several nodes is one row.",
+    Column("kind", lambda alike: alike[0].kind, meaning="container, network, block in a boot script, fixed address"),
     Column("name", lambda alike: alike[0].name),
     Column("ours", lambda alike: alike[0].ours, FLAG, meaning="whether a notebook of this cluster made it"),
     Column("nodes", lambda alike: ", ".join(item.node for item in alike), meaning="where it is"),
@@ -58,39 +56,39 @@ TABLE = Table[Sequence[Belonging]](
 )
 
 
-def read_belongings(cluster: Cluster, parameters: Parameters) -> tuple[Belonging, ...]:
-    """Every container, network (Docker's three built-in ones apart) and what of ours acts at boot, node by node.
+def read_objects(cluster: Cluster, parameters: Parameters) -> tuple[NodeObject, ...]:
+    """Every container, every network except Docker's three built-in ones, and our boot configuration, by node.
 
-    That is a block in a boot script, or on a systemd host what fixes its address.
+    Boot configuration is a block in a boot script, or on a systemd host the file that fixes its address.
 
     Raises:
         UnreachableError, NodeError: naming every node that gave no answer.
     """
     interface = cluster.inventory.network.interface
 
-    def ask(node: Node) -> tuple[Belonging, ...]:
+    def ask(node: Node) -> tuple[NodeObject, ...]:
         return tuple(_on(node, parameters, interface))
 
     return tuple(item for items in answers(cluster.each(ask)) for item in items)
 
 
 @document_columns(TABLE)
-def table(belongings: Sequence[Belonging]) -> pd.DataFrame:
-    """What is alike on several nodes in one row, ours first."""
-    ordered = sorted(belongings, key=lambda item: (not item.ours, _KINDS.index(item.kind)))
+def table(objects: Sequence[NodeObject]) -> pd.DataFrame:
+    """The objects on all nodes, ours first."""
+    ordered = sorted(objects, key=lambda item: (not item.ours, _KINDS.index(item.kind)))
     return TABLE(grouped(ordered, lambda item: (item.kind, item.name, item.ours, item.detail)).values())
 
 
-def gone(before: pd.DataFrame, after: pd.DataFrame, done: pd.DataFrame) -> tuple[Check, ...]:
-    """A check for each object that was not ours and is not there any more: one that steps of ours removed fails.
+def foreign_objects(before: pd.DataFrame, after: pd.DataFrame, done: pd.DataFrame) -> tuple[Check, ...]:
+    """One check per foreign object that has disappeared; it fails if our steps removed the object.
 
-    Others work meanwhile: what ended or was removed by its owner is a warning, and so is docker_gwbridge, which goes
-    only once the last of others has left it.
+    An object that ended, or that its owner removed in the meantime, is a warning. So is docker_gwbridge, which is
+    removed only after its last foreign container has left.
 
     Args:
-        before: such a table from before the steps.
-        after: one from afterwards.
-        done: the steps' rows, with the columns step, node, status and before (what there was, which is gone now).
+        before: the table of ``read.belongings()`` from before the steps.
+        after: the same table from after the steps.
+        done: the steps' rows, with the columns step, node, status and before (what was removed).
     """
 
     def places(rows: pd.DataFrame) -> set[tuple[str, str, str]]:
@@ -109,54 +107,54 @@ def gone(before: pd.DataFrame, after: pd.DataFrame, done: pd.DataFrame) -> tuple
     }
     foreign = places(before[~before["ours"]])
     missing = sorted(foreign - places(after), key=lambda place: place[1:])
-    claim, expected = "what others made is not removed by us", "untouched"
+    claim, expected = "no foreign object was removed by our steps", "untouched"
     if not missing:
         return (Check(claim, "", Verdict.PASS, expected, f"all {len(foreign)} are there"),)
     unbridged = set(rows.loc[rows["step"] == RemoveGatewayBridges.name, "node"])
     checks = []
     for kind, name, node in missing:
         if name == GATEWAY_BRIDGE and node in unbridged:
-            found = f"{name} is gone: it came with our overlay, and nobody of others was on it any more"
+            found = f"{name} was removed: it came with our overlay, and no foreign container used it any more"
             checks.append(Check(claim, node, Verdict.WARN, expected, found))
         elif (kind, name, node) in removed:
-            remedy = "report it: this step must remove nothing without our label"
+            remedy = "report this as a bug: the step must only remove objects with our label"
             checks.append(Check(claim, node, Verdict.FAIL, expected, f"our steps removed the {kind} {name}", remedy))
         else:
-            found = f"the {kind} {name} is gone, and not by these steps: it ended, or its owner removed it"
+            found = f"the {kind} {name} disappeared, but not by these steps: it ended, or its owner removed it"
             checks.append(Check(claim, node, Verdict.WARN, expected, found))
     return tuple(checks)
 
 
 def leftovers(cluster: Cluster, parameters: Parameters, *, boot_scripts: bool) -> tuple[Check, ...]:
-    """Whether anything of ours is left, read now: see ``judge``.
+    """Whether any of our objects is left, read from the nodes: see ``judge``.
 
     Raises:
         UnreachableError, NodeError: naming every node that gave no answer.
     """
-    belongings = read_belongings(cluster, parameters)
+    objects = read_objects(cluster, parameters)
     members = control_plane_of(parameters).read_members(cluster)
-    return judge(belongings, cluster.inventory.names, members, boot_scripts=boot_scripts)
+    return judge(objects, cluster.inventory.names, members, boot_scripts=boot_scripts)
 
 
 def judge(
-    belongings: Sequence[Belonging],
+    objects: Sequence[NodeObject],
     nodes: Sequence[str],
     members: Sequence[Member],
     *,
     boot_scripts: bool = False,
 ) -> tuple[Check, ...]:
-    """A check for every kind and node, and one of the store.
+    """One check per kind and node, and one of the store.
 
-    Global networks are kept in the store: while it does not decide, engines list none of them, and that there is none
-    is not proven, unless its members never ran.
+    Global networks are kept in the store: without quorum the engines list none of them, so their absence is not proven,
+    unless the members never ran.
 
     Args:
-        belongings: what was found.
+        objects: what was found.
         nodes: the nodes that were asked.
         members: the store's members.
         boot_scripts: whether the blocks in boot scripts were to go too.
     """
-    ours = [item for item in belongings if item.ours]
+    ours = [item for item in objects if item.ours]
     kinds = _CONTAINERS
     if boot_scripts:
         kinds += _BOOT_SCRIPTS + tuple(kind for kind in _ON_SYSTEMD if any(item.kind == kind for item in ours))
@@ -168,12 +166,12 @@ def judge(
     return (*checks, _store_was_asked(members))
 
 
-def _on(node: Node, parameters: Parameters, interface: str) -> Iterator[Belonging]:
+def _on(node: Node, parameters: Parameters, interface: str) -> Iterator[NodeObject]:
     owner = parameters.name
     gateway = read_bridge(node, owner)
     for container in gateway.found.containers:
         ours = container.labels.get(OWNER_LABEL) == owner
-        yield Belonging(node.name, "container", container.name, ours, container.state)
+        yield NodeObject(node.name, "container", container.name, ours, container.state)
     for network in gateway.found.networks:
         if network.name in _BUILT_IN:
             continue
@@ -183,17 +181,17 @@ def _on(node: Node, parameters: Parameters, interface: str) -> Iterator[Belongin
             detail += ", made by Docker for our containers" if ours else ""
         else:
             ours = network.labels.get(OWNER_LABEL) == owner
-        yield Belonging(node.name, "network", network.name, ours, detail)
+        yield NodeObject(node.name, "network", network.name, ours, detail)
     if has_autostart_block(read_bootlocal(node)):
-        yield Belonging(node.name, "block in bootlocal.sh", BOOTLOCAL, True, "starts etcd at boot")
+        yield NodeObject(node.name, "block in bootlocal.sh", BOOTLOCAL, True, "starts etcd at boot")
     host = read_platform(node, interface)
     if host.platform is None or not platform_of(host).is_ours(host):
         return
     if host.platform == "boot2docker":
-        yield Belonging(node.name, "block in bootsync.sh", BOOTSYNC, True, "sets the fixed address at boot")
+        yield NodeObject(node.name, "block in bootsync.sh", BOOTSYNC, True, "sets the fixed address at boot")
     else:
         for file in changes(host, platform_of(host).original(host)):
-            yield Belonging(node.name, "fixed address", file.path, True, f"for {host.platform}")
+            yield NodeObject(node.name, "fixed address", file.path, True, f"for {host.platform}")
 
 
 def _nothing_left(kind: Kind, node: str, names: Sequence[str]) -> Check:
@@ -210,4 +208,4 @@ def _store_was_asked(members: Sequence[Member]) -> Check:
         return Check(claim, "", Verdict.PASS, expected, "members that never ran")
     states = ", ".join(f"{member.name} {member.container_state}" for member in members)
     remedy = "start the members (notebook 02_autostart_etcd), then run this notebook again"
-    return Check(claim, "", Verdict.WARN, expected, f"not proven, for the store does not decide: {states}", remedy)
+    return Check(claim, "", Verdict.WARN, expected, f"not proven, because the store has no quorum: {states}", remedy)

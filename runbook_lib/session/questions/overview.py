@@ -1,4 +1,4 @@
-"""How a cluster stands, in a few lines: for the page that JupyterLab opens on."""
+"""A short overview of a cluster, for the start page of JupyterLab."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from runbook_lib.session.questions import preconditions
 from runbook_lib.session.views.display import Picture
 from runbook_lib.session.views.pictures import picture
 
-# What is looked for, and the notebook that makes it.
+# Each precondition, and the notebook that creates it.
 _THINGS = {
     "fixed addresses": "01_fix_node_ips",
     "cluster store": "02_autostart_etcd",
     "overlay": "03_create_overlay",
     "containers": "04_run_containers",
 }
-# Somebody waits for the page to open.
+# The user waits for the page to open.
 _TIMEOUTS = Timeouts(connect=3, command=10, reboot=10)
 _LONGEST = 100
 
@@ -32,9 +32,8 @@ _LONGEST = 100
 class NodeOverview:
     """A node: its address on the cluster's network and who assigned it, its engine, its running containers.
 
-    ``containers`` are those that the parameters want, ``others`` all else, the control plane's members among them.
-
-    ``trouble`` says why nothing is known of it; else it is empty.
+    ``containers`` are those in the parameters, ``others`` all other ones, including the control plane's members.
+    ``trouble`` says why the node could not be read; it is empty otherwise.
     """
 
     name: str
@@ -47,8 +46,8 @@ class NodeOverview:
 
 
 @dataclass(frozen=True)
-class Achievement:
-    """What a notebook makes, whether it is there, and what was found, or the first of what is wrong with it."""
+class NotebookResultState:
+    """Whether the result of a notebook exists on the cluster; ``found`` is what was found, or the first fault."""
 
     notebook: str
     what: str
@@ -58,21 +57,21 @@ class Achievement:
 
 @dataclass(frozen=True)
 class Overview:
-    """A cluster at one moment."""
+    """The state of a cluster at one moment."""
 
     cluster: str
     nodes: Sequence[NodeOverview]
-    achievements: Sequence[Achievement]
+    notebook_results: Sequence[NotebookResultState]
     picture: Picture
 
 
 def overview(run: Run) -> Overview:
-    """Ask every node, and change nothing. What does not answer is part of the result, not an error.
+    """Read every node. A node that does not answer is part of the result, not an error.
 
     Raises:
         InputError: a key that others may read, a refused host key.
     """
-    # In plan mode nothing is waited for.
+    # Plan mode does not wait.
     parameters = run.parameters.model_copy(update={"plan": True, "timeouts": _TIMEOUTS})
     with Cluster(run.inventory, _TIMEOUTS) as cluster:
         return Overview(
@@ -81,7 +80,7 @@ def overview(run: Run) -> Overview:
                 outcome.value or NodeOverview(outcome.node, trouble=outcome.error.message if outcome.error else "")
                 for outcome in cluster.each(lambda node: _look_at(node, run))
             ],
-            achievements=[_achievement(cluster, run, thing) for thing in _THINGS],
+            notebook_results=[_notebook_result(cluster, run, thing) for thing in _THINGS],
             picture=picture(cluster, parameters),
         )
 
@@ -95,12 +94,12 @@ def _look_at(node: Node, run: Run) -> NodeOverview:
     return NodeOverview(node.name, address.address or "", address.assigned_by, version, ours, others)
 
 
-def _achievement(cluster: Cluster, run: Run, thing: str) -> Achievement:
+def _notebook_result(cluster: Cluster, run: Run, thing: str) -> NotebookResultState:
     try:
-        (row,) = preconditions.look(cluster, run.parameters.model_copy(update={"plan": True}), [thing])
+        (row,) = preconditions.check_preconditions(cluster, run.parameters.model_copy(update={"plan": True}), [thing])
     except RunbookError as error:
-        return Achievement(_THINGS[thing], thing, False, textwrap.shorten(error.message, _LONGEST))
+        return NotebookResultState(_THINGS[thing], thing, False, textwrap.shorten(error.message, _LONGEST))
     if row.there:
-        return Achievement(row.notebook, row.needed, True, row.good)
+        return NotebookResultState(row.notebook, row.needed, True, row.good)
     more = f" (and {len(row.faults) - 1} more)" if len(row.faults) > 1 else ""
-    return Achievement(row.notebook, row.needed, False, textwrap.shorten(row.faults[0], _LONGEST) + more)
+    return NotebookResultState(row.notebook, row.needed, False, textwrap.shorten(row.faults[0], _LONGEST) + more)

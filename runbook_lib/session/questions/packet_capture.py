@@ -1,4 +1,4 @@
-"""One captured ping as a notebook shows it: its packets, its headers, its way as a picture."""
+"""One captured ping: its packets, its headers, and its path as a picture."""
 
 from __future__ import annotations
 
@@ -24,58 +24,42 @@ def _from_to(header: Header) -> str:
 
 
 PACKETS = Table[tuple[WirePacket, float]](
-    "One row a packet and node.",
+    "One row per packet and node.",
     Column("node", lambda row: row[0].node),
     Column("direction", lambda row: row[0].direction, meaning="``sent`` or ``received``"),
     Column("what", lambda row: row[0].what),
     Column("outer from → to", lambda row: _from_to(row[0].header("outer IPv4")), meaning="the nodes' addresses"),
     Column("inner from → to", lambda row: _from_to(row[0].header("inner IPv4")), meaning="the containers' addresses"),
-    Column("outer IP", lambda row: row[0].length_from("outer IPv4"), WHOLE, unit="bytes"),
-    Column("inner IP", lambda row: row[0].length_from("inner IPv4"), WHOLE, unit="bytes"),
-    Column(
-        "after",
-        lambda row: round((row[0].time - row[1]) * 1000, 3),
-        DECIMAL,
-        unit="ms",
-        meaning="since the first packet that this node saw, by its own clock",
-    ),
+    Column("outer IP", lambda row: row[0].length_from("outer IPv4"), WHOLE, "bytes"),
+    Column("inner IP", lambda row: row[0].length_from("inner IPv4"), WHOLE, "bytes"),
+    Column("after", lambda row: round((row[0].time - row[1]) * 1000, 3), DECIMAL, "ms", "the node's first packet"),
 )
 
 
 class _OwnedHeader(NamedTuple):
     header: Header
-    source: str
-    destination: str
+    overhead: int
+    between: str
 
 
 HEADERS = Table[_OwnedHeader](
-    "One row a header, from the packet's first byte to its last.",
+    "One row per header, from the packet's first byte to its last.",
     Column("header", lambda row: row.header.layer),
     Column("bytes", lambda row: row.header.length, WHOLE),
-    Column(
-        "overhead",
-        lambda row: row.header.length if row.header.layer in OVERHEAD else 0,
-        WHOLE,
-        unit="bytes",
-        meaning="what is there only because of the overlay",
-    ),
+    Column("overhead", lambda row: row.overhead, WHOLE, "bytes", "what is there only because of the overlay"),
     Column("from", lambda row: row.header.source),
     Column("to", lambda row: row.header.destination),
     Column("says", lambda row: row.header.says),
-    Column(
-        "between",
-        lambda row: f"{row.source} → {row.destination}" if row.source else "",
-        meaning="whose addresses these are",
-    ),
+    Column("between", lambda row: row.between, meaning="whose addresses these are"),
 )
-# What is drawn where no packet could be captured: a ping of 56 bytes without IP options.
+# Drawn if no packet could be captured: a ping of 56 bytes without IP options.
 _NOMINAL = (14, 20, 8, 8, 14, 20, 8, 56)
 _NAMES = ("outer Ethernet", "outer IPv4", "UDP", "VXLAN", "inner Ethernet", "inner IPv4", "ICMP", "data")
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What the packet passes on each node that it visits, by node (and by container for ``insides``)."""
+class CaptureContext:
+    """The interfaces that the packet passes, by node (by container for ``insides``)."""
 
     underlay: ClusterNetwork
     hidden: Mapping[str, HiddenNamespace] = field(default_factory=dict)
@@ -84,16 +68,16 @@ class Surroundings:
 
 
 @dataclass(frozen=True)
-class Wire:
-    """A captured ping; no capture in plan mode without containers."""
+class CapturedPing:
+    """A captured ping; ``capture`` is ``None`` in plan mode without containers."""
 
     capture: Capture | None
-    surroundings: Surroundings
+    capture_context: CaptureContext
 
     @property
     @document_columns(PACKETS)
     def table(self) -> pd.DataFrame:
-        """One row a packet and node."""
+        """All packets that the nodes captured."""
         packets = self.capture.packets if self.capture else ()
         first: dict[str, float] = {}
         for packet in packets:
@@ -103,9 +87,13 @@ class Wire:
     @property
     @document_columns(HEADERS)
     def headers(self) -> pd.DataFrame:
-        """The headers of the first packet, a row each."""
-        found = self._first.headers if self._first else ()
-        return HEADERS(_OwnedHeader(item, self._owner(item.source), self._owner(item.destination)) for item in found)
+        """The headers of the first packet."""
+        rows = []
+        for header in self._first.headers if self._first else ():
+            whose = f"{self._owner(header.source)} → {self._owner(header.destination)}"
+            overhead = header.length if header.layer in OVERHEAD else 0
+            rows.append(_OwnedHeader(header, overhead, whose if self._owner(header.source) else ""))
+        return HEADERS(rows)
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -121,14 +109,14 @@ class Wire:
 
     @property
     def request_count(self) -> int:
-        """How many packets left the sender's node: more than one where the ping had to be cut into fragments."""
+        """How many packets left the sender's node: more than one if the ping was fragmented."""
         if self.capture is None:
             return 0
         source = self.capture.source.node
         return sum(packet.node == source and packet.direction == "sent" for packet in self.capture.packets)
 
     def picture(self) -> Picture | None:
-        """The packet's way from container to container; ``None`` in plan mode without containers."""
+        """The packet's path from container to container; ``None`` in plan mode without containers."""
         if self.capture is None:
             return None
         path = self._path(self.capture)
@@ -140,11 +128,11 @@ class Wire:
         return next((packet for packet in packets if packet.direction == "sent"), None)
 
     def _owner(self, address: str) -> str:
-        """Whose MAC or IP address it is, such as ``node3 eth1``; empty for nobody's."""
-        for node, host in self.surroundings.hosts.items():
+        """The owner of a MAC or IP address, such as ``node3 eth1``; empty if unknown."""
+        for node, host in self.capture_context.hosts.items():
             if address and address in (host.mac, host.address.partition("/")[0]):
                 return f"{node} {host.name}"
-        for name, inside in self.surroundings.insides.items():
+        for name, inside in self.capture_context.insides.items():
             for item in inside.interfaces:
                 if address and item.name != "lo" and address in (item.mac, item.address):
                     return f"{name} {item.name}"
@@ -158,15 +146,16 @@ class Wire:
             network=capture.network,
             vni=tunnel.vni if tunnel else None,
             port=(tunnel.port if tunnel else None) or 4789,
-            underlay=self.surroundings.underlay.subnet,
+            underlay=self.capture_context.underlay.subnet,
             source=self._end(capture.source, capture.target, capture.network),
             target=self._end(capture.target, capture.source, capture.network),
             parts=[Part(name, size, name in OVERHEAD) for name, size in zip(_NAMES, sizes, strict=True)],
         )
 
     def _end(self, item: ContainerFacts, other: ContainerFacts, network: str) -> End:
-        around = self.surroundings
-        hidden, inside, host = around.hidden.get(item.node), around.insides.get(item.name), around.hosts.get(item.node)
+        context = self.capture_context
+        hidden, inside = context.hidden.get(item.node), context.insides.get(item.name)
+        host = context.hosts.get(item.node)
         own = [link for link in (inside.interfaces if inside else ()) if link.address == item.addresses[network]]
         ends = (own[0].peer_index, own[0].index) if own and own[0].peer_index else None
         links = [link for link in (hidden.links if hidden else ()) if (link.index, link.peer_index) == ends]
@@ -174,7 +163,7 @@ class Wire:
         there = [row.vtep for row in rows if row.vtep and row.mac == other.macs.get(network)]
         return End(
             node=item.node,
-            node_interface=around.underlay.interface,
+            node_interface=context.underlay.interface,
             node_address=host.address.partition("/")[0] if host else "",
             node_mac=host.mac if host else "",
             node_mtu=host.mtu if host else None,

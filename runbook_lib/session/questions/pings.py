@@ -1,4 +1,4 @@
-"""Pings as a notebook shows them: table, summary, heat map, and the checks that they lead to."""
+"""The results of pings: table, summary, heat map and checks."""
 
 from __future__ import annotations
 
@@ -29,20 +29,14 @@ def _rounded(milliseconds: float | None) -> float | None:
 
 
 SPREAD: Table[charts.RoundTrips] = Table(
-    "One row a pair, or a source where there are many pairs.",
+    "One row per pair, or per source where there are many pairs.",
     Column("from and to", lambda row: row.name),
     Column("answered", lambda row: len(row.warm) + len(row.cold), WHOLE),
     Column("lost", lambda row: row.lost, WHOLE),
-    Column(
-        "first ping",
-        lambda row: max(row.cold, default=None),
-        DECIMAL,
-        unit="ms",
-        meaning="slower than the others while the overlay learns where the peer is",
-    ),
-    Column("median", lambda row: _rounded(row.middle), DECIMAL, unit="ms", meaning="of the pings after the first"),
-    Column("95 % within", lambda row: _rounded(row.share(0.95)), DECIMAL, unit="ms", meaning="of the same"),
-    Column("slowest", lambda row: _rounded(row.share(1.0)), DECIMAL, unit="ms", meaning="of the same"),
+    Column("first ping", lambda row: max(row.cold, default=None), DECIMAL, "ms", "slower: the peer has to be found"),
+    Column("median", lambda row: _rounded(row.middle), DECIMAL, "ms", meaning="of the pings after the first"),
+    Column("95 % within", lambda row: _rounded(row.share(0.95)), DECIMAL, "ms", meaning="of the same"),
+    Column("slowest", lambda row: _rounded(row.share(1.0)), DECIMAL, "ms", meaning="of the same"),
 )
 
 
@@ -53,12 +47,12 @@ class _Ping(NamedTuple):
 
 
 EACH = Table[_Ping](
-    "One row a ping.",
+    "One row per ping.",
     Column("source", lambda ping: ping.probe.source),
     Column("target", lambda ping: ping.probe.target),
     Column("by", lambda ping: ping.probe.by, meaning="``name`` or ``address``"),
     Column("number", lambda ping: ping.number, WHOLE, meaning="0 is the first"),
-    Column("ping", lambda ping: ping.milliseconds, DECIMAL, unit="ms", meaning="none when it was lost"),
+    Column("ping", lambda ping: ping.milliseconds, DECIMAL, "ms", meaning="none when it was lost"),
 )
 
 
@@ -66,7 +60,7 @@ EACH = Table[_Ping](
 class Pings:
     """Probes along ordered pairs of containers.
 
-    ``reasons`` is what the ports and tables of the nodes of lost pairs say, looked at when one was lost.
+    ``reasons`` are the results of the port and table checks on the nodes of lost pairs.
     """
 
     probes: tuple[Probe, ...]
@@ -75,25 +69,25 @@ class Pings:
     @property
     @document_columns(tables.probes)
     def table(self) -> pd.DataFrame:
-        """One row a probe, with its most important columns."""
+        """The probes with their most important columns."""
         return tables.probes(self.probes)
 
     @property
     @document_columns(tables.probe_details)
     def details(self) -> pd.DataFrame:
-        """One row a probe with every column."""
+        """The probes with every column."""
         return tables.probe_details(self.probes)
 
     @property
     @document_columns(PROBE_SUMMARY)
     def summary(self) -> pd.DataFrame:
-        """One row a source and way of addressing, with loss and times."""
+        """The loss and times of each source's probes."""
         return tables.probe_summary(self.probes)
 
     @property
     @document_columns(SPREAD)
     def spread(self) -> pd.DataFrame:
-        """How much the round trips differ."""
+        """The spread of the round trips."""
         return SPREAD(charts.round_trips(self.probes))
 
     @property
@@ -119,9 +113,9 @@ class Pings:
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """A check for every pair that is not as expected, and why; one that counts them all when every one is.
+        """One check with its reason per pair that is not as expected; a single check if all are.
 
-        What could not be tried (a TCP connection, where a node has no perl) is a warning, beside pairs that failed too.
+        What could not be tested (TCP, if a node has no perl) is a warning, also beside failed pairs.
         """
         if not self.probes:
             return (Check("there is something to ping", "", Verdict.FAIL, "two running containers", "no pair at all"),)
@@ -143,7 +137,7 @@ class Pings:
 
     def _unproven(self) -> Iterator[Check]:
         nodes: dict[str, dict[str, None]] = {}
-        # a pair that is not as expected says in its own check what was not tried
+        # the check of a failed pair itself says what was not tested
         for probe in (probe for probe in self.probes if probe.verdict is Verdict.PASS):
             for words in probe.unproven:
                 nodes.setdefault(words, {})[probe.source_node] = None
@@ -169,11 +163,11 @@ def ping(
     last_known: Mapping[str, str],
     count: int | None = None,
 ) -> Pings:
-    """Ping between all wanted containers on the overlay; ``count`` is how often, if not as often as the parameters say.
+    """Ping between all wanted containers on the overlay; ``count`` overrides the parameters' number of pings.
 
     Raises:
-        InputError: a count that is none, or fewer than two containers.
-        PreconditionError: a container is nowhere.
+        InputError: an invalid count, or fewer than two containers.
+        PreconditionError: a container does not exist.
     """
     probes_wanted = parameters.probes
     if count is not None:

@@ -1,4 +1,4 @@
-"""Restarting every node: through the testbed where the order of the boots matters, over SSH everywhere else."""
+"""Restarts nodes: through the testbed if the order of the boots matters, over SSH otherwise."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ PROVED = "not restarted: nothing has changed since this boot"
 
 @dataclass(frozen=True)
 class Work:
-    """Which nodes to restart (``only`` some, or all), and what for.
+    """Which nodes to restart (``only`` some, or all), and why.
 
-    ``shuffle`` brings the testbed's nodes up in another order. ``proves`` are the steps whose result a restart proves,
-    ``done`` the rows of what was done before it; without steps it is restarted in any case.
+    ``shuffle`` boots the testbed's nodes in another order. ``proves`` are the steps whose result a restart proves,
+    ``done`` the rows of the steps done before it; without ``proves`` the nodes always restart.
     """
 
     only: Sequence[str] = ()
@@ -37,16 +37,15 @@ class Work:
 
 
 def cycle(cluster: Cluster, parameters: Parameters, work: Work, *, reporter: Reporter) -> tuple[StepResult, ...]:
-    """Restart nodes and wait until each is back; one row a node.
+    """Restart nodes and wait until each is back; one row per node.
 
-    Plan mode, and a run without the parameter ``power_cycle``, restart nothing and say so in the rows. Nor is anything
-    restarted where that would prove nothing new: each step finds what it makes, none has just changed anything, and
-    every node has booted since. Such a restart would only stop containers, and let engines that start together lose
-    sight of each other.
+    Nothing is restarted, and the rows say why, in plan mode, without the parameter ``power_cycle``, or if a restart
+    would prove nothing new: all steps are satisfied, none has just changed anything, and every node has booted since.
+    Such a restart would only stop containers, and engines that start together can lose contact with each other.
 
     Raises:
-        InputError: the order matters, and the testbed of the parameters is not there; or the control plane would not
-            come back without a person.
+        InputError: the order matters, and the testbed does not exist; or the control plane would not come back by
+            itself.
         TestbedError: a node of the testbed did not go down, or did not come back.
     """
     only = work.only
@@ -72,7 +71,7 @@ def cycle(cluster: Cluster, parameters: Parameters, work: Work, *, reporter: Rep
 
 
 def _proved(cluster: Cluster, work: Work, nodes: Sequence[Node]) -> tuple[StepResult, ...]:
-    """One row a node where restarting them would prove nothing new; none where it would, or nobody can tell."""
+    """One row per node if restarting them would prove nothing new; empty if it would, or if that is unknown."""
     steps = work.proves
     names = {step.name for step in steps}
     if not steps or any(row.step in names and row.status is Status.CHANGED for row in work.done):
@@ -95,7 +94,7 @@ def _left_alone(boot: Boot) -> StepResult:
 
 
 def _shuffled(cluster: Cluster, testbed: Testbed) -> tuple[StepResult, ...]:
-    """Restart the testbed in another order, and prove by a reading that every node is in a new boot."""
+    """Restart the testbed in another order, and check that every node has booted again."""
     before = cluster.each(read_boot)
     started = time.monotonic()
     cluster.close()
@@ -106,7 +105,7 @@ def _shuffled(cluster: Cluster, testbed: Testbed) -> tuple[StepResult, ...]:
 
 
 def restarted(old: Outcome[Boot], new: Outcome[Boot], seconds: float) -> StepResult:
-    """The row of one node by its readings before and after; a node that was down before is back all the same."""
+    """The row of one node, from its readings before and after; a node that was down before counts as restarted."""
     before = f"up for {old.value.up_seconds:.0f} s" if old.value is not None else "did not answer"
     if new.value is None:
         error = new.error or NodeError(new.node, "no reading")
@@ -114,6 +113,6 @@ def restarted(old: Outcome[Boot], new: Outcome[Boot], seconds: float) -> StepRes
         return StepResult(STEP, new.node, status, before, "", seconds, error.message)
     after = f"up for {new.value.up_seconds:.0f} s"
     if old.value is not None and new.value.same_as(old.value):
-        detail = "the node has not rebooted"
+        detail = "the node has not booted again"
         return StepResult(STEP, new.node, Status.FAILED, before, after, seconds, detail)
     return StepResult(STEP, new.node, Status.CHANGED, before, after, seconds, "in another order")

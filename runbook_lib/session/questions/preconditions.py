@@ -1,4 +1,4 @@
-"""What a notebook needs from the ones before it, read from the live cluster and never from memory."""
+"""What a notebook needs from earlier notebooks, checked on the live cluster."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from runbook_lib.session.claim import answers
 from runbook_lib.session.views.display import attended
 from runbook_lib.tables.frame import FLAG, Column, Table
 from runbook_lib.verify.members import judge_advertised
+from runbook_lib.waiting import Deadline
 
 # An engine looks for lost peers every second, one of them at a time (moby, libnetwork/networkdb: reconnectNode).
 _REUNION_SECONDS = 20.0
@@ -40,9 +41,9 @@ _BELOW = ("_solutions", "_undo")
 
 @dataclass(frozen=True)
 class Precondition:
-    """Something needed: what is wrong with it, else what was found; and the notebook that makes it.
+    """One precondition: its faults, or what was found, and the notebook that creates it.
 
-    ``remedy`` is what to do where no notebook mends it.
+    ``remedy`` is what to do where no notebook can fix it.
     """
 
     needed: str
@@ -63,7 +64,7 @@ class Precondition:
 
 
 TABLE = Table[Precondition](
-    "One row a thing that is needed.",
+    "One row per precondition.",
     Column("needed", lambda row: row.needed),
     Column("there", lambda row: row.there, FLAG),
     Column("found", lambda row: row.found, meaning="what was found, or what is wrong with it"),
@@ -71,19 +72,19 @@ TABLE = Table[Precondition](
 )
 
 
-def look(cluster: Cluster, parameters: Parameters, things: Iterable[str]) -> tuple[Precondition, ...]:
-    """Look for each thing.
+def check_preconditions(cluster: Cluster, parameters: Parameters, names: Iterable[str]) -> tuple[Precondition, ...]:
+    """Check each named precondition on the live cluster.
 
     Raises:
-        InputError: a thing that nobody knows.
+        InputError: an unknown precondition.
         UnreachableError: a node that must be asked does not answer.
     """
-    return tuple(_look(thing)(cluster, parameters) for thing in things)
+    return tuple(_check_of(name)(cluster, parameters) for name in names)
 
 
 def _show_link(row: Precondition, notebook: str) -> None:
-    """Show what leads somebody who has the notebooks open to the one to run first."""
-    # Solutions and undoing notebooks are in a folder of their own, below the others.
+    """Show a link to the notebook to run first."""
+    # Solutions and undo notebooks are in a subfolder.
     above = "../" if notebook.endswith(_BELOW) else ""
     after = f"run it first, for this one needs: {row.needed}"
     address = f"{above}{row.notebook}.ipynb"
@@ -92,11 +93,11 @@ def _show_link(row: Precondition, notebook: str) -> None:
     publish_display_data({"text/plain": text, "text/html": html})  # type: ignore[no-untyped-call]
 
 
-def insist(rows: Sequence[Precondition], notebook: str = "") -> None:
-    """Make sure that all is there; somebody in front of ``notebook`` is shown a link to the one to run first.
+def raise_if_missing(rows: Sequence[Precondition], notebook: str = "") -> None:
+    """Raise for the first precondition that does not hold; an interactive ``notebook`` also shows a link.
 
     Raises:
-        PreconditionError: the first thing that is missing, with the notebook to run. What comes later builds on it.
+        PreconditionError: the first thing that is missing, with the notebook to run; later things build on it.
     """
     for row in rows:
         if not row.there:
@@ -118,17 +119,17 @@ def _remedy(notebook: str, *, linked: bool) -> str:
     return f"run the notebook {notebook} first" + (f": {command}" if command else ", with the same parameters")
 
 
-def _look(thing: str) -> Callable[[Cluster, Parameters], Precondition]:
-    looks = {
+def _check_of(name: str) -> Callable[[Cluster, Parameters], Precondition]:
+    known = {
         "fixed addresses": _fixed_addresses,
         "advertised addresses": _advertised_addresses,
         "cluster store": _cluster_store,
         "overlay": _overlay,
         "containers": _containers,
     }
-    if thing not in looks:
-        raise InputError(f"nobody knows how to look for {thing!r}", remedy=f"one of {', '.join(looks)}")
-    return looks[thing]
+    if name not in known:
+        raise InputError(f"unknown precondition {name!r}", remedy=f"name one of {', '.join(known)}")
+    return known[name]
 
 
 def _fixed_addresses(cluster: Cluster, parameters: Parameters) -> Precondition:
@@ -144,7 +145,7 @@ def _fixed_addresses(cluster: Cluster, parameters: Parameters) -> Precondition:
 
 
 def _advertised_addresses(cluster: Cluster, parameters: Parameters) -> Precondition:
-    """No notebook mends it: who started the engine says what it advertises."""
+    """No notebook fixes this: the engine's own options set the advertised address."""
     control_plane, network = control_plane_of(parameters), cluster.inventory.network
     found = answers(cluster.each(lambda node: read_advertised(node, network)))
     wrong = [row for row in (judge_advertised(item, control_plane) for item in found) if row.verdict is Verdict.FAIL]
@@ -155,26 +156,26 @@ def _advertised_addresses(cluster: Cluster, parameters: Parameters) -> Precondit
 
 
 def _cluster_store(cluster: Cluster, parameters: Parameters) -> Precondition:
-    """The store now, or a little later: engines whose node was cut off need a moment to find each other again."""
+    """Check the store, again for a short time: engines that were disconnected need a moment to reconnect."""
     advertised = _advertised_addresses(cluster, parameters)
     if not advertised.there:
         return advertised
-    deadline = time.monotonic() + (0.0 if parameters.plan else _REUNION_SECONDS)
+    deadline = Deadline(0.0 if parameters.plan else _REUNION_SECONDS)
     while True:
         found, passing = _cluster_store_now(cluster, parameters)
-        if found.there or not passing or time.monotonic() > deadline:
+        if found.there or not passing or deadline.passed:
             return found
         time.sleep(_PAUSE)
 
 
 def _cluster_store_now(cluster: Cluster, parameters: Parameters) -> tuple[Precondition, bool]:
-    """The store at this moment, and whether all that is wrong may pass by itself."""
-    # asked first: a node that is down is an error of its own, which no other notebook mends
+    """The store's state now, and whether all faults may be temporary."""
+    # asked first: a node that is down is a different error, which no notebook fixes
     control_plane = control_plane_of(parameters)
     gossip = answers(cluster.each(control_plane.read_gossip))
     rows = control_plane.read_registrations(cluster)
     faults = [f"{row.node}: {row.detail}" for row in rows if not row.connected]
-    passing = not faults  # an engine that keeps silent may be starting, or busy for a moment
+    passing = not faults  # an engine that does not answer may be starting, or busy for a moment
     quiet = {row.node for row in gossip if not row.address}
     faults += [f"{row.node}: not in the engines' gossip yet" for row in rows if row.connected and row.node in quiet]
     faults += [f"{row.node}: {row.trouble}" for row in gossip if row.trouble]
@@ -203,7 +204,7 @@ def _overlay(cluster: Cluster, parameters: Parameters) -> Precondition:
     return Precondition(f"the network {name} on every node", tuple(faults), good, "03_create_overlay", remedy)
 
 
-def blind_nodes(cluster: Cluster, control_plane: ControlPlane, network: str) -> set[str]:
+def nodes_missing_network(cluster: Cluster, control_plane: ControlPlane, network: str) -> set[str]:
     """The nodes whose engine should list a network of the whole cluster and does not.
 
     One that does not find it although others know of it is asked again, for at most ``STORE_RECHECK_SECONDS``.
@@ -233,14 +234,14 @@ def sight(
             return found, False, ()
         return None, control_plane.read_manages(node), read_containers(node)
 
-    deadline = time.monotonic() + patience
+    deadline = Deadline(patience)
     while True:
         rows = dict(zip((node.name for node in cluster), answers(cluster.each(ask)), strict=True))
         seen = {name: found for name, (found, _, _) in rows.items()}
         blind = {name for name, (_, is_blind, _) in rows.items() if is_blind}
         containers = [item for _, _, items in rows.values() for item in items]
         lost = lost_networks(network, seen, containers, blind)
-        if not lost or time.monotonic() > deadline:
+        if not lost or deadline.passed:
             return seen, blind, lost
         time.sleep(_PAUSE)
 

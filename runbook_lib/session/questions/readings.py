@@ -1,6 +1,6 @@
-"""What a notebook can look at: every reading asks all nodes at once and comes back as a table.
+"""The readings of a notebook: each asks all nodes at once and returns a table.
 
-The files that fixing the addresses writes, or that taking them back restores, as a person would compare them.
+Also the unified diffs of the files that fixing or releasing the addresses writes (``planned_files``).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 
 GOSSIP = Table[tuple[Gossip, Sequence[str]]](
-    "One row an engine.",
+    "One row per engine.",
     Column("node", lambda row: row[0].node),
     Column("gossips at", lambda row: row[0].address),
     Column("knows", lambda row: len(row[0].members - {row[0].address}), WHOLE, meaning="how many other engines"),
@@ -65,7 +65,7 @@ class _Autostart(NamedTuple):
 
 
 AUTOSTART = Table[_Autostart](
-    "One row a member of the control plane.",
+    "One row per member of the control plane.",
     Column("member", lambda row: row.member.name),
     Column("node", lambda row: row.member.node),
     Column("restart policy", lambda row: row.member.restart_policy, meaning="or whether its unit is enabled"),
@@ -105,36 +105,36 @@ class Checked:
     @property
     @document_columns(tables.checks)
     def table(self) -> pd.DataFrame:
-        """One row a check and node."""
+        """All checks."""
         return tables.checks(self.checks)
 
     @property
     @document_columns(CHECKS_BY_NAME)
     def summary(self) -> pd.DataFrame:
-        """One row a check: how often it passed, warned, failed; where there was trouble."""
+        """The checks counted by name, and the nodes with problems."""
         return tables.checks_by_name(self.checks)
 
 
 @dataclass(frozen=True)
-class Heard(Checked):
-    """Whom each engine knows, with the verdicts: a node that all broken pairs have in common fails alone."""
+class GossipResult(Checked):
+    """The peers of each engine, with checks: a node that all broken pairs have in common is the only one that fails."""
 
     rows: tuple[Gossip, ...]
 
     @property
     @document_columns(GOSSIP)
     def table(self) -> pd.DataFrame:
-        """One row an engine: how many others it knows, and whom it does not."""
+        """How many others each engine knows, and which it does not."""
         unknown = unknown_peers(self.rows)
-        unknown |= {row.node: (f"nobody can tell: {row.trouble}",) for row in self.rows if row.trouble}
+        unknown |= {row.node: (f"unknown: {row.trouble}",) for row in self.rows if row.trouble}
         return GOSSIP((row, unknown.get(row.node, ())) for row in self.rows)
 
 
 class Readings:
     """Readings of one cluster. Nothing here changes a node.
 
-    Readings raise ``UnreachableError``, or ``NodeError`` for one that answers nonsense, naming every node that gave
-    none. Where a row can say so itself (members, registrations, all that returns checks), it does instead.
+    Readings raise ``UnreachableError``, or ``NodeError`` for an invalid answer, and name every node concerned. Readings
+    of members and registrations, and those that return checks, report this in their rows instead.
     """
 
     def __init__(self, cluster: Cluster, parameters: Parameters, kept: Kept, claim: Claim) -> None:
@@ -161,7 +161,7 @@ class Readings:
     @kept
     @document_columns(tables.engines)
     def engines(self) -> pd.DataFrame:
-        """What every engine says of itself."""
+        """What every engine reports about itself."""
         return tables.engines(self._all(read_engine))
 
     @kept
@@ -186,10 +186,10 @@ class Readings:
         return tables.registrations(self._control_plane.read_registrations(self._cluster))
 
     @kept
-    def gossip(self) -> Heard:
+    def gossip(self) -> GossipResult:
         """Which engines know each other."""
         rows = self._all(self._control_plane.read_gossip)
-        return Heard(judge_gossip(rows), tuple(rows))
+        return GossipResult(judge_gossip(rows), tuple(rows))
 
     @kept
     @document_columns(AUTOSTART)
@@ -222,7 +222,7 @@ class Readings:
 
     @kept
     def address_proof(self) -> Checked:
-        """Whether each node has its fixed address, keeps it without DHCP, and serves its engine there over TLS."""
+        """Whether each node has its fixed address without DHCP, and its engine answers there over TLS."""
         return Checked(verify_addresses(self._cluster))
 
     @kept
@@ -249,7 +249,7 @@ class Readings:
 
     @kept
     def networks(self) -> pd.DataFrame:
-        """``docker network ls`` over all nodes. Columns: network, driver, scope, then one a node with the ID."""
+        """``docker network ls`` over all nodes. Columns: network, driver, scope, then the ID on each node."""
         found = [network for networks in self._all(read_networks) for network in networks]
         return tables.network_presence(found)
 
@@ -294,13 +294,13 @@ class Readings:
         """The nodes whose engine lists a network of that name."""
         return {item.node for networks in self._all(read_networks) for item in networks if item.name == network}
 
-    def blind_nodes(self) -> set[str]:
+    def nodes_missing_network(self) -> set[str]:
         """The nodes whose engine should list the overlay and does not: any but a worker of a swarm should."""
-        return preconditions.blind_nodes(self._cluster, self._control_plane, self._parameters.overlay.name)
+        return preconditions.nodes_missing_network(self._cluster, self._control_plane, self._parameters.overlay.name)
 
     @kept
     def gateway_bridges(self) -> Checked:
-        """Whether docker_gwbridge is on every node that needs it; one too many is a warning that says how it goes."""
+        """Whether docker_gwbridge is on every node that needs it; a superfluous one is a warning with its remedy."""
         wanted = {container.name for container in self._parameters.containers}
         every_node = self._control_plane.bridges_every_node
         found = self._all(read_gateway_bridge)
@@ -324,20 +324,19 @@ class Readings:
     @kept
     @document_columns(leftovers.TABLE)
     def belongings(self) -> pd.DataFrame:
-        """What is on the nodes, and whether a notebook of this cluster made it.
+        """The objects on the nodes, and whether a notebook of this cluster created them.
 
-        Containers, networks except Docker's built-in ones, and our blocks in boot scripts; what is alike on several
-        nodes is one row.
+        Containers, networks except Docker's built-in ones, and our blocks in boot scripts.
         """
-        return leftovers.table(leftovers.read_belongings(self._cluster, self._parameters))
+        return leftovers.table(leftovers.read_objects(self._cluster, self._parameters))
 
-    def gone(self, before: pd.DataFrame, after: pd.DataFrame, done: pd.DataFrame) -> Checked:
-        """What of others is no more, of two tables of ``belongings``: a failure where the steps ``done`` removed it."""
-        return Checked(leftovers.gone(before, after, done))
+    def foreign_objects(self, before: pd.DataFrame, after: pd.DataFrame, done: pd.DataFrame) -> Checked:
+        """Whether foreign objects still exist, by two tables of ``belongings``; fails for one that ``done`` removed."""
+        return Checked(leftovers.foreign_objects(before, after, done))
 
     @kept
     def leftovers(self, *, boot_scripts: bool) -> Checked:
-        """Whether anything is left that a notebook made; with ``boot_scripts`` also in these."""
+        """Whether any object is left that a notebook created; with ``boot_scripts`` also blocks in boot scripts."""
         return Checked(leftovers.leftovers(self._cluster, self._parameters, boot_scripts=boot_scripts))
 
     def _wanted_containers(self) -> list[ContainerFacts]:
@@ -349,14 +348,14 @@ class Readings:
 
 
 def planned_files(cluster: Cluster, step: StaticAddresses | RemoveStaticAddresses, nodes: Sequence[str] = ()) -> str:
-    """Unified diffs of each file, node by node: from how it is without the runbook to how the step wants it.
+    """Unified diffs of each file, by node: from its content without the runbook to the content that the step wants.
 
-    Of the step that takes addresses back, from how it is now to how it was.
+    For the step that releases addresses: from the current content to the original one.
 
     Args:
-        cluster: the nodes, each of which is asked.
-        step: the step whose files these are; that some are written already makes no difference.
-        nodes: whose files; without names, of the first node of each platform.
+        cluster: the nodes, all of which are read.
+        step: the step that writes the files; whether they are written already makes no difference.
+        nodes: the nodes to show; by default the first node of each platform.
 
     Raises:
         InputError: there is no such node.

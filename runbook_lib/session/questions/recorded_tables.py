@@ -1,4 +1,4 @@
-"""Keeps whole tables and numbers for the record of a run. Without a runner that asks for them, nothing is done."""
+"""Writes tables and metrics into the record of a run. Does nothing without a runner."""
 
 from __future__ import annotations
 
@@ -21,57 +21,57 @@ _NO_NAME = "table"
 
 
 class Kept:
-    """What a session puts into the record: tables, each under a name that is the same in every run, and its nodes."""
+    """What a session writes into the record: its nodes, and tables under names that are the same in every run."""
 
     def __init__(self) -> None:
         self._known: list[pd.DataFrame] = []
         self._nodes: dict[str, journal.NodeFacts] = {}
 
     def node(self, facts: journal.NodeFacts) -> None:
-        """Put what a node is into the record, in the place of what it was before."""
+        """Record the facts of a node; they replace earlier ones."""
         self._nodes[facts.node] = facts
         journal.note(facts)
 
     def address(self, node: str, address: str) -> None:
-        """Put a node's address on the cluster's network into the record, as it was read last."""
+        """Record a node's last known address on the cluster's network."""
         facts = self._nodes.get(node)
         if facts is not None and facts.address != address:
             self.node(replace(facts, address=address))
 
     def keep(self, name: str, table: pd.DataFrame) -> None:
-        """Put the table into the record; one of the same name is a later reading of the same thing."""
+        """Record the table; a table with the same name is a later reading of the same thing."""
         if journal.wanted():
             self._known.append(table)
             journal.note(journal.Table(re.sub(r"\W+", "_", name).strip("_"), as_csv(table)))
 
     def shown(self, table: pd.DataFrame) -> None:
-        """Put a table into the record that is shown, unless it is a kept one, or part of its columns."""
+        """Record a displayed table, unless it is already recorded, or a part of a recorded one."""
         if journal.wanted() and not any(_is_within(table, known) for known in self._known):
             self.keep(shown_name(), table)
 
     def watch_displays(self) -> None:
-        """Have ``shown`` called with every table that this kernel shows from now on."""
+        """Call ``shown`` with every table that this kernel displays from now on."""
         if not journal.wanted() or not InteractiveShell.initialized():
             return
         formatter = InteractiveShell.instance().display_formatter
         if formatter is not None:
-            # Asked first of all formatters; as it returns nothing, the table is then formatted as usual.
+            # The first formatter that is called; it returns None, so the table is then formatted as usual.
             formatter.mimebundle_formatter.for_type(pd.DataFrame, self.shown)
 
 
 class Keeping(Protocol):
-    """Whoever has tables to keep."""
+    """An object whose methods return tables to record."""
 
     @property
     def kept(self) -> Kept:
-        """Where they go."""
+        """Where the tables are recorded."""
 
 
 S = TypeVar("S", bound=Keeping)
 
 
 def kept(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
-    """Keep the table that a method returns, or that its result has as ``table``, under the method's name."""
+    """Record the table that a method returns, or the ``table`` of its result, under the method's name."""
 
     @functools.wraps(method)
     def keeping(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -85,24 +85,24 @@ def kept(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], 
 
 
 def as_csv(table: pd.DataFrame) -> str:
-    """The whole table, its numbers in full; its index only where that says something."""
+    """The complete table with full-precision numbers; with its index only if that is not just row numbers."""
     numbered = pd.api.types.is_integer_dtype(table.index.dtype) and table.index.name is None
     return table.to_csv(index=not numbered, lineterminator="\n")
 
 
 def measured(name: str, value: float | None, unit: str) -> None:
-    """Tell a number that can be followed from run to run, if there is one."""
+    """Record a metric, if it has a value."""
     if value is not None and journal.wanted():
         journal.note(journal.Metric(name, float(value), unit))
 
 
 def shown_name() -> str:
-    """A name for what the running cell shows: the words of its last expression (``pings.summary``: pings_summary)."""
+    """A name for the running cell's output, from its last expression (``pings.summary``: pings_summary)."""
     shell = InteractiveShell.instance() if InteractiveShell.initialized() else None
     cells: list[Any] = shell.user_ns.get("In", []) if shell is not None else []
     try:
         statements = ast.parse(cells[-1]).body if cells else []
-    except SyntaxError:  # a cell that awaits something is no module
+    except SyntaxError:  # a cell with a top-level await does not parse as a module
         return _NO_NAME
     last = statements[-1] if statements else None
     words = list(_words(last.value)) if isinstance(last, ast.Expr) else []

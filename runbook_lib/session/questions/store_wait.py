@@ -18,15 +18,16 @@ from runbook_lib.facts.overlay.gossip import Gossip
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.tables.frame import DECIMAL, FLAG, Column, Table, document_columns
+from runbook_lib.waiting import Deadline
 
 _PAUSE = 0.25
 
 
 @dataclass(frozen=True)
 class Milestone:
-    """When something became so: seconds from the last node's boot, ``None`` when it is not, or nobody knows.
+    """When a state was reached, in seconds from the last node's boot; ``None`` if it was not, or if that is unknown.
 
-    ``awaited`` is false when it was so at the first look already: then it took at most that long.
+    ``awaited`` is false if it held at the first reading already: then it took at most that long.
     """
 
     seconds: float | None = None
@@ -34,16 +35,16 @@ class Milestone:
 
     @property
     def measured(self) -> str:
-        """How its time is to be understood."""
+        """How to read the time."""
         if self.seconds is None:
             return "not yet"
         return "while waiting" if self.awaited else "at most"
 
 
 TIMING = Table[tuple[str, Milestone]](
-    "One row a milestone.",
+    "One row per milestone.",
     Column("from the last node's boot until", lambda row: row[0]),
-    Column("time", lambda row: row[1].seconds, DECIMAL, unit="s"),
+    Column("time", lambda row: row[1].seconds, DECIMAL, "s"),
     Column("measured", lambda row: row[1].measured, meaning="``while waiting``, ``at most`` or ``not yet``"),
 )
 
@@ -59,7 +60,7 @@ def _registration_table(gossiping: Collection[str] = ()) -> Table[Registration]:
 
 @dataclass(frozen=True)
 class StoreState:
-    """The cluster store at one moment, and how long it took to get there."""
+    """The cluster store's state, and how long it took to reach it."""
 
     member_facts: tuple[Member, ...]
     registration_facts: tuple[Registration, ...]
@@ -83,7 +84,7 @@ class StoreState:
 
     @property
     def member_checks(self) -> tuple[Check, ...]:
-        """Whether each member is healthy; one that is not, with what is wrong and the end of its log."""
+        """Whether each member is healthy; for one that is not, the fault and the end of its log."""
         claim = "every member is healthy"
         return tuple(
             Check(claim, row.node, Verdict.PASS, f"{row.name} healthy", "healthy")
@@ -94,7 +95,7 @@ class StoreState:
 
     @property
     def leader_checks(self) -> tuple[Check, ...]:
-        """Whether exactly one member leads; if not, who does, and how all of them are."""
+        """Whether there is exactly one leader; if not, which members lead, and the state of all."""
         leaders = [row for row in self.member_facts if row.leader]
         names = ", ".join(row.name for row in self.member_facts)
         found = " and ".join(f"{row.name} on {row.node}" for row in leaders) or "none of them"
@@ -106,7 +107,7 @@ class StoreState:
 
     @property
     def engine_checks(self) -> tuple[Check, ...]:
-        """Whether each engine is connected to its store; one that is not, with the reason and the end of its log."""
+        """Whether each engine is connected to its store; for one that is not, the reason and the end of its log."""
         claim = "every engine is connected to its store"
         silent = self._silent
         return tuple(
@@ -131,7 +132,7 @@ class StoreState:
         return self._with_log(why, _log_of_engine(row.node))
 
     def _with_log(self, told: str, whose: str) -> str:
-        """What is said, with the end of that log where it was read."""
+        """The text with the end of the log, if that was read."""
         return f"{told}; its log ends: {self.last_lines[whose]}" if whose in self.last_lines else told
 
     @property
@@ -141,12 +142,12 @@ class StoreState:
 
     @property
     def leaders(self) -> int:
-        """How many members say that they lead."""
+        """How many members report that they are leader."""
         return sum(member.leader for member in self.member_facts)
 
     @property
     def connected(self) -> int:
-        """How many engines are connected to the store and, having found their peers there, take part in the gossip."""
+        """How many engines are connected to the store and take part in the gossip."""
         return sum(row.connected and row.node not in self._silent for row in self.registration_facts)
 
     @property
@@ -178,16 +179,16 @@ def _is_ready(state: StoreState) -> bool:
 def wait_for_store(
     cluster: Cluster, parameters: Parameters, until: Callable[[StoreState], bool] = _is_ready
 ) -> StoreState:
-    """Read the store again and again until it is ready, at most ``timeouts.converge`` seconds (in plan mode once).
+    """Read the store repeatedly until it is ready, at most ``timeouts.converge`` seconds (once in plan mode).
 
-    Running out of time is no error here: the state tells what is missing, with the end of the logs of those that are
-    not as they should be, and the notebook's expectations fail.
+    A timeout does not raise: the returned state shows what is missing, with the end of the logs concerned, and the
+    notebook's checks fail.
 
     Raises:
         RunbookError: no node answers at all.
     """
     booted = _last_boot(cluster)
-    deadline = time.monotonic() + parameters.timeouts.converge
+    deadline = Deadline(0.0 if parameters.plan else parameters.timeouts.converge)
     healthy = connected = Milestone()
     awaited = False
     while True:
@@ -198,14 +199,14 @@ def wait_for_store(
         state = replace(state, became_healthy=healthy, became_connected=connected)
         if until(state):
             return state
-        if parameters.plan or time.monotonic() > deadline:
+        if deadline.passed:
             return replace(state, last_lines=_last_lines(cluster, parameters, state))
         awaited = True
         time.sleep(_PAUSE)
 
 
 def read_store(cluster: Cluster, parameters: Parameters) -> StoreState:
-    """Read the store once: members, registrations, and which engines gossip (none of a node that does not answer)."""
+    """Read the store once: members, registrations, and which engines take part in the gossip."""
     control_plane = control_plane_of(parameters)
     outcomes = cluster.each(control_plane.read_gossip)
     gossip = tuple(outcome.value for outcome in outcomes if outcome.value is not None)
@@ -214,7 +215,7 @@ def read_store(cluster: Cluster, parameters: Parameters) -> StoreState:
 
 
 def _last_lines(cluster: Cluster, parameters: Parameters, state: StoreState) -> dict[str, str]:
-    """The ends of logs: of each member that is not healthy, by its name, and of each engine that is not connected."""
+    """The last log lines of each member that is not healthy and each engine that is not connected, by name."""
     control_plane = control_plane_of(parameters)
     members = [row for row in state.member_facts if row.health != "healthy" and row.node]
     engines = {check.node for check in state.engine_checks if check.verdict is Verdict.FAIL}
@@ -234,7 +235,7 @@ def _log_of_engine(node: str) -> str:
 
 
 def _last_boot(cluster: Cluster) -> float | None:
-    """When the node that booted last did so, by this machine's clock; ``None`` when a node does not answer."""
+    """The boot time of the node that booted last, by this machine's clock; ``None`` if a node does not answer."""
     hosts = [outcome.value for outcome in cluster.each(read_host)]
     times = [host.started_at - host.clock_offset_ms / 1000 for host in hosts if host is not None]
     return max(times) if len(times) == len(hosts) else None
@@ -244,8 +245,7 @@ def _last_boot(cluster: Cluster) -> float | None:
 class Outage:
     """The store after a power cycle, and per node with a member whether something ``starts`` it at boot.
 
-    When no node was ``restarted``, what starts by itself runs all the same, and a member that nothing starts may run:
-    somebody started it by hand.
+    If no node was ``restarted``, a member without autostart may run too, because it was started manually.
     """
 
     store: StoreState
@@ -254,7 +254,7 @@ class Outage:
 
     @property
     def expected(self) -> dict[str, bool]:
-        """Per node, whether its member should run; of a node that is left out it is not known."""
+        """Whether each node's member should run; nodes for which this is unknown are left out."""
         return {node: starts for node, starts in self.starts.items() if starts or self.restarted}
 
     @property
@@ -270,28 +270,28 @@ class Outage:
 
     @property
     def engine_checks(self) -> tuple[Check, ...]:
-        """Whether engines have their store if, and only if, the members that it needs run."""
+        """Whether engines have their store if and only if the members that it needs run."""
         if self.should_connect:
             return self.store.engine_checks
         names = ", ".join(row.name for row in self.store.member_facts if not self.starts.get(row.node))
-        expected = f"not every engine connected, for nothing starts {names}"
+        expected = f"not every engine connected, because nothing starts {names}"
         verdict = Verdict.FAIL if self.connected else Verdict.PASS
         found = f"{self.store.connected} of {len(self.store.registration_facts)} connected"
         return (Check("engines have their store only if etcd runs", "", verdict, expected, found),)
 
     @property
     def should_connect(self) -> bool:
-        """Whether every engine should be: all members start by themselves, or no node was restarted."""
+        """Whether every engine should be connected: all members start at boot, or no node was restarted."""
         return not self.restarted or all(self.starts.values())
 
 
 def after_power_cycle(
     cluster: Cluster, parameters: Parameters, starts: Mapping[str, bool], *, restarted: bool
 ) -> Outage:
-    """The store after a power cycle; waits for what should start by itself and for nothing else.
+    """The store after a power cycle; waits only for members that start at boot.
 
     Args:
-        starts: per node with a member, whether something starts it at boot.
+        starts: for each node with a member, whether something starts it at boot.
         restarted: whether the nodes were restarted.
     """
     if not restarted or all(starts.values()):

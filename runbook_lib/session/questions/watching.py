@@ -1,8 +1,7 @@
-"""A step done while a peer keeps looking: when does it notice?"""
+"""Performs a step while a peer probes repeatedly, and measures when the peer notices."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from runbook_lib.session.views.display import Picture
 from runbook_lib.tables.frame import DECIMAL, FLAG, WHOLE, Column, Table, document_columns
 from runbook_lib.verify.convergence import Convergence, Sample
 from runbook_lib.verify.ping_matrix import ping_pair
+from runbook_lib.waiting import wait_until
 
 _PAUSE = 0.2
 
@@ -28,37 +28,37 @@ class _Notice(NamedTuple):
 
 
 NOTICES = Table[_Notice](
-    "One row a thing that the peer notices.",
+    "One row per thing that the peer notices.",
     Column("after", lambda row: row.event, meaning="what was done"),
     Column("the peer", lambda row: row.words, meaning="what it noticed"),
-    Column("time", lambda row: row.seconds, DECIMAL, unit="s", meaning="none: it did not notice"),
-    Column("at most", lambda row: row.limit, DECIMAL, unit="s"),
+    Column("time", lambda row: row.seconds, DECIMAL, "s", meaning="none: it did not notice"),
+    Column("at most", lambda row: row.limit, DECIMAL, "s"),
 )
 
 SAMPLES = Table[Sample](
-    "One row a look, in their order.",
-    Column("source", lambda look: look.source, meaning="the container that looks"),
+    "One row per probe of the peer, in order.",
+    Column("source", lambda look: look.source, meaning="the container that probes"),
     Column("target", lambda look: look.target),
-    Column("since the event", lambda look: look.elapsed, DECIMAL, unit="s"),
-    Column("resolved", lambda look: look.resolved, meaning="the address that the name led to; empty: none"),
+    Column("since the event", lambda look: look.elapsed, DECIMAL, "s"),
+    Column("resolved", lambda look: look.resolved, meaning="the address that the name resolved to; empty: none"),
     Column("answered", lambda look: look.answered, FLAG),
-    Column("ping", lambda look: look.milliseconds, DECIMAL, unit="ms"),
+    Column("ping", lambda look: look.milliseconds, DECIMAL, "ms"),
 )
 
 PHASES: Table[charts.Phase] = Table(
-    "One row for looks, one after another, that saw the same; the event is at 0 s.",
-    Column("from", lambda phase: round(phase.begin, 1), DECIMAL, unit="s"),
-    Column("to", lambda phase: round(phase.end, 1), DECIMAL, unit="s"),
+    "One row per period with the same result; the event is at 0 s.",
+    Column("from", lambda phase: round(phase.begin, 1), DECIMAL, "s"),
+    Column("to", lambda phase: round(phase.end, 1), DECIMAL, "s"),
     Column("looks", lambda phase: phase.looks, WHOLE, meaning="how many there were"),
     Column("name resolves to", lambda phase: phase.resolved),
     Column("answered", lambda phase: phase.answered, FLAG),
-    Column("slowest ping", lambda phase: phase.slowest_ms, DECIMAL, unit="ms"),
+    Column("slowest ping", lambda phase: phase.slowest_ms, DECIMAL, "ms"),
 )
 
 
 @dataclass(frozen=True)
 class Watched:
-    """A step's rows, and what its peer saw before, during and after; ``timeline`` is ``None`` in plan mode."""
+    """A step's rows, and the peer's probes before, during and after it; ``timeline`` is ``None`` in plan mode."""
 
     rows: tuple[StepResult, ...]
     timeline: Convergence | None
@@ -74,7 +74,7 @@ class Watched:
     @property
     @document_columns(NOTICES)
     def table(self) -> pd.DataFrame:
-        """When the peer noticed, by the name and by its pings."""
+        """When the peer noticed, by name resolution and by ping."""
         line = self.timeline
         if line is None:
             return NOTICES()
@@ -87,18 +87,18 @@ class Watched:
     @property
     @document_columns(SAMPLES)
     def samples(self) -> pd.DataFrame:
-        """Every look of the peer."""
+        """Every probe of the peer."""
         return SAMPLES(self.timeline.samples if self.timeline is not None else ())
 
     @property
     @document_columns(PHASES)
     def phases(self) -> pd.DataFrame:
-        """What the peer saw; looks in a row that saw the same are put together."""
+        """The periods in which the peer's probes had the same result."""
         return PHASES(charts.phases(self.timeline.samples) if self.timeline is not None else ())
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """Whether the peer noticed both in time."""
+        """Whether the peer noticed both within the limit."""
         line = self.timeline
         if line is None:
             return (Check("the peer notices", "", Verdict.SKIP, found="plan mode: nothing was changed"),)
@@ -127,12 +127,12 @@ class Watched:
 def wait_for_way_back(cluster: Cluster, source: str, target: str, network: str, seconds: float) -> None:
     """Wait, bounded, until a container that was connected reaches its peer by name as well.
 
-    Its own name server learns of the network's other containers a moment after they have learnt of it. Running out of
-    time is no error here: whatever is expected of the way back will then fail.
+    Its name server learns of the network's other containers shortly after they have learned of it. A timeout does not
+    raise: the checks of the return path then fail.
     """
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+
+    def reached() -> bool:
         probes = ping_pair(cluster, source, target, network, Probes(count=1), by=("name",))
-        if all(probe.verdict is Verdict.PASS for probe in probes):
-            return
-        time.sleep(_PAUSE)
+        return all(probe.verdict is Verdict.PASS for probe in probes)
+
+    wait_until(reached, seconds, pause=_PAUSE)

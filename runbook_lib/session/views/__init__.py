@@ -1,1 +1,1 @@
-"""What a notebook's output shows: short lines, tables and pictures."""
+"""The output of a notebook: short lines, tables and pictures."""

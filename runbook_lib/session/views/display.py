@@ -1,4 +1,4 @@
-"""How results look in a notebook's output: short lines with a symbol that reads without colour, pictures, progress."""
+"""Results in a notebook's output: short lines with symbols that need no colour, pictures, progress."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def checks_html(checks: Sequence[Check]) -> str:
 
 
 def step_line(rows: Sequence[StepResult]) -> str:
-    """One line for a step: how many nodes ended how, and the slowest node's seconds."""
+    """One line for a step: the nodes counted by status, and the slowest node's seconds."""
     counts = {status: sum(row.status is status for row in rows) for status in Status}
     parts = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     name = rows[0].step if rows else "nothing to do"
@@ -77,7 +77,7 @@ NOT_INSTALLED = "ipywidgets is not installed: plain tables instead of controls"
 
 
 def attended() -> bool:
-    """True when the front end that sent the running cell can answer a question, so that a person may be there.
+    """Whether the running cell was sent by an interactive front end.
 
     Each execute request says so (``allow_stdin`` in Jupyter's messaging protocol): JupyterLab and VS Code set it,
     nbclient, and with it papermill and ``./runbook run``, does not.
@@ -93,7 +93,7 @@ def installed() -> bool:
     """Whether ipywidgets can be imported."""
     try:
         return importlib.util.find_spec("ipywidgets") is not None
-    except ValueError:  # sys.modules holds None in its place: it is kept from being imported
+    except ValueError:  # None in sys.modules blocks its import
         return False
 
 
@@ -131,14 +131,14 @@ class LiveLines:
             self._show(ending)
 
     def __call__(self, step: str, node: str, state: str) -> None:
-        """Note that a node reached a state of a step."""
+        """Record that a node reached a state of a step."""
         with self._lock:
             self._states[node] = f"{state} after {time.monotonic() - self._started:.1f} s"
             self._show("…")
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """One line for each node that was heard of."""
+        """One line per node that has reported."""
         names = [*self._nodes, *sorted(set(self._states) - set(self._nodes))]
         return tuple(f"{node}: {self._states[node]}" for node in names if node in self._states)
 

@@ -1,7 +1,4 @@
-"""The cluster as a picture, gathered from facts at the moment it is drawn.
-
-Addresses before and after a restart in another order.
-"""
+"""Pictures of the cluster from facts read at that moment, and of addresses before and after a restart."""
 
 from __future__ import annotations
 
@@ -35,7 +32,7 @@ class _OfEngine:
 
 
 class ClusterPicture(Picture):
-    """A picture of the cluster that remembers what it shows (``view``), to be compared with a later one."""
+    """A picture of the cluster with its facts (``view``), for comparison with a later one."""
 
     def __init__(self, view: ClusterView, before: ClusterView | None = None) -> None:
         self.view = view
@@ -46,19 +43,19 @@ class ClusterPicture(Picture):
 
 
 def view(cluster: Cluster, parameters: Parameters) -> ClusterView:
-    """Gather what the picture shows. A node that does not answer is part of it, not an error."""
+    """Read what the picture shows. A node that does not answer is part of it, not an error."""
     network, control_plane = cluster.inventory.network, control_plane_of(parameters)
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="picture") as pool:
-        # The engines are asked beside the rest. What goes over SSH goes one after the other: sshd drops a connection
-        # now and then when several commands begin on it at the same moment.
+        # The engines are read in parallel with the rest. SSH commands run one after the other: sshd sometimes drops
+        # a connection when several commands start on it at the same moment.
         asked = pool.submit(cluster.each, _of_engine)
         addresses = cluster.each(lambda node: read_cluster_address(node, network))
-        # A node that is gone is waited for once, not by every reading.
+        # Wait only once for a node that is down, not in every reading.
         there = cluster.part({outcome.node for outcome in addresses if outcome.error is None})
         gossip = there.each(control_plane.read_gossip)
         members = _members(there, control_plane)
         registrations = control_plane.read_registrations(there)
-        # A store that no engine reaches would only be waited for.
+        # Do not wait for a store that no engine reaches.
         vnis = _vnis(there, control_plane) if any(row.connected for row in registrations) else {}
         engines = asked.result()
     on_engines = [outcome.value for outcome in engines if outcome.value is not None]
@@ -83,9 +80,9 @@ def view(cluster: Cluster, parameters: Parameters) -> ClusterView:
 
 
 def picture(cluster: Cluster, parameters: Parameters, before: Picture | None = None) -> ClusterPicture:
-    """Gather what the picture shows and draw it; the text alternative says the same in words.
+    """Read and draw the cluster; the text alternative has the same content.
 
-    With ``before``, an earlier picture of the cluster, both stand side by side and what differs is marked and said.
+    With an earlier picture as ``before``, both are drawn side by side and the differences are marked.
     """
     return ClusterPicture(view(cluster, parameters), before.view if isinstance(before, ClusterPicture) else None)
 
@@ -97,7 +94,7 @@ def _of_engine(node: Node) -> _OfEngine:
 def _silent(
     addresses: Sequence[Outcome[ClusterAddress]], engines: Sequence[Outcome[_OfEngine]]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """The nodes of which nothing answered, and those of which only the engine did not; each with the reason."""
+    """The nodes that did not answer, and those of which only the engine did not, each with the reason."""
     silent: dict[str, str] = {}
     engineless: dict[str, str] = {}
     for address, engine in zip(addresses, engines, strict=True):
@@ -108,7 +105,7 @@ def _silent(
 
 
 def _members(cluster: Cluster, control_plane: ControlPlane) -> tuple[Member, ...]:
-    """The members that the nodes which are there have or, where some are not there, may not have."""
+    """The members, with those of nodes that do not answer as unknown."""
     if not cluster.nodes:
         return ()
     try:
@@ -128,7 +125,7 @@ def _vnis(cluster: Cluster, control_plane: ControlPlane) -> Mapping[str, int]:
 
 
 MOVES = Table[tuple[ClusterAddress, ClusterAddress]](
-    "One row a node.",
+    "One row per node.",
     Column("node", lambda row: row[0].node),
     Column("before", lambda row: row[0].address),
     Column("assigned by", lambda row: row[0].assigned_by, meaning="``dhcp``, ``static`` or ``none``, before"),
@@ -139,7 +136,7 @@ MOVES = Table[tuple[ClusterAddress, ClusterAddress]](
 
 @dataclass(frozen=True)
 class Drift:
-    """Every node's address before and after; ``restarted`` is false when the nodes were left alone."""
+    """Every node's address before and after; ``restarted`` is false if no node was restarted."""
 
     before: tuple[ClusterAddress, ...]
     after: tuple[ClusterAddress, ...]
@@ -153,10 +150,9 @@ class Drift:
 
     @property
     def expected(self) -> dict[str, bool]:
-        """Per node, whether its address should have moved: those that DHCP assigned, after a restart; without one none.
+        """Whether each node's address should have moved: after a restart, those that DHCP assigned.
 
-        A node whose address was assigned otherwise after it than before is left out: it came to its new address by
-        another way, and whether that is the old one says nothing.
+        Nodes whose address was assigned differently before and after are left out: a comparison would prove nothing.
         """
         return {
             old.node: old.assigned_by == "dhcp"

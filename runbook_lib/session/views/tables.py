@@ -1,7 +1,7 @@
-"""Tables as a notebook shows them: as HTML, its summary, and the experiment with docker_gwbridge.
+"""Tables in a notebook's output: as HTML, the session's summary, and the docker_gwbridge experiment.
 
-pandas' own HTML sets every column to the right and cuts long texts; its ``Styler`` aligns columns by a style sheet,
-which viewers drop from a notebook that they do not trust. Here each cell says for itself how it is aligned.
+pandas' own HTML aligns every column to the right and cuts long texts; its ``Styler`` aligns columns by a style sheet,
+which viewers drop from an untrusted notebook. Here each cell has its own alignment.
 """
 
 from __future__ import annotations
@@ -19,23 +19,22 @@ from runbook_lib.model.results import Check, Status, StepResult, Verdict
 from runbook_lib.tables.frame import DECIMAL, WHOLE, Column, Table, document_columns
 from runbook_lib.verify.gateway_bridge import BridgeExperiment, Traffic
 
-# Longer words (identifiers, paths) may be broken where there is no room, or the table is wider than a sheet of paper; a
-# MAC is not, which nobody could read then. By style, not by <wbr>: a secret in pieces would not be found when output is
-# redacted.
+# Longer words (identifiers, paths) may wrap, or the table would be wider than a sheet of paper; a MAC may not, to stay
+# readable. By style, not by <wbr>: redaction would not find a secret that is split into pieces.
 _LONGEST_WORD = 16
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2},?")
 # Narrower than JupyterLab's own, for the same reason.
 _PADDING = "padding-left:.35em;padding-right:.35em"
-# Left of its page, as the output of a cell is, also inside a widget, where JupyterLab would centre it.
+# Left-aligned like a cell's output, also inside a widget, where JupyterLab would centre it.
 _TABLE = '<table class="dataframe runbook-table" style="margin-left:0;margin-right:0">'
 
 
 def table_html(table: pd.DataFrame) -> str:
-    """Return the table without its row numbers: text to the left, numbers to the right, what is missing left blank.
+    """The table as HTML without row numbers: text left, numbers right, missing values blank.
 
-    A table with names of its rows, or with more rows than pandas shows, is returned as pandas shows it.
+    A table with row names, or with more rows than pandas shows, is returned as pandas shows it.
     """
-    # Of a part of a table, the rows' numbers are what is left of 0, 1, 2 …
+    # A part of a table keeps its original row numbers.
     numbered = table.index.name is None and pd.api.types.is_integer_dtype(table.index) and table.columns.nlevels == 1
     if not numbered or len(table) > pd.get_option("display.max_rows"):
         return str(table._repr_html_())  # type: ignore[operator]
@@ -51,8 +50,8 @@ def table_html(table: pd.DataFrame) -> str:
     return f"{_TABLE}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def show_tables_so() -> None:
-    """Have this kernel show every table as ``table_html`` does."""
+def register_table_formatter() -> None:
+    """Make this kernel show every table with ``table_html``."""
     if InteractiveShell.initialized():
         formatter = InteractiveShell.instance().display_formatter
         if formatter is not None:
@@ -90,7 +89,7 @@ class _Line(NamedTuple):
 
 
 SUMMARY = Table[_Line](
-    "One row a step or check.",
+    "One row per step or check.",
     Column("what", lambda line: line.what),
     Column("kind", lambda line: line.kind, meaning="``step`` or ``check``"),
     Column("ok", lambda line: line.ok, WHOLE, meaning="on how many nodes"),
@@ -98,13 +97,13 @@ SUMMARY = Table[_Line](
     Column("changed", lambda line: line.changed, WHOLE),
     Column("planned", lambda line: line.planned, WHOLE),
     Column("skipped", lambda line: line.skipped, WHOLE),
-    Column("time", lambda line: line.seconds, DECIMAL, unit="s", meaning="the slowest node's"),
+    Column("time", lambda line: line.seconds, DECIMAL, "s", meaning="the slowest node's"),
 )
 
 
 @document_columns(SUMMARY)
 def summary(results: Sequence[StepResult], checks: Sequence[Check]) -> pd.DataFrame:
-    """One row a step, its nodes counted by status, then one a check, its verdicts counted."""
+    """The steps, their nodes counted by status, then the checks, their verdicts counted."""
     names = dict.fromkeys(row.step for row in results)
     lines = [_step(name, [row for row in results if row.step == name]) for name in names]
     claims = dict.fromkeys(check.check for check in checks)
@@ -131,7 +130,7 @@ def _check(claim: str, verdicts: Sequence[Verdict]) -> _Line:
 
 
 TRAFFIC = Table[Traffic](
-    "One row a kind of traffic and interface.",
+    "One row per kind of traffic and interface.",
     Column("traffic", lambda row: row.traffic),
     Column("node", lambda row: row.node),
     Column("interface", lambda row: row.interface),
@@ -142,21 +141,19 @@ TRAFFIC = Table[Traffic](
 
 @dataclass(frozen=True)
 class Experiment:
-    """What each interface counted while one kind of traffic flowed; no result in plan mode without containers."""
+    """The packet counters of each interface for each kind of traffic; no result in plan mode without containers."""
 
     result: BridgeExperiment | None
 
     @property
     @document_columns(TRAFFIC)
     def table(self) -> pd.DataFrame:
-        """What each interface counted."""
+        """The packet counters of each interface."""
         return TRAFFIC(self.result.traffic if self.result else ())
 
     @property
     def checks(self) -> tuple[Check, ...]:
         """The verdicts."""
         if self.result is None:
-            return (
-                Check("docker_gwbridge is looked at", "", Verdict.SKIP, found="plan mode: no container to look from"),
-            )
+            return (Check("docker_gwbridge is tested", "", Verdict.SKIP, found="plan mode: no container to test from"),)
         return self.result.checks

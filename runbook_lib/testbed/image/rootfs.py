@@ -5,7 +5,6 @@ The host's own package sources, handed on to mmdebstrap so that its mirror is th
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -16,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runbook_lib.errors import TestbedError
+from runbook_lib.files import locked, try_lock
 from runbook_lib.model.locations import cache_root
 from runbook_lib.testbed.machine import host
-from runbook_lib.testbed.machine.layout import Kind
+from runbook_lib.testbed.machine.kind import Kind
 
 _FOLDER = Path("/etc/apt")
 _DEBIAN_KEYRING = "debian-archive"
@@ -208,10 +208,25 @@ def ensure(tree: Tree) -> Path:
         return target
     if tree.base:
         ensure(tree.base)
-    with cache_lock(f"rootfs-{tree.suite}"):
+    with cache_lock(_lock_name(tree)):
         if not target.is_dir():
             _build(tree, target)
     return target
+
+
+def is_being_built(tree: Tree) -> bool:
+    """Whether another process builds this root filesystem now, or another one of the same suite."""
+    lock = cache_root() / f"{_lock_name(tree)}.lock"
+    if is_cached(tree) or not lock.exists():
+        return False
+    with lock.open("w") as file:
+        return not try_lock(file.fileno())
+
+
+def wait_for_builder(tree: Tree) -> None:
+    """Wait until no other process builds it."""
+    with cache_lock(_lock_name(tree)):
+        return
 
 
 @contextmanager
@@ -219,9 +234,12 @@ def cache_lock(subject: str) -> Iterator[None]:
     """Wait for, then hold, the right to add one kind of thing to the cache."""
     root = cache_root()
     root.mkdir(mode=0o755, parents=True, exist_ok=True)
-    with (root / f"{subject}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locked(root / f"{subject}.lock"):
         yield
+
+
+def _lock_name(tree: Tree) -> str:
+    return f"rootfs-{tree.suite}"
 
 
 def _build(tree: Tree, target: Path) -> None:

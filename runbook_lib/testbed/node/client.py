@@ -83,7 +83,7 @@ def write_inventory(layout: Layout) -> None:
     write_atomically(layout.inventory_file, text)
 
 
-def hand_over(layout: Layout) -> None:
+def chown_to_sudo_user(layout: Layout) -> None:
     """Give the client's files to the person who called sudo, who could not read the keys otherwise."""
     owner, group = os.environ.get("SUDO_UID"), os.environ.get("SUDO_GID")
     if owner is None or group is None or os.geteuid() != 0:

@@ -22,13 +22,14 @@ from runbook_lib.testbed.image.rootfs import FILES
 from runbook_lib.testbed.machine import dhcp, host
 from runbook_lib.testbed.machine.host import Process
 from runbook_lib.testbed.machine.layout import Layout, NodeLayout
-from runbook_lib.testbed.node import client, control_planes, readiness
+from runbook_lib.testbed.node import client, etcd, readiness
 from runbook_lib.testbed.node import node as nodes
 from runbook_lib.testbed.node.node import container, init, supervisor
 from runbook_lib.testbed.progress import Report, step
 from runbook_lib.testbed.state import State
 from runbook_lib.transport.docker.engine import Engine
 from runbook_lib.transport.ssh import SshConnection
+from runbook_lib.waiting import Deadline
 
 # dockerd itself waits 15 s for containers that ignore SIGTERM.
 STOP_TIMEOUT = 60.0
@@ -100,9 +101,9 @@ def kill(nodes: Sequence[NodeLayout]) -> None:
         TestbedError: naming the nodes that are still there.
     """
     processes = {node.name: _processes(node) for node in nodes}
-    deadline = time.monotonic() + _KILL_TIMEOUT
+    deadline = Deadline(_KILL_TIMEOUT)
     killed: set[str] = set()
-    while _any_alive(processes) and time.monotonic() < deadline:
+    while _any_alive(processes) and not deadline.passed:
         for node in nodes:
             _kill_once(node, killed)
         time.sleep(_KILL_POLL)
@@ -139,12 +140,8 @@ def _processes(node: NodeLayout) -> list[Process]:
 
 
 def _wait_off(nodes: Sequence[NodeLayout], processes: Mapping[str, Sequence[Process]], timeout: float) -> None:
-    deadline = time.monotonic() + timeout
-    left = [
-        node
-        for node in nodes
-        if not all(process.wait(max(0.0, deadline - time.monotonic())) for process in processes[node.name])
-    ]
+    deadline = Deadline(timeout)
+    left = [node for node in nodes if not all(process.wait(deadline.left) for process in processes[node.name])]
     if left:
         names = " ".join(node.name for node in left)
         raise TestbedError(
@@ -188,7 +185,7 @@ def boot(current: State, order: Sequence[NodeLayout], report: Report, after: Aft
                 if running is None and node.cluster_mac not in leases and not node.boots_systemd:
                     # Its own ladder reports the failure; the other nodes go on.
                     with contextlib.suppress(TestbedError):
-                        readiness.climb(layout, node, process, upto="address", timeout=_ORDER_TIMEOUT)
+                        readiness.wait_until_ready(layout, node, process, upto="address", timeout=_ORDER_TIMEOUT)
             errors = [future.exception() for future in waiting]
         except BaseException:
             # Ctrl-C, or a node that could not be started at all: leaving the pool waits for its threads.
@@ -200,8 +197,8 @@ def boot(current: State, order: Sequence[NodeLayout], report: Report, after: Aft
 def _supervisor(node: NodeLayout) -> Process | None:
     """The node's supervisor, if it has or is about to have a node; one whose node was switched off ends in a moment."""
     running = nodes.supervisor(node)
-    deadline = time.monotonic() + _ENDING_SECONDS
-    while running is not None and nodes.init(node) is None and time.monotonic() < deadline:
+    deadline = Deadline(_ENDING_SECONDS)
+    while running is not None and nodes.init(node) is None and not deadline.passed:
         if not running.alive:
             return None
         time.sleep(_ENDING_PAUSE)
@@ -219,7 +216,7 @@ def _finish(
     abandoned: threading.Event,
 ) -> None:
     with step(report, what, node.name) as now:
-        readiness.climb(layout, node, process, abandoned=abandoned)
+        readiness.wait_until_ready(layout, node, process, abandoned=abandoned)
         now.detail = ", ".join(nodes.cluster_addresses(layout, node))
     if after is not None:
         after(node)
@@ -235,7 +232,9 @@ def raise_together(errors: Sequence[BaseException | None]) -> None:
         raise TestbedError(f"{len(found)} nodes failed:\n" + "\n".join(f"- {error}" for error in found))
 
 
-def furnish(layout: Layout, node: NodeLayout, archive: Archive, content: Callable[[], bytes], report: Report) -> None:
+def load_images(
+    layout: Layout, node: NodeLayout, archive: Archive, content: Callable[[], bytes], report: Report
+) -> None:
     """Give a node its images and its etcd container, unless it has them."""
     spec = client.node_spec(layout, node)
     with SshConnection(spec) as ssh, Engine(spec, ssh) as engine:
@@ -243,16 +242,16 @@ def furnish(layout: Layout, node: NodeLayout, archive: Archive, content: Callabl
             with step(report, "images", node.name) as now:
                 engine.load_image(content())
                 now.detail = ", ".join(archive.identifiers)
-        if _has_etcd_container(layout, node) and control_planes.ensure_container(engine, layout, node):
+        if _has_etcd_container(layout, node) and etcd.ensure_container(engine, layout, node):
             with step(report, "etcd container", node.name) as now:
-                now.detail = f"{control_planes.member_name(node)} created, not started"
+                now.detail = f"{etcd.member_name(node)} created, not started"
 
 
 def _has_etcd_container(layout: Layout, node: NodeLayout) -> bool:
     """Whether the node's member of etcd, if it has one, is a container."""
     if layout.kind.control_plane != "etcd" or node not in layout.etcd_nodes:
         return False
-    return not control_planes.is_native(layout, node)
+    return not etcd.is_native(layout, node)
 
 
 def _has_images(engine: Engine, archive: Archive) -> bool:

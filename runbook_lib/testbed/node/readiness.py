@@ -95,28 +95,28 @@ _NEVER = threading.Event()
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One stage: its name, what is true once it is reached, and the log that tells why it is not."""
+class ReadinessStage:
+    """One stage of a boot: its name, whether it is reached, and the log that shows why it is not."""
 
     name: str
     reached: Callable[[], bool]
     log: Log
 
 
-def ladder(layout: Layout, node: NodeLayout) -> tuple[Stage, ...]:
-    """The stages of one node, in the order of its boot."""
+def readiness_stages(layout: Layout, node: NodeLayout) -> tuple[ReadinessStage, ...]:
+    """The stages of one node's boot, in order."""
     tls = client_context(layout.certificates)
     console, boot, docker = console_log(node), boot_log(node), docker_log(node)
     return (
-        Stage("process", lambda: nodes.init(node) is not None, console),
-        Stage("address", lambda: bool(nodes.cluster_addresses(layout, node)), boot),
-        Stage("SSH banner", lambda: has_ssh_banner(node.management_address), boot),
-        Stage("Docker /_ping", lambda: engine_answers(node.management_address, tls), docker),
-        Stage("boot finished", lambda: boot_finished(node), boot),
+        ReadinessStage("process", lambda: nodes.init(node) is not None, console),
+        ReadinessStage("address", lambda: bool(nodes.cluster_addresses(layout, node)), boot),
+        ReadinessStage("SSH banner", lambda: has_ssh_banner(node.management_address), boot),
+        ReadinessStage("Docker /_ping", lambda: engine_answers(node.management_address, tls), docker),
+        ReadinessStage("boot finished", lambda: boot_finished(node), boot),
     )
 
 
-def climb(
+def wait_until_ready(
     layout: Layout,
     node: NodeLayout,
     supervisor: Process,
@@ -125,14 +125,14 @@ def climb(
     timeout: float = TIMEOUT,
     abandoned: threading.Event | None = None,
 ) -> None:
-    """Wait until a node stands on the last stage, or on the one named ``upto``.
+    """Wait until a node has reached the last stage, or the one named ``upto``.
 
     Raises:
         TestbedError: the node ended, the wait was ``abandoned``, or a stage was not reached within
             ``timeout`` seconds of the beginning; ``readiness_stage`` names it, ``log_tail`` is the end of its log.
     """
     begun = time.monotonic()
-    for stage in ladder(layout, node):
+    for stage in readiness_stages(layout, node):
         while not stage.reached():
             waited = time.monotonic() - begun
             if not supervisor.alive:
@@ -145,7 +145,7 @@ def climb(
             return
 
 
-def _failure(node: NodeLayout, stage: Stage, what: str, log: Log) -> TestbedError:
+def _failure(node: NodeLayout, stage: ReadinessStage, what: str, log: Log) -> TestbedError:
     cut = any((node.folder / f"cut.{kind}").exists() for kind in ("cluster", "management"))
     return TestbedError(
         f"stage '{stage.name}': {what}; the end of {log}:",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import time
 from dataclasses import dataclass
 
 from runbook_lib.errors import UnreachableError
 from runbook_lib.model.commands import command_on_testbed, testbed_at_hand
 from runbook_lib.model.inventory import NodeSpec, SshAccess, SshHop
+from runbook_lib.waiting import Deadline
 
 _JUMP_HOST_REMEDY = "check that the jump host is on and its address is right: the nodes behind it need it"
 
@@ -57,22 +57,13 @@ def machine_of_jump(path: tuple[SshHop, ...]) -> Machine:
     return Machine(f"jump host {path[-1].host}", path[-1], path[:-1], is_jump_host=True)
 
 
-class Budget:
+class Budget(Deadline):
     """The seconds that a connection may take to open, all hops and logins together."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self._deadline = time.monotonic() + seconds
 
     @property
     def left(self) -> float:
         """The seconds left, at least a tenth of a second."""
-        return max(0.1, self._deadline - time.monotonic())
-
-    @property
-    def spent(self) -> bool:
-        """Whether nothing is left."""
-        return time.monotonic() >= self._deadline
+        return max(0.1, super().left)
 
 
 def destination(access: SshAccess) -> str:

@@ -69,8 +69,8 @@ def run_step_of(run: Session) -> object:
         lambda run: run.gateway_experiment(),
         lambda run: run.wait_for_store(),
         lambda run: run.read.preflight(),
-        lambda run: run.look.ping(),
-        lambda run: run.look.mtu(),
+        lambda run: run.inspect.ping(),
+        lambda run: run.inspect.mtu(),
         lambda run: run.external.look(),
         lambda run: run.external.addresses(),
     ],
@@ -104,8 +104,8 @@ def test_readings_and_plans_are_free_while_another_page_works(
         (lambda run: run.power_cycle(), RunbookError),
         (lambda run: run.gateway_experiment(), RunbookError),
         (lambda run: run.wait_for_store(), RunbookError),
-        (lambda run: run.look.ping(), RunbookError),
-        (lambda run: run.look.mtu(), RunbookError),
+        (lambda run: run.inspect.ping(), RunbookError),
+        (lambda run: run.inspect.mtu(), RunbookError),
         (lambda run: run.external.look(), RunbookError),
     ],
 )
@@ -121,7 +121,7 @@ def test_what_fails_on_nodes_that_do_not_answer_leaves_the_cluster_free(
     each = Cluster.each
 
     def looking(self: Cluster, *given: Any, **more: Any) -> Any:
-        was_held.append(bool(run.claim._desk._present))
+        was_held.append(bool(run.claim._cluster_locks._present))
         return each(self, *given, **more)
 
     monkeypatch.setattr(Cluster, "each", looking)

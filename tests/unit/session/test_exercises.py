@@ -38,8 +38,8 @@ def test_where_nobody_is_there_an_answer_is_not_tried_and_a_skipped_check_says_s
     assert not left.answered
     (event,) = displayed.events
     assert isinstance(event, CheckEvent)
-    assert (event.verdict, event.check) == (Verdict.SKIP, "exercise 01-b is left alone")
-    assert "an answer stands in the cell" in event.found
+    assert (event.verdict, event.check) == (Verdict.SKIP, "exercise 01-b is skipped")
+    assert "the cell contains an answer" in event.found
     assert [check.verdict for check in left.left_alone] == [Verdict.SKIP]
 
 

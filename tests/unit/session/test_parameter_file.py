@@ -50,14 +50,14 @@ def test_a_value_that_was_edited_in_the_cell_stays(parameter_file: Path) -> None
     parameter_file.write_text("name: lab\nprobes: {count: 7}\n")
     values, line = with_parameter_file({**cell(), "probes": {"count": 5}})
     assert values["probes"] == {"count": 5}
-    assert line == f"parameters from {parameter_file}: name; the cell above decides probes"
+    assert line == f"parameters from {parameter_file}: name; set in the cell above: probes"
 
 
 def test_a_value_edited_to_something_wrong_stays_and_is_refused_later(parameter_file: Path) -> None:
     parameter_file.write_text("probes: {count: 7}\n")
     values, line = with_parameter_file({**cell(), "probes": {"count": "many"}})
     assert values["probes"] == {"count": "many"}
-    assert line.endswith("none; the cell above decides probes")
+    assert line.endswith("none; set in the cell above: probes")
 
 
 def test_the_testbeds_own_file_changes_nothing_and_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,7 @@ def test_parameters_that_a_later_cell_sets_again_are_refused_for_that_cell_lost_
     names = namespace(inventory, name="lab")
     own = "name = 'testbed'\ninventory = 'testbed:runbook'\ncontainers = []"
     names |= {"name": "testbed", "inventory": "testbed:runbook", "In": [*names["In"], own]}
-    with pytest.raises(InputError, match="inventory, name was given, and a later cell") as caught:
+    with pytest.raises(InputError, match="inventory, name was given, but a later cell") as caught:
         start("05_ping_tests", names)
     assert "the tag 'parameters'" in caught.value.remedy
     assert displayed.events == []

@@ -104,7 +104,7 @@ def test_two_networks_of_one_name_are_a_failure_that_names_both() -> None:
 
 def test_an_unset_subnet_takes_any_and_dockers_own_options_do_not_count() -> None:
     swarm = replace(OVR0, options={"com.docker.network.driver.overlay.vxlanid_list": "4097"})
-    assert differences(Overlay(subnet=None), replace(swarm, subnet="10.1.2.0/24"), STORE) == ()
+    assert differences(Overlay(subnet=None), replace(swarm, subnet="10.1.2.0/24"), STORE) == []
 
 
 def test_a_network_of_somebody_else_is_used_but_said_to_be_left_alone() -> None:

@@ -20,9 +20,9 @@ class Link:
 
 
 LINKS = Table[Link](
-    "One row an interface.",
+    "One row per interface.",
     Column("interface", lambda link: link.name),
-    Column("MTU", lambda link: link.mtu, WHOLE, unit="bytes", meaning="without the Ethernet header"),
+    Column("MTU", lambda link: link.mtu, WHOLE, "bytes", meaning="without the Ethernet header"),
     Column("up", lambda link: link.up, FLAG),
 )
 
@@ -88,7 +88,7 @@ def test_a_table_can_be_had_with_one_more_column_at_its_end_or_at_a_place() -> N
 
 def test_a_table_explains_its_columns() -> None:
     assert LINKS.__doc__ == (
-        "One row an interface.\n\nColumns:\n\n- ``interface``\n- ``MTU (bytes)``: without the Ethernet header\n- ``up``"
+        "One row per interface. Columns:\n\n- ``interface``\n- ``MTU (bytes)``: without the Ethernet header\n- ``up``"
     )
 
 
@@ -109,7 +109,7 @@ def test_a_function_explains_the_columns_of_its_table_before_what_it_takes_and_r
 
     assert inspect.getdoc(links) == (
         "The interfaces of a node.\n\nThey are asked for at once.\n\n"
-        "Columns:\n\n- ``interface``\n- ``MTU (bytes)``: without the Ethernet header\n- ``up``\n\n"
+        f"{LINKS.__doc__}\n\n"
         "Args:\n    node: its name.\n\nRaises:\n    KeyError: there is no such node."
     )
     assert list(links("node1").columns) == list(LINKS.dtypes)

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from runbook_lib.testbed.privilege import ConsoleReport
+from runbook_lib.testbed.console import ConsoleReport
 from runbook_lib.testbed.progress import Progress, step
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from runbook_lib.errors import InputError, RequirementError
 from runbook_lib.model.locations import CACHE_VARIABLE, STATE_VARIABLE
-from runbook_lib.testbed import requirements
+from runbook_lib.testbed import requirements, system_packages
 from runbook_lib.testbed.machine.layout import Layout
 
 
@@ -50,9 +50,9 @@ def test_a_plain_user_is_told_to_become_root(layout: Layout, monkeypatch: pytest
 
 
 def test_a_missing_program_is_told_with_the_apt_line(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requirements, "_PROGRAMS", {"no-such-program": "some-package", "sh": "dash"})
-    assert "some-package" in requirements.missing_packages()
-    assert "dash" not in requirements.missing_packages()
+    monkeypatch.setattr(system_packages, "_PROGRAMS", {"no-such-program": "some-package", "sh": "dash"})
+    assert "some-package" in system_packages.missing_packages()
+    assert "dash" not in system_packages.missing_packages()
     assert any(
         "apt-get install -y --no-install-recommends" in line and "some-package" in line
         for line in requirements._missing_programs(layout.kind)

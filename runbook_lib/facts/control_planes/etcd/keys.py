@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
-import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -38,7 +36,9 @@ from runbook_lib.facts.control_planes.etcd.access import (
     read_access,
     v2_trouble,
 )
+from runbook_lib.facts.host.host import process_age
 from runbook_lib.facts.sections import Section, read_sections, reading
+from runbook_lib.model.etcd_url import parse_etcd_url
 from runbook_lib.model.parameters import Etcd
 
 DEFAULT_HEARTBEAT_SECONDS = 20
@@ -122,28 +122,12 @@ def key_urls(store: str, address: str, access: StoreAccess = PLAIN) -> tuple[str
 
 
 def store_urls(store: str, key: str, scheme: str = "http") -> tuple[str, ...]:
-    """The URL of a key at each member of ``etcd://host:port,host:port/prefix``.
-
-    Raises:
-        ValueError: another kind of store.
-    """
-    match = re.fullmatch(r"etcd://([^/\s]+)(/\S*)?", store)
-    if match is None:
+    """Where a key stands, at each member of the store. Raises ``ValueError`` for one that is not etcd's."""
+    url = parse_etcd_url(store)
+    if not url.members:
         raise ValueError(f"{store!r} is not an etcd URL")
-    prefix = (match[2] or "").strip("/")
-    path = f"{prefix}/{key}" if prefix else key
-    return tuple(f"{scheme}://{member}/v2/keys/{path}" for member in match[1].split(","))
-
-
-def parse_store(store: str) -> tuple[tuple[str, int], ...]:
-    """Addresses and ports of an engine's ``--cluster-store``, such as ``etcd://10.1.1.1:2379,10.1.1.2:2379``."""
-    _, _, rest = store.partition("://")
-    pairs = []
-    for part in rest.split("/")[0].split(","):
-        host, _, port = part.rpartition(":")
-        if host and port.isdigit():
-            pairs.append((host, int(port)))
-    return tuple(pairs)
+    path = f"{url.prefix}/{key}" if url.prefix else key
+    return tuple(f"{scheme}://{member}/v2/keys/{path}" for member in url.members)
 
 
 def parse_registration(row: Registration, sections: Mapping[str, Section], access: StoreAccess = PLAIN) -> Registration:
@@ -168,7 +152,7 @@ def parse_registration(row: Registration, sections: Mapping[str, Section], acces
     discovery = parse_discovery(sections["command"].text, sections["settings"])
     age = discovery.ttl - left
     row = replace(row, heartbeat_age_s=float(age))
-    running = process_age(process.text, sections["uptime"].text, sections["ticks"])
+    running = process_age(process.text, sections["uptime"], sections["ticks"])
     if age < 0:
         return replace(
             row, detail=f"the registration has {left} s left, more than its time to live of {discovery.ttl} s"
@@ -200,20 +184,6 @@ def time_to_live(text: str) -> int | None:
         raise ValueError(f"not an etcd v2 key: {text[:80]!r}")
     left = node.get("ttl")
     return None if left is None else int(left)
-
-
-def process_age(stat: str, uptime: str, ticks: Section) -> float:
-    """Seconds since a process started, from ``/proc/PID/stat`` and ``/proc/uptime``, independent of the clock.
-
-    Raises:
-        ValueError: unreadable text.
-    """
-    fields = stat.rpartition(")")[2].split()
-    a_second = int(ticks.text) if ticks.exit_status == 0 else 100
-    age = float(uptime.split()[0]) - int(fields[19]) / a_second
-    if not math.isfinite(age):
-        raise ValueError(f"not an uptime: {uptime.strip()!r}")
-    return age
 
 
 def parse_discovery(command_line: str, settings: Section) -> Discovery:

@@ -26,13 +26,12 @@ from runbook_lib.facts.control_planes.etcd.access import (
     v2_trouble,
     without_tls,
 )
-from runbook_lib.facts.docker.containers import ContainerFacts, read_container
+from runbook_lib.facts.docker.containers import RESTARTING, ContainerFacts, read_container
 from runbook_lib.facts.sections import Section, read_sections, reading
 from runbook_lib.model.parameters import Etcd
 
 ETCD_UNIT = "etcd.service"
 DROP_IN = f"/etc/systemd/system/{ETCD_UNIT}.d/overlay-runbook.conf"
-_RESTARTING = ("always", "unless-stopped")
 _UP = ("active", "activating", "reloading")
 
 
@@ -55,8 +54,8 @@ class UnitMember(ContainerFacts):
 
 
 def starts_at_boot(restart_policy: str) -> bool:
-    """Whether a member with this restart policy (or unit state) starts at boot without a script."""
-    return restart_policy in _RESTARTING or restart_policy.endswith(" enabled")
+    """Whether a member with this restart policy, or this state of its unit, is started without any script."""
+    return restart_policy in RESTARTING or restart_policy.endswith(" enabled")
 
 
 def read_own_members(node: Node, members: Sequence[str]) -> tuple[ContainerFacts, ...]:

@@ -17,7 +17,6 @@ from runbook_lib.facts.control_planes.base import (
     Stored,
 )
 from runbook_lib.facts.control_planes.etcd.keys import (
-    parse_store,
     read_registration,
     read_registrations,
     read_store_keys,
@@ -34,6 +33,7 @@ from runbook_lib.facts.docker.engine import (
     unit_last_line,
 )
 from runbook_lib.facts.overlay.gossip import Gossip, read_gossip, read_gossip_address
+from runbook_lib.model.etcd_url import parse_etcd_url
 from runbook_lib.model.parameters import Etcd
 
 _FIRST_WITHOUT_STORE = (23,)
@@ -106,7 +106,10 @@ class EtcdStore(ControlPlane):
 
     def ports(self, engines: Mapping[str, EngineFacts]) -> Ports:
         """The members that each engine's ``--cluster-store`` names."""
-        stores = {name: parse_store(facts.cluster_store) for name, facts in engines.items()}
+        stores = {
+            name: tuple((host, port) for host, port in parse_etcd_url(facts.cluster_store).endpoints if port)
+            for name, facts in engines.items()
+        }
         ports = [port for members in stores.values() for _, port in members]
         return Ports(stores, ports[0] if ports else self._etcd.client_port)
 

@@ -9,7 +9,7 @@ import pytest
 from runbook_lib.cli.lab.copies import Copies, ResetLinks
 from runbook_lib.cli.lab.start_page import PAGE, QUESTIONS, lessons, page, write_start_page
 from runbook_lib.model import commands
-from runbook_lib.session.questions.overview import Achievement, NodeOverview, Overview
+from runbook_lib.session.questions.overview import NodeOverview, NotebookResultState, Overview
 from runbook_lib.session.views.display import Picture
 
 ROOT = Path(__file__).parents[4]
@@ -25,8 +25,8 @@ def overview(*made: bool) -> Overview:
             NodeOverview("node1", "192.168.99.31", "static", "20.10.24", ("alpine1",), ("etcd1", "web_1")),
             NodeOverview("node2", trouble="no route | <to> host"),
         ],
-        achievements=[
-            Achievement(name, f"what {name} makes", there, "found it")
+        notebook_results=[
+            NotebookResultState(name, f"what {name} makes", there, "found it")
             for name, there in zip(notebooks, made, strict=True)
         ],
         picture=Picture("<svg/>", "a picture\nand more"),
@@ -90,6 +90,13 @@ def test_a_cluster_that_is_not_there_is_told_of_and_the_path_is_shown_all_the_sa
     assert "./runbook testbed up --name nowhere" in text
     assert "[00 · Meet the cluster](00_meet_the_cluster.ipynb)" in text
     assert f"| [reset]({links.link('00_meet_the_cluster.ipynb')}) |" in text
+
+
+def test_a_page_that_cannot_be_written_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    (tmp_path / PAGE).mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_start_page(ResetLinks(Copies(NOTEBOOKS, tmp_path)), tmp_path / "none.yml")
+    assert [path.name for path in tmp_path.iterdir()] == [PAGE]
 
 
 def test_the_page_says_whose_notebooks_these_are_and_that_what_is_run_here_leaves_no_record() -> None:

@@ -44,7 +44,7 @@ class Threads:
         wait(self._handed_over, min(timeout, 0.01))
         return []
 
-    def beat(self) -> None:
+    def refresh(self) -> None:
         if self.unreachable:
             raise RunbookError("the workers are gone")
 

@@ -10,7 +10,7 @@ import pytest
 from rich.text import Text
 
 from runbook_lib.execute.batch.jobs import Cancel, Progress
-from runbook_lib.execute.batch.work import RelayReporter, _heeding, work
+from runbook_lib.execute.batch.work import RelayReporter, _listening_for_cancel, work
 from runbook_lib.execute.interruption import Interruption
 from runbook_lib.execute.outcome import NotebookResult
 from runbook_lib.model.events import StepEvent
@@ -57,7 +57,7 @@ def test_a_secret_leaves_no_job() -> None:
 
 def test_an_order_arrives_as_the_signal_that_it_names() -> None:
     ours, theirs = Pipe()
-    with Interruption().installed() as interruption, _heeding(theirs):
+    with Interruption().installed() as interruption, _listening_for_cancel(theirs):
         ours.send(Cancel(signal.SIGHUP))
         assert wait_until(lambda: interruption.received) is signal.SIGHUP
 
@@ -65,7 +65,7 @@ def test_an_order_arrives_as_the_signal_that_it_names() -> None:
 def test_two_orders_in_quick_succession_are_two_and_no_echo() -> None:
     ours, theirs = Pipe()
     notes: list[str] = []
-    with Interruption(notify=notes.append).installed(), _heeding(theirs):
+    with Interruption(notify=notes.append).installed(), _listening_for_cancel(theirs):
         ours.send(Cancel(signal.SIGINT))
         ours.send(Cancel(signal.SIGINT))
         wait_until(lambda: len(notes) == 2, lambda: notes)
@@ -74,7 +74,7 @@ def test_two_orders_in_quick_succession_are_two_and_no_echo() -> None:
 
 def test_a_job_that_nobody_waits_for_any_more_is_interrupted() -> None:
     ours, theirs = Pipe()
-    with Interruption().installed() as interruption, _heeding(theirs):
+    with Interruption().installed() as interruption, _listening_for_cancel(theirs):
         ours.close()
         assert wait_until(lambda: interruption.received) is signal.SIGTERM
 
@@ -82,7 +82,7 @@ def test_a_job_that_nobody_waits_for_any_more_is_interrupted() -> None:
 def test_an_order_that_comes_too_late_harms_nobody() -> None:
     ours, theirs = Pipe()
     with Interruption().installed() as interruption:
-        with _heeding(theirs):
+        with _listening_for_cancel(theirs):
             pass
         ours.send(Cancel(signal.SIGINT))
         time.sleep(0.1)

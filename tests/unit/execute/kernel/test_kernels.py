@@ -39,8 +39,8 @@ def test_a_kernel_has_pipes_that_only_its_user_can_open_and_knows_them(temporary
             assert stat.S_ISFIFO(mode)
             assert stat.S_IMODE(mode) == 0o600
             assert str(pipe).encode() in Path(f"/proc/{kernel.process}/environ").read_bytes()
-        kernels.retire(kernel)
-        kernels.bury()
+        kernels.shut_down(kernel)
+        kernels.wait_for_shutdown()
         assert ended(kernel.process)
         assert not list(temporary_files.iterdir())
 
@@ -52,7 +52,7 @@ def test_a_kernel_that_was_prepared_is_the_next_one_and_one_that_nobody_took_end
         (folder,) = temporary_files.iterdir()
         first = kernels.take()
         assert first.folder == str(folder)
-        kernels.retire(first, kill=True)
+        kernels.shut_down(first, kill=True)
         assert ended(first.process)
         kernels.prepare()
     assert not list(temporary_files.iterdir())
@@ -67,7 +67,7 @@ def test_what_is_written_before_anybody_reads_the_journal_is_kept() -> None:
         reader = os.open(kernel.journal, os.O_RDONLY | os.O_NONBLOCK)
         assert os.read(reader, 100) == b"early\n"
         os.close(reader)
-        kernels.retire(kernel, kill=True)
+        kernels.shut_down(kernel, kill=True)
 
 
 def test_a_kernel_is_not_waited_for_longer_than_it_takes_to_end() -> None:
@@ -75,6 +75,6 @@ def test_a_kernel_is_not_waited_for_longer_than_it_takes_to_end() -> None:
         kernel = kernels.take()
         kernel.shutdown_wait_time = 1e6  # what is waited for is its end: the test would not live to see this
         wait_until(Path(f"{kernel.ip}-{kernel.control_port}").exists, "the kernel listens")
-        kernels.retire(kernel)
-        kernels.bury()
+        kernels.shut_down(kernel)
+        kernels.wait_for_shutdown()
         assert ended(kernel.process)

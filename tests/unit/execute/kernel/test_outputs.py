@@ -94,7 +94,7 @@ def test_a_secret_in_two_pieces_is_found_also_when_the_other_stream_comes_betwee
 def test_what_is_held_back_comes_out_when_no_secret_followed(kept: Kept) -> None:
     outputs = outputs_of(kept, redactor=Redactor({"token": "open-sesame"}))
     put(outputs, "stdout", "open-s")
-    for name, shown in outputs.held_back():
+    for name, shown in outputs.pending():
         outputs.append(name, shown.kept)
     outputs.close()
     assert texts(outputs) == ["open-s"]

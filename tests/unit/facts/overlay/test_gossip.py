@@ -7,35 +7,11 @@ from typing import cast
 import pytest
 
 from runbook_lib.cluster import Node
-from runbook_lib.facts.overlay.gossip import (
-    GOSSIP_PORT,
-    Gossip,
-    gossip_faults,
-    parse_listeners,
-    read_gossip,
-    unknown_peers,
-)
+from runbook_lib.facts.overlay.gossip import Gossip, gossip_faults, read_gossip, unknown_peers
 
 
 def gossip(node: int, *knows: int) -> Gossip:
     return Gossip(f"node{node}", f"192.168.99.{node}", frozenset(f"192.168.99.{other}" for other in (node, *knows)))
-
-
-def test_listening_ports_are_read_and_connections_to_other_ports_are_not(captured: Callable[[str], str]) -> None:
-    found = {port: address for address, port in parse_listeners(captured("proc_net_tcp.txt"))}
-    assert found.keys() == {22, GOSSIP_PORT}
-    assert found[22] == "0.0.0.0"
-    assert found[GOSSIP_PORT].startswith("192.168.")
-
-
-def test_a_table_with_only_its_heading_has_no_listener(captured: Callable[[str], str]) -> None:
-    heading = captured("proc_net_tcp.txt").splitlines()[0]
-    assert parse_listeners(heading + "\n") == frozenset()
-
-
-def test_a_line_that_is_no_socket_is_refused() -> None:
-    with pytest.raises(ValueError, match="not a socket"):
-        parse_listeners("heading\nhello\n")
 
 
 def test_engines_that_all_know_each_other_have_no_strangers() -> None:
@@ -78,10 +54,6 @@ def test_an_engine_whose_port_brings_no_answer_is_told_as_that_and_misses_nobody
 
 def test_an_engine_that_does_not_gossip_is_nobody_s_stranger() -> None:
     assert unknown_peers([gossip(1), Gossip("node2")]) == {"node1": ()}
-
-
-def test_an_engine_that_listens_everywhere_is_listed_with_the_address_of_all(captured: Callable[[str], str]) -> None:
-    assert ("::", GOSSIP_PORT) in parse_listeners(captured("tcp6_swarm.txt"))
 
 
 def test_engines_that_share_no_network_need_not_know_each_other() -> None:

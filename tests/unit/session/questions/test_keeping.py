@@ -126,6 +126,6 @@ def test_a_secret_is_read_by_its_name(open_session, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("LAB_PASSWORD", "hunter2-and-more")
     run = open_session(secrets={"password": {"env": "LAB_PASSWORD"}})
     assert run.secret("password") == "hunter2-and-more"
-    with pytest.raises(InputError, match="no secret is called 'token'") as caught:
+    with pytest.raises(InputError, match="unknown secret 'token'") as caught:
         run.secret("token")
     assert "declared are password" in caught.value.remedy

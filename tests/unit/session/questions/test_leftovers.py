@@ -8,14 +8,14 @@ import pytest
 
 from runbook_lib.facts.control_planes.base import Member
 from runbook_lib.model.results import Status, StepResult, Verdict
-from runbook_lib.session.questions.leftovers import Belonging, gone, judge, table
+from runbook_lib.session.questions.leftovers import NodeObject, foreign_objects, judge, table
 from runbook_lib.tables.results import steps
 
 BELONGINGS = (
-    Belonging("node1", "container", "etcd1", False, "running"),
-    Belonging("node1", "network", "ovr0", True, "overlay, global"),
-    Belonging("node2", "container", "alpine1", True, "running"),
-    Belonging("node2", "network", "ovr0", True, "overlay, global"),
+    NodeObject("node1", "container", "etcd1", False, "running"),
+    NodeObject("node1", "network", "ovr0", True, "overlay, global"),
+    NodeObject("node2", "container", "alpine1", True, "running"),
+    NodeObject("node2", "network", "ovr0", True, "overlay, global"),
 )
 NODES = ("node1", "node2")
 
@@ -44,17 +44,17 @@ DONE = steps(
         done("remove networks", "node2", "ovr0"),
     ]
 )
-WEB = tuple(Belonging(node, "container", "web", False, "running") for node in NODES)
+WEB = tuple(NodeObject(node, "container", "web", False, "running") for node in NODES)
 
 
-def told(before: Iterable[Belonging], after: Iterable[Belonging], rows: pd.DataFrame = DONE) -> list[tuple[str, str]]:
-    checks = gone(table(tuple(before)), table(tuple(after)), rows)
+def told(before: Iterable[NodeObject], after: Iterable[NodeObject], rows: pd.DataFrame = DONE) -> list[tuple[str, str]]:
+    checks = foreign_objects(table(tuple(before)), table(tuple(after)), rows)
     return [(check.node, check.verdict) for check in checks]
 
 
 def test_what_others_made_is_gone_only_if_it_is_no_more_on_its_node() -> None:
     started_again = replace(WEB[1], detail="restarting")
-    new = Belonging("node1", "container", "new", False, "running")
+    new = NodeObject("node1", "container", "new", False, "running")
     assert told([*BELONGINGS, *WEB], [BELONGINGS[0], WEB[0], started_again, new]) == [("", Verdict.PASS)]
 
 
@@ -62,14 +62,14 @@ def test_what_of_others_ended_meanwhile_is_a_warning_and_what_our_steps_removed_
     assert told([*BELONGINGS, *WEB], [BELONGINGS[0], WEB[0]]) == [("node2", Verdict.WARN)]
     ours = steps([done("remove containers", "node2", "alpine1, web")])
     assert told([*BELONGINGS, *WEB], [BELONGINGS[0], WEB[0]], ours) == [("node2", Verdict.FAIL)]
-    theirs = Belonging("node1", "network", "their-net", False, "bridge, local")
+    theirs = NodeObject("node1", "network", "their-net", False, "bridge, local")
     assert told([*BELONGINGS, theirs], BELONGINGS[:1]) == [("node1", Verdict.WARN)]
     ours = steps([done("remove networks", "node1", "ovr0, their-net")])
     assert told([*BELONGINGS, theirs], BELONGINGS[:1], ours) == [("node1", Verdict.FAIL)]
 
 
 def test_a_bridge_that_the_last_of_others_left_before_we_removed_it_is_no_failure() -> None:
-    bridge = Belonging("node2", "network", "docker_gwbridge", False, "bridge, local")
+    bridge = NodeObject("node2", "network", "docker_gwbridge", False, "bridge, local")
     assert told([*BELONGINGS, bridge], BELONGINGS[:1]) == [("node2", Verdict.WARN)]
 
 
@@ -88,14 +88,14 @@ def test_only_what_is_ours_and_left_fails_and_names_object_and_node() -> None:
 
 
 def test_boot_scripts_are_looked_at_only_if_they_were_to_go() -> None:
-    block = [Belonging("node1", "block in bootsync.sh", "bootsync.sh", True)]
+    block = [NodeObject("node1", "block in bootsync.sh", "bootsync.sh", True)]
     assert all(check.verdict is Verdict.PASS for check in judge(block, NODES, [member(leader=True)]))
     checks = judge(block, NODES, [member(leader=True)], boot_scripts=True)
     assert [check.node for check in checks if check.verdict is Verdict.FAIL] == ["node1"]
 
 
 def test_a_fixed_address_on_a_systemd_host_is_looked_at_where_there_was_one() -> None:
-    file = [Belonging("node2", "fixed address", "/etc/netplan/99-overlay-runbook-eth1.yaml", True)]
+    file = [NodeObject("node2", "fixed address", "/etc/netplan/99-overlay-runbook-eth1.yaml", True)]
     checks = judge(file, NODES, [member(leader=True)], boot_scripts=True)
     assert [(check.node, check.check) for check in checks if check.verdict is Verdict.FAIL] == [
         ("node2", "no fixed address of ours is left")

@@ -15,7 +15,7 @@ from runbook_lib.facts.overlay.gossip import Gossip
 from runbook_lib.model import commands
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.session.questions import preconditions
-from runbook_lib.session.questions.preconditions import TABLE, Precondition, insist
+from runbook_lib.session.questions.preconditions import TABLE, Precondition, raise_if_missing
 
 STORE = Precondition("a cluster store", (), "4 engines connected", "02_autostart_etcd")
 OVERLAY = Precondition("the network ovr0", ("no network ovr0 on node1, node2",), "", "03_create_overlay")
@@ -30,9 +30,9 @@ def test_what_is_there_is_shown_with_what_was_found() -> None:
 
 
 def test_the_first_missing_thing_is_named_with_the_notebook_that_makes_it() -> None:
-    insist([STORE])
+    raise_if_missing([STORE])
     with pytest.raises(PreconditionError) as caught:
-        insist([STORE, OVERLAY, CONTAINERS])
+        raise_if_missing([STORE, OVERLAY, CONTAINERS])
     assert str(caught.value).splitlines() == [
         "this notebook needs: the network ovr0",
         "  expected: the network ovr0",
@@ -44,7 +44,7 @@ def test_the_first_missing_thing_is_named_with_the_notebook_that_makes_it() -> N
 def test_the_command_names_the_cluster_at_hand() -> None:
     commands.at_hand(Path("params/learn.yaml"), {"overlay.name": "ovr9", "plan": True}, "learn")
     with pytest.raises(PreconditionError) as caught:
-        insist([OVERLAY])
+        raise_if_missing([OVERLAY])
     assert caught.value.remedy == (
         "run the notebook 03_create_overlay first: "
         "./runbook run 03_create_overlay -f params/learn.yaml -p overlay.name ovr9"
@@ -54,7 +54,7 @@ def test_the_command_names_the_cluster_at_hand() -> None:
 def test_an_inventory_that_stands_in_the_notebook_itself_can_be_in_no_command() -> None:
     commands.at_hand_by_inventory({"nodes": []})
     with pytest.raises(PreconditionError) as caught:
-        insist([OVERLAY])
+        raise_if_missing([OVERLAY])
     assert caught.value.remedy == "run the notebook 03_create_overlay first, with the same parameters"
 
 
@@ -66,7 +66,7 @@ def test_somebody_in_front_of_the_notebook_gets_a_link_in_the_place_of_a_command
     open_session, displayed, monkeypatch: pytest.MonkeyPatch, notebook: str, address: str
 ) -> None:
     monkeypatch.setattr("runbook_lib.session.questions.preconditions.attended", lambda: True)
-    monkeypatch.setattr(preconditions, "look", lambda *_: (STORE, OVERLAY))
+    monkeypatch.setattr(preconditions, "check_preconditions", lambda *_: (STORE, OVERLAY))
     run = open_session()
     run.notebook = notebook
     shown: list[dict[str, str]] = []
@@ -107,7 +107,7 @@ def look_for_the_store(monkeypatch: pytest.MonkeyPatch, answers: Iterator[Gossip
     monkeypatch.setattr(preconditions, "_advertised_addresses", lambda cluster, parameters: STORE)
     monkeypatch.setattr(preconditions, "_PAUSE", 0)
     cluster = cast("Cluster", SimpleNamespace(each=outcome))
-    (found,) = preconditions.look(cluster, Parameters(), ["cluster store"])
+    (found,) = preconditions.check_preconditions(cluster, Parameters(), ["cluster store"])
     return found
 
 
@@ -141,7 +141,7 @@ def look_for_the_overlay(monkeypatch: pytest.MonkeyPatch, answers: Iterator[Netw
     )
     monkeypatch.setattr(preconditions, "read_containers", lambda node: ())
     monkeypatch.setattr(preconditions, "_PAUSE", 0)
-    (found,) = preconditions.look(cast("Cluster", Nodes(nodes)), Parameters(), ["overlay"])
+    (found,) = preconditions.check_preconditions(cast("Cluster", Nodes(nodes)), Parameters(), ["overlay"])
     return found
 
 

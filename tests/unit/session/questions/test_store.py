@@ -144,5 +144,5 @@ def test_after_a_power_cycle_engines_are_connected_if_and_only_if_the_members_st
     (check,) = Outage(READY, some_start, restarted=True).engine_checks
     assert (check.verdict, check.expected) == (
         Verdict.FAIL,
-        "not every engine connected, for nothing starts etcd2, etcd3",
+        "not every engine connected, because nothing starts etcd2, etcd3",
     )

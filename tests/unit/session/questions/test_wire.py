@@ -13,7 +13,7 @@ from runbook_lib.facts.overlay.interfaces import HostInterface, parse_inside
 from runbook_lib.facts.sections import parse_sections
 from runbook_lib.model.inventory import ClusterNetwork
 from runbook_lib.model.results import Verdict
-from runbook_lib.session.questions.packet_capture import Surroundings, Wire
+from runbook_lib.session.questions.packet_capture import CaptureContext, CapturedPing
 from runbook_lib.verify.capture import Capture, parse_capture
 from tests.unit.facts.conftest import CAPTURED
 
@@ -26,17 +26,17 @@ def text(name: str) -> str:
 
 
 @pytest.fixture
-def surroundings() -> Surroundings:
+def capture_context() -> CaptureContext:
     alpine1 = parse_container("node3", json.loads(text("container_on_overlay.json")))
     addresses, routes = text("ip_addr_container_on_overlay.txt"), text("ip_route_container_on_overlay.txt")
     hidden = parse_hidden_namespace("node3", parse_sections(text("hidden_namespace.txt")))
     host = HostInterface("node3", "eth1", "192.168.95.106/24", "02:bb:df:e4:01:03", 1500, "UP")
-    return Surroundings(
+    return CaptureContext(
         UNDERLAY, {"node3": hidden}, {"alpine1": parse_inside(alpine1, addresses, routes)}, {"node3": host}
     )
 
 
-def wire(surroundings: Surroundings, name: str = "ping") -> Wire:
+def wire(capture_context: CaptureContext, name: str = "ping") -> CapturedPing:
     packets = [
         p
         for node in ("node3", "node4")
@@ -47,19 +47,19 @@ def wire(surroundings: Surroundings, name: str = "ping") -> Wire:
         "node4", "id", "alpine2", "alpine", "sha", "sh", "running", "", "no",
         addresses={"ovr0": "10.0.0.2"}, macs={"ovr0": "02:42:0a:00:00:02"},
     )  # fmt: skip
-    tunnel = surroundings.hidden["node3"].vxlan
-    return Wire(Capture(one, other, "ovr0", tunnel, tuple(packets), ()), surroundings)
+    tunnel = capture_context.hidden["node3"].vxlan
+    return CapturedPing(Capture(one, other, "ovr0", tunnel, tuple(packets), ()), capture_context)
 
 
-def test_each_sighting_is_a_row_with_the_time_since_the_first_on_that_node(surroundings: Surroundings) -> None:
-    table = wire(surroundings).table
+def test_each_sighting_is_a_row_with_the_time_since_the_first_on_that_node(capture_context: CaptureContext) -> None:
+    table = wire(capture_context).table
     assert table["node"].tolist() == ["node3", "node3", "node4", "node4"]
     assert set(table["outer IP (bytes)"] - table["inner IP (bytes)"]) == {50}
     assert table["after (ms)"].tolist()[::2] == [0, 0]
 
 
-def test_the_headers_add_up_to_the_overhead_and_say_whose_the_addresses_are(surroundings: Surroundings) -> None:
-    seen = wire(surroundings)
+def test_the_headers_add_up_to_the_overhead_and_say_whose_the_addresses_are(capture_context: CaptureContext) -> None:
+    seen = wire(capture_context)
     table = seen.headers.set_index("header")
     assert table["overhead (bytes)"].sum() == seen.overhead == 50
     assert table["bytes"].sum() == 148
@@ -67,13 +67,13 @@ def test_the_headers_add_up_to_the_overhead_and_say_whose_the_addresses_are(surr
     assert table.loc["inner Ethernet", "between"].startswith("alpine1 ")
 
 
-def test_fragments_are_counted(surroundings: Surroundings) -> None:
-    assert wire(surroundings).request_count == 1
-    assert wire(surroundings, "fragments").request_count == 2
+def test_fragments_are_counted(capture_context: CaptureContext) -> None:
+    assert wire(capture_context).request_count == 1
+    assert wire(capture_context, "fragments").request_count == 2
 
 
-def test_the_picture_knows_the_way_on_this_cluster(surroundings: Surroundings) -> None:
-    picture = wire(surroundings).picture()
+def test_the_picture_knows_the_way_on_this_cluster(capture_context: CaptureContext) -> None:
+    picture = wire(capture_context).picture()
     assert picture is not None
     words = repr(picture)
     assert "comes out of veth0 in the hidden namespace" in words
@@ -81,7 +81,7 @@ def test_the_picture_knows_the_way_on_this_cluster(surroundings: Surroundings) -
 
 
 def test_in_plan_mode_there_is_nothing_to_see_and_it_says_so() -> None:
-    nothing = Wire(None, Surroundings(UNDERLAY))
+    nothing = CapturedPing(None, CaptureContext(UNDERLAY))
     assert nothing.table.empty
     assert nothing.headers.empty
     assert nothing.picture() is None

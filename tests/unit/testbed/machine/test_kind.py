@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from runbook_lib.errors import InputError
-from runbook_lib.testbed.machine.layout import ARTICLES_KIND, Kind, choose_kind
+from runbook_lib.testbed.machine.kind import ARTICLES_KIND, Kind, choose_kind
 
 
 @pytest.mark.parametrize(

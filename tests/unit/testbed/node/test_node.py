@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.model.locations import STATE_VARIABLE
-from runbook_lib.testbed.machine.layout import Kind, Layout
+from runbook_lib.testbed.machine.kind import Kind
+from runbook_lib.testbed.machine.layout import Layout
 from runbook_lib.testbed.node import node as nodes
 from runbook_lib.testbed.node import power
 from runbook_lib.testbed.node.certificates import Authority

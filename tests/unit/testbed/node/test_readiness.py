@@ -40,7 +40,7 @@ def test_the_rung_that_is_not_reached_is_named_with_the_end_of_its_log(layout: L
     with pytest.raises(
         TestbedError, match=r"node1: stage 'process': not reached \d+ s .*(?s:.*)\| no such device"
     ) as caught:
-        readiness.climb(layout, node, supervisor, timeout=0.1)
+        readiness.wait_until_ready(layout, node, supervisor, timeout=0.1)
     assert caught.value.readiness_stage == "process"
     assert caught.value.log_tail == "one\nno such device"
 
@@ -51,24 +51,24 @@ def test_a_node_that_ended_is_not_waited_for(layout: Layout, supervisor: Process
     supervisor.send(signal.SIGKILL)
     assert supervisor.wait(PATIENCE_SECONDS)
     with pytest.raises(TestbedError, match="the node ended"):
-        readiness.climb(layout, node, supervisor, timeout=60)
+        readiness.wait_until_ready(layout, node, supervisor, timeout=60)
 
 
 def test_a_wait_that_is_given_up_ends_at_once(layout: Layout, supervisor: Process) -> None:
     abandoned = threading.Event()
     abandoned.set()
     with pytest.raises(TestbedError, match="given up"):
-        readiness.climb(layout, layout.nodes[0], supervisor, timeout=60, abandoned=abandoned)
+        readiness.wait_until_ready(layout, layout.nodes[0], supervisor, timeout=60, abandoned=abandoned)
 
 
 def test_a_pulled_cable_is_the_first_thing_to_look_at(layout: Layout, supervisor: Process) -> None:
     (layout.nodes[0].folder / "cut.cluster").touch()
     with pytest.raises(TestbedError, match=r"testbed restore --name tests node1"):
-        readiness.climb(layout, layout.nodes[0], supervisor, timeout=0.1)
+        readiness.wait_until_ready(layout, layout.nodes[0], supervisor, timeout=0.1)
 
 
 def test_the_ladder_climbs_in_the_order_of_the_boot(layout: Layout) -> None:
-    names = [stage.name for stage in readiness.ladder(layout, layout.nodes[0])]
+    names = [stage.name for stage in readiness.readiness_stages(layout, layout.nodes[0])]
     assert names == ["process", "address", "SSH banner", "Docker /_ping", "boot finished"]
 
 

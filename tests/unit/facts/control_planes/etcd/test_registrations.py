@@ -10,7 +10,6 @@ from runbook_lib.facts.control_planes.etcd.keys import (
     key_urls,
     parse_discovery,
     parse_registration,
-    parse_store,
     time_to_live,
 )
 from runbook_lib.facts.sections import Section
@@ -143,15 +142,3 @@ def test_a_registration_stands_under_the_store_s_prefix_at_every_member() -> Non
 def test_another_store_is_refused(store: str) -> None:
     with pytest.raises(ValueError, match="not an etcd URL"):
         key_urls(store, "10.0.0.9:2376")
-
-
-@pytest.mark.parametrize(
-    ("store", "expected"),
-    [
-        ("etcd://10.1.0.1:2379,10.1.0.2:2379", (("10.1.0.1", 2379), ("10.1.0.2", 2379))),
-        ("etcd://10.1.0.1:2379/prefix", (("10.1.0.1", 2379),)),
-        ("", ()),
-    ],
-)
-def test_a_store_is_taken_apart(store: str, expected: tuple[tuple[str, int], ...]) -> None:
-    assert parse_store(store) == expected

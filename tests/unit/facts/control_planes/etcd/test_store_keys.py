@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from runbook_lib.facts.control_planes.base import StoreKey
 from runbook_lib.facts.control_planes.etcd.keys import (
     PoolUsage,
-    StoreKey,
     parse_store_keys,
     stored_endpoints,
     stored_sets,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runbook_lib.model.results import Check, Verdict
-from runbook_lib.session.questions.inspection import MTU, NodeMtu, Room
+from runbook_lib.session.questions.inspection import MTU, MtuResult, NodeMtu
 from runbook_lib.session.questions.pings import Pings
 from runbook_lib.verify.preflight import FULL_SIZE, mtu_remedy
 from runbook_lib.verify.probe import Evidence, FullSize, Pair, judge
@@ -23,7 +23,7 @@ from runbook_lib.verify.probe import Evidence, FullSize, Pair, judge
 def test_a_packet_that_may_have_been_cut_is_not_said_to_pass_whole(size: FullSize, verdict: Verdict) -> None:
     pair = Pair("alpine1", "node3", "alpine2", "node4", "address", "10.0.0.3")
     probe = judge(pair, "10.0.0.3", (0.3, 0.2), evidence=Evidence(size))
-    (check,) = Room(MTU(), "eth1", (probe,)).checks
+    (check,) = MtuResult(MTU(), "eth1", (probe,)).checks
     assert (check.expected, check.verdict) == ("whole packets", verdict)
     assert size.doubt in check.found
 
@@ -43,7 +43,7 @@ FILTERED = Check(FULL_SIZE, "node3", Verdict.FAIL, "1500 bytes", "from node4: 0 
 
 @pytest.mark.parametrize(
     "checks",
-    [Room(SMALL, "eth1", CUT, (TAKES_LESS,)).checks, Pings(CUT, (TAKES_LESS,)).checks],
+    [MtuResult(SMALL, "eth1", CUT, (TAKES_LESS,)).checks, Pings(CUT, (TAKES_LESS,)).checks],
     ids=["room", "pings"],
 )
 def test_a_small_interface_is_mended_by_one_remedy_that_is_said_once(checks: tuple[Check, ...]) -> None:
@@ -56,7 +56,7 @@ def test_a_small_interface_is_mended_by_one_remedy_that_is_said_once(checks: tup
 
 
 def test_where_a_path_drops_large_packets_the_room_names_the_node_and_no_interface() -> None:
-    checks = Room(EQUAL, "eth1", CUT, (FILTERED,)).checks
+    checks = MtuResult(EQUAL, "eth1", CUT, (FILTERED,)).checks
     failed = [check for check in checks if check.verdict is Verdict.FAIL]
     assert [check.remedy for check in failed] == ["first mend what is said of node3"] * 2 + ["look on node3"]
     assert failed[-1].node == "node3"

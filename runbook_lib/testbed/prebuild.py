@@ -1,0 +1,81 @@
+"""Builds the nodes' root filesystem while the launcher makes the Python environment.
+
+The launcher's ``runbook_lib/bootstrap.py`` starts it with the system's Python, when there is no library yet: whatever
+is imported here needs the standard library alone. It installs the packages that the testbed needs first.
+
+Nothing depends on its success: ``runbook testbed up`` waits for it while it is at work, and builds what is still
+missing itself, telling why where that fails as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from runbook_lib.errors import RunbookError
+from runbook_lib.testbed.image import images, rootfs
+from runbook_lib.testbed.machine.kind import ARTICLES_KIND
+from runbook_lib.testbed.system_packages import install_missing_packages, missing_packages
+
+# With one of these options the testbed is another one than usual, or none.
+_UNUSUAL_OPTIONS = {
+    "run": ("-h", "--help", "-f", "--file", "-p", "--parameter", "--plan", "--resume"),
+    "notebook": ("-h", "--help", "-f", "--file", "--no-testbed", "--reset"),
+    "testbed": ("-h", "--help", "--platform", "--engine", "--control-plane"),
+    "test": ("-h", "--help"),
+}
+
+
+def needs_testbed(command: Sequence[str]) -> bool:
+    """Return whether a command line will bring up the usual testbed."""
+    name, *words = command
+    unusual = _UNUSUAL_OPTIONS.get(name)
+    if unusual is None or any(word.split("=")[0] in unusual for word in words):
+        return False
+    if name == "testbed":
+        return words[:1] == ["up"]
+    return name != "test" or all(word.startswith("-") for word in words)
+
+
+def main() -> None:
+    """Do what is missing; the arguments are this project, the process to end with, the log, and the command line.
+
+    The only line on stdout says what will be done. stderr is the log, which is removed unless it has a failure to tell.
+    """
+    owner, log, command = int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:]
+    if needs_testbed(command):
+        _build(owner, log)
+    log.unlink()
+
+
+def _build(owner: int, log: Path) -> None:
+    # A shell has its background jobs ignore Ctrl-C, and what they start inherits that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    tree, packages = rootfs.tree_of(ARTICLES_KIND), missing_packages()
+    work = [f"installing {' '.join(packages)} with apt-get"] if packages else []
+    work += [] if rootfs.is_cached(tree) else ["building the nodes' root filesystem"]
+    if not work:
+        return
+    threading.Thread(target=_end_with, args=(owner,), daemon=True).start()
+    print(f"runbook: meanwhile {' and '.join(work)}; log: {log}", flush=True)
+    os.dup2(2, 1)  # nobody reads a second line
+    try:
+        install_missing_packages()
+        images.ensure(rootfs.ensure(tree))
+    except RunbookError as error:
+        sys.exit(f"runbook: {error}")
+    except KeyboardInterrupt:
+        sys.exit("runbook: ended, since the command has ended that it was for")
+
+
+def _end_with(owner: int) -> None:
+    """Interrupt this process when another one ends."""
+    with contextlib.suppress(ProcessLookupError):  # it has ended already
+        select.select([os.pidfd_open(owner)], [], [])
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
