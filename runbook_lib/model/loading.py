@@ -257,7 +257,7 @@ def _inventory_path(reference: str, source: Source) -> Path:
         path = Path(reference)
         if not path.exists():
             raise InputError(
-                f"the inventory file {path} does not exist",
+                f"the inventory file does not exist: {path}",
                 place=source.place(),
                 remedy="name an inventory file, or testbed:NAME",
             )
