@@ -21,7 +21,7 @@
     │       ├── EngineNotFound                 404
     │       ├── EngineConflict                 409
     │       └── StoreUnavailable               the engine has no cluster store, or cannot reach it
-    ├── TestbedError                  exit 3   the embedded testbed: rung, log tail
+    ├── TestbedError                  exit 3   the embedded testbed: readiness_stage, log tail
     ├── RecordError                   exit 3   an archive of records cannot be written, or a record in it not be read
     ├── LockedError                   exit 7   another run holds the cluster
     ├── DeadlineError                 exit 5   an operation ran out of its time
@@ -339,12 +339,14 @@ class StoreUnavailable(EngineError):
 
 
 class TestbedError(RunbookError):
-    """The embedded testbed failed; ``rung`` names the readiness rung, ``log_tail`` the end of the right log."""
+    """The embedded testbed failed, at ``readiness_stage``; ``log_tail`` is the end of the right log."""
 
     __test__ = False  # pytest would otherwise collect a class whose name begins with Test
 
-    def __init__(self, message: str, *, place: str = "", rung: str = "", log_tail: str = "", remedy: str = "") -> None:
-        self.rung = rung
+    def __init__(
+        self, message: str, *, place: str = "", readiness_stage: str = "", log_tail: str = "", remedy: str = ""
+    ) -> None:
+        self.readiness_stage = readiness_stage
         self.log_tail = log_tail
         if log_tail:
             message += "\n" + "\n".join(f"  | {line}" for line in log_tail.splitlines())

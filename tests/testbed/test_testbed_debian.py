@@ -131,7 +131,7 @@ def test_an_engine_that_does_not_start_is_told_with_its_own_journal(cluster: Tes
     try:
         with pytest.raises(TestbedError, match="unable to configure the Docker daemon") as caught:
             readiness.wait_until_ready(cluster.layout, node, process, timeout=0.1)
-        assert caught.value.rung == "Docker /_ping"
+        assert caught.value.readiness_stage == "Docker /_ping"
     finally:
         on(cluster, "node2", f"cp /root/daemon.json {options}; systemctl restart docker")
 

@@ -109,9 +109,9 @@ def test_a_failed_step_lists_its_rows() -> None:
 
 
 def test_a_testbed_error_shows_the_end_of_the_log() -> None:
-    error = TestbedError("node1 does not boot", rung="address", log_tail="a\nb")
+    error = TestbedError("node1 does not boot", readiness_stage="address", log_tail="a\nb")
     assert str(error) == "node1 does not boot\n  | a\n  | b"
-    assert error.rung == "address"
+    assert error.readiness_stage == "address"
 
 
 def test_node_errors_name_their_node() -> None:

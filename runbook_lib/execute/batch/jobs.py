@@ -1,7 +1,4 @@
-"""What goes to a worker and what comes back; all of it can be pickled.
-
-How another Python process comes to import the same code as this one.
-"""
+"""The messages between a batch and its workers (all picklable), and the import path of worker processes."""
 
 from __future__ import annotations
 
@@ -24,8 +21,8 @@ from runbook_lib.model.results import with_warnings
 class Job:
     """One cluster of a batch.
 
-    ``number`` is its place in the batch, from 0; ``cluster`` is what it is called there, unlike any other; ``archive``
-    is a folder or an address; the time limits are in seconds, ``None`` for none.
+    ``number`` is its position in the batch, from 0; ``cluster`` is its unique name there; ``archive`` is a folder or a
+    URL; the time limits are in seconds, ``None`` for none.
     """
 
     number: int
@@ -40,7 +37,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a job is now, and a line to tell unless it is empty; beside a live table only if it is ``notable``."""
+    """A job's progress, with a line to print if not empty; above a live table only if it is ``notable``."""
 
     number: int
     notebook: str = ""
@@ -51,17 +48,17 @@ class Progress:
 
 @dataclass(frozen=True)
 class Cancel:
-    """An order to a job: be interrupted by this signal. The second order kills the kernel."""
+    """A request to interrupt a job by this signal. The second one kills the kernel."""
 
     signal: signal.Signals
 
 
 @dataclass(frozen=True)
 class JobResult:
-    """What came of one cluster.
+    """The result of one cluster.
 
-    ``failure`` is there if the run itself failed, rather than one of its notebooks; ``run`` is its ID, empty if it did
-    not begin; ``seconds`` is all the time that it took.
+    ``failure`` is set if the run itself failed, rather than one of its notebooks; ``run`` is its ID, empty if it did
+    not start; ``seconds`` is its total time.
     """
 
     job: Job
@@ -74,7 +71,7 @@ class JobResult:
 
     @property
     def stopped_at(self) -> NotebookResult | None:
-        """The notebook that did not pass, if one ran and did not."""
+        """The notebook that ran and did not pass, if any."""
         return next((result for result in self.notebooks if result.exit_code is not ExitCode.PASS), None)
 
     @property
@@ -89,7 +86,7 @@ class JobResult:
 
     @property
     def warnings(self) -> int:
-        """How many checks of all its notebooks warned."""
+        """How many checks of all its notebooks were warnings."""
         return sum(result.warnings for result in self.notebooks)
 
     @property
@@ -99,17 +96,17 @@ class JobResult:
 
 
 def not_run(job: Job) -> JobResult:
-    """The result of a job that never began, because the batch was cancelled first."""
+    """The result of a job that did not start because the batch was cancelled."""
     return JobResult(job, NOT_RUN, ExitCode.INTERRUPTED, tuple(NotebookResult(path.stem) for path in job.notebooks))
 
 
 def failed(
     job: Job, error: BaseException, seconds: float = 0.0, redact: Callable[[str], str] = lambda text: text
 ) -> JobResult:
-    """The result of a job that an error ended outside its notebooks: ours explains itself, any other has its trace.
+    """The result of a job that failed outside its notebooks; errors that are not ours include their traceback.
 
     Args:
-        redact: takes secrets out of a text.
+        redact: removes secrets from a text.
     """
     code = error.exit_code if isinstance(error, RunbookError) else ExitCode.ERROR
     trace = "" if isinstance(error, RunbookError) else "".join(format_tb(error.__traceback__)).rstrip()
@@ -119,7 +116,7 @@ def failed(
 
 
 def import_path() -> str:
-    """The ``PYTHONPATH`` under which a process imports this very ``runbook_lib``, wherever another is installed."""
+    """The ``PYTHONPATH`` with which a process imports this ``runbook_lib``, even if another one is installed."""
     package = str(Path(runbook_lib.__file__).resolve().parents[1])
     others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != package]
     return os.pathsep.join([package, *others])

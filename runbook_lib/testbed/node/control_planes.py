@@ -1,11 +1,10 @@
-"""What the engines keep an overlay in: a swarm of them, or the article's etcd containers.
+"""The testbed's control planes: a swarm, or the article's etcd.
 
-The article's etcd: containers etcd1 to etcd3 on the first nodes, created but not started.
-
-Of Debian nodes' members only the first is a container, the others are Debian's service, so that both ways of autostart
-have something to prove on one cluster. Two, because a single one has no leader, and an engine that finds such a member
-waits for it before it starts its own container: with one service among two containers all nodes took 14 to 27 s to
-come back from a reboot (measured), with two of them, which lead without any engine, 6 s.
+The article's members are the containers etcd1 to etcd3 on the first nodes, created but not started. On Debian nodes
+only the first member is a container; the others are Debian's service, so that one cluster tests both kinds of
+autostart. There are two services because they have a quorum without any engine: with one service and two containers a
+reboot of all nodes took 14 to 27 s (measured), because engines wait for the store before they start containers, with
+two services 6 s.
 """
 
 from __future__ import annotations
@@ -29,26 +28,26 @@ from runbook_lib.transport.docker.engine import Engine, Role
 from runbook_lib.transport.ssh import SshConnection
 
 PORT = 2377
-# A manager that is elected after a start of all of them is so after 10 to 20 s; a busy machine takes longer.
+# After a start of all managers the election takes 10 to 20 s; a busy machine takes longer.
 _PATIENCE = 90.0
 _POLL = 0.1
 _UNAVAILABLE = 503
 _NO_LEADER = "does not have a leader"
 _NO_MEMBER = "inactive"
-# The engine goes on joining after it has said so.
+# The engine continues to join after this message.
 _STILL_JOINING = "Timeout was reached before node joined"
 
 
 def role_of(layout: Layout, node: NodeLayout) -> Role:
-    """What the node is to be in the swarm."""
+    """The node's intended role in the swarm."""
     return "manager" if node in layout.swarm_managers else "worker"
 
 
 def ensure(layout: Layout, report: Report) -> None:
-    """Make the engines one swarm, unless they are: node1 begins it, the others join one after the other.
+    """Join the engines into one swarm, unless they are: node1 creates it, the others join one after the other.
 
-    Every member tells the others the address that the inventory has, and keeps to it for good. A node has that address
-    when the testbed is new, and again as soon as its addresses are fixed; without it, its swarm has no use for it.
+    Every member permanently advertises its address in the inventory. A node has that address in a new testbed, and
+    again when its addresses are fixed; with another address it cannot take part in the swarm.
 
     Raises:
         EngineError: an engine refused.
@@ -87,28 +86,28 @@ def _join(engine: Engine, node: NodeLayout, token: SecretStr, first: NodeLayout)
 
 
 def _ready(manager: Engine) -> int:
-    """How many members a manager knows to be ready; 0 while it cannot tell, for want of a leader."""
+    """How many members are ready by a manager's answer; 0 without a leader."""
     return sum(member["Status"]["State"] == "ready" for member in _members(manager))
 
 
 def _members(manager: Engine) -> list[dict[str, Any]]:
-    """What a manager says of all members; nothing while they have no leader."""
+    """A manager's list of all members; empty without a leader."""
     try:
         return manager.swarm_nodes()
     except EngineError as error:
-        # Status 500 with these words, unless this manager has not even begun: then 503.
+        # Status 500 with this text; 503 while the manager itself is starting.
         if error.status == _UNAVAILABLE or _NO_LEADER in error.explanation:
             return []
         raise
 
 
 def standing(layout: Layout, node: NodeLayout, engine: Engine) -> str:
-    """What the node is in the swarm at this moment, in a word or two for a person.
+    """The node's current role in the swarm, as text.
 
-    That is ``leader``, ``manager``, ``worker``, or ``no member``; after a comma what is wrong, such as ``no quorum``.
+    It is ``leader``, ``manager``, ``worker`` or ``no member``; after a comma a fault, such as ``no quorum``.
 
     Raises:
-        EngineError: the engine does not tell.
+        EngineError: the engine refuses to answer.
         UnreachableError: it does not answer.
     """
     info = engine.swarm_info()
@@ -117,9 +116,9 @@ def standing(layout: Layout, node: NodeLayout, engine: Engine) -> str:
 
 
 def describe(role: Role, info: Mapping[str, Any], members: Sequence[Mapping[str, Any]]) -> str:
-    """The words of ``standing``, from ``Swarm`` of ``GET /info`` and from ``GET /nodes``, which may be empty.
+    """The text of ``standing``, from ``Swarm`` of ``GET /info`` and from ``GET /nodes``, which may be empty.
 
-    ``role`` is what the node is to be: an engine without a manager's answer does not know it.
+    ``role`` is the node's intended role, which an engine does not know without a manager's answer.
     """
     state = info.get("LocalNodeState") or _NO_MEMBER
     if state == _NO_MEMBER:
@@ -142,7 +141,7 @@ def _await(reached: Callable[[], bool], layout: Layout, node: NodeLayout) -> Non
                 f"the swarm is not complete after {_PATIENCE:.0f} s; the end of {node.docker_log}:",
                 place=node.name,
                 log_tail=host.tail_of(node.docker_log),
-                remedy=f"remove the testbed and make it anew: {command_on_testbed('down', layout.name)}",
+                remedy=f"remove the testbed and create it again: {command_on_testbed('down', layout.name)}",
             )
         time.sleep(_POLL)
 
@@ -157,7 +156,7 @@ _STOP_SECONDS = 2
 
 
 def member_name(node: NodeLayout) -> str:
-    """The name of the node's member and of its container."""
+    """The name of the node's member and its container."""
     return f"etcd{node.index}"
 
 
@@ -174,7 +173,7 @@ def _initial_cluster(layout: Layout) -> str:
 
 
 def unit_settings(layout: Layout, node: NodeLayout) -> str:
-    """``/etc/default/etcd`` of a native member: the same as ``command``, in the unit's variables."""
+    """``/etc/default/etcd`` of a native member: the options of ``command`` as the unit's variables."""
     settings = {
         "ETCD_NAME": member_name(node),
         "ETCD_DATA_DIR": "/var/lib/etcd/default",
@@ -191,12 +190,12 @@ def unit_settings(layout: Layout, node: NodeLayout) -> str:
 
 
 def command(layout: Layout, node: NodeLayout) -> Sequence[str]:
-    """How the node's member is started; it advertises the address that the node should have."""
+    """The command of the node's member; it advertises the node's address in the inventory."""
     return [
         "etcd",
         f"--name={member_name(node)}",
         "--data-dir=/var/lib/etcd",
-        # Docker's store client speaks nothing newer.
+        # Docker's store client supports no newer API.
         "--enable-v2=true",
         f"--listen-client-urls=http://0.0.0.0:{ETCD_CLIENT_PORT}",
         f"--advertise-client-urls=http://{node.cluster_address}:{ETCD_CLIENT_PORT}",
@@ -209,7 +208,7 @@ def command(layout: Layout, node: NodeLayout) -> Sequence[str]:
 
 
 def ensure_container(engine: Engine, layout: Layout, node: NodeLayout) -> bool:
-    """Create the node's member unless it is there already; True when it was created."""
+    """Create the node's member unless it exists; True if it was created."""
     try:
         engine.container(member_name(node))
     except EngineNotFound:
@@ -218,11 +217,11 @@ def ensure_container(engine: Engine, layout: Layout, node: NodeLayout) -> bool:
             ETCD_IMAGE,
             command=command(layout, node),
             network="host",
-            # A named volume: the member keeps its identity when its container is made again.
+            # A named volume: the member keeps its identity when its container is recreated.
             binds=[f"{member_name(node)}:/var/lib/etcd"],
             restart_policy="no",
-            # It needs a moment. An engine going down waits for its slowest container, and for a store that went with
-            # the other nodes: by default 15 s, after which it gives up all the same.
+            # It needs a moment. An engine that stops waits for its slowest container, and for a store that stopped with
+            # the other nodes: by default 15 s.
             stop_timeout=_STOP_SECONDS,
         )
         return True

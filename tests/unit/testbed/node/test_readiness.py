@@ -34,14 +34,14 @@ def supervisor(tmp_path: Path) -> Iterator[Process]:
     process.send(signal.SIGKILL)
 
 
-def test_the_rung_that_is_not_reached_is_named_with_the_end_of_its_log(layout: Layout, supervisor: Process) -> None:
+def test_the_stage_that_is_not_reached_is_named_with_the_end_of_its_log(layout: Layout, supervisor: Process) -> None:
     node = layout.nodes[0]
     node.console_log.write_text("one\nno such device\n")
     with pytest.raises(
-        TestbedError, match=r"node1: rung 'process': not reached \d+ s .*(?s:.*)\| no such device"
+        TestbedError, match=r"node1: stage 'process': not reached \d+ s .*(?s:.*)\| no such device"
     ) as caught:
         readiness.wait_until_ready(layout, node, supervisor, timeout=0.1)
-    assert caught.value.rung == "process"
+    assert caught.value.readiness_stage == "process"
     assert caught.value.log_tail == "one\nno such device"
 
 
@@ -68,7 +68,7 @@ def test_a_pulled_cable_is_the_first_thing_to_look_at(layout: Layout, supervisor
 
 
 def test_the_ladder_climbs_in_the_order_of_the_boot(layout: Layout) -> None:
-    names = [rung.name for rung in readiness.readiness_stages(layout, layout.nodes[0])]
+    names = [stage.name for stage in readiness.readiness_stages(layout, layout.nodes[0])]
     assert names == ["process", "address", "SSH banner", "Docker /_ping", "boot finished"]
 
 
