@@ -136,8 +136,13 @@ def note(entry: Entry) -> None:
 
 
 def now() -> str:
-    """This moment as entries write it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """This moment as entries and records write it."""
+    return stamp(datetime.now(UTC))
+
+
+def stamp(moment: datetime) -> str:
+    """A moment of UTC to the millisecond: ``2026-11-29T07:40:00.123Z``."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Answer:

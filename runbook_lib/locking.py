@@ -7,14 +7,12 @@ for each cell that changes or measures something (``session.claim``).
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import pwd
 import re
 import secrets
 import stat
-import time
 from collections.abc import Collection, Iterator
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
@@ -22,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from runbook_lib.errors import InputError, LockedError
+from runbook_lib.files import try_lock_as
 from runbook_lib.model.inventory import Inventory, NodeSpec
 from runbook_lib.model.locations import LOCK_TOKEN_VARIABLE, locks_folder
 
@@ -31,9 +30,6 @@ _HELD: ContextVar[frozenset[tuple[int, str]]] = ContextVar("held locks", default
 _TOKEN: ContextVar[str] = ContextVar("token", default="")
 
 _FOR_EVERYBODY = 0o666
-_LONGEST_NOTE = 4096
-# The holder takes the lock first and writes who it is then.
-_NOTE_ATTEMPTS, _NOTE_PAUSE = 20, 0.01
 
 
 @dataclass(frozen=True)
@@ -120,12 +116,14 @@ def holder_elsewhere(names: Collection[str]) -> Holder | None:
         return None
     held = {(int(pid), int(inode)) for pid, inode in re.findall(r" FLOCK .* (\d+) [0-9a-f]+:[0-9a-f]+:(\d+) ", listed)}
     for name in sorted(names):
+        path = locks_folder() / name
         try:
-            path = locks_folder() / name
-            holder, inode = Holder(**json.loads(path.read_bytes()[:_LONGEST_NOTE])), path.stat().st_ino
-        except (OSError, ValueError, TypeError):  # nobody ever held it, or nobody does now
+            holder, inode = _parse_holder(path.read_text(errors="replace")), path.stat().st_ino
+        except OSError:  # nobody ever held it
             continue
-        ours = holder.pid == os.getpid() or (holder.token and holder.token == os.environ.get(LOCK_TOKEN_VARIABLE))
+        if holder is None or holder.pid == os.getpid():
+            continue
+        ours = holder.token and holder.token == os.environ.get(LOCK_TOKEN_VARIABLE)
         if not ours and (holder.pid, inode) in held:
             return holder
     return None
@@ -135,16 +133,13 @@ def holder_elsewhere(names: Collection[str]) -> Holder | None:
 def _node_lock(path: Path, node: NodeSpec, me: Holder) -> Iterator[None]:
     file = _open(path)
     try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = _read_holder(file)
+        note = try_lock_as(file, json.dumps(asdict(me)))
+        if note is not None:
+            holder = _parse_holder(note)
             if holder is None or not holder.token or holder.token != os.environ.get(LOCK_TOKEN_VARIABLE):
-                raise _locked(node, holder) from error
+                raise _locked(node, holder)
             yield
             return
-        os.ftruncate(file, 0)
-        os.pwrite(file, json.dumps(asdict(me)).encode(), 0)
         try:
             yield
         finally:
@@ -164,13 +159,11 @@ def _locked(node: NodeSpec, holder: Holder | None) -> LockedError:
     )
 
 
-def _read_holder(file: int) -> Holder | None:
-    for _ in range(_NOTE_ATTEMPTS):
-        try:
-            return Holder(**json.loads(os.pread(file, _LONGEST_NOTE, 0)))
-        except (ValueError, TypeError):
-            time.sleep(_NOTE_PAUSE)
-    return None
+def _parse_holder(note: str) -> Holder | None:
+    try:
+        return Holder(**json.loads(note))
+    except (ValueError, TypeError):
+        return None
 
 
 def _prepare(folder: Path) -> None:

@@ -197,7 +197,7 @@ def _network(canvas: Canvas, view: ClusterView, frame: Frame, cards: int, top: f
         canvas.text(x, y, view.network.subnet, size=11.5, width=span - 28)
         return
     words = f"cluster network {view.network.subnet}"
-    split = any(view.strangers(node) for node in view.nodes)
+    split = any(view.unknown_peers(node) for node in view.nodes)
     if split:
         canvas.cross(frame.left + span - 20, top + band / 2)
         end = frame.left + span - 34

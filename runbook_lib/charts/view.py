@@ -10,7 +10,7 @@ from runbook_lib.facts.docker.containers import ContainerFacts
 from runbook_lib.facts.docker.engine import EngineFacts
 from runbook_lib.facts.docker.networks import NetworkFacts
 from runbook_lib.facts.host.addresses import ClusterAddress
-from runbook_lib.facts.overlay.gossip import Gossip, strangers
+from runbook_lib.facts.overlay.gossip import Gossip, unknown_peers
 from runbook_lib.model.inventory import ClusterNetwork
 
 GATEWAY_BRIDGE = "docker_gwbridge"
@@ -101,9 +101,9 @@ class ClusterView:
         """Whether the container should be on the overlay, so that it is broken if it is not."""
         return self.wanted is None or container.name in self.wanted
 
-    def strangers(self, node: str) -> tuple[str, ...] | None:
+    def unknown_peers(self, node: str) -> tuple[str, ...] | None:
         """Nodes of engines that this one does not know; ``None`` if it does not gossip, or if that was not read."""
-        return strangers(self.gossip).get(node)
+        return unknown_peers(self.gossip).get(node)
 
     @property
     def overlay_network(self) -> NetworkFacts | None:
@@ -231,7 +231,7 @@ def store_words(view: ClusterView, node: str) -> tuple[str, bool]:
 
 def gossip_words(view: ClusterView, node: str) -> tuple[str, bool]:
     """The engine's peers as text (empty if it does not gossip), and whether one is missing."""
-    unknown = view.strangers(node)
+    unknown = view.unknown_peers(node)
     if unknown is None:
         return "", False
     if unknown:

@@ -10,9 +10,7 @@ import importlib
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +19,7 @@ from typer.main import get_command
 
 from runbook_lib import __version__
 from runbook_lib.errors import ExitCode, InterruptedRun, RunbookError
+from runbook_lib.execute.interruption import signals_unwind
 
 __all__ = ["COMMANDS", "app", "main"]
 
@@ -33,6 +32,7 @@ COMMANDS = {
     "inventory": "Your own cluster: import, trust, check.",
     "records": "What was executed: list, show, diff, trend, export, verify, prune.",
     "notebook": "JupyterLab on the notebooks.",
+    "docs": "The documentation and the reference as web pages.",
 }
 
 
@@ -90,21 +90,9 @@ def _options(
     """Options before a command."""
 
 
-def _end_on_signal(number: int, _frame: FrameType | None) -> None:
-    raise InterruptedRun(f"ended by {signal.Signals(number).name}")
-
-
-@contextmanager
-def _signals_unwind() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into an exception, so that resources are closed; ignored signals stay ignored."""
-    mine = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
-    for number in mine:
-        signal.signal(number, _end_on_signal)
-    try:
-        yield
-    finally:
-        for number in mine:
-            signal.signal(number, signal.SIG_DFL)
+def _unhandled() -> list[signal.Signals]:
+    """The signals that would end this process without unwinding it."""
+    return [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -114,7 +102,7 @@ def main(arguments: Sequence[str]) -> int:
     traceback.
     """
     try:
-        with _signals_unwind():
+        with signals_unwind(_unhandled()):
             get_command(app)(list(arguments), prog_name="runbook")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else ExitCode.PASS

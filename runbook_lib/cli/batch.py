@@ -105,7 +105,16 @@ def batch(
         check_destination(junit)
     _prepare_for_testbeds(clusters, plan=plan)
     wanted = [
-        Job(number, cluster.name, cluster.file.absolute(), overrides, chosen, location, timeout, notebook_timeout)
+        Job(
+            number,
+            cluster.name,
+            cluster.file.absolute(),
+            cluster.request,
+            chosen,
+            location,
+            timeout,
+            notebook_timeout,
+        )
         for number, cluster in enumerate(clusters)
     ]
     refused = [failed(wanted[number], one.error) for number, one in enumerate(clusters) if one.error is not None]

@@ -28,8 +28,8 @@ from runbook_lib.model.imports.draft import Draft, parameter_file
 from runbook_lib.model.imports.hosts import Context, Host, default_config, draft_of_hosts, read_context
 from runbook_lib.model.imports.machine_cluster import draft_of_machines
 from runbook_lib.model.loading import load_run
+from runbook_lib.model.redaction import redactor_for
 from runbook_lib.model.results import Check, Verdict
-from runbook_lib.model.secrets import redactor_for
 from runbook_lib.verify.nodes import CHECKS, CLOCK, ENGINE, NETWORK, PLATFORM, check_nodes
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import Any
 
 from runbook_lib.cli.arguments import columns, one_line
 from runbook_lib.errors import RecordError
+from runbook_lib.journal import stamp
 from runbook_lib.model.record import Record
 from runbook_lib.model.results import Trend, with_warnings
 from runbook_lib.records.query.difference import Difference, flatten
@@ -199,7 +200,7 @@ def trend_object(trend: Trend) -> dict[str, Any]:
         "points": [
             {
                 "id": point.record,
-                "started": point.started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                "started": stamp(point.started),
                 "cluster": point.cluster,
                 "verdict": point.verdict,
                 "warnings": point.warnings,

@@ -21,12 +21,23 @@ from runbook_lib.errors import ExitCode, RequirementError, RunbookError
 #: Folders of tests that boot the testbed, and the one whose tests need Debian's Chromium as well.
 BROWSER = "browser"
 ON_THE_TESTBED = ("testbed", "notebooks", BROWSER)
+#: The folder of those that need neither.
+UNIT = "unit"
+#: tests/conftest.py knows this option too: it leaves the long repeats out without it.
+ALL = "--all"
 
 app = typer.Typer(add_completion=False)
 
+#: What a process of tests takes of memory: one that boots clusters, with JupyterLab and a browser in the worst case,
+#: and one of unit tests.
+_CLUSTER_MEMORY = 1500 * 2**20
+_UNIT_MEMORY = 400 * 2**20
+#: Tests wait about as long as they compute.
+_PROCESSES_A_CORE = 2
+
 _WHOLE_SUITE = (
-    "runbook: four processes, each with a real cluster of its own at first, one of them with JupyterLab as well.\n"
-    "  It takes about 17 minutes; at first and near the end a dot may take a minute or more."
+    "runbook: {processes} processes, each with a real cluster of its own at first, one of them with JupyterLab too.\n"
+    "  With two cores it takes about 9 minutes; at first and near the end a dot may take a minute."
 )
 
 #: pytest's exit code -> ours: all passed, some failed, interrupted, its own fault, bad usage, no test collected.
@@ -44,9 +55,11 @@ EXIT_CODES = {
 def test(context: typer.Context) -> None:
     """Run all tests, the checks of the code's style, types and layers among them.
 
-    Arguments are pytest's, paths relative to the project: tests/unit, -k name, -x, --lf, … The testbed's tests boot a
-    real cluster and need root; without it they are skipped and say so. Without paths four processes share them
-    all (-n 0: one process for all).
+    "unit" as first argument: the unit tests and these checks, which need no cluster. --all: the long repeats as well,
+    and the branch coverage of what runs in pytest's own processes.
+    Other arguments are pytest's, paths relative to the project: tests/unit, -k name, -x, --lf, … The testbed's tests
+    boot a real cluster and need root; without it they are skipped and say so. As many processes as this machine
+    carries share the tests (-n 0: one process for all).
 
     "lowest" as first argument runs the unit tests in an environment of their own, with the oldest libraries that
     pyproject.toml allows.
@@ -54,28 +67,50 @@ def test(context: typer.Context) -> None:
     folder = project_folder()
     if context.args[:1] == ["lowest"]:
         raise typer.Exit(EXIT_CODES.get(run_lowest(folder, context.args[1:]), ExitCode.ERROR))
+    if context.args[:1] == [UNIT]:
+        context.args[:1] = [str(Path("tests", UNIT))]
     if os.geteuid() == 0 and reaches_testbed(folder, context.args):
         from runbook_lib.testbed.system_packages import install_missing_packages, install_packages
 
         install_missing_packages()
         if reaches(folder, context.args, BROWSER) and shutil.which("chromium") is None:
             install_packages(["chromium"], "the tests in a browser need")
-    spread = side_by_side(folder, context.args)
-    if spread:
-        typer.echo(_WHOLE_SUITE, err=True)
-    code = run_pytest(folder, [*spread, *context.args])
+    processes = side_by_side(folder, context.args)
+    options = ["-n", str(processes)] if processes else []
+    if ALL in context.args:
+        options += ["--cov", "--cov-report="]
+    if processes and reaches_testbed(folder, context.args):
+        typer.echo(_WHOLE_SUITE.format(processes=processes), err=True)
+    code = run_pytest(folder, [*options, *context.args])
     raise typer.Exit(EXIT_CODES.get(code, ExitCode.ERROR))
 
 
-def side_by_side(folder: Path, arguments: list[str]) -> list[str]:
-    """Return the options that run the whole suite in four processes; none where paths or a debugger are named.
+def side_by_side(folder: Path, arguments: list[str]) -> int:
+    """Return how many processes share the tests; 0 for one file of tests, a debugger, or where -n is given.
 
-    Tests that boot clusters wait more than they compute; tests/conftest.py says which process runs which.
+    tests/conftest.py says which process runs which.
     """
     alone = any(word.startswith(("-n", "--numprocesses", "--pdb", "--trace")) or word == "-s" for word in arguments)
-    if alone or any((folder / word.split("::")[0]).exists() for word in arguments):
-        return []
-    return ["-n", "4"]
+    named = [folder / word.split("::")[0] for word in arguments]
+    places = [path for path in named if path.exists()] or [folder / "tests"]
+    files = {file for place in places for file in (place.rglob("test_*.py") if place.is_dir() else [place])}
+    if alone or len(files) < 2:
+        return 0
+    memory = _CLUSTER_MEMORY if reaches_testbed(folder, arguments) else _UNIT_MEMORY
+    return max(1, min(len(files), _PROCESSES_A_CORE * _cores(), _available_memory() // memory))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _available_memory() -> int:
+    """What this machine can still give, in bytes; a lot where it does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except FileNotFoundError:
+        return sys.maxsize
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), sys.maxsize)
 
 
 def reaches_testbed(folder: Path, arguments: list[str]) -> bool:
@@ -114,7 +149,7 @@ def run_pytest(folder: Path, arguments: list[str], python: str = sys.executable)
 # The lower bounds of pyproject.toml.
 
 #: Tests that are about the pinned environment itself, or about what its tools say of the code.
-ABOUT_THE_LOCK = ("tests/unit/test_environment.py", "tests/unit/test_code_style.py")
+ABOUT_THE_LOCK = ("tests/unit/test_environment.py", "tests/unit/test_code_style.py", "tests/unit/docs/test_pages.py")
 
 
 def run_lowest(folder: Path, arguments: list[str]) -> int:

@@ -11,9 +11,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from runbook_lib.errors import InterruptedRun
 
@@ -24,6 +25,62 @@ GRACE_SECONDS = 60.0
 
 # One Ctrl-C may arrive twice, from the terminal and from a parent process that forwards it.
 _SAME_SIGNAL_SECONDS = 0.5
+
+
+class EndSignals:
+    """Counts Ctrl-C, SIGTERM and SIGHUP; a signal that is delivered twice counts once.
+
+    Args:
+        heard: called from the signal handler with the signal and the number of signals so far.
+        clock: the time in seconds, to recognise a signal that is delivered twice.
+    """
+
+    def __init__(
+        self, heard: Callable[[signal.Signals, int], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._heard = heard
+        self._clock = clock
+        self._heard_at = 0.0
+        self.times = 0
+
+    def handle(self, number: int, _frame: FrameType | None) -> None:
+        """Handle a signal, as ``signal.signal`` wants it."""
+        now = self._clock()
+        if not self.times or now - self._heard_at > _SAME_SIGNAL_SECONDS:
+            self.times, self._heard_at = self.times + 1, now
+            self._heard(signal.Signals(number), self.times)
+
+
+def install(handler: Callable[[int, FrameType | None], None], numbers: Iterable[int] = SIGNALS) -> dict[int, Any]:
+    """Handle signals from now on; ignored ones stay ignored, such as SIGHUP under nohup.
+
+    Returns:
+        The previous handler of each.
+    """
+    unignored = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in unignored}
+
+
+@contextmanager
+def handled(handler: Callable[[int, FrameType | None], None], numbers: Iterable[int] = SIGNALS) -> Iterator[None]:
+    """Handle signals within the block, as ``install`` does."""
+    before = install(handler, numbers)
+    try:
+        yield
+    finally:
+        for number, handler_before in before.items():
+            signal.signal(number, handler_before)
+
+
+@contextmanager
+def signals_unwind(numbers: Iterable[int] = SIGNALS) -> Iterator[None]:
+    """Raise ``InterruptedRun`` for a signal within the block, so that resources are closed."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise InterruptedRun(f"interrupted by {signal.Signals(number).name}")
+
+    with handled(end, numbers):
+        yield
 
 
 class Interruption:
@@ -42,10 +99,9 @@ class Interruption:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.grace_seconds = grace_seconds
-        self._clock = clock
+        self._signals = EndSignals(self._heard, clock)
         self.received: signal.Signals | None = None
         self._notify = notify or (lambda line: None)
-        self._received_at = 0.0
         self._kernel: int | None = None
         self._cell_runs = False
         self._cleaning_up = False
@@ -62,17 +118,13 @@ class Interruption:
         if self._depth or threading.current_thread() is not threading.main_thread():
             yield self
             return
-        # A program started with nohup ignores SIGHUP, and must continue to ignore it.
-        handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, self._handle) for number in handled}
-        self._depth = 1
-        try:
-            yield self
-        finally:
-            self._depth = 0
-            self.cell_ended()
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        with handled(self._signals.handle):
+            self._depth = 1
+            try:
+                yield self
+            finally:
+                self._depth = 0
+                self.cell_ended()
 
     def watch(self, kernel: int | None) -> None:
         """Set the kernel (its process id) that signals are forwarded to; ``None`` for no kernel."""
@@ -112,16 +164,14 @@ class Interruption:
         if self.received is not None and (self.force_killed or not self._cleaning_up):
             raise InterruptedRun(f"interrupted by {self.received.name}")
 
-    def _handle(self, number: int, _frame: FrameType | None) -> None:
-        now = self._clock()
-        if self.received is None:
-            self.received, self._received_at = signal.Signals(number), now
+    def _heard(self, number: signal.Signals, times: int) -> None:
+        if times == 1:
+            self.received = number
             what = "the clean-up cells continue" if self._cleaning_up else "the running cell may clean up"
             self._notify(f"{self.received.name}: {what}; a second signal ends it at once")
             if self._cell_runs and not self._cleaning_up:
                 self._tell_kernel()
-        elif now - self._received_at > _SAME_SIGNAL_SECONDS:
-            self._received_at = now
+        else:
             self.interrupted_cell, self.force_killed = self._cell_runs, self._cleaning_up
             self._notify("second signal: the kernel is killed")
             self._send(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What every gatherer shares: several readings in one SSH round trip, and honest errors for odd output."""
+"""Shared by all gatherers: several readings in one SSH round trip, and clear errors for unexpected output."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from runbook_lib.cluster import Node
 from runbook_lib.errors import NodeError
 
-# `section NAME COMMAND…` runs a command and frames its output, so that it can be told from its neighbours'.
+# `section NAME COMMAND…` runs a command and marks where its output begins and ends.
 _PRELUDE = """\
 section() {
     name=$1
@@ -52,7 +52,7 @@ def parse_sections(text: str) -> dict[str, Section]:
         elif line.strip():
             raise ValueError(f"unexpected output: {line.strip()!r}")
     if name:
-        raise ValueError(f"the reading '{name}' was cut off")
+        raise ValueError(f"section '{name}' was cut off")
     return sections
 
 
@@ -64,13 +64,13 @@ def reading(node: str, what: str) -> Iterator[None]:
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise NodeError(
             node,
-            f"cannot make sense of the {what}: {str(error) or type(error).__name__}",
-            remedy="look at it on the node by hand; an unusual tool may have answered",
+            f"cannot read the {what}: {str(error) or type(error).__name__}",
+            remedy="run the command on the node by hand: an unexpected tool may have answered",
         ) from error
 
 
 def reading_script(script: str) -> str:
-    """The whole script: what defines ``section``, the given lines, and a good end whatever the last section's status.
+    """The whole script: the definition of ``section``, the given lines, and exit status 0 whatever the last section's.
 
     ``section NAME COMMAND…`` returns the command's own status, so that a script can stop early (``exit 0``).
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,24 @@ class _Loader(yaml.SafeLoader):
 class Document:
     """A YAML file (or a mapping) as data, and the line on which each key path stands.
 
-    ``overridden`` holds the dotted keys that ``-p`` replaced: their place is not in the file.
+    ``overridden`` holds the dotted keys that ``-p`` replaced: their place is not in the file. ``folder`` is what
+    relative paths in it are relative to.
     """
 
     data: dict[str, Any]
     lines: Mapping[KeyPath, int]
     source: str
     overridden: frozenset[str] = frozenset()
+    folder: Path = Path()
+
+    def completed(self, overrides: Mapping[str, Any] | None = None) -> Document:
+        """The document with these values replaced, by dotted key, and with paths that mean the same from anywhere.
+
+        Raises:
+            ParameterError: with every key that leads into something that has no keys.
+        """
+        data = anchored(override(self.data, overrides or {}), self.folder)
+        return replace(self, data=data, overridden=frozenset(overrides or ()))
 
     def place(self, path: Sequence[str | int]) -> str:
         """``file:line: key.path`` of a path, or of its nearest parent that the file has; ``-p key`` if overridden."""
@@ -92,7 +103,12 @@ def read_document(path: Path) -> Document:
     if data is not None and not isinstance(data, dict):
         raise InputError("the file must hold keys and values", place=f"{path}:1", remedy=_REMEDY)
     lines = {} if root is None else dict(_lines(root, ()))
-    return Document(data or {}, lines, str(path))
+    return Document(data or {}, lines, str(path), folder=path.parent.absolute())
+
+
+def read_value(text: str) -> Any:
+    """A single value, read as ``read_document`` reads those of a file. Raises ``yaml.YAMLError``."""
+    return yaml.load(text, Loader=_Loader)
 
 
 def _read_text(path: Path) -> str:

@@ -6,7 +6,7 @@ What pydantic found wrong, said so that a person can mend it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from runbook_lib.errors import Fault, InputError, ParameterError
 from runbook_lib.model import cross_checks
 from runbook_lib.model.base import Model, is_host_name
 from runbook_lib.model.commands import command_on_testbed
-from runbook_lib.model.documents import Document, KeyPath, Source, anchored, override, read_document
+from runbook_lib.model.documents import Document, KeyPath, Source, read_document
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.keyfiles import check_files
 from runbook_lib.model.locations import testbed_inventory
@@ -102,7 +102,7 @@ def _model_in(annotation: Any) -> Any:
     return None
 
 
-__all__ = ["Document", "Run", "anchored", "load_parameters", "load_run", "override", "read_document"]
+__all__ = ["Document", "Run", "load_parameters", "load_run", "read_document", "read_parameters"]
 
 M = TypeVar("M", bound=Model)
 
@@ -138,14 +138,30 @@ class _Findings:
             raise ParameterError(self.faults, place=source)
 
 
-def load_parameters(source: Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Parameters:
+def read_parameters(source: Path | Mapping[str, Any]) -> Document:
+    """The parameters as somebody gave them, read but not validated yet: the file's content, or the mapping.
+
+    Raises:
+        ParameterError: keys that stand twice.
+        InputError: a file that cannot be read at all.
+    """
+    return read_document(source) if isinstance(source, Path) else Document(dict(source), {}, "parameters")
+
+
+def load_parameters(
+    source: Path | Mapping[str, Any] | Document, overrides: Mapping[str, Any] | None = None
+) -> Parameters:
     """Validate a parameter file (or a mapping) by itself, before the inventory that it names exists.
+
+    Args:
+        source: the file, or the parameters themselves, or what ``read_parameters`` returned for either.
+        overrides: values that replace those of the file, by dotted key (``overlay.name``, ``containers.0.node``).
 
     Raises:
         ParameterError: with every fault of the parameters, each with its place.
         InputError: a file that cannot be read at all.
     """
-    document = _document(source, overrides)
+    document = (source if isinstance(source, Document) else read_parameters(source)).completed(overrides)
     found = _Findings()
     parameters = _validate(Parameters, document, found)
     if parameters is not None:
@@ -156,12 +172,16 @@ def load_parameters(source: Path | Mapping[str, Any], overrides: Mapping[str, An
 
 
 def load_run(
-    source: Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None, *, known_hosts: bool = True
+    source: Path | Mapping[str, Any] | Document,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    known_hosts: bool = True,
 ) -> Run:
     """Validate a parameter file (or a mapping) and the inventory that it leads to.
 
     Args:
-        source: the file, or the parameters themselves. Relative paths in a file are relative to its folder.
+        source: the file, or the parameters themselves, or what ``read_parameters`` returned for either. Relative paths
+            in a file are relative to its folder.
         overrides: values that replace those of the file, by dotted key (``overlay.name``, ``containers.0.node``).
         known_hosts: whether the known_hosts files have to exist.
 
@@ -170,7 +190,7 @@ def load_run(
         InputError: a file that cannot be read at all, or a testbed that is not up.
         KeyFileError: private keys that are missing, or that others may read.
     """
-    document = _document(source, overrides)
+    document = (source if isinstance(source, Document) else read_parameters(source)).completed(overrides)
     found = _Findings()
     parameters = _validate(Parameters, document, found)
     inventory, origin = _inventory(parameters, document, found)
@@ -185,13 +205,6 @@ def load_run(
     assert inventory is not None
     check_files(inventory, origin, known_hosts=known_hosts)
     return Run(parameters, inventory)
-
-
-def _document(source: Path | Mapping[str, Any], overrides: Mapping[str, Any] | None) -> Document:
-    document = read_document(source) if isinstance(source, Path) else Document(dict(source), {}, "parameters")
-    data = override(document.data, overrides or {})
-    folder = source.parent if isinstance(source, Path) else Path()
-    return replace(document, data=anchored(data, folder), overridden=frozenset(overrides or ()))
 
 
 def _validate(model: type[M], document: Document, found: _Findings) -> M | None:
@@ -232,12 +245,10 @@ def _inventory(parameters: Parameters | None, document: Document, found: _Findin
                 return None, own
         return (inline if isinstance(inline, Inventory) else None), own
     try:
-        path = _inventory_path(reference, own)
-        read = read_document(path)
+        inventory_document = read_document(_inventory_path(reference, own)).completed()
     except InputError as error:
         found.error = error
         return None, own
-    inventory_document = replace(read, data=anchored(read.data, path.parent))
     return _validate(Inventory, inventory_document, found), Source(inventory_document)
 
 

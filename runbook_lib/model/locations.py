@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 STATE_VARIABLE = "OVERLAY_RUNBOOK_STATE"
@@ -76,6 +77,17 @@ def locks_folder() -> Path:
     volatile = Path("/run/lock")
     for_all = volatile.is_dir() and volatile.stat().st_mode & 0o1777 == 0o1777
     return (volatile if for_all else Path("/tmp")) / "overlay-runbook"
+
+
+def import_path(environment: Mapping[str, str] = os.environ) -> str:
+    """The ``PYTHONPATH`` under which a child process imports this very ``runbook_lib``, wherever another is installed.
+
+    Args:
+        environment: the child's; what its ``PYTHONPATH`` has besides stays behind it.
+    """
+    package = str(Path(__file__).resolve().parents[2])
+    others = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path and path != package]
+    return os.pathsep.join([package, *others])
 
 
 def _home(variable: str, fallback: str) -> Path:

@@ -17,16 +17,16 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from runbook_lib import journal
 from runbook_lib.errors import RecordError
+from runbook_lib.files import append_whole, write_whole
 from runbook_lib.model.locations import signing_key_file
 from runbook_lib.records.store.archive import Archive, is_url
-from runbook_lib.records.store.disk import append_whole, write_whole
 from runbook_lib.records.store.keys import PublicKey, SigningKey, canonical
 
 
@@ -198,7 +198,7 @@ def _sign(draft: Draft, last: Entry | None, lost: str, key: SigningKey) -> Entry
         record=draft.record,
         folder=draft.folder,
         sha256=draft.sha256,
-        time=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        time=journal.now(),
         previous=last.hash if last else BEGINNING,
         lost=lost,
         key=key.public.id,

@@ -11,10 +11,11 @@ from pathlib import Path
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from runbook_lib.errors import InputError, RecordError
+from runbook_lib.files import write_whole
 from runbook_lib.model.record import CellState, Record, RecordVerdict
 from runbook_lib.model.results import Status, Verdict
 from runbook_lib.records.store.archive import HTML_FILE, NOTEBOOK_FILE, Archive
-from runbook_lib.records.store.disk import files_in, write_whole
+from runbook_lib.records.store.disk import files_in
 from runbook_lib.records.store.reading import read_record
 
 # A fixed file time, so that the same record gives the same bytes.

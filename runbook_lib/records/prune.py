@@ -9,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from runbook_lib.errors import InputError, RecordError
+from runbook_lib.files import locked
 from runbook_lib.records import chain
 from runbook_lib.records.checks import digest_of
 from runbook_lib.records.sealing import append, note_head
 from runbook_lib.records.store import remote
 from runbook_lib.records.store.archive import Archive, id_of, started_of
-from runbook_lib.records.store.disk import archive_error, locked, record_error
+from runbook_lib.records.store.disk import archive_error, record_error
 from runbook_lib.records.store.keys import signing_key
 from runbook_lib.records.store.running import marker_of
 

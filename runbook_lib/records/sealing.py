@@ -10,11 +10,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from runbook_lib.errors import RecordError
+from runbook_lib.files import locked, write_whole
 from runbook_lib.records import chain
 from runbook_lib.records.chain import Head, write_head
 from runbook_lib.records.store import remote
 from runbook_lib.records.store.archive import RECORD_FILE, SEAL_FILE, Archive, id_of
-from runbook_lib.records.store.disk import locked, record_error, write_whole
+from runbook_lib.records.store.disk import record_error
 from runbook_lib.records.store.keys import PublicKey, SigningKey
 
 

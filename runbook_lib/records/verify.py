@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runbook_lib.errors import InputError
+from runbook_lib.files import is_temporary, locked
 from runbook_lib.model.locations import signing_key_file
 from runbook_lib.records import checks
 from runbook_lib.records.chain import Entry, Head, read_chain, read_head
@@ -15,7 +16,6 @@ from runbook_lib.records.checks import Finding, Verification, check_folder, chec
 from runbook_lib.records.sealing import read_seal
 from runbook_lib.records.store import remote
 from runbook_lib.records.store.archive import KEYS_FOLDER, RECORD_FILE, SEAL_FILE, Archive, id_of
-from runbook_lib.records.store.disk import is_temporary, locked
 from runbook_lib.records.store.keys import PublicKey, parse_public_key, read_public_key, signing_key
 from runbook_lib.records.store.running import is_begun_by, is_running
 
@@ -142,7 +142,7 @@ class Examination:
             problem = "is being uploaded, or was not uploaded whole; the next run of its writer uploads it"
             yield Finding(id_, folder.name, problem, leftover=True)
         else:
-            yield Finding(id_, folder.name, "was added: the chain has no entry of it, and it has no seal of its own")
+            yield Finding(id_, folder.name, "was added: the chain has no entry for it, and it has no seal")
 
     def _begun_here(self, folder: Path, keys: Mapping[str, PublicKey]) -> bool:
         """Whether a record was started and not finished, by a marker that is signed with a known key."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runbook_lib.errors import RecordError
+from runbook_lib.files import append_whole, locked, sync_folder, write_whole
 from runbook_lib.model.record import FailureRecord, Record, RecordVerdict
 from runbook_lib.records import chain
 from runbook_lib.records.sealing import check_chain, seal, write_seal
@@ -26,16 +27,7 @@ from runbook_lib.records.store.archive import (
     Archive,
     record_folder_name,
 )
-from runbook_lib.records.store.disk import (
-    append_whole,
-    archive_error,
-    locked,
-    record_error,
-    remove_temporaries,
-    safe_name,
-    sync_folder,
-    write_whole,
-)
+from runbook_lib.records.store.disk import archive_error, record_error, remove_temporaries, safe_name
 from runbook_lib.records.store.keys import SigningKey, signing_key
 from runbook_lib.records.store.reading import as_left, contents_of, parse_record, redacted, write_record
 from runbook_lib.records.store.running import Marker, claim, is_begun_by, is_unsigned, take_over

@@ -27,7 +27,7 @@ from runbook_lib.journal import NodeFacts
 from runbook_lib.model.commands import at_hand_by_inventory, command_on_testbed, run_command
 from runbook_lib.model.events import StartEvent
 from runbook_lib.model.inventory import ClusterNetwork, NodeSpec
-from runbook_lib.model.loading import anchored, load_run, read_document
+from runbook_lib.model.loading import load_run, read_document
 from runbook_lib.model.locations import PARAMETER_FILE_VARIABLE
 from runbook_lib.model.parameters import Addresses, Parameters
 from runbook_lib.session.expectations import publish
@@ -56,7 +56,7 @@ def with_parameter_file(cell: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     if not named:
         return dict(cell), ""
     path = Path(named)
-    given = anchored(read_document(path).data, path.parent)
+    given = read_document(path).completed().data
     edited = [name for name in given if name in cell and not _same(name, cell[name], _default(name))]
     taken = {name: value for name, value in given.items() if name not in edited}
     changed = [name for name, value in taken.items() if name not in cell or not _same(name, value, cell[name])]

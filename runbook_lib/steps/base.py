@@ -15,9 +15,10 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from runbook_lib.cluster import Cluster, Node, Outcome
 from runbook_lib.errors import RunbookError, StepFailed, UnreachableError
-from runbook_lib.facts.docker.networks import PATIENCE_SECONDS
+from runbook_lib.facts.docker.networks import STORE_RECHECK_SECONDS
 from runbook_lib.model.results import Status, StepResult
 from runbook_lib.steps.turns import Turns
+from runbook_lib.waiting import Deadline
 
 OWNER_LABEL = "org.overlay-runbook.owner"
 """Label of every container and network that a step makes; its value is the cluster's name in the parameters."""
@@ -100,6 +101,23 @@ class Reporter(Protocol):
         """Take note of one event."""
 
 
+@dataclass(frozen=True)
+class Difference:
+    """One setting of an existing object that is not as wanted."""
+
+    setting: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.setting}: expected {self.expected or 'none'}, found {self.found or 'none'}"
+
+
+def unequal(rows: Iterable[tuple[str, str, str]]) -> list[Difference]:
+    """The settings that are not as wanted, of rows with a setting, what is expected and what was found."""
+    return [Difference(*row) for row in rows if row[1] != row[2]]
+
+
 def our_labels(owner: str, notebook: str) -> dict[str, str]:
     """What marks a container or a network as made here, for the cluster ``owner``, by that notebook."""
     return {OWNER_LABEL: owner, NOTEBOOK_LABEL: notebook}
@@ -124,7 +142,7 @@ class Step(ABC, Generic[R, W]):
     name: str
     settle_seconds: float = 0.0
     """How long a fresh reading may take to show the change; after that the row is ``failed``."""
-    doubt_seconds: float = PATIENCE_SECONDS
+    doubt_seconds: float = STORE_RECHECK_SECONDS
     """How long a reading that others contradict is read again, before it is judged as it is."""
 
     def nodes(self, cluster: Cluster) -> tuple[Node, ...]:
@@ -231,8 +249,8 @@ class _Run(Generic[R, W]):
     def check(self) -> None:
         """Read every node and judge what was read."""
         self._before = self._read(self._nodes, "checking")
-        deadline = monotonic() + self._step.doubt_seconds
-        while (doubted := self._step.doubted(self._before)) and monotonic() < deadline:
+        deadline = Deadline(self._step.doubt_seconds)
+        while (doubted := self._step.doubted(self._before)) and not deadline.passed:
             sleep(_SETTLE_PAUSE)
             self._before |= self._read([node for node in self._nodes if node.name in doubted], "checking again")
             self._before = {node: row for node, row in self._before.items() if node not in self._errors}

@@ -17,7 +17,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import EngineError, NodeError, StoreUnavailable
-from runbook_lib.facts.control_planes.base import ABLE, ControlPlane, Standing
+from runbook_lib.facts.control_planes.base import FULL_ACCESS, ControlPlane, OverlayAccess
 from runbook_lib.facts.docker.containers import ContainerFacts, read_container
 from runbook_lib.facts.docker.networks import LostNetwork, NetworkFacts, lost_networks, read_network
 from runbook_lib.facts.overlay.interfaces import ContainerInterface, read_interfaces
@@ -37,7 +37,7 @@ class AttachmentReading:
     container: ContainerFacts | None
     interfaces: tuple[ContainerInterface, ...] = ()
     network: NetworkFacts | None = None
-    standing: Standing = ABLE
+    access: OverlayAccess = FULL_ACCESS
 
     def inside(self) -> tuple[str, ...]:
         """``eth0 10.0.0.2`` of every interface that has an address of the network."""
@@ -71,9 +71,9 @@ class _Attachment(Step[AttachmentReading, str]):
         network = read_network(node, self._network)
         if container is None:
             return AttachmentReading(None, network=network)
-        standing = self._control_plane.read_standing(node) if network is None else ABLE
+        access = self._control_plane.read_overlay_access(node) if network is None else FULL_ACCESS
         interfaces = read_interfaces(node, container) if container.running else ()
-        return AttachmentReading(container, interfaces, network, standing)
+        return AttachmentReading(container, interfaces, network, access)
 
     def assess(self, readings: Mapping[str, AttachmentReading], missing: frozenset[str]) -> Mapping[str, Finding[str]]:
         """Only the node that has the container matters; without one every node says so."""
@@ -88,9 +88,9 @@ class _Attachment(Step[AttachmentReading, str]):
     def _lost(self, readings: Mapping[str, AttachmentReading]) -> dict[str, LostNetwork]:
         containers = [reading.container for reading in readings.values() if reading.container is not None]
         seen = {name: reading.network for name, reading in readings.items()}
-        managers = [name for name, reading in readings.items() if reading.standing.manages]
+        managers = [name for name, reading in readings.items() if reading.access.manages]
         lost = lost_networks(self._network, seen, containers, managers)
-        holders = [name for name, row in readings.items() if row.container is not None and not row.standing.trouble]
+        holders = [name for name, row in readings.items() if row.container is not None and not row.access.trouble]
         return {name: lost[name] for name in holders if name in lost}
 
     def confirm(
@@ -135,7 +135,7 @@ class _Attachment(Step[AttachmentReading, str]):
             return blocked(container.state, self.wanted, why, remedy="notebook 04_run_containers starts it")
         if lost is not None:
             return blocked(container.state, self.wanted, lost.why, remedy=lost.remedy)
-        if reading.network is None and (reading.standing.manages or reading.standing.trouble):
+        if reading.network is None and (reading.access.manages or reading.access.trouble):
             return self._no_network(reading, container)
         inside, listed = reading.inside(), self._network in container.networks
         if reading.cut_off() and self.wanted == Connect.wanted:
@@ -150,8 +150,8 @@ class _Attachment(Step[AttachmentReading, str]):
         return self.judge(listed and bool(inside or container.endpoint_ids.get(self._network)), inside)
 
     def _no_network(self, reading: AttachmentReading, container: ContainerFacts) -> Finding[str]:
-        if reading.standing.trouble:
-            return blocked(container.state, self.wanted, reading.standing.trouble, remedy=self._control_plane.remedy)
+        if reading.access.trouble:
+            return blocked(container.state, self.wanted, reading.access.trouble, remedy=self._control_plane.remedy)
         why = f"there is no network {self._network}"
         return blocked(container.state, self.wanted, why, remedy="notebook 03_create_overlay makes it")
 

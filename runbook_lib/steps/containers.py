@@ -11,13 +11,14 @@ from functools import partial
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import EngineError, EngineNotFound, StoreUnavailable
-from runbook_lib.facts.control_planes.base import ABLE, ControlPlane, Standing
+from runbook_lib.facts.control_planes.base import FULL_ACCESS, ControlPlane, OverlayAccess
 from runbook_lib.facts.docker.containers import ContainerFacts, read_container, read_containers
 from runbook_lib.facts.docker.networks import LostNetwork, NetworkFacts, lost_networks, read_network
 from runbook_lib.model.parameters import ContainerSpec, Overlay
 from runbook_lib.steps.base import (
     CONTAINERS_NOTEBOOK,
     OWNER_LABEL,
+    Difference,
     Finding,
     Say,
     Step,
@@ -27,11 +28,11 @@ from runbook_lib.steps.base import (
     pending,
     refused,
     satisfied,
+    unequal,
 )
 from runbook_lib.steps.connections import connect_whole
 from runbook_lib.steps.gossip import once_store_answers, wait_for_gossip
 from runbook_lib.steps.leftovers import force_disconnect, stale_endpoints
-from runbook_lib.steps.networks import Difference
 from runbook_lib.steps.turns import Turns
 
 
@@ -68,6 +69,21 @@ def full_image_name(reference: str) -> str:
     return f"{reference}:latest"
 
 
+def has_image(node: Node, image: str) -> bool:
+    """Whether the node has an image. Raises ``RunbookError``."""
+    try:
+        node.engine.image(full_image_name(image))
+    except EngineNotFound:
+        return False
+    return True
+
+
+def no_image(container: str, image: str) -> tuple[str, str]:
+    """Why a container cannot be made without its image, and the remedy."""
+    name = full_image_name(image)
+    return f"{container} needs the image {name}, which this node does not have", f"docker pull {name}"
+
+
 COMMAND = ("/bin/sh",)
 STOP_SECONDS = 1
 # An engine that died alone, while its store lived on, tries at each start to restore the endpoints which its own little
@@ -83,7 +99,7 @@ class ContainersReading:
     containers: tuple[ContainerFacts, ...]
     network: NetworkFacts | None
     images: frozenset[str]
-    standing: Standing = ABLE
+    access: OverlayAccess = FULL_ACCESS
 
     @property
     def running(self) -> int:
@@ -140,10 +156,10 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
     def read(self, node: Node) -> ContainersReading:
         """Containers, network and images of one node."""
         network = read_network(node, self._network)
-        standing = self._control_plane.read_standing(node) if network is None else ABLE
+        access = self._control_plane.read_overlay_access(node) if network is None else FULL_ACCESS
         wanted = {full_image_name(item.image) for item in self._containers}
-        images = frozenset(name for name in wanted if _has_image(node, name))
-        return ContainersReading(read_containers(node), network, images, standing)
+        images = frozenset(name for name in wanted if has_image(node, name))
+        return ContainersReading(read_containers(node), network, images, access)
 
     def assess(
         self, readings: Mapping[str, ContainersReading], missing: frozenset[str]
@@ -157,12 +173,12 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
         return self._lost(readings)
 
     def _lost(self, readings: Mapping[str, ContainersReading]) -> dict[str, LostNetwork]:
-        able = {name: reading for name, reading in readings.items() if not reading.standing.trouble}
+        able = {name: reading for name, reading in readings.items() if not reading.access.trouble}
         return lost_networks(
             self._network,
             {name: reading.network for name, reading in able.items()},
             [item for reading in readings.values() for item in reading.containers],
-            [name for name, reading in able.items() if reading.standing.manages],
+            [name for name, reading in able.items() if reading.access.manages],
         )
 
     def begin(self, work: Mapping[str, tuple[Job, ...]]) -> Turns:
@@ -226,7 +242,7 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
         loads = {
             name: reading.running
             for name, reading in readings.items()
-            if reading.network is not None or (networks and not reading.standing.manages)
+            if reading.network is not None or (networks and not reading.access.manages)
         }
         stale = [endpoint for network in networks for endpoint in stale_endpoints(network, everything)]
         return _Sight(
@@ -248,11 +264,11 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
             return satisfied("", "nothing is placed here")
         before = ", ".join(_describe(spec.name, node, sight, self._network) for spec in own)
         after = ", ".join(f"{spec.name} running on {self._network}" for spec in own)
-        if reading.standing.trouble:
-            return blocked(before, after, reading.standing.trouble, remedy=self._control_plane.remedy)
+        if reading.access.trouble:
+            return blocked(before, after, reading.access.trouble, remedy=self._control_plane.remedy)
         if node in sight.lost:
             return blocked(before, after, sight.lost[node].why, remedy=sight.lost[node].remedy)
-        if reading.network is None and (reading.standing.manages or not sight.network_exists):
+        if reading.network is None and (reading.access.manages or not sight.network_exists):
             no_network, remedy = f"there is no network {self._network}", "notebook 03_create_overlay makes it"
             return blocked(before, after, no_network, remedy=remedy)
         jobs, details = [], []
@@ -302,26 +318,20 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
         if missing and name in sight.stale:
             return f"the network has an endpoint {name}, which may be of {missing}", "bring that node back"
         if full_image_name(spec.image) not in reading.images:
-            return (
-                f"{name} needs the image {full_image_name(spec.image)}, which this node does not have",
-                f"on {node}: docker pull {full_image_name(spec.image)}",
-            )
+            why, remedy = no_image(name, spec.image)
+            return why, f"on {node}: {remedy}"
         return None
 
     def _owns(self, container: ContainerFacts) -> bool:
         return container.labels.get(OWNER_LABEL) == self._owner
 
     def _differences(self, spec: ContainerSpec, node: str, found: ContainerFacts) -> list[Difference]:
-        result = []
-        if full_image_name(found.image) != full_image_name(spec.image):
-            result.append(Difference("image", full_image_name(spec.image), full_image_name(found.image)))
+        rows = [("image", full_image_name(spec.image), full_image_name(found.image)), ("node", node, found.node)]
         ours = self._owns(found)
         others = [name for name in found.networks if name != "none"]
         if self._network not in found.networks and (others or not ours):
-            result.append(Difference("network", self._network, ", ".join(others)))
-        if found.node != node:
-            result.append(Difference("node", node, found.node))
-        return result
+            rows.insert(1, ("network", self._network, ", ".join(others)))
+        return unequal(rows)
 
 
 class RemoveContainers(Step[tuple[ContainerFacts, ...], tuple[str, ...]]):
@@ -376,14 +386,6 @@ def _start(node: Node, name: str) -> None:
             status=error.status,
             remedy=f"on {node.name}: stop the engine, delete {_LOCAL_STORE} (it makes its own networks anew), start it",
         ) from error
-
-
-def _has_image(node: Node, name: str) -> bool:
-    try:
-        node.engine.image(name)
-    except EngineNotFound:
-        return False
-    return True
 
 
 def _describe(name: str, node: str, sight: _Sight, network: str) -> str:

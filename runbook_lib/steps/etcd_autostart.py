@@ -26,7 +26,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from time import monotonic, sleep
 from typing import Literal
 
 from runbook_lib.cluster import Cluster, Node
@@ -36,6 +35,7 @@ from runbook_lib.facts.docker.containers import ContainerFacts
 from runbook_lib.facts.docker.engine import EngineFacts, read_engine
 from runbook_lib.facts.host.addresses import BOOTLOCAL, read_bootlocal
 from runbook_lib.facts.host.host import BootClock, read_boot_clock
+from runbook_lib.model.etcd_url import parse_etcd_url
 from runbook_lib.model.parameters import Etcd
 from runbook_lib.steps.base import Finding, Say, Step, pending, refused, satisfied
 from runbook_lib.steps.platforms.blocks import (
@@ -48,9 +48,9 @@ from runbook_lib.steps.platforms.blocks import (
     write_boot_script,
 )
 from runbook_lib.steps.platforms.boot2docker import ETCD_AUTOSTART, etcd_autostart, start_lines
+from runbook_lib.waiting import wait_until
 
 _DOCKER_ROOT = "/var/lib/docker"
-_RESTARTING = ("always", "unless-stopped")
 _CONTAINERS_FIRST_SECONDS = 10.0
 _PAUSE_SECONDS = 0.2
 
@@ -132,14 +132,13 @@ def read_autostart(node: Node, etcd: Etcd) -> AutostartReading:
 def peer_engines(engine: EngineFacts) -> tuple[str, ...]:
     """The engines beside the store's other members, as ``address:port``: all are taken to advertise the same port."""
     own, _, port = engine.cluster_advertise.rpartition(":")
-    members = engine.cluster_store.removeprefix("etcd://").partition("/")[0].split(",")
-    hosts = (member.rpartition(":")[0] for member in members)
-    return tuple(f"{host}:{port}" for host in hosts if host and port and host != own)
+    hosts = (host for host, _ in parse_etcd_url(engine.cluster_store).endpoints)
+    return tuple(f"{host}:{port}" for host in hosts if port and host != own)
 
 
 def unproved_starts(clock: BootClock, policies: Mapping[str, str]) -> str:
     """What was written since the boot, or nobody can tell of; ``policies`` says of some files what is in them."""
-    since = [policies.get(path, path) for path in clock.files_since]
+    since = [policies.get(path, path) for path in clock.files_changed_since_boot]
     return ", ".join([*since, *(words for path, words in policies.items() if path not in clock.changed)])
 
 
@@ -207,7 +206,7 @@ class EtcdAutostart(_Autostart):
             policies=tuple(
                 (member.name, "no" if by_script else "always")
                 for member in reading.containers
-                if (member.restart_policy in _RESTARTING) == by_script
+                if member.restarts == by_script
             ),
             unit="enable" if any(not (unit.enabled and unit.after_engine) for unit in reading.units) else "",
         )
@@ -228,7 +227,7 @@ class EtcdAutostart(_Autostart):
         policies = {
             f"{root}/containers/{item.id}/hostconfig.json": f"the restart policy of {item.name}"
             for item in found.containers
-            if item.restart_policy in _RESTARTING
+            if item.restarts
         }
         return unproved_starts(read_boot_clock(node, [*files, DROP_IN, *policies]), policies)
 
@@ -256,7 +255,7 @@ class RemoveAutostart(_Autostart):
 
     def judge(self, reading: AutostartReading) -> Finding[AutostartWork]:
         """Pending while any mechanism is active."""
-        policies = tuple((item.name, "no") for item in reading.containers if item.restart_policy in _RESTARTING)
+        policies = tuple((item.name, "no") for item in reading.containers if item.restarts)
         state: Literal["", "disable"] = "disable" if any(unit.enabled or unit.drop_in for unit in reading.units) else ""
         work = AutostartWork(restoration=_without_block(reading), policies=policies, unit=state)
         if work == AutostartWork():
@@ -299,13 +298,13 @@ class StartMembers(Step[tuple[ContainerFacts, ...], tuple[ContainerFacts, ...]])
     def _wait_for_containers(self, cluster: Cluster, node: Node) -> None:
         """Wait, bounded, until the members in containers of the other nodes run; a silent node counts not."""
         others = [other for other in cluster if other is not node]
-        started = monotonic()
-        while monotonic() - started < _CONTAINERS_FIRST_SECONDS:
+
+        def run() -> bool:
             found = cluster.each(lambda other: read_own_members(other, self._etcd.members), nodes=others)
             members = [member for outcome in found if outcome.value for member in outcome.value]
-            if all(member.running for member in members if not isinstance(member, UnitMember)):
-                return
-            sleep(_PAUSE_SECONDS)
+            return all(member.running for member in members if not isinstance(member, UnitMember))
+
+        wait_until(run, _CONTAINERS_FIRST_SECONDS, pause=_PAUSE_SECONDS)
 
     def _finding(self, members: tuple[ContainerFacts, ...]) -> Finding[tuple[ContainerFacts, ...]]:
         if not members:
@@ -340,10 +339,6 @@ def _describe(reading: AutostartReading) -> str:
     if body is not None:
         current = body == reading.block
         parts.append(f"bootlocal.sh starts {', '.join(reading.names)}" if current else "another block in bootlocal.sh")
-    parts += [
-        f"Docker restarts {item.name} ({item.restart_policy})"
-        for item in reading.containers
-        if item.restart_policy in _RESTARTING
-    ]
+    parts += [f"Docker restarts {item.name} ({item.restart_policy})" for item in reading.containers if item.restarts]
     parts += [f"systemd starts {item.name} ({item.restart_policy})" for item in reading.units if item.enabled]
     return "; ".join(parts) or "no autostart"

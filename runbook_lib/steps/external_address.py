@@ -18,6 +18,7 @@ from runbook_lib.model.parameters import External, usable
 from runbook_lib.steps.base import (
     EXTERNAL_LABEL,
     OWNER_LABEL,
+    Difference,
     Finding,
     Say,
     Step,
@@ -26,9 +27,10 @@ from runbook_lib.steps.base import (
     refused,
     satisfied,
     skipped,
+    unequal,
 )
-from runbook_lib.steps.networks import Difference
-from runbook_lib.steps.published_port import create, differences, has_image, labels, no_image, unproved
+from runbook_lib.steps.containers import has_image, no_image
+from runbook_lib.steps.published_port import create, differences, labels, unproved
 
 _PARENT_DRIVERS = ("macvlan", "ipvlan")
 
@@ -105,7 +107,7 @@ class ExternalAddress(Step[ExternalReading, ExternalJob]):
             read_cluster_address(node, self._network).mac,
             read_networks(node),
             read_container(node, self._spec.container),
-            has_image(node, self._spec),
+            has_image(node, self._spec.image),
             trouble,
         )
 
@@ -193,7 +195,7 @@ class ExternalAddress(Step[ExternalReading, ExternalJob]):
             return _Target(refused(before, f"somebody answers at every address of {self._block}", remedy=remedy))
         after = self._described(free[0])
         if not own.has_image:
-            why, remedy = no_image(self._spec)
+            why, remedy = no_image(self._spec.container, self._spec.image)
             return _Target(blocked(before, after, why, remedy=remedy), free[0])
         missing = not any(network.name == self._spec.network for network in own.networks)
         job = ExternalJob(missing, tuple(sorted(taken)) if missing else (), create=True, start=True, address=free[0])
@@ -218,7 +220,7 @@ class ExternalAddress(Step[ExternalReading, ExternalJob]):
         return None
 
     def _network_differences(self, found: NetworkFacts) -> list[Difference]:
-        pairs = [
+        rows = [
             ("driver", self._spec.way, found.driver),
             ("parent", self._network.interface, found.options.get("parent", "")),
             ("subnet", self._network.subnet, found.subnet),
@@ -227,8 +229,8 @@ class ExternalAddress(Step[ExternalReading, ExternalJob]):
             (EXTERNAL_LABEL, self._spec.way, found.labels.get(EXTERNAL_LABEL, "")),
         ]
         if self._network.gateway is not None:
-            pairs.append(("gateway", self._network.gateway, found.gateway))
-        return [Difference(*pair) for pair in pairs if pair[1] != pair[2]]
+            rows.append(("gateway", self._network.gateway, found.gateway))
+        return unequal(rows)
 
     def _witnessed(
         self, seen: ExternalReading, own: ExternalReading | None, target: _Target | None

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import DeadlineError, EngineError, EngineNotFound, StoreUnavailable
 from runbook_lib.facts.control_planes.base import ControlPlane
-from runbook_lib.facts.docker.networks import PATIENCE_SECONDS
-from runbook_lib.facts.overlay.gossip import GOSSIP_PORT, REQUEST, Gossip, common_stranger, exchange, strangers
+from runbook_lib.facts.docker.networks import STORE_RECHECK_SECONDS
+from runbook_lib.facts.overlay.gossip import GOSSIP_PORT, REQUEST, Gossip, common_unknown_peer, exchange, unknown_peers
 from runbook_lib.steps.base import Finding, Say, Step, blocked, pending, satisfied
+from runbook_lib.waiting import Deadline, wait_until
 
 # What an engine says of a network, by name or ID, that its store does not show it at this moment.
 _NO_NETWORK = re.compile(r"network \S+ not found")
@@ -21,7 +22,7 @@ _PAUSE = 0.25
 REUNION_SECONDS = 75.0
 
 
-def wait_for_gossip(node: Node, control_plane: ControlPlane, say: Say, patience: float = PATIENCE_SECONDS) -> None:
+def wait_for_gossip(node: Node, control_plane: ControlPlane, say: Say, patience: float = STORE_RECHECK_SECONDS) -> None:
     """Wait, bounded, until the node's engine gossips.
 
     An overlay namespace made earlier would never learn where its peers are (see ``facts.gossip``).
@@ -30,20 +31,16 @@ def wait_for_gossip(node: Node, control_plane: ControlPlane, say: Say, patience:
         DeadlineError: it did not within ``patience`` seconds.
         RunbookError: the node cannot be asked.
     """
-    deadline = time.monotonic() + patience
-    told = False
-    while not control_plane.read_gossip_address(node):
-        if time.monotonic() > deadline:
-            raise DeadlineError(
-                f"the engine has not joined the other engines' gossip (TCP {GOSSIP_PORT}) within {patience:.0f} s, "
-                "and a container started now would never find its peers",
-                place=node.name,
-                remedy=f"it joins once {control_plane.members_title} answers: see notebook 02_autostart_etcd",
-            )
-        if not told:
-            say("waiting until the engine gossips")
-            told = True
-        time.sleep(_PAUSE)
+    if control_plane.read_gossip_address(node):
+        return
+    say("waiting until the engine gossips")
+    if not wait_until(lambda: control_plane.read_gossip_address(node), patience, pause=_PAUSE):
+        raise DeadlineError(
+            f"the engine has not joined the other engines' gossip (TCP {GOSSIP_PORT}) within {patience:.0f} s, "
+            "and a container started now would never find its peers",
+            place=node.name,
+            remedy=f"it joins once {control_plane.members_title} answers: see notebook 02_autostart_etcd",
+        )
 
 
 def once_store_answers(
@@ -56,10 +53,10 @@ def once_store_answers(
     work again, later than the heartbeat by which the engine counts as connected.
 
     Raises:
-        EngineError: it still cannot after ``PATIENCE_SECONDS``.
+        EngineError: it still cannot after ``STORE_RECHECK_SECONDS``.
         RunbookError: what ``act`` raises else.
     """
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = Deadline(STORE_RECHECK_SECONDS)
     told = False
     while True:
         try:
@@ -67,11 +64,11 @@ def once_store_answers(
         except (EngineNotFound, StoreUnavailable) as error:
             if isinstance(error, EngineNotFound) and not _NO_NETWORK.search(error.explanation):
                 raise
-            if time.monotonic() > deadline:
+            if deadline.passed:
                 raise EngineError(
                     node.name,
                     error.call,
-                    f"for {PATIENCE_SECONDS:.0f} s {control_plane.members_title} has not answered this engine, or"
+                    f"for {STORE_RECHECK_SECONDS:.0f} s {control_plane.members_title} has not answered this engine, or"
                     f" somebody has removed {network}: {error.explanation}",
                     status=error.status,
                     remedy=f"{control_plane.remedy}; notebook 03_create_overlay makes the network",
@@ -87,7 +84,7 @@ class Introduction:
     """What one engine needs: where it gossips, and node and address of each engine that it does not know."""
 
     address: str
-    strangers: tuple[tuple[str, str], ...]
+    unknown_peers: tuple[tuple[str, str], ...]
 
 
 class JoinGossip(Step[Gossip, Introduction]):
@@ -103,7 +100,7 @@ class JoinGossip(Step[Gossip, Introduction]):
 
     def __init__(self, control_plane: ControlPlane) -> None:
         self._control_plane = control_plane
-        if control_plane.finds_peers_again:
+        if control_plane.rejoins_peers:
             self.settle_seconds = REUNION_SECONDS
 
     def read(self, node: Node) -> Gossip:
@@ -112,13 +109,13 @@ class JoinGossip(Step[Gossip, Introduction]):
 
     def assess(self, readings: Mapping[str, Gossip], missing: frozenset[str]) -> Mapping[str, Finding[Introduction]]:
         """Pending where an engine does not know another one that gossips too."""
-        unknown = strangers(readings.values())
-        common = common_stranger(unknown)
+        unknown = unknown_peers(readings.values())
+        common = common_unknown_peer(unknown)
         return {node: self._finding(row, unknown.get(node, ()), readings, common) for node, row in readings.items()}
 
     def apply(self, cluster: Cluster, node: Node, work: Introduction, say: Say) -> None:
         """Tell it what each stranger says."""
-        for name, address in work.strangers:
+        for name, address in work.unknown_peers:
             say(f"meeting {name}")
             exchange(node, work.address, exchange(cluster.node(name), address, REQUEST))
 
@@ -136,7 +133,7 @@ class JoinGossip(Step[Gossip, Introduction]):
         if not unknown:
             return satisfied(wanted)
         blame = f"look at {common} first: it is in every pair that does not know each other" if common else ""
-        if self._control_plane.finds_peers_again:
+        if self._control_plane.rejoins_peers:
             detail = "; ".join(filter(None, ("engines of a swarm meet again by themselves", blame)))
             return pending(f"does not know {', '.join(unknown)}", wanted, None, detail)
         introduction = Introduction(row.address, tuple((name, readings[name].address) for name in unknown))

@@ -74,7 +74,7 @@ class BridgeReading:
 
 
 def read_bridge(node: Node, owner: str) -> BridgeReading:
-    """Ask a node's engine. Raises ``UnreachableError`` or ``NodeError``."""
+    """The bridge of one node. Raises ``UnreachableError`` or ``NodeError``."""
     return BridgeReading(read_gateway_bridge(node), owner)
 
 
@@ -148,7 +148,7 @@ def force_disconnect(cluster: Cluster, node: Node, control_plane: ControlPlane, 
         RunbookError: a node does not answer, or its engine refuses.
     """
     known = read_network(node, network)
-    if known is not None and (elsewhere := control_plane.read_engine_elsewhere(cluster, known.id, endpoint)):
+    if known is not None and (elsewhere := control_plane.read_foreign_engine(cluster, known.id, endpoint)):
         raise NodeError(
             node.name,
             f"{endpoint} of {known.name} is on the engine at {elsewhere}, which the inventory does not name",

@@ -65,7 +65,7 @@ class ManagersAutostart(Step[ManagerStart, None]):
 
     def unproved(self, node: Node) -> str:
         """The swarm itself, as long as a manager has not come back to it by a boot."""
-        return "its swarm" if read_boot_clock(node).is_since_text(read_swarm(node).made_at) else ""
+        return "its swarm" if read_boot_clock(node).is_text_after_boot(read_swarm(node).made_at) else ""
 
     def _finding(self, start: ManagerStart) -> Finding[None]:
         if not start.engine.by:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.facts.control_planes.base import ABLE, ControlPlane, Standing
+from runbook_lib.facts.control_planes.base import FULL_ACCESS, ControlPlane, OverlayAccess
 from runbook_lib.facts.docker.containers import ContainerFacts, read_containers
 from runbook_lib.facts.docker.networks import (
     GATEWAY_BRIDGE,
@@ -22,6 +22,7 @@ from runbook_lib.steps.base import (
     CONTAINERS_NOTEBOOK,
     OVERLAY_NOTEBOOK,
     OWNER_LABEL,
+    Difference,
     Finding,
     Say,
     Step,
@@ -33,6 +34,7 @@ from runbook_lib.steps.base import (
     refused,
     satisfied,
     skipped,
+    unequal,
 )
 from runbook_lib.steps.leftovers import bridge_labels, force_disconnect, stale_endpoints
 
@@ -40,18 +42,6 @@ OVERLAY_DRIVER = "overlay"
 # Set by Docker itself in Swarm mode.
 _DOCKERS_OWN_OPTIONS = ("com.docker.network.driver.overlay.vxlanid_list",)
 _ENCRYPTED = "encrypted"
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One setting of an existing object that is not as wanted."""
-
-    setting: str
-    expected: str
-    found: str
-
-    def __str__(self) -> str:
-        return f"{self.setting}: expected {self.expected or 'none'}, found {self.found or 'none'}"
 
 
 @dataclass(frozen=True)
@@ -64,24 +54,24 @@ class NetworkReading:
     """
 
     networks: tuple[NetworkFacts, ...]
-    standing: Standing = ABLE
+    access: OverlayAccess = FULL_ACCESS
     cannot_encrypt: str = ""
     bridged: bool = False
     containers: tuple[ContainerFacts, ...] = ()
 
 
-def differences(overlay: Overlay, network: NetworkFacts, control_plane: ControlPlane) -> tuple[Difference, ...]:
+def differences(overlay: Overlay, network: NetworkFacts, control_plane: ControlPlane) -> list[Difference]:
     """The settings in which an existing network is not the wanted overlay. An unset subnet takes any."""
     options = {key: value for key, value in network.options.items() if key not in _DOCKERS_OWN_OPTIONS}
-    pairs = [("driver", OVERLAY_DRIVER, network.driver), ("scope", control_plane.scope, network.scope)]
+    rows = [("driver", OVERLAY_DRIVER, network.driver), ("scope", control_plane.scope, network.scope)]
     if overlay.subnet is not None:
-        pairs.append(("subnet", overlay.subnet, network.subnet))
+        rows.append(("subnet", overlay.subnet, network.subnet))
     wanted = driver_options(overlay)
-    pairs += [(f"option {key}", _shown(wanted, key), _shown(options, key)) for key in sorted({*wanted, *options})]
-    pairs.append(("internal", "no", "yes" if network.internal else "no"))
+    rows += [(f"option {key}", _shown(wanted, key), _shown(options, key)) for key in sorted({*wanted, *options})]
+    rows.append(("internal", "no", "yes" if network.internal else "no"))
     if control_plane.attachable and not network.attachable:
-        pairs.append(("attachable", "yes", f"no (network {network.name} not manually attachable)"))
-    return tuple(Difference(*pair) for pair in pairs if pair[1] != pair[2])
+        rows.append(("attachable", "yes", f"no (network {network.name} not manually attachable)"))
+    return unequal(rows)
 
 
 def driver_options(overlay: Overlay) -> dict[str, str]:
@@ -119,20 +109,20 @@ class CreateNetwork(Step[NetworkReading, dict[str, str]]):
             return NetworkReading(found)
         cannot_encrypt = read_encryption(node) if self._overlay.encrypted else ""
         bridged = any(item.name == GATEWAY_BRIDGE for item in everything)
-        standing = self._control_plane.read_standing(node)
-        return NetworkReading((), standing, cannot_encrypt, bridged, read_containers(node))
+        access = self._control_plane.read_overlay_access(node)
+        return NetworkReading((), access, cannot_encrypt, bridged, read_containers(node))
 
     def doubted(self, readings: Mapping[str, NetworkReading]) -> Collection[str]:
         """The nodes whose engine does not list the network, while another does or a container is on it."""
         return self._lost(readings)
 
     def _lost(self, readings: Mapping[str, NetworkReading]) -> dict[str, LostNetwork]:
-        able = {name: reading for name, reading in readings.items() if not reading.standing.trouble}
+        able = {name: reading for name, reading in readings.items() if not reading.access.trouble}
         return lost_networks(
             self._overlay.name,
             {name: next(iter(reading.networks), None) for name, reading in able.items()},
             [item for reading in readings.values() for item in reading.containers],
-            [name for name, reading in able.items() if reading.standing.manages],
+            [name for name, reading in able.items() if reading.access.manages],
         )
 
     def assess(
@@ -145,7 +135,7 @@ class CreateNetwork(Step[NetworkReading, dict[str, str]]):
         plain = {name: reading.cannot_encrypt for name, reading in readings.items() if reading.cannot_encrypt}
         if plain:
             return {name: self._unencrypted(plain.get(name, ""), plain) for name in readings}
-        able = [name for name, reading in readings.items() if reading.standing == ABLE]
+        able = [name for name, reading in readings.items() if reading.access == FULL_ACCESS]
         lost = self._lost(readings)
         creator = able[0] if able and not ids and not lost else ""
         if not ids and not able and not missing and not lost:
@@ -181,11 +171,11 @@ class CreateNetwork(Step[NetworkReading, dict[str, str]]):
         lost: LostNetwork | None,
     ) -> Finding[dict[str, str]]:
         wanted = self._wanted
-        if reading.standing.trouble:
-            return blocked("not known", wanted, reading.standing.trouble, remedy=self._control_plane.remedy)
+        if reading.access.trouble:
+            return blocked("not known", wanted, reading.access.trouble, remedy=self._control_plane.remedy)
         if lost is not None:  # no work of this node's mends it, and none is needed where the network was just made
             return pending("no such network", wanted, None, f"{lost.why}; remedy: {lost.remedy}")
-        if not reading.networks and not reading.standing.manages:
+        if not reading.networks and not reading.access.manages:
             return satisfied("not seen yet", "a worker is told of it with its first container on it")
         if not reading.networks:
             if not creator:
@@ -209,9 +199,9 @@ class CreateNetwork(Step[NetworkReading, dict[str, str]]):
         return f"{OVERLAY_DRIVER} {self._overlay.subnet or '(subnet by Docker)'}"
 
     def _nobody_makes_it(self, reading: NetworkReading) -> Finding[dict[str, str]]:
-        standing = reading.standing
-        if standing.trouble:
-            return blocked("not known", self._wanted, standing.trouble, remedy=self._control_plane.remedy)
+        access = reading.access
+        if access.trouble:
+            return blocked("not known", self._wanted, access.trouble, remedy=self._control_plane.remedy)
         why, remedy = "only a manager makes networks, this is a worker", "put a manager into the inventory as well"
         return blocked("no such network", self._wanted, why, remedy=remedy)
 
@@ -368,8 +358,8 @@ class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
         self, networks: Sequence[NetworkFacts], guests: list[ContainerFacts]
     ) -> Finding[NetworkRemoval] | None:
         """Why networks stay because of the containers on them, running or not; ``None`` when they need not."""
-        strangers = [item for item in guests if item.labels.get(OWNER_LABEL) != self._owner]
-        foreign = [item.full_name for item in strangers]
+        unknown_peers = [item for item in guests if item.labels.get(OWNER_LABEL) != self._owner]
+        foreign = [item.full_name for item in unknown_peers]
         ours: dict[str, list[str]] = {}
         for item in guests:
             if self._notebook and item.full_name not in foreign:
@@ -382,7 +372,7 @@ class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
         commands = [
             f"'{f'docker stop {item.name}; ' if item.state == 'restarting' else ''}"
             f"docker network disconnect {network.name} {item.name}' on {item.node}"
-            for item in strangers
+            for item in unknown_peers
             for network in networks
             if network.name in item.networks
         ]

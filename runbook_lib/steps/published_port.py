@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.errors import EngineNotFound
 from runbook_lib.facts.docker.containers import ContainerFacts, read_container
 from runbook_lib.facts.host.host import read_boot_clock
 from runbook_lib.model.parameters import PORT, External
@@ -17,6 +16,7 @@ from runbook_lib.steps.base import (
     EXTERNAL_LABEL,
     EXTERNAL_NOTEBOOK,
     OWNER_LABEL,
+    Difference,
     Finding,
     Say,
     Step,
@@ -25,9 +25,9 @@ from runbook_lib.steps.base import (
     pending,
     refused,
     satisfied,
+    unequal,
 )
-from runbook_lib.steps.containers import full_image_name
-from runbook_lib.steps.networks import Difference
+from runbook_lib.steps.containers import full_image_name, has_image, no_image
 
 RESTART_POLICY = "unless-stopped"
 STOP_SECONDS = 1
@@ -46,21 +46,6 @@ _COMMAND = (
 def labels(way: str, owner: str) -> dict[str, str]:
     """What marks an object as ours, and as made for that way."""
     return our_labels(owner, EXTERNAL_NOTEBOOK) | {EXTERNAL_LABEL: way}
-
-
-def has_image(node: Node, spec: External) -> bool:
-    """Whether the node has the container's image. Raises ``RunbookError``."""
-    try:
-        node.engine.image(full_image_name(spec.image))
-    except EngineNotFound:
-        return False
-    return True
-
-
-def no_image(spec: External) -> tuple[str, str]:
-    """Why a container cannot be made without its image, and the remedy."""
-    image = full_image_name(spec.image)
-    return f"{spec.container} needs the image {image}, which this node does not have", f"docker pull {image}"
 
 
 def create(
@@ -85,21 +70,22 @@ def create(
 def unproved(node: Node, container: str) -> str:
     """The container, as long as no boot of its node has brought it back; empty without one. Raises ``RunbookError``."""
     found = read_container(node, container)
-    if found is None or not read_boot_clock(node).is_since_text(found.created_at):
+    if found is None or not read_boot_clock(node).is_text_after_boot(found.created_at):
         return ""
     return container
 
 
 def differences(found: ContainerFacts, spec: External, owner: str) -> list[Difference]:
     """In what an existing container is not the wanted one, whatever its address."""
-    pairs = [
-        ("image", full_image_name(spec.image), full_image_name(found.image)),
-        ("network", spec.network, ", ".join(found.networks).replace("default", "bridge")),
-        ("restart policy", RESTART_POLICY, found.restart_policy),
-        ("owner", owner, found.labels.get(OWNER_LABEL, "")),
-        ("made for", spec.way, found.labels.get(EXTERNAL_LABEL, "")),
-    ]
-    return [Difference(*pair) for pair in pairs if pair[1] != pair[2]]
+    return unequal(
+        [
+            ("image", full_image_name(spec.image), full_image_name(found.image)),
+            ("network", spec.network, ", ".join(found.networks).replace("default", "bridge")),
+            ("restart policy", RESTART_POLICY, found.restart_policy),
+            ("owner", owner, found.labels.get(OWNER_LABEL, "")),
+            ("made for", spec.way, found.labels.get(EXTERNAL_LABEL, "")),
+        ]
+    )
 
 
 @dataclass(frozen=True)
@@ -137,7 +123,7 @@ class PublishPort(Step[PublishedReading, PublishedJob]):
 
     def read(self, node: Node) -> PublishedReading:
         """The container and its image."""
-        return PublishedReading(read_container(node, self._spec.container), has_image(node, self._spec))
+        return PublishedReading(read_container(node, self._spec.container), has_image(node, self._spec.image))
 
     def assess(
         self, readings: Mapping[str, PublishedReading], missing: frozenset[str]
@@ -161,7 +147,7 @@ class PublishPort(Step[PublishedReading, PublishedJob]):
         after = f"{name} running, port {PORT} published"
         if found is None:
             if not reading.has_image:
-                why, remedy = no_image(self._spec)
+                why, remedy = no_image(self._spec.container, self._spec.image)
                 return blocked(f"{name} absent", after, why, remedy=remedy)
             return pending(f"{name} absent", after, PublishedJob(create=True, start=True))
         different = differences(found, self._spec, self._owner)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping, Sequence
-from time import monotonic, sleep
+from time import sleep
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import CommandError, DeadlineError, InputError, NodeError, UnreachableError
 from runbook_lib.facts.host.host import Boot, read_boot
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.steps.base import Finding, Say, Step, pending, refused, satisfied
+from runbook_lib.waiting import Deadline
 
 _CONNECT_SECONDS = 3.0
 _COMMAND_SECONDS = 10.0
@@ -101,14 +102,14 @@ def wait_until_back(node: Node, before: Boot, timeouts: Timeouts, say: Say) -> N
     brief = {"connect": _CONNECT_SECONDS, "command": _COMMAND_SECONDS, "reboot": _COMMAND_SECONDS}
     short = timeouts.model_copy(update=brief)
     probe = Node(node.spec, short, node.manager)
-    started, said = monotonic(), ""
+    deadline, said = Deadline(timeouts.reboot), ""
     try:
         while missing := _still_missing(probe, before):
             what, why = missing
             if what != said:
                 said = what
                 say(f"waiting for {what}")
-            if monotonic() - started > timeouts.reboot:
+            if deadline.passed:
                 raise DeadlineError(
                     f"not back {timeouts.reboot:.0f} s after the reboot: still missing: {what}{why}",
                     place=node.name,

@@ -85,7 +85,7 @@ class StaticAddresses(Step[AddressReading, Change]):
     def unproved(self, node: Node) -> str:
         """The files that give the address, as long as no boot has read them."""
         _, files = self.planned_files(node.name, read_address(node, self._inventory.network, probe=False))
-        return ", ".join(read_boot_clock(node, [file.path for file in files]).files_since)
+        return ", ".join(read_boot_clock(node, [file.path for file in files]).files_changed_since_boot)
 
     def planned_files(self, node: str, reading: AddressReading) -> tuple[Platform, tuple[FileChange, ...]]:
         """A node's platform, and the files as they are without us beside what they become, whether written yet or not.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
-from time import monotonic, sleep
+from time import sleep
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import CertificateError, EngineError, RunbookError, UnreachableError
@@ -18,6 +18,7 @@ from runbook_lib.steps.base import in_one_line
 from runbook_lib.steps.platforms import PlatformRefusal, platform_of
 from runbook_lib.steps.platforms.boot2docker import address_lines
 from runbook_lib.transport.docker.engine import Engine
+from runbook_lib.waiting import Deadline
 
 _POOL_REASON = (
     "the DHCP server may lease it to another machine, and then two have it"
@@ -206,14 +207,14 @@ def _wait_for_answer(engine: Engine) -> None:
     Raises:
         RunbookError: it did not; at once when it is there with a certificate that is not valid.
     """
-    deadline = monotonic() + _OLD_NEIGHBOUR_SECONDS
+    deadline = Deadline(_OLD_NEIGHBOUR_SECONDS)
     while True:
         try:
             return engine.ping()
         except CertificateError:
             raise
         except UnreachableError:
-            if monotonic() >= deadline:
+            if deadline.passed:
                 raise
         sleep(_PAUSE_SECONDS)
 

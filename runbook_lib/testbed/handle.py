@@ -16,7 +16,7 @@ from runbook_lib.testbed import lifecycle, privilege, requirements, state
 from runbook_lib.testbed.machine import network
 from runbook_lib.testbed.machine.kind import Kind
 from runbook_lib.testbed.machine.layout import DEFAULT_NAME, Layout, NodeLayout
-from runbook_lib.testbed.node import client, control_planes, readiness
+from runbook_lib.testbed.node import client, readiness, swarm
 from runbook_lib.testbed.node import node as nodes
 from runbook_lib.testbed.progress import Report, silent
 from runbook_lib.transport.docker.engine import Engine
@@ -130,7 +130,7 @@ def _engine(layout: Layout, node: NodeLayout) -> tuple[str | None, str | None]:
         try:
             version = str(engine.version()["Version"])
             in_swarm = layout.kind.control_plane == "swarm-mode"
-            return version, control_planes.standing(layout, node, engine) if in_swarm else None
+            return version, swarm.standing(layout, node, engine) if in_swarm else None
         except RunbookError:
             return version, None
 

@@ -19,7 +19,7 @@ from runbook_lib.testbed.machine import dhcp, host, network
 from runbook_lib.testbed.machine.host import Process
 from runbook_lib.testbed.machine.kind import Kind
 from runbook_lib.testbed.machine.layout import MOST_NODES, Layout, Network, NodeLayout
-from runbook_lib.testbed.node import client, control_planes, power
+from runbook_lib.testbed.node import client, power, swarm
 from runbook_lib.testbed.node import node as nodes
 from runbook_lib.testbed.progress import Report, step
 from runbook_lib.testbed.state import State
@@ -182,7 +182,7 @@ def _build(current: State, report: Report) -> None:
     content = functools.cache(archive.path.read_bytes)
     power.boot(current, layout.nodes, report, lambda node: power.load_images(layout, node, archive, content, report))
     if layout.kind.control_plane == "swarm-mode":
-        control_planes.ensure(layout, report)
+        swarm.ensure(layout, report)
     client.write_inventory(layout)
     client.chown_to_sudo_user(layout)
     state.write(replace(current, complete=True))
@@ -303,10 +303,10 @@ def _restart_dhcp(
     blocked: Sequence[str] = (),
     expected: Mapping[str, str] | None = None,
 ) -> State:
-    """Start the DHCP server anew, its leases forgotten; nodes that keep running keep their addresses.
+    """Restart the DHCP server without leases; running nodes keep their addresses.
 
-    Debian nodes remember their last lease on disk and ask for it again, so who comes first decides nothing:
-    there the server is told what each of them gets, which is ``expected`` or else the address that it should have.
+    Debian nodes store their last lease on disk and request it again, so the order of requests has no effect: for them
+    the server has reservations, by ``expected`` or else by the address that each node should have.
     """
     layout = current.layout
     if current.dhcp is not None:
@@ -314,13 +314,13 @@ def _restart_dhcp(
     reservations = {dhcp.blocking_mac(index): address for index, address in enumerate(blocked)}
     reservations |= _kept_by_others(layout, moving)
     if layout.kind.platform == "debian":
-        reservations = _told(layout, reservations, expected or {})
+        reservations = _with_all_nodes(layout, reservations, expected or {})
     renewed = replace(current, dhcp=dhcp.start(layout, Path(current.rootfs), reservations))
     state.write(renewed)
     return renewed
 
 
-def _told(layout: Layout, reservations: Mapping[str, str], expected: Mapping[str, str]) -> dict[str, str]:
+def _with_all_nodes(layout: Layout, reservations: Mapping[str, str], expected: Mapping[str, str]) -> dict[str, str]:
     """The reservations, and one for every node that has none yet."""
     found = dict(reservations) | {layout.node(name).cluster_mac: address for name, address in expected.items()}
     for node in layout.nodes:

@@ -68,12 +68,14 @@ def call_as_root(arguments: Sequence[str], report: Report) -> None:
 def _sudo() -> list[str]:
     remedy = "run the command as root, or set up sudo for this user"
     if shutil.which("sudo") is None:
-        raise RequirementError("the testbed needs root, and there is no sudo on this machine", remedy=remedy)
+        raise RequirementError("the testbed needs root, and sudo is not installed", remedy=remedy)
     if subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0:
         return ["sudo", "-n"]
     if sys.stdin is not None and sys.stdin.isatty():
         return ["sudo"]
-    raise RequirementError("the testbed needs root, and sudo wants a password that nobody can type", remedy=remedy)
+    raise RequirementError(
+        "the testbed needs root, and sudo needs a password without a terminal to type it", remedy=remedy
+    )
 
 
 def _environment() -> list[str]:

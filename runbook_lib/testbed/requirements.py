@@ -47,7 +47,7 @@ def check_name(name: str) -> None:
     """
     if not _NAME.fullmatch(name):
         raise InputError(
-            f"{name!r} is no name for a testbed: a lower-case letter, then letters, digits and inner '-', at most 32",
+            f"{name!r} is not a valid testbed name: a lower-case letter, then letters, digits and '-', at most 32",
             place="--name",
             remedy="give a name such as 'runbook'",
         )
@@ -182,7 +182,7 @@ def _available_memory() -> int:
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
-    raise RequirementError("/proc/meminfo does not tell the available memory", remedy="use a kernel of 3.14 or later")
+    raise RequirementError("/proc/meminfo does not have the available memory", remedy="use a kernel of 3.14 or later")
 
 
 def _existing(path: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runbook_lib import files
 from runbook_lib.errors import InputError, LockedError, TestbedError
 from runbook_lib.model.commands import command_on_testbed
 from runbook_lib.model.locations import state_root, testbed_folder
@@ -101,8 +101,7 @@ def allocation() -> Iterator[None]:
     """Hold the lock for choosing and recording subnets, so that two testbeds never choose the same."""
     root = state_root()
     root.mkdir(mode=0o755, parents=True, exist_ok=True)
-    with (root / ".allocation.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with files.locked(root / ".allocation.lock"):
         yield
 
 
@@ -125,26 +124,18 @@ def locked(name: str) -> Iterator[None]:
         except FileNotFoundError:
             continue
         try:
-            _take(descriptor, path)
+            holder = files.try_lock_as(descriptor, f"{os.getpid()}\n")
+            if holder is not None:
+                raise LockedError(
+                    f"another command is changing this testbed (process {holder or 'unknown'})",
+                    place=str(folder),
+                    remedy="wait until it has ended, then try again",
+                )
             if _same_file(descriptor, path):
-                os.truncate(descriptor, 0)
-                os.write(descriptor, f"{os.getpid()}\n".encode())
                 yield
                 return
         finally:
             os.close(descriptor)
-
-
-def _take(descriptor: int, path: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.read(descriptor, 32).decode().strip() or "unknown"
-        raise LockedError(
-            f"another command is changing this testbed (process {holder})",
-            place=str(path.parent),
-            remedy="wait until it has ended, then try again",
-        ) from error
 
 
 def _same_file(descriptor: int, path: Path) -> bool:

@@ -56,7 +56,7 @@ class Look:
         return self.reach is not None and self.reach.answer == self.container
 
 
-def read_standing(node: Node, spec: External, network: ClusterNetwork) -> Standing:
+def read_overlay_access(node: Node, spec: External, network: ClusterNetwork) -> Standing:
     """How one container stands, from its node. Raises ``RunbookError``."""
     current = read_cluster_address(node, network)
     found = read_container(node, spec.container)
@@ -80,7 +80,7 @@ def look_around(cluster: Cluster, specs: Sequence[External]) -> tuple[tuple[Stan
     standings = [
         standing
         for outcome in cluster.each(
-            lambda node: [read_standing(node, spec, network) for spec in specs if spec.node == node.name],
+            lambda node: [read_overlay_access(node, spec, network) for spec in specs if spec.node == node.name],
             nodes=[cluster.node(name) for name in sorted(own)],
         )
         for standing in outcome.result

@@ -17,8 +17,9 @@ from runbook_lib.errors import RunbookError
 from runbook_lib.facts.control_planes.base import Advertised, ControlPlane, Member, read_advertised
 from runbook_lib.facts.docker.containers import read_containers
 from runbook_lib.facts.docker.networks import read_networks
-from runbook_lib.facts.overlay.gossip import GOSSIP_PORT, Gossip, common_stranger, splits, strangers
+from runbook_lib.facts.overlay.gossip import GOSSIP_PORT, Gossip, common_unknown_peer, gossip_faults, unknown_peers
 from runbook_lib.model.results import Check, Verdict
+from runbook_lib.waiting import Deadline
 
 MEMBER, QUORUM = "control plane member", "quorum of the control plane"
 EXPECTED = "healthy, and of use to engines"
@@ -38,7 +39,7 @@ def check_members(cluster: Cluster, control_plane: ControlPlane, overlay: str = 
     it; it is only noted on a new cluster, whose members nobody has started yet.
     """
     needs: str | None = None
-    deadline = time.monotonic() + _ELECTION_SECONDS
+    deadline = Deadline(_ELECTION_SECONDS)
     while True:
         try:
             members = control_plane.read_members(cluster)
@@ -49,7 +50,7 @@ def check_members(cluster: Cluster, control_plane: ControlPlane, overlay: str = 
             break
         needs = needed_by(cluster, control_plane, overlay) if needs is None else needs
         running = sum(member.container_state == "running" and not member.remedy for member in members)
-        if not needs or running < majority(members) or time.monotonic() > deadline:
+        if not needs or running < majority(members) or deadline.passed:
             break
         time.sleep(_PAUSE)
     yield from (judge_member(member, members) for member in members)
@@ -130,8 +131,8 @@ def judge_gossip(rows: Sequence[Gossip]) -> tuple[Check, ...]:
 
     An engine that does not gossip is not judged: it is not connected yet.
     """
-    unknown = strangers(rows)
-    common = common_stranger(unknown)
+    unknown = unknown_peers(rows)
+    common = common_unknown_peer(unknown)
     remedy = f"notebook 00_meet_the_cluster tries tcp and udp {GOSSIP_PORT} of each node"
     checks = []
     for row in rows:
@@ -141,7 +142,7 @@ def judge_gossip(rows: Sequence[Gossip]) -> tuple[Check, ...]:
         elif not row.address:
             found, verdict = "it does not gossip", Verdict.SKIP
         elif common == row.node:
-            found, verdict = splits(rows)[0].removeprefix(f"{row.node}: "), Verdict.FAIL
+            found, verdict = gossip_faults(rows)[0].removeprefix(f"{row.node}: "), Verdict.FAIL
         elif unknown[row.node] and not common:
             found, verdict = f"does not know {', '.join(unknown[row.node])}", Verdict.FAIL
         elif unknown[row.node]:
@@ -177,7 +178,7 @@ def judge_advertised(facts: Advertised, control_plane: ControlPlane) -> Check:
     holder = f"the address of {facts.interface}" if facts.interface else "which no interface of the node has"
     found = f"{facts.address}, {holder}" if facts.address else "it advertises no address"
     remedy = control_plane.advertise_remedy(facts)
-    if facts.address and not control_plane.tells_data_path:
+    if facts.address and not control_plane.reports_data_path:
         shown = "the forwarding table in notebook 07_look_inside_the_overlay shows where packets go"
         good = f"nothing to do if its engine joined with --data-path-addr {facts.network} or {facts.own[0]} ({shown})"
         return Check(ADVERTISED, facts.node, Verdict.WARN, expected, found, f"{good}; else {remedy}")

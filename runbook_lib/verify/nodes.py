@@ -181,7 +181,7 @@ def judge_control_plane(facts: EngineFacts, plane: ControlPlane, usual_store: st
     """Whether an engine keeps an overlay where the parameters say, and where most of the nodes do."""
     kinds = {"etcd": facts.cluster_store, "swarm": "part of a swarm", "other": facts.cluster_store}
     found = kinds.get(facts.mode, "no cluster store, and part of no swarm")
-    remedy = plane.objection(facts)
+    remedy = plane.incompatibility(facts)
     if not remedy and facts.cluster_store != usual_store:
         remedy = f"the other nodes have {usual_store}: give all the same, or leave this node out"
     verdict = Verdict.FAIL if remedy else Verdict.PASS

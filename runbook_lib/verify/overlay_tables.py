@@ -121,7 +121,7 @@ def _of_forwarding(
 ) -> list[Entry]:
     found = {row.mac: row.vtep for row in hidden.forwarding if row.vtep}
     # both rows are the engine's: it writes them together, and is only asked again for a missing neighbour
-    written = {row.mac for row in hidden.forwarding if row.vtep and row.lasting}
+    written = {row.mac for row in hidden.forwarding if row.vtep and row.permanent}
     standing = {(row.address, row.mac) for row in hidden.neighbours if row.state == "PERMANENT"}
     known = [
         Entry(

@@ -174,7 +174,7 @@ def judge_engines(outcomes: Sequence[Outcome[EngineFacts]], control_plane: Contr
         facts = outcome.value
         if facts is None:
             continue
-        remedy = control_plane.objection(facts)
+        remedy = control_plane.incompatibility(facts)
         verdict = Verdict.FAIL if remedy else Verdict.PASS
         where = facts.cluster_store if facts.mode == "etcd" else f"mode {facts.mode}"
         yield Check(check, facts.node, verdict, expected, f"{facts.version}, {where}", remedy)

@@ -8,6 +8,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from runbook_lib.files import locked
 from runbook_lib.model.events import StepEvent
 from runbook_lib.model.record import CellRecord, CellState, MetricRecord, NodeRecord, Provenance, Record, RecordVerdict
 from runbook_lib.model.results import Status
@@ -15,7 +16,6 @@ from runbook_lib.records import chain
 from runbook_lib.records.sealing import Seal, append, note_head
 from runbook_lib.records.store import open_archive
 from runbook_lib.records.store.archive import NOTEBOOK_FILE, RECORD_FILE, Archive, record_folder_name
-from runbook_lib.records.store.disk import locked
 from runbook_lib.records.store.keys import signing_key
 from runbook_lib.records.store.reading import contents_of, record_bytes
 

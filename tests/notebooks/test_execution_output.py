@@ -152,9 +152,10 @@ def test_no_secret_reaches_the_record_the_log_or_a_file(
         assert SECRET[half:] not in text
 
 
-def test_a_cell_whose_output_goes_to_a_widget_ends_however_its_messages_cross(workplace: Workplace) -> None:
+@pytest.mark.parametrize("times", [8, pytest.param(20, marks=pytest.mark.repeat)])
+def test_a_cell_whose_output_goes_to_a_widget_ends_however_its_messages_cross(workplace: Workplace, times: int) -> None:
     # Of 48 runs of one such cell on a busy machine, eight waited for ever for an answer that had come.
     begin = "import ipywidgets\ncaught = ipywidgets.Output()\n"
-    cells = [begin + "for number in range(20):\n    with caught:\n        print(number)"] * 20
+    cells = [begin + "for number in range(20):\n    with caught:\n        print(number)"] * times
     run = execute(workplace, workplace.notebook("01_many", *cells), {}, Redactor())
     assert set(run.ends) == {"completed"}

@@ -20,7 +20,7 @@ from runbook_lib.testbed import Testbed
 from runbook_lib.testbed.image.images import ETCD_IMAGE
 from runbook_lib.testbed.machine.layout import NodeLayout
 from runbook_lib.testbed.node.certificates import Authority
-from runbook_lib.testbed.node.control_planes import command, member_name
+from runbook_lib.testbed.node.etcd import command, member_name
 from runbook_lib.verify.members import check_members
 from tests.testbed.conftest import wait_until_connected
 from tests.waiting import wait_until
@@ -147,8 +147,12 @@ def test_after_a_power_cycle_bootlocal_asks_for_health_over_tls(cluster: Cluster
 @pytest.mark.parametrize(
     ("option", "found", "remedy"),
     [
-        ("--enable-v2=false", "its v2 API is off", "--enable-v2=true"),
-        ("--cert-file=/tls/strange.pem --key-file=/tls/strange-key.pem", "not signed by the authority", "--cert-file"),
+        ("--enable-v2=false", "its v2 API, which engines need, is disabled", "--enable-v2=true"),
+        (
+            "--cert-file=/tls/strange.pem --key-file=/tls/strange-key.pem",
+            "not signed by the engine's CA",
+            "--cert-file",
+        ),
     ],
 )
 def test_a_member_that_engines_cannot_use_is_named(

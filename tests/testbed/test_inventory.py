@@ -6,6 +6,7 @@ import datetime
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from runbook_lib.testbed import Testbed
 from tests.unit.model.imports.conftest import Store
 
 pytestmark = pytest.mark.testbed
+SHARED_TESTBED = True
 
 # A user whom SSH lets in by the same key, and who may neither become root nor talk to the engine.
 GUEST = """\
@@ -67,6 +69,15 @@ def imported(text: str, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def guest(cluster: Cluster) -> Iterator[None]:
+    """There is a guest on node2."""
+    node = cluster.node("node2").ssh
+    node.script(GUEST, sudo=True)
+    yield
+    node.run(["userdel", "--force", "--remove", "guest"], sudo=True, check=False)
+
+
 def checks(file: Path) -> tuple[int, dict[tuple[str, str], dict[str, Any]]]:
     """The exit code of ``inventory check``, and its rows by node and check."""
     done = runbook("inventory", "check", "-f", str(file), "--json")
@@ -86,9 +97,8 @@ def test_a_store_becomes_a_file_that_is_all_green_and_with_which_a_notebook_pass
 
 
 def test_each_thing_that_is_wrong_is_named_with_its_remedy_and_hides_no_other(
-    imported: Path, testbed: Testbed, cluster: Cluster, tmp_path: Path
+    imported: Path, testbed: Testbed, guest: None, tmp_path: Path
 ) -> None:
-    cluster.node("node2").ssh.script(GUEST, sudo=True)
     data = yaml.safe_load(imported.read_text())
     node1, node2, node3, node4 = data["inventory"]["nodes"]
     node1["platform"] = "netplan"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,13 @@ from runbook_lib.testbed import Testbed
 from tests.unit.records.writing import begin, passed, three, write
 
 pytestmark = pytest.mark.testbed
+SHARED_TESTBED = True
 
 FOLDER = "/home/docker/records"
 
 
 @pytest.fixture
-def archive(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Archive:
+def archive(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive]:
     """An archive on node1, as a user reaches it who may log in there."""
     access = cluster.node("node1").spec.ssh
     home = tmp_path / "home"
@@ -37,7 +39,8 @@ def archive(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("OVERLAY_RUNBOOK_SIGNING_KEY", str(tmp_path / "key.pem"))
     cluster.node("node1").ssh.run(["rm", "-rf", FOLDER])
-    return open_archive(f"sftp://{access.user}@{access.host}:{access.port}{FOLDER}", refresh=False)
+    yield open_archive(f"sftp://{access.user}@{access.host}:{access.port}{FOLDER}", refresh=False)
+    cluster.node("node1").ssh.run(["rm", "-rf", FOLDER])
 
 
 def test_records_are_written_to_a_node_read_elsewhere_verified_there_and_pruned(

@@ -25,6 +25,7 @@ from runbook_lib.transport.docker.engine import Engine
 from tests.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.testbed
+SHARED_TESTBED = True
 
 NETWORK, CONTAINER = "t-transport-net", "t-transport"
 
@@ -208,16 +209,17 @@ def test_an_engine_that_is_stopped_is_unreachable_and_answers_again_after_its_st
 
 
 def test_an_engine_without_its_store_says_so_with_the_notebook_that_helps(cluster: Cluster) -> None:
-    members = [(node, name) for node, name in zip(cluster.nodes, ("etcd1", "etcd2", "etcd3"), strict=False)]
-    running = [(node, name) for node, name in members if node.engine.container(name)["State"]["Running"]]
-    for node, name in running:
-        node.engine.stop(name)
+    members = {"node1": "etcd1", "node2": "etcd2", "node3": "etcd3"}
+    running = [node for node in cluster.nodes[:3] if node.engine.container(members[node.name])["State"]["Running"]]
+    for node in running:
+        node.engine.stop(members[node.name])
     try:
         with pytest.raises(StoreUnavailable) as caught:
             cluster.node("node4").engine.create_network(NETWORK, subnet="10.77.1.0/24")
     finally:
-        for node, name in running:
-            node.engine.start(name)
+        # At once: an engine that asks its store for this container while one member is alone waits for half a minute.
+        started = cluster.each(lambda node: node.engine.start(members[node.name]), nodes=running)
+        assert [outcome.error for outcome in started] == [None] * len(running)
     assert "02_autostart_etcd" in caught.value.remedy
 
 

@@ -25,6 +25,7 @@ from runbook_lib.transport.ssh.endpoint import machine_of_node
 from tests.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.testbed
+SHARED_TESTBED = True
 
 PASSWORD, WRONG = "open Sesame's $HOME", "open Barley"
 SECRET = {"env": "LAB_PASSWORD"}
@@ -61,6 +62,14 @@ printf 'bound ALL=(ALL) NOPASSWD: ALL\nDefaults:bound requiretty\n' >/etc/sudoer
 /usr/sbin/sshd -p 2223 -o PidFile=none -o UsePAM=yes -o KbdInteractiveAuthentication=yes -o PasswordAuthentication=no \\
     -o SetEnv=HTTPS_PROXY=http://10.255.255.1:3128
 """
+NOBODY = """
+pkill -f '^sshd: /usr/sbin/sshd -p 222'
+for user in worker guest bound noisy closed; do
+    userdel --force --remove "$user"
+    rm -f "/etc/sudoers.d/$user"
+done
+sed -i /ALL_PROXY/d /etc/environment
+"""
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +80,7 @@ def place(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]
         patch.setenv("LAB_WRONG", WRONG)
         cluster.node("node1").ssh.script(PEOPLE, PASSWORD, sudo=True)
         yield Place(run, tmp_path_factory.mktemp("logins") / "known_hosts")
+        cluster.node("node1").ssh.script(NOBODY, sudo=True, check=False)
 
 
 class Place:

@@ -20,6 +20,7 @@ from runbook_lib.transport.ssh import SshConnection
 from tests.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.testbed
+SHARED_TESTBED = True
 
 MARK = "/tmp/long"
 LONG = ["sh", "-c", f"touch {MARK}; sleep 600"]

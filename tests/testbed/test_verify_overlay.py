@@ -35,6 +35,7 @@ from tests.testbed.verify_cluster import (
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.testbed
+SHARED_TESTBED = True
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -152,7 +152,7 @@ def test_4_managers_that_their_swarm_locks_are_not_restarted_and_one_that_is_loc
     cluster.close()
     swarm.reboot(["node2"])
     refused = refusal(run, cluster)
-    assert refused.message == "the engine of node2 is locked out of its swarm (autolock)"
+    assert refused.message == "the engine of node2 waits for its swarm's unlock key (autolock)"
     assert refused.remedy.startswith("docker swarm unlock there")
     locked = cluster.node("node2")
     locked.ssh.run(["docker", "swarm", "unlock"], stdin=key.encode())
@@ -196,7 +196,7 @@ def test_7_a_network_that_takes_no_containers_is_a_listed_difference(cluster: Cl
 
 def test_8_workers_alone_are_refused_for_a_manager_is_needed(cluster: Cluster, run: Run) -> None:
     refused = refusal(run, cluster.part({"node4"}))
-    assert refused.message == "node4: only workers, and only a manager makes networks"
+    assert refused.message == "node4: all are workers, but only a manager can create networks"
     assert "docker node promote" in refused.remedy
 
 
@@ -207,9 +207,9 @@ def test_9_an_engine_that_left_is_in_no_swarm_and_then_in_one_of_its_own(
     node.ssh.run(["docker", "swarm", "leave"])
     done = command(tmp_path, values, "03")
     assert done.returncode == ExitCode.BAD_INPUT, done.stdout
-    assert "the engine of node4 is in no swarm" in done.stdout
+    assert "the engine of node4 is not in a swarm" in done.stdout
     assert "remedy: docker swarm join … there" in done.stdout
     node.engine.swarm_init(node.spec.cluster_address)
     refused = refusal(run, cluster)
-    assert refused.message == "node4 is in another swarm than node1, node2, node3"
+    assert refused.message == "node4 is not in the same swarm as node1, node2, node3"
     assert "docker swarm leave" in refused.remedy

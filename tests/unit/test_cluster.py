@@ -115,11 +115,12 @@ def test_a_node_that_answers_nothing_has_answered(cluster: Cluster) -> None:
 def test_a_late_node_gets_a_row_of_its_own_and_the_others_keep_theirs(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release = threading.Event()
+    release, over = threading.Event(), threading.Event()
 
     def late_on_three(node: Node) -> str:
         if node.name == "node3":
             release.wait(PATIENCE_SECONDS)
+            over.set()
         return node.name
 
     def after_the_others(futures: Calls, timeout: float) -> Any:
@@ -128,7 +129,8 @@ def test_a_late_node_gets_a_row_of_its_own_and_the_others_keep_theirs(
 
     monkeypatch.setattr("runbook_lib.cluster.wait", after_the_others)
     outcomes = cluster.each(late_on_three, timeout=0.3)
-    release.set()  # only now: nobody has waited for it
+    assert not over.is_set(), "somebody has waited for it"
+    release.set()
     assert [outcome.value for outcome in outcomes] == ["node1", "node2", None, "node4"]
     late = outcomes[2]
     assert isinstance(late.error, DeadlineError)
@@ -180,7 +182,7 @@ def test_ctrl_c_comes_through_at_once_and_closes_what_is_under_way(
     cluster: Cluster, calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed: list[str] = []
-    release = threading.Event()
+    release, over = threading.Event(), threading.Event()
     monkeypatch.setattr(Node, "close", lambda node: closed.append(node.name))
 
     def waits(node: Node) -> None:
@@ -189,10 +191,12 @@ def test_ctrl_c_comes_through_at_once_and_closes_what_is_under_way(
             os.kill(os.getpid(), signal.SIGINT)
         if node.name != "node1":
             release.wait(PATIENCE_SECONDS)
+            over.set()
 
     with pytest.raises(KeyboardInterrupt):
         cluster.each(waits)
-    release.set()  # only now: nobody has waited for it
+    assert not over.is_set(), "somebody has waited for them"
+    release.set()
     assert closed == ["node2", "node3", "node4"]
 
 

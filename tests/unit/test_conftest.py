@@ -21,12 +21,15 @@ TESTS = {
 }
 
 
-def run_suite(folder: Path, text: str, *, required: bool, root: bool = True) -> subprocess.CompletedProcess[str]:
+def run_suite(
+    folder: Path, text: str, *arguments: str, required: bool, root: bool = True
+) -> subprocess.CompletedProcess[str]:
     """Run pytest on one test file under this project's conftest.py; ``root`` is what geteuid tells."""
     shutil.copy(PROJECT / "tests/conftest.py", folder)
-    (folder / "pytest.ini").write_text("[pytest]\nmarkers = testbed\naddopts = -p no:cacheprovider -ra\n")
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers = testbed\n  repeat\naddopts = -p no:cacheprovider -ra\n")
     (folder / "test_it.py").write_text(f"import pytest\n{text}")
-    script = f"import os, sys, pytest; os.geteuid = lambda: {0 if root else 1000}; sys.exit(pytest.main([]))"
+    user = 0 if root else 1000
+    script = f"import os, sys, pytest; os.geteuid = lambda: {user}; sys.exit(pytest.main({list(arguments)!r}))"
     settings = os.environ | {"OVERLAY_RUNBOOK_REQUIRE_TESTBED": "1" if required else ""}
     return subprocess.run([sys.executable, "-c", script], cwd=folder, env=settings, capture_output=True, text=True)
 
@@ -61,7 +64,17 @@ def test_only_a_required_testbed_test_that_did_not_run_fails(
     assert run_suite(tmp_path, TESTS[kind], required=required).returncode == code
 
 
-def test_with_two_processes_the_walkthrough_runs_beside_another_subject_that_boots_clusters_which_stays_whole(
+@pytest.mark.parametrize(("arguments", "told"), [([], "1 passed, 1 deselected"), (["--all"], "2 passed")])
+def test_long_repeats_run_only_when_they_are_asked_for(tmp_path: Path, arguments: list[str], told: str) -> None:
+    text = (
+        "@pytest.mark.parametrize('times', [1, pytest.param(9, marks=pytest.mark.repeat)])\ndef test_it(times): pass\n"
+    )
+    done = run_suite(tmp_path, text, *arguments, required=False)
+    assert done.returncode == 0, done.stdout
+    assert f" {told} in " in done.stdout.splitlines()[-1]
+
+
+def test_with_two_processes_the_walkthrough_runs_beside_the_files_that_share_a_testbed_which_stay_in_one_process(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "tests/testbed").mkdir(parents=True)
@@ -73,8 +86,8 @@ def test_with_two_processes_the_walkthrough_runs_beside_another_subject_that_boo
         "def test_two(): pathlib.Path(f'{kind}-{os.getpid()}').touch()\n"
     )
     kinds = {
-        "testbed/test_steps_a": "cluster",
-        "testbed/test_steps_b": "cluster",
+        "testbed/test_verify_a": "cluster",
+        "testbed/test_transport_b": "cluster",
         "testbed/test_walkthrough": "walkthrough",
     }
     for name, kind in (kinds | {"test_c": "other", "test_d": "other"}).items():

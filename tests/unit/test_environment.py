@@ -6,6 +6,7 @@ import importlib.metadata
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -32,7 +33,7 @@ def pin(requirement: Requirement) -> tuple[str, str]:
     return canonicalize_name(requirement.name), specifier.version
 
 
-def pyproject() -> dict[str, dict]:
+def pyproject() -> dict[str, dict[str, Any]]:
     return tomllib.loads((PROJECT / "pyproject.toml").read_text())
 
 
@@ -165,7 +166,7 @@ def test_the_conda_environment_asks_for_a_supported_python() -> None:
 def test_every_pinned_package_runs_on_the_oldest_supported_python() -> None:
     refused = {}
     for name in locked_here():
-        wanted = importlib.metadata.metadata(name).get("Requires-Python", "")
+        wanted = importlib.metadata.metadata(name).get("Requires-Python", "")  # type: ignore[attr-defined]  # as the standard library has it
         if not SpecifierSet(wanted).contains(OLDEST_PYTHON):
             refused[name] = wanted
     assert refused == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,3 +84,8 @@ def test_a_runner_that_is_gone_does_not_break_the_work(tmp_path: Path, monkeypat
 def test_what_is_no_entry_is_refused(line: str) -> None:
     with pytest.raises(ValueError, match=r"not an entry of a journal|Expecting value"):
         journal.decode(line)
+
+
+def test_a_moment_is_written_to_the_millisecond_even_when_it_has_none() -> None:
+    assert journal.stamp(datetime(2026, 5, 1, 12, tzinfo=UTC)) == "2026-05-01T12:00:00.000Z"
+    assert journal.stamp(datetime(2026, 5, 1, 12, 0, 0, 123999, tzinfo=UTC)) == "2026-05-01T12:00:00.123Z"

@@ -197,6 +197,14 @@ def test_the_callers_python_settings_do_not_reach_it(made: Launcher, tmp_path: P
     assert (status, stderr) == (0, "")
 
 
+def test_the_package_is_compiled_once_although_the_callers_python_keeps_no_compiled_files(made: Launcher) -> None:
+    compiled = made.folder / "runbook_lib" / "__pycache__"
+    shutil.rmtree(compiled, ignore_errors=True)
+    status, _, stderr = made.call(PYTHONDONTWRITEBYTECODE="1")
+    assert (status, stderr) == (0, "")
+    assert list(compiled.glob("__init__.*.pyc"))
+
+
 def test_a_changed_lock_file_makes_the_environment_anew_even_after_a_kill_in_the_middle(made: Launcher) -> None:
     (made.environment / "left-over").touch()
     (made.folder / "requirements.lock").write_text("# nothing, in other words\n")
@@ -257,7 +265,7 @@ def test_pip_takes_over_where_uv_fails(launcher: Launcher, tmp_path: Path) -> No
 def test_an_interruption_leaves_no_half_environment_and_nothing_at_work(launcher: Launcher, path_with_uv: str) -> None:
     (launcher.folder / "hold").touch()
     process = launcher.start("testbed", "up", PATH=path_with_uv)
-    assert wait_until(launcher.folder / "building".exists)
+    assert wait_until((launcher.folder / "building").exists)
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode in (4, -signal.SIGINT)  # some shells then end in the same way
@@ -279,7 +287,7 @@ def test_the_root_filesystem_is_built_meanwhile_and_on_after_the_hand_over(launc
     builder, _, told = (launcher.folder / "at-work").read_text().partition(" ")
     os.kill(int(builder), signal.SIGINT)
     assert told == f"{process.pid} {launcher.folder}/.venv.testbed.log testbed up --name a b"
-    assert wait_until(launcher.folder / "interrupted".exists)
+    assert wait_until((launcher.folder / "interrupted").exists)
 
 
 def test_two_first_calls_at_once_make_one_environment(launcher: Launcher) -> None:

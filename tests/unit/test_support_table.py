@@ -1,4 +1,4 @@
-"""The README's table of supported engines says what the code does."""
+"""The papers' table of supported engines says what the code does."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import get_args
 from runbook_lib.model.base import ControlPlaneName
 from runbook_lib.transport.docker.connection import HIGHEST, LOWEST, SUPPORTED, number
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-SECTION = README.partition("\n### Supported engines\n")[2].partition("\n## ")[0]
+PAGE = (Path(__file__).parents[2] / "docs/own-clusters.md").read_text()
+SECTION = PAGE.partition("\n## Supported engines\n")[2].partition("\n## ")[0]
 
 
 def versions(text: str) -> list[tuple[int, ...]]:
     return [number(found) for found in re.findall(r"\d+\.\d+", text)]
 
 
-def test_the_readme_has_a_row_for_each_range_of_engines_and_no_other() -> None:
+def test_the_table_has_a_row_for_each_range_of_engines_and_no_other() -> None:
     rows = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in SECTION.splitlines() if "|" in line]
     assert rows[2:] == [
         (item.engines, item.api, ", ".join(item.control_planes), item.run or "by documentation") for item in SUPPORTED
     ]
 
 
-def test_the_readme_names_the_versions_between_which_is_negotiated() -> None:
+def test_the_page_names_the_versions_between_which_is_negotiated() -> None:
     assert f"know: {LOWEST} at least, {HIGHEST} at most" in SECTION
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.errors import InputError
+from runbook_lib.files import write_whole
 
 # The base version of each copy, in a folder that JupyterLab does not show.
 _BASES = ".originals"
@@ -146,16 +147,16 @@ class Copies:
         """Write a file atomically."""
         for folder in reversed([parent for parent in path.parents if not parent.exists()]):
             folder.mkdir()
-            self._give(folder)
-        new = path.with_name(f".{path.name}.{os.getpid()}")
-        new.write_bytes(content)
-        self._give(new)
-        new.replace(path)
+            if (owner := self._owner()) is not None:
+                os.chown(folder, *owner)
+        write_whole(path, content, mode=0o666, owner=self._owner())
 
-    def _give(self, path: Path) -> None:
-        if os.geteuid() == 0:
-            owner = self.originals.stat()
-            os.chown(path, owner.st_uid, owner.st_gid)
+    def _owner(self) -> tuple[int, int] | None:
+        """Whose the copies are: root makes them for the owner of the originals."""
+        if os.geteuid() != 0:
+            return None
+        owner = self.originals.stat()
+        return owner.st_uid, owner.st_gid
 
 
 class ResetLinks:

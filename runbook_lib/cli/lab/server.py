@@ -11,10 +11,8 @@ import contextlib
 import os
 import signal
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any, ClassVar
 
 from jupyter_client.kernelspec import KernelSpecManager
@@ -22,27 +20,22 @@ from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
 from jupyterlab.labapp import LabApp  # type: ignore[import-untyped]
 
-import runbook_lib
 from runbook_lib.cli.arguments import project_folder
 from runbook_lib.cli.lab.copies import Copies, ResetLinks
 from runbook_lib.cli.lab.start_page import PAGE, write_start_page
-from runbook_lib.execute.interruption import GRACE_SECONDS, SIGNALS
-from runbook_lib.model.locations import PARAMETER_FILE_VARIABLE, jupyter_folder
+from runbook_lib.execute.interruption import GRACE_SECONDS, EndSignals, install
+from runbook_lib.model.locations import PARAMETER_FILE_VARIABLE, import_path, jupyter_folder
 
 _MODULE = "runbook_lib.cli.lab.server"
 # Among them: code is wrapped, and all cells are in the page, also for a search and for printing.
 _SETTINGS = Path(__file__).parents[1] / "files" / "lab"
 _FOREIGN = ("JUPYTER", "JPY_", "IPYTHON")
-# One Ctrl-C may arrive twice, from the terminal and from a parent that passes it on.
-_SAME_SIGNAL_SECONDS = 0.5
 
 
 def lab_environment(environment: Mapping[str, str], parameter_file: Path) -> dict[str, str]:
     """Return the environment for this module's process and its kernels: all Jupyter settings in it are our own."""
     own = jupyter_folder()
     kept = {name: value for name, value in environment.items() if not name.startswith(_FOREIGN)}
-    package = str(Path(runbook_lib.__file__).resolve().parents[1])
-    others = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path and path != package]
     return {
         **kept,
         "JUPYTER_CONFIG_DIR": str(own / "config"),
@@ -51,7 +44,7 @@ def lab_environment(environment: Mapping[str, str], parameter_file: Path) -> dic
         "JUPYTER_NO_CONFIG": "1",
         "JUPYTER_PREFER_ENV_PATH": "1",
         "IPYTHONDIR": str(own / "ipython"),
-        "PYTHONPATH": os.pathsep.join([package, *others]),
+        "PYTHONPATH": import_path(environment),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         PARAMETER_FILE_VARIABLE: str(parameter_file),
     }
@@ -119,22 +112,15 @@ class NotebookServer(ServerApp):
     A second one kills the kernels.
     """
 
-    _ended_at = 0.0
-
     def init_signal(self) -> None:
         """Handle Ctrl-C, SIGTERM and SIGHUP alike, whether or not there is a terminal."""
-        for number in SIGNALS:
-            # A program started with nohup ignores SIGHUP, and must continue to ignore it.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._end)
+        install(EndSignals(self._end).handle)
 
-    def _end(self, number: int, _frame: FrameType | None) -> None:
-        now = time.monotonic()
-        if not self._ended_at:
-            self._ended_at = now
-            _say(f"{signal.Signals(number).name}: running cells may clean up; a second signal ends them at once")
+    def _end(self, number: signal.Signals, times: int) -> None:
+        if times == 1:
+            _say(f"{number.name}: running cells may clean up; a second signal ends them at once")
             self.stop(from_signal=True)
-        elif now - self._ended_at > _SAME_SIGNAL_SECONDS:
+        else:
             _say("second signal: the kernels are killed")
             for process in filter(None, self._kernel_processes()):
                 with contextlib.suppress(ProcessLookupError):

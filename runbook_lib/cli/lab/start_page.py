@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from runbook_lib.cli.lab.copies import Copy, ResetLinks
 from runbook_lib.errors import RunbookError
+from runbook_lib.files import write_whole
 from runbook_lib.model.commands import command_on_testbed, notebook_command, run_command, testbed_at_hand
 from runbook_lib.model.loading import load_run
 from runbook_lib.session.questions.overview import Overview, overview
@@ -99,11 +99,11 @@ def write_start_page(links: ResetLinks, parameter_file: Path) -> None:
     try:
         state = overview(load_run(parameter_file))
     except RunbookError as error:
-        _write(folder / PAGE, page(lessons(originals), None, shown, trouble=str(error), yours=yours))
+        write_whole(folder / PAGE, page(lessons(originals), None, shown, trouble=str(error), yours=yours), exact=True)
         return
     (folder / PICTURE).parent.mkdir(exist_ok=True)
-    _write(folder / PICTURE, state.picture.svg)
-    _write(folder / PAGE, page(lessons(originals), state, shown, yours=yours))
+    write_whole(folder / PICTURE, state.picture.svg, exact=True)
+    write_whole(folder / PAGE, page(lessons(originals), state, shown, yours=yours), exact=True)
 
 
 def page(
@@ -194,11 +194,3 @@ def _no_cluster(trouble: str) -> str:
 def _plain(text: str) -> str:
     """A text escaped for a Markdown table."""
     return _HTML.sub(" ", " ".join(text.split())).replace("|", "\\|").replace("_", "\\_")
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file atomically."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", delete=False, encoding="utf-8") as new:
-        new.write(text)
-    Path(new.name).chmod(0o644)
-    Path(new.name).replace(path)

@@ -7,21 +7,18 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Future
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from types import FrameType
 from typing import Protocol
 
 from runbook_lib.errors import ExitCode, RunbookError
 from runbook_lib.execute.batch.jobs import Job, JobResult, Progress, failed, not_run
-from runbook_lib.execute.interruption import SIGNALS
+from runbook_lib.execute.interruption import EndSignals, handled
 from runbook_lib.execute.outcome import NOT_RUN
 
 _POLL_SECONDS = 0.1
-# One Ctrl-C may arrive twice, from the terminal and from a parent that passes it on.
-_SAME_SIGNAL_SECONDS = 0.5
 
 
 class Workers(Protocol):
@@ -72,31 +69,23 @@ class Cancellation:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+        self._signals = EndSignals(self._heard, clock)
         self.received: signal.Signals | None = None
-        self.times = 0
-        self._received_at = 0.0
 
-    @contextmanager
-    def installed(self) -> Iterator[None]:
+    @property
+    def times(self) -> int:
+        """How many signals were received."""
+        return self._signals.times
+
+    def installed(self) -> AbstractContextManager[None]:
         """Handle the signals within the block; signals ignored by nohup stay ignored."""
-        handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, self._handle) for number in handled}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        return handled(self._signals.handle)
 
-    def _handle(self, number: int, _frame: FrameType | None) -> None:
-        now = self._clock()
-        if self.times and now - self._received_at <= _SAME_SIGNAL_SECONDS:
-            return
-        self.received, self._received_at = signal.Signals(number), now
-        self.times += 1
-        if self.times == 1:
+    def _heard(self, number: signal.Signals, times: int) -> None:
+        self.received = number
+        if times == 1:
             no_more = "no further cluster starts, running cells may clean up; a second signal kills them"
-            _tell(f"{self.received.name}: {no_more}")
+            _tell(f"{number.name}: {no_more}")
         else:
             _tell("second signal: the kernels are killed")
 

@@ -18,13 +18,14 @@ from runbook_lib.model.inventory import Inventory
 class BatchCluster:
     """One parameter file.
 
-    ``name`` is unique in the batch; ``testbed`` is the testbed that the file names, if any;
-    ``error`` says why it cannot be used; ``addresses`` are where its nodes are reached, as far as that is known;
-    ``secret_variables`` are the environment variables with its secrets.
+    ``name`` is unique in the batch; ``request`` is the file's content; ``testbed`` is its testbed, if any; ``error``
+    says why it cannot be used; ``addresses`` are its nodes' known addresses; ``secret_variables`` are the environment
+    variables with its secrets.
     """
 
     name: str
     file: Path
+    request: Request
     testbed: str | None = None
     error: RunbookError | None = None
     addresses: frozenset[str] = frozenset()
@@ -57,14 +58,12 @@ def _read(file: Path, overrides: Mapping[str, Any]) -> BatchCluster:
         if parameters.testbed_name is not None:
             testbed = parameters.testbed_name
             where = frozenset([f"testbed {testbed}"])
-            return BatchCluster(
-                parameters.name, file, testbed, addresses=where, secret_variables=parameters.secret_variables
-            )
+            return BatchCluster(parameters.name, file, request, testbed, None, where, parameters.secret_variables)
         inventory = request.validate().inventory
     except InputError as error:
-        return BatchCluster(file.stem or str(file), file, error=error)
+        return BatchCluster(file.stem or str(file), file, request, error=error)
     where = _addresses(inventory)
-    return BatchCluster(parameters.name, file, addresses=where, secret_variables=parameters.secret_variables)
+    return BatchCluster(parameters.name, file, request, addresses=where, secret_variables=parameters.secret_variables)
 
 
 def _addresses(inventory: Inventory) -> frozenset[str]:

@@ -26,7 +26,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from runbook_lib.errors import InputError, RunbookError
-from runbook_lib.execute.batch.jobs import Cancel, Job, JobResult, Progress, failed, import_path, not_run
+from runbook_lib.execute.batch.jobs import Cancel, Job, JobResult, Progress, failed, not_run
+from runbook_lib.model.locations import import_path
 
 try:
     from distributed import Client, Event, Variable, get_client, get_worker
@@ -61,13 +62,13 @@ class DaskWorkers:
         self._executor = self._client.get_executor(pure=False, retries=0)
         self._batch = f"overlay-runbook-{uuid.uuid4().hex}"
         self._cancel_request = Variable(self._batch, client=self._client)
-        self._told: queue.SimpleQueue[Progress] = queue.SimpleQueue()
+        self._progress: queue.SimpleQueue[Progress] = queue.SimpleQueue()
         self._futures: dict[int, Future[JobResult]] = {}
         self._count = self._times = self._signal = 0
         self._beaten_at = -_BEAT_SECONDS
 
     def __enter__(self) -> Self:
-        self._client.subscribe_topic(self._batch, lambda event: self._told.put(Progress(**event[1]["progress"])))
+        self._client.subscribe_topic(self._batch, lambda event: self._progress.put(Progress(**event[1]["progress"])))
         self.refresh()
         return self
 
@@ -97,13 +98,13 @@ class DaskWorkers:
 
     def progress(self, timeout: float) -> Sequence[Progress]:
         """The progress messages since the last call; waits up to ``timeout`` seconds for the first one."""
-        told = []
+        messages = []
         try:
-            told.append(self._told.get(timeout=timeout) if timeout else self._told.get_nowait())
+            messages.append(self._progress.get(timeout=timeout) if timeout else self._progress.get_nowait())
             while True:
-                told.append(self._told.get_nowait())
+                messages.append(self._progress.get_nowait())
         except queue.Empty:
-            return told
+            return messages
 
     def refresh(self) -> None:
         """Send a heartbeat to the jobs.
@@ -179,20 +180,20 @@ def supervise(job: Job, batch: str) -> JobResult:
     if begun.is_set():
         lost = "the Dask worker that ran this cluster was lost"
         return failed(job, RunbookError(lost, remedy="its record shows how far it came; run it again"))
-    wishes = _BatchRequests(Variable(batch, client=client))
-    if list(wishes.orders()):
+    requests = _BatchRequests(Variable(batch, client=client))
+    if list(requests.pending()):
         return not_run(job)
     begun.set()
     with _child() as (process, connection):
         connection.send(job)
         while process.poll() is None or connection.poll():
-            told = _received(connection)
-            if isinstance(told, Progress):
-                worker.log_event(batch, {"progress": asdict(told)})
-            elif isinstance(told, JobResult):
-                return told
-            for order in wishes.orders():
-                connection.send(order)
+            message = _received(connection)
+            if isinstance(message, Progress):
+                worker.log_event(batch, {"progress": asdict(message)})
+            elif isinstance(message, JobResult):
+                return message
+            for request in requests.pending():
+                connection.send(request)
     killed = RunbookError(
         f"the process that ran this cluster ended with exit status {process.returncode}",
         remedy="its record shows how far it came, and the Dask worker's log may show why",
@@ -209,7 +210,7 @@ class _BatchRequests:
         self._heard = time.monotonic()
         self._count = self._times = 0
 
-    def orders(self) -> Iterator[Cancel]:
+    def pending(self) -> Iterator[Cancel]:
         """The cancellations that must be forwarded to the job now."""
         now = time.monotonic()
         if now - self._asked < _POLL_SECONDS:

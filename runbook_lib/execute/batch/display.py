@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import textwrap
 import time
@@ -10,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -20,7 +18,7 @@ from rich.text import Text
 
 from runbook_lib.execute.batch.jobs import Job, JobResult, Progress
 from runbook_lib.execute.outcome import NOT_RUN, Failure
-from runbook_lib.execute.run.reporting import SteadyOutput
+from runbook_lib.execute.run.reporting import SteadyOutput, printable, shown_archive, shown_path
 from runbook_lib.model.results import with_warnings
 
 _WAITING, _RUNNING = "waiting", "running"
@@ -47,7 +45,7 @@ class LineDisplay:
         yield
 
     def started(self, job: Job) -> None:
-        """Tell it."""
+        """Print that the job has started."""
         count = len(job.notebooks)
         self.line(job.number, Text(f"started: {count} notebook{'s' if count != 1 else ''}, {shown_path(job.file)}"))
 
@@ -62,7 +60,8 @@ class LineDisplay:
 
     def line(self, number: int, text: Text) -> None:
         """Print one line of a cluster."""
-        self.print(Text.assemble((f"{self._names[number]:<{self._width}}", "bold"), "  ", _clean(text)))
+        text.plain = printable(text.plain)
+        self.print(Text.assemble((f"{self._names[number]:<{self._width}}", "bold"), "  ", text))
 
     def print(self, text: Text) -> None:
         """Print one line of the batch."""
@@ -164,12 +163,6 @@ def ending(result: JobResult) -> Text:
     return text.append(f", {result.seconds:.1f} s") if result.seconds else text
 
 
-def shown_path(path: Path) -> str:
-    """A path as the user would type it: relative if it is below the current folder."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
-
-
 def _importance(row: _Row) -> int:
     """The sort key if not all rows fit: running, then failed, waiting, done."""
     order = [_RUNNING, "", _WAITING, NOT_RUN, "planned", "pass"]
@@ -179,14 +172,8 @@ def _importance(row: _Row) -> int:
 def _cells(row: _Row) -> list[Text]:
     seconds = time.monotonic() - row.began if row.state == _RUNNING else row.seconds
     state = Text(row.state, style=_STYLES.get(row.state, "bold red"))
-    texts = [Text(row.cluster), Text(row.notebook), Text(row.step, style="dim")]
-    return [*map(_clean, texts), state, Text(f"{seconds:.0f}" if seconds else "")]
-
-
-def _clean(text: Text) -> Text:
-    """Text without terminal control characters."""
-    text.plain = "".join(character if character.isprintable() else " " for character in text.plain)
-    return text
+    cluster, notebook, step = map(printable, (row.cluster, row.notebook, row.step))
+    return [Text(cluster), Text(notebook), Text(step, style="dim"), state, Text(f"{seconds:.0f}" if seconds else "")]
 
 
 _LOG_WIDTH = 120
@@ -238,8 +225,7 @@ def conclude(results: Sequence[JobResult], archive: str, output: TextIO) -> None
             _tell_failure(result, failure, console)
     console.print()
     console.print(summary_table(results))
-    place = archive if "://" in archive else f"{shown_path(Path(archive))}{os.sep}"
-    console.print(Text(f"\nrecords: {place}"), soft_wrap=True)
+    console.print(Text(f"\nrecords: {shown_archive(archive)}"), soft_wrap=True)
 
 
 def _tell_failure(result: JobResult, failure: Failure, console: Console) -> None:
@@ -248,10 +234,6 @@ def _tell_failure(result: JobResult, failure: Failure, console: Console) -> None
     where += f", cell {failure.cell}" if failure.cell else ""
     heading = f"\n{result.job.cluster}: {result.verdict}{where} ({failure.name})"
     console.print(Text(heading, style="bold red"), soft_wrap=True)
-    console.print(Text(textwrap.indent(_printable(str(failure)), "  ")), soft_wrap=True)
+    console.print(Text(textwrap.indent(printable(str(failure), keep="\n"), "  ")), soft_wrap=True)
     if stopped is not None and stopped.record is not None:
         console.print(Text(f"  record: {shown_path(stopped.record)}"), soft_wrap=True)
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() or character == "\n" else " " for character in text)

@@ -1,18 +1,16 @@
-"""The messages between a batch and its workers (all picklable), and the import path of worker processes."""
+"""What goes to a worker and what comes back; all of it can be pickled."""
 
 from __future__ import annotations
 
-import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from traceback import format_tb
-from typing import Any
 
-import runbook_lib
 from runbook_lib.errors import ExitCode, RunbookError
 from runbook_lib.execute.outcome import NOT_RUN, Failure, NotebookResult
+from runbook_lib.execute.run.preparation import Request
 from runbook_lib.model.record import RecordVerdict
 from runbook_lib.model.results import with_warnings
 
@@ -21,14 +19,15 @@ from runbook_lib.model.results import with_warnings
 class Job:
     """One cluster of a batch.
 
-    ``number`` is its position in the batch, from 0; ``cluster`` is its unique name there; ``archive`` is a folder or a
-    URL; the time limits are in seconds, ``None`` for none.
+    ``number`` is its place in the batch, from 0; ``cluster`` is what it is called there, unlike any other; ``file`` is
+    its parameter file (absolute), and ``request`` what the batch read there; ``archive`` is a folder or an address;
+    the time limits are in seconds, ``None`` for none.
     """
 
     number: int
     cluster: str
     file: Path
-    overrides: Mapping[str, Any]
+    request: Request
     notebooks: tuple[Path, ...]
     archive: str
     cell_timeout: int | None = None
@@ -113,10 +112,3 @@ def failed(
     failure = Failure(type(error).__name__, redact(str(error)), code, trace=redact(trace))
     notebooks = tuple(NotebookResult(path.stem) for path in job.notebooks)
     return JobResult(job, str(RecordVerdict.of(code)), code, notebooks, seconds=seconds, failure=failure)
-
-
-def import_path() -> str:
-    """The ``PYTHONPATH`` with which a process imports this ``runbook_lib``, even if another one is installed."""
-    package = str(Path(runbook_lib.__file__).resolve().parents[1])
-    others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != package]
-    return os.pathsep.join([package, *others])

@@ -15,8 +15,9 @@ from types import TracebackType
 from typing import Self
 
 from runbook_lib.errors import RunbookError
-from runbook_lib.execute.batch.jobs import Cancel, Job, JobResult, Progress, import_path
+from runbook_lib.execute.batch.jobs import Cancel, Job, JobResult, Progress
 from runbook_lib.execute.interruption import SIGNALS
+from runbook_lib.model.locations import import_path
 
 # Imported once, in the process that the workers are forked from.
 _TEMPLATE = "runbook_lib.execute.batch.template"

@@ -12,23 +12,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import FrameType
 
 from rich.text import Text
 
-from runbook_lib.errors import InterruptedRun
-from runbook_lib.execute.batch.display import shown_path
 from runbook_lib.execute.batch.jobs import Cancel, Job, JobResult, Progress, failed
-from runbook_lib.execute.interruption import SIGNALS, Interruption
+from runbook_lib.execute.interruption import Interruption, signals_unwind
 from runbook_lib.execute.outcome import NotebookResult
 from runbook_lib.execute.run.cluster_run import ClusterRequest, ClusterResult, prepare_cluster, run_cluster
-from runbook_lib.execute.run.preparation import Request
-from runbook_lib.execute.run.reporting import Reporter
+from runbook_lib.execute.run.reporting import Reporter, first_statement, shown_path
 from runbook_lib.model.commands import at_hand
 from runbook_lib.model.events import CheckEvent, StepEvent
 from runbook_lib.model.record import RecordVerdict
+from runbook_lib.model.redaction import redactor_for
 from runbook_lib.model.results import Status, Verdict
-from runbook_lib.model.secrets import redactor_for
 from runbook_lib.redact import Redactor
 
 # Two signals within a shorter time would count as one Ctrl-C that was delivered twice.
@@ -49,7 +45,8 @@ def work(job: Job, connection: Connection) -> JobResult:
     started = time.monotonic()
     reporter = RelayReporter(job.number, connection)
     try:
-        with _signals_unwind(), _listening_for_cancel(connection):
+        # What is no notebook, such as a testbed that comes up, is ended by a signal as well.
+        with signals_unwind(), _listening_for_cancel(connection):
             result = _run(job, reporter)
     except Exception as error:  # noqa: BLE001 - becomes the cluster's failure, with its trace; the others go on
         return failed(job, error, time.monotonic() - started, reporter.redactor)
@@ -57,32 +54,16 @@ def work(job: Job, connection: Connection) -> JobResult:
 
 
 def _run(job: Job, reporter: RelayReporter) -> ClusterResult:
-    request = Request(job.file, job.overrides)
     # As the user would type it in the batch's folder.
     shown = Path(shown_path(job.file))
-    at_hand(shown, job.overrides)
+    at_hand(shown, job.request.overrides)
     with contextlib.redirect_stderr(_Lines(reporter)):  # a testbed reports its boot there
-        run = prepare_cluster(request, _nothing_to_install)
-    at_hand(shown, job.overrides, inventory=run.parameters.inventory)
+        run = prepare_cluster(job.request, _nothing_to_install)
+    at_hand(shown, job.request.overrides, inventory=run.parameters.inventory)
     reporter.redactor = redactor_for(run)
-    wanted = ClusterRequest(job.notebooks, request, job.archive, job.cell_timeout, job.notebook_timeout)
+    wanted = ClusterRequest(job.notebooks, job.request, job.archive, job.cell_timeout, job.notebook_timeout)
     with Interruption().installed() as interruption:
         return run_cluster(wanted, run, reporter, interruption)
-
-
-@contextmanager
-def _signals_unwind() -> Iterator[None]:
-    """Raise on a signal outside notebooks, such as while a testbed boots."""
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        raise InterruptedRun(f"interrupted by {signal.Signals(number).name}")
-
-    before = {number: signal.signal(number, end) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _nothing_to_install() -> None:
@@ -120,7 +101,7 @@ class RelayReporter(Reporter):
 
     def cell_started(self, notebook: str, number: int, total: int, source: str) -> None:
         """Send which cell runs."""
-        self._turn_to(notebook, f"{number}/{total}  {_first_telling_line(source)}".rstrip())
+        self._turn_to(notebook, f"{number}/{total}  {first_statement(source)}".rstrip())
         self._send()
 
     def activity(self, text: str) -> None:
@@ -186,11 +167,6 @@ class _Lines(io.TextIOBase):
         for line in lines:
             self._reporter.preparing(line)
         return len(text)
-
-
-def _first_telling_line(source: str) -> str:
-    lines = [line.strip() for line in source.splitlines()]
-    return next((line for line in lines if line and not line.startswith(("#", "import ", "from "))), "")
 
 
 @contextmanager

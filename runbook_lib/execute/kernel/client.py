@@ -1,4 +1,4 @@
-"""Runs a notebook's cells in one kernel, one by one, and notes how each of them ended."""
+"""Runs a notebook's cells in order in one kernel, and records their final states."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty
@@ -17,12 +16,13 @@ from jupyter_core.utils import run_sync
 from runbook_lib.errors import DeadlineError, InterruptedRun, RunbookError
 from runbook_lib.execute import without_slow_formats
 from runbook_lib.execute.interruption import Interruption
-from runbook_lib.execute.kernel.notebook_saver import NotebookSaver, show_error
+from runbook_lib.execute.kernel.notebook_saver import NotebookSaver, join_streams, show_error
 from runbook_lib.execute.kernel.outputs import CellOutputs, MessageClient
 from runbook_lib.execute.kernel.settings import TimeLimits, Watcher
 from runbook_lib.model.record import CellState
 
 with without_slow_formats():
+    from nbclient.client import timestamp
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
     from nbclient.util import run_hook
 
@@ -31,12 +31,11 @@ if TYPE_CHECKING:
 
 _IOPUB_TIMEOUT = 60
 _POLL_SECONDS = 0.25
-_HOOKS = ("on_cell_execute", "on_cell_complete")
 
 
 @dataclass(frozen=True)
 class ExecutionContext:
-    """What all kernels of one notebook share; ``output_limit`` is in characters a cell."""
+    """Shared by all kernels of one notebook; ``output_limit`` is in characters per cell."""
 
     saver: NotebookSaver
     limits: TimeLimits
@@ -46,24 +45,23 @@ class ExecutionContext:
 
 
 class RunbookClient(MessageClient):
-    """papermill's client, told of interruptions, time limits and dead kernels.
+    """papermill's client, with its own loop that handles interruptions, time limits and dead kernels.
+
+    The loop takes the kernel's messages with ``jupyter_client``'s public methods. nbclient's own loop could handle this
+    only by overriding private methods, which change from version to version. Callers of papermill see the same as with
+    nbclient: its settings, its hooks and their order, the timing in the cells' metadata.
 
     Args:
-        context: the notebook, and all that is not this kernel's own.
-        kernel: the kernel, which is left to whom it belongs.
+        context: the notebook, and everything that all its kernels share.
+        kernel: the kernel, which its owner shuts down.
         settings: papermill's and nbclient's own.
     """
 
     def __init__(self, context: ExecutionContext, kernel: ProjectKernelManager, **settings: Any) -> None:
         settings = {"iopub_timeout": _IOPUB_TIMEOUT, **settings}
         super().__init__(context.saver, context.watcher, context.interruption, km=kernel, **settings)
-        # The caller's own hooks, which see a cell as the record shows it.
-        self._before_sending, self._after_sending = (self.trait_values()[name] for name in _HOOKS)
-        self.on_cell_execute = self._uncover_source
-        self.on_cell_complete = self._cover_source
         self._limits = context.limits
         self._output_limit = context.output_limit
-        self._covered = ""
         self._late: CellTimeoutError | None = None
         self._answers = False
         self._exits = False
@@ -90,7 +88,6 @@ class RunbookClient(MessageClient):
         self.reset_execution_trackers()
         self.kc = self.km.client()
         self.kc.start_channels()
-        self.kc.shell_channel.get_msg = partial(_next_message, self.kc.shell_channel.get_msg)
         self.kc.allow_stdin = False
         info = run_sync(self._answer)(seconds)
         self.nb.metadata["language_info"] = info["language_info"]
@@ -157,12 +154,14 @@ class RunbookClient(MessageClient):
         """Execute a cell; what it, or the attempt, raised."""
         error: BaseException | None = None
         try:
-            self.execute_cell(cell, index)
+            run_sync(self._execute)(cell, index)
         except BaseException as raised:  # noqa: BLE001 - the caller notes it in the record, and raises it again
             error = raised
         try:
             self._release({"parent_header": {}, "header": {}}, index)
             self._outputs.close()
+            if self.coalesce_streams:
+                join_streams(cell)
         except (OSError, RunbookError) as unkept:
             if self._saver.failure is None:
                 self._saver.failure = self._unkept = unkept
@@ -196,11 +195,11 @@ class RunbookClient(MessageClient):
         deadline = time.monotonic() + seconds
         self.kc.kernel_info()
         while True:
-            with contextlib.suppress(Empty):
-                message = await self.kc.shell_channel.get_msg(timeout=_POLL_SECONDS)
+            message = await self._shell_message()
+            if message is not None:
                 with contextlib.suppress(Empty):
                     # Output may still be unconnected when the kernel already answers.
-                    await self.kc.iopub_channel.get_msg(timeout=_POLL_SECONDS)
+                    await self.kc.get_iopub_msg(timeout=_POLL_SECONDS)
                     return message["content"]
                 self.kc.kernel_info()
             if not await self.km.is_alive():
@@ -209,77 +208,139 @@ class RunbookClient(MessageClient):
             if time.monotonic() > deadline:
                 raise DeadlineError(f"the kernel did not start within {seconds:g} s")
 
-    # What nbclient calls while a cell runs.
+    async def _execute(self, cell: Any, index: int) -> None:
+        """Send a cell to the kernel, take what it puts out, and wait until it is done.
 
-    async def _uncover_source(self, cell: Any, cell_index: int) -> None:
-        await run_hook(self._before_sending, cell=cell, cell_index=cell_index)
-        self._covered = cell.source
-        cell.source = self._saver.source_of(cell_index)
+        The caller's hooks see the cell as the record shows it, without secrets.
+        """
+        hooked = {"cell": cell, "cell_index": index}
+        await run_hook(self.on_cell_start, **hooked)
+        if self.record_timing:
+            cell.metadata["execution"] = {}
+        stops = not self._allows_error(cell)
+        await run_hook(self.on_cell_execute, **hooked)
+        request = self.kc.execute(self._saver.source_of(index), store_history=True, stop_on_error=stops)
+        await run_hook(self.on_cell_complete, **hooked)
+        self.code_cells_executed += 1
+        cell.outputs = []
+        self.clear_before_next_output = False
+        reply = await self._until_done(request, cell, index)
+        await run_hook(self.on_cell_executed, **hooked, execute_reply=reply)
+        await self._raise_for_error(cell, index, reply)
 
-    async def _cover_source(self, cell: Any, cell_index: int) -> None:
-        cell.source = self._covered
-        await run_hook(self._after_sending, cell=cell, cell_index=cell_index)
+    async def _until_done(self, request: str, cell: Any, index: int) -> Any:
+        """Wait for the kernel's reply to a cell, and for all of its output; returns the reply."""
+        seconds = self._limit_of(cell)
+        output = asyncio.ensure_future(self.take_output(request, cell, index))
+        try:
+            reply = await self._reply(request, seconds)
+            if self.record_timing:
+                cell.metadata["execution"]["shell.execute_reply"] = timestamp(reply)
+            await self._rest_of(output, cell)
+        finally:
+            output.cancel()
+            await asyncio.wait([output])
+        return reply
 
-    def _get_timeout(self, cell: Any) -> float | None:
+    def _limit_of(self, cell: Any) -> float | None:
         if self.timeout_func is None:
             return self._limits.of_next_cell()
         seconds = self.timeout_func(cell)
         return self._limits.of_next_cell(seconds if seconds and seconds > 0 else None)
 
-    async def _async_handle_timeout(self, timeout: float, cell: Any = None) -> Any:
-        """Interrupt a cell that is out of time, and give its ``finally`` the grace period to end it."""
+    async def _shell_message(self, seconds: float = _POLL_SECONDS) -> Any:
+        """The next message of the shell channel; ``None`` if there is none within a moment, and the kernel lives.
+
+        Never one long wait: what is sent on this channel meanwhile (a widget's state) takes the only sign of a message
+        that has just arrived, so that it would not be seen (https://github.com/jupyter/nbclient/issues/312).
+        """
+        with contextlib.suppress(Empty):
+            return await self.kc.get_shell_msg(timeout=max(0.0, min(seconds, _POLL_SECONDS)))
+        return None
+
+    async def _reply(self, request: str, seconds: float | None) -> Any:
+        """The kernel's reply to a request, which it has ``seconds`` for."""
+        limit = float("inf") if seconds is None else seconds
+        deadline = time.monotonic() + limit
+        while True:
+            message = await self._shell_message(deadline - time.monotonic())
+            if message is not None and message["parent_header"].get("msg_id") == request:
+                return message
+            if message is None:
+                await self._raise_if_gone()
+            if time.monotonic() >= deadline:
+                reply = await self._out_of_time(limit)
+                if reply is not None:
+                    return reply
+                deadline = time.monotonic() + limit
+
+    async def _out_of_time(self, seconds: float) -> Any:
+        """Interrupt a cell that is out of time; its reply, or ``None`` if it has as much time again."""
         if self.interrupt_on_timeout and not (self._interruption.interrupted_cell or self._limits.notebook_is_over):
-            return await super()._async_handle_timeout(timeout, cell)
+            self.log.error("no reply within %g s: the kernel is interrupted", seconds)
+            await self.km.interrupt_kernel()
+            return {"content": {**self.error_on_timeout, "status": "error"}} if self.error_on_timeout else None
         if not self._interruption.interrupted_cell:
-            self._late = CellTimeoutError(self._limits.complaint(timeout))
+            self._late = CellTimeoutError(self._limits.complaint(seconds))
             self._interruption.interrupt_kernel()
+        return await self._reply_in_grace()
+
+    async def _reply_in_grace(self) -> Any:
+        """The reply of a cell that was interrupted, whose ``finally`` has the grace period to end it."""
         deadline = time.monotonic() + self._interruption.grace_seconds
         while time.monotonic() < deadline:
-            with contextlib.suppress(Empty):
-                message = await self.kc.shell_channel.get_msg(timeout=_POLL_SECONDS)
-                if message["msg_type"] == "execute_reply":
-                    return message
-            await self._async_check_alive()
+            message = await self._shell_message()
+            if message is not None and message["msg_type"] == "execute_reply":
+                return message
+            await self._raise_if_gone()
         self._answers = False
         raise self._late or DeadKernelError("Kernel died")
 
-    async def _async_poll_kernel_alive(self) -> None:
-        while await self.km.is_alive():
-            await asyncio.sleep(_POLL_SECONDS)
-        self.task_poll_for_reply.cancel()
+    async def _rest_of(self, output: asyncio.Future[None], cell: Any) -> None:
+        """Wait for what a cell has put out before its reply."""
+        deadline = time.monotonic() + self.iopub_timeout
+        while not output.done():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                told = "Timeout waiting for IOPub output"
+                if self.raise_on_iopub_timeout:
+                    raise CellTimeoutError.error_from_timeout_and_cell(told, self.iopub_timeout, cell)
+                self.log.warning(told)
+                return
+            await asyncio.wait([output], timeout=min(left, _POLL_SECONDS))
+            if not output.done():
+                await self._raise_if_gone()
+        output.result()
 
-    async def _check_raise_for_error(self, cell: Any, cell_index: int, exec_reply: Any) -> None:
-        if exec_reply is not None:
-            content = exec_reply["content"]
-            exec_reply["content"] = self._recording.redact_json(content)
-            if any(payload.get("source") == "ask_exit" for payload in content.get("payload", ())):
-                self._exits = True
-                self._fail_for_exit(cell, "exit()")
-            if content.get("ename") == "SystemExit":
-                self._fail_for_exit(cell, f"sys.exit({content.get('evalue', '')})")
-        await super()._check_raise_for_error(cell, cell_index, exec_reply)
+    async def _raise_if_gone(self) -> None:
+        if not await self.km.is_alive():
+            raise DeadKernelError("Kernel died")
+
+    def _allows_error(self, cell: Any, name: str | None = None) -> bool:
+        """Whether the notebook goes on after an exception of a cell, by the caller's settings and the cell's tags."""
+        if self.force_raise_errors:
+            return False
+        by_tag = "raises-exception" in cell.metadata.get("tags", ())
+        return bool(self.allow_errors or by_tag or name in self.allow_error_names)
+
+    async def _raise_for_error(self, cell: Any, index: int, reply: Any) -> None:
+        content = reply["content"] = self._recording.redact_json(reply["content"])
+        if any(payload.get("source") == "ask_exit" for payload in content.get("payload", ())):
+            self._exits = True
+            self._fail_for_exit(cell, "exit()")
+        if content.get("ename") == "SystemExit":
+            self._fail_for_exit(cell, f"sys.exit({content.get('evalue', '')})")
+        if content["status"] != "error":
+            return
+        await run_hook(self.on_cell_error, cell=cell, cell_index=index, execute_reply=reply)
+        if not self._allows_error(cell, content.get("ename")):
+            raise CellExecutionError.from_cell_and_msg(cell, content)
 
     def _fail_for_exit(self, cell: Any, call: str) -> None:
         """A cell that ends the notebook has not done what comes after it; papermill would take it for a good end."""
         message = f"{call} in a cell ends the notebook as failed: what comes after it was not run"
         show_error(cell, "SystemExit", message)
         raise CellExecutionError(f"SystemExit: {message}", "SystemExit", message)
-
-
-async def _next_message(get: Callable[..., Awaitable[Any]], timeout: float | None = None) -> Any:
-    """The next message of a channel, looked for again and again.
-
-    What nbclient sends on this channel while it waits (a widget's state) takes the only sign of an answer that has just
-    arrived: one wait without an end would never see it (https://github.com/jupyter/nbclient/issues/312).
-    """
-    deadline = None if timeout is None else time.monotonic() + timeout
-    while True:
-        left = _POLL_SECONDS if deadline is None else max(0.0, min(_POLL_SECONDS, deadline - time.monotonic()))
-        try:
-            return await get(timeout=left)
-        except Empty:
-            if deadline is not None and time.monotonic() >= deadline:
-                raise
 
 
 def _cause_of_death(kernel: Any) -> str:
@@ -290,4 +351,4 @@ def _cause_of_death(kernel: Any) -> str:
     if status >= 0:
         return f" with exit status {status}"
     name = signal.Signals(-status).name
-    return f" of {name}" + (" (killed by somebody, or the machine ran out of memory)" if name == "SIGKILL" else "")
+    return f" of {name}" + (" (killed by a user, or because memory ran out)" if name == "SIGKILL" else "")

@@ -11,8 +11,7 @@ import shutil
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from ipykernel.kernelapp import IPKernelApp
 from traitlets import DottedObjectName
 
 from runbook_lib.execute.kernel.pacing import PACE_VARIABLE, PIECE, WINDOW, units
+from runbook_lib.waiting import wait_until
 
 # A reader without acknowledgements for this time does not read at all: then losing output is better than blocking.
 _PATIENCE_SECONDS = 60.0
@@ -81,6 +81,11 @@ class PacedOutput(OutStream):
     pace: Pace | None = None
     _unsent = 0
 
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)  # type: ignore[no-untyped-call]  # as all of ipykernel
+        # A stream's hooks are those of the thread that sends; a forked process, which sends by itself, has none.
+        self.pub_thread.schedule(partial(self.register_hook, self._send_in_pieces))
+
     def write(self, string: str) -> int:
         """Write text; waits while too much is unread."""
         length = len(string)
@@ -103,17 +108,24 @@ class PacedOutput(OutStream):
     def flush(self) -> None:
         """Send the written text; waits while too much is unread."""
         self._unsent = 0
-        super().flush()  # type: ignore[no-untyped-call]  # as all of ipykernel
+        super().flush()  # type: ignore[no-untyped-call]
         if self.pace is not None and threading.current_thread() is not self.pub_thread.thread:
             self.pace.wait()
 
-    def _flush_buffers(self) -> Iterator[tuple[dict[str, Any], str]]:
-        for parent, text in super()._flush_buffers():  # type: ignore[no-untyped-call]
-            for start in range(0, len(text), PIECE):
-                piece = text[start : start + PIECE]
-                if self.pace is not None and self._is_master_process():  # type: ignore[no-untyped-call]
-                    self.pace.sent(piece)
-                yield parent, piece
+    def _send_in_pieces(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Count a message that is about to be sent; of a long one all is sent but its last piece, which is returned."""
+        content = message["content"]
+        text = content["text"]
+        places = range(0, len(text), PIECE)
+        for start in places:
+            piece = {**content, "text": text[start : start + PIECE]}
+            if self.pace is not None:
+                self.pace.sent(piece["text"])
+            if start == places[-1]:
+                return {**message, "content": piece}
+            part = self.session.msg("stream", piece, parent=message["parent_header"])
+            self.session.send(self.pub_thread, part, ident=self.topic)
+        return message
 
 
 class RunbookKernelApp(IPKernelApp):
@@ -136,11 +148,9 @@ class RunbookKernelApp(IPKernelApp):
     def _end_orphaned(self, folder: Path) -> None:
         """Interrupt the running cell, and end after its clean-up, or after the grace period."""
         if getattr(self, "kernel", None) is not None:
-            deadline = time.monotonic() + _GRACE_SECONDS
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             # IPython ignores this signal unless a cell runs.
-            while signal.getsignal(signal.SIGINT) is not signal.SIG_IGN and time.monotonic() < deadline:
-                time.sleep(_POLL_SECONDS)
+            wait_until(lambda: signal.getsignal(signal.SIGINT) is signal.SIG_IGN, _GRACE_SECONDS, pause=_POLL_SECONDS)
         # A kernel that is still starting would continue to create files in it.
         gone = folder.with_name(f"{folder.name}.gone")
         with contextlib.suppress(OSError):

@@ -21,11 +21,11 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 
-import runbook_lib
 from runbook_lib.execute.kernel.pacing import ACKNOWLEDGED_TOGETHER, PACE_VARIABLE, units
 from runbook_lib.journal import JOURNAL_VARIABLE
 from runbook_lib.locking import handed_on
 from runbook_lib.model import commands
+from runbook_lib.model.locations import import_path
 
 # The poll interval for a kernel's end.
 _POLL_SECONDS = 0.02
@@ -110,7 +110,7 @@ class ProjectKernelManager(AsyncKernelManager):
 
     async def cleanup_resources(self, restart: bool = False) -> None:  # type: ignore[override]  # the base is synchronous
         """Remove the sockets, the pipes and their folder."""
-        await super()._async_cleanup_resources(restart=restart)
+        await super().cleanup_resources(restart=restart)
         while self._pipes and not restart:
             os.close(self._pipes[0])
             self._pipes = self._pipes[1:]
@@ -233,11 +233,9 @@ def _private_folder() -> str:
 
 def _environment(kernel: ProjectKernelManager) -> dict[str, str]:
     """The kernel's environment: its pipes, the same runbook_lib as this process, no debugger warning."""
-    package = str(Path(runbook_lib.__file__).resolve().parents[1])
-    others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != package]
     return {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([package, *others]),
+        "PYTHONPATH": import_path(),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         **commands.environment(),
         JOURNAL_VARIABLE: str(kernel.journal),

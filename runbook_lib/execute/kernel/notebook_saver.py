@@ -7,13 +7,15 @@ are beside them, because a cell that was interrupted, timed out or never ran is 
 from __future__ import annotations
 
 import contextlib
-import os
+import itertools
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runbook_lib.errors import RunbookError
 from runbook_lib.execute import without_slow_formats
+from runbook_lib.files import write_whole
 from runbook_lib.model.record import CellState
 
 with without_slow_formats():
@@ -25,6 +27,8 @@ _METADATA = "runbook"
 ALWAYS = "always"
 
 _SKIPPED = "skip-execution"
+# What a carriage return without a line end lets the next text overwrite.
+_OVERWRITTEN = re.compile(r".*\r(?=[^\n])")
 _PARAMETERS = frozenset({"parameters", "injected-parameters"})
 
 
@@ -74,6 +78,31 @@ def tell_errors_as_text(cell: Any) -> None:
         if output.output_type == "error":
             text = "\n".join(output.traceback) + "\n"
             cell.outputs[place] = nbformat.v4.new_output("stream", name="stderr", text=text)  # type: ignore[no-untyped-call]
+
+
+def join_streams(cell: Any) -> None:
+    """Make one output of all that a cell wrote to the same stream, as nbclient's ``coalesce_streams`` does.
+
+    What a carriage return let later text overwrite is left out; standard output comes before standard error where
+    nothing else is between them.
+    """
+    outputs: list[Any] = []
+    streams: dict[str, Any] = {}
+    for output in cell.outputs:
+        if output.output_type != "stream":
+            outputs.append(output)
+        elif output.name in streams:
+            streams[output.name].text += output.text
+        else:
+            streams[output.name] = output
+            outputs.append(output)
+    for output in streams.values():
+        output.text = _OVERWRITTEN.sub("", output.text)
+    names = [output.get("name") for output in outputs]
+    for place, pair in enumerate(itertools.pairwise(names)):
+        if pair == ("stderr", "stdout"):
+            outputs[place], outputs[place + 1] = outputs[place + 1], outputs[place]
+    cell.outputs = outputs
 
 
 def _tags(cell: Any) -> list[str]:
@@ -131,7 +160,8 @@ class NotebookSaver(NotebookExecutionManager):  # type: ignore[misc]  # papermil
 
     def _save_output(self, options: dict[str, Any]) -> None:
         if self.output_path and "://" not in self.output_path and self.output_path != "-":
-            replace_text(Path(self.output_path), nbformat.v4.writes_json(self.nb))  # type: ignore[no-untyped-call]
+            text = nbformat.v4.writes_json(self.nb)  # type: ignore[no-untyped-call]
+            write_whole(Path(self.output_path), text.encode("utf-8", "backslashreplace"), mode=0o666)
         else:
             super().save(**options)
 
@@ -193,17 +223,6 @@ class NotebookSaver(NotebookExecutionManager):  # type: ignore[misc]  # papermil
             yield
         finally:
             self._held = False
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the former version or the new one, never half of one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _redact(nb: Any, recording: Recording) -> dict[int, str]:

@@ -269,17 +269,23 @@ class MessageClient(PapermillNotebookClient):  # type: ignore[misc]  # papermill
         self._unkept: Exception | None = None
         self.clear_before_next_output: bool = False
 
-    async def _async_poll_output_msg(self, parent_msg_id: str, cell: Any, cell_index: int) -> None:
-        """Take messages until the cell is done; late messages of earlier cells must be read too."""
+    async def take_output(self, request: str, cell: Any, index: int) -> None:
+        """Take messages until the cell is done; late messages of earlier cells must be read too.
+
+        Args:
+            request: the id of the execute request.
+            cell: the cell that gets the output.
+            index: the cell's index in the notebook.
+        """
         done = False
         while not done:
-            message = await self.kc.iopub_channel.get_msg(timeout=None)
+            message = await self.kc.get_iopub_msg(timeout=None)
             kind, content = message["msg_type"], message["content"]
             if kind == "stream":
                 self.km.acknowledge(content["text"])
-            if message["parent_header"].get("msg_id") == parent_msg_id:
+            if message["parent_header"].get("msg_id") == request:
                 done = kind == "status" and content["execution_state"] == "idle"
-                self._take(message, cell, cell_index)
+                self._take(message, cell, index)
 
     def _take(self, message: dict[str, Any], cell: Any, index: int) -> None:
         """Take one message. If the record cannot be written (disk full), the cell is interrupted once."""

@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -206,12 +205,11 @@ class Recording:
         verdict = RecordVerdict.of(code)
         if code is ExitCode.PASS and self._record.plan:
             verdict = RecordVerdict.PLANNED
-        ended = datetime.now(UTC)
         return self._record.model_copy(
             update={
                 "verdict": verdict,
                 "exit_code": int(code),
-                "ended": ended.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                "ended": now(),
                 "seconds": round(time.monotonic() - self._started, 3),
                 "changed": sum(step.status is Status.CHANGED for step in self._steps),
                 "steps": tuple(self._steps),

@@ -18,7 +18,7 @@ from runbook_lib.execute.run.previous_run import EarlierRun
 from runbook_lib.execute.run.reporting import Reporter
 from runbook_lib.locking import cluster_lock
 from runbook_lib.model.loading import Run
-from runbook_lib.model.secrets import redactor_for
+from runbook_lib.model.redaction import redactor_for
 from runbook_lib.redact import Redactor
 
 

@@ -27,7 +27,7 @@ from runbook_lib.execute.run.notebooks import (
 from runbook_lib.locking import cluster_lock
 from runbook_lib.model.loading import Run, load_run
 from runbook_lib.model.locations import records_location
-from runbook_lib.model.secrets import redactor_for
+from runbook_lib.model.redaction import redactor_for
 from runbook_lib.records.store import open_archive
 from runbook_lib.records.writer import new_record_id
 from runbook_lib.redact import Redactor

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.errors import Fault, InputError, ParameterError
+from runbook_lib.execute import without_slow_formats
 from runbook_lib.model.commands import run_command
 
 #: The names under which this environment's Python is known as a kernel.
@@ -35,8 +36,9 @@ def check_format(notebook: Mapping[str, Any], place: str) -> None:
     Raises:
         InputError: with every fault and its place in the notebook; ``place`` is the notebook's path.
     """
-    import nbformat
-    from nbformat import validator
+    with without_slow_formats():
+        import nbformat
+        from nbformat import validator
 
     looked_at = copy.deepcopy(dict(notebook))
     try:
@@ -143,7 +145,7 @@ def choose_notebooks(names: Sequence[str], folder: Path) -> list[Path]:
         return _checked(chosen)
     chosen = [path for path in present if not _NEVER_BY_DEFAULT.fullmatch(path.stem) and _is_in_default_run(path)]
     if not chosen:
-        raise InputError("there are no notebooks", place=str(folder), remedy="call ./runbook of a whole checkout")
+        raise InputError("there are no notebooks", place=str(folder), remedy="call ./runbook of a complete checkout")
     return _checked(chosen)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,43 +12,39 @@ import yaml
 
 from runbook_lib.errors import Fault, InputError, ParameterError
 from runbook_lib.model.commands import command_on_testbed
-from runbook_lib.model.loading import Run, anchored, load_parameters, load_run, override, read_document
+from runbook_lib.model.documents import read_value
+from runbook_lib.model.loading import Document, Run, load_parameters, load_run, read_parameters
 from runbook_lib.model.locations import testbed_inventory
 from runbook_lib.model.parameters import Parameters
-
-_TIMESTAMP = "tag:yaml.org,2002:timestamp"
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Leaves dates as the text that they are, like papermill's loader."""
-
-
-_PlainLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for: a parameter file or the parameters, and what replaces values in it (dotted keys)."""
+    """What the user asked for: a parameter file or the parameters, and what replaces values in it (dotted keys).
+
+    The file is read once, by whichever method comes first: what is validated, what a testbed is brought up for and what
+    a notebook gets are the same, even if somebody edits the file meanwhile. A request that is sent to another process
+    takes along what was read.
+    """
 
     source: Path | Mapping[str, Any]
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
+    @cached_property
+    def _given(self) -> Document:
+        return read_parameters(self.source)
+
     def parameters(self) -> Parameters:
         """The parameters, validated by themselves. Raises ``ParameterError`` with every fault, or ``InputError``."""
-        return load_parameters(self.source, self.overrides)
+        return load_parameters(self._given, self.overrides)
 
     def validate(self) -> Run:
         """Check parameters and inventory together. Raises ``ParameterError`` with every fault, or ``InputError``."""
-        return load_run(self.source, self.overrides)
+        return load_run(self._given, self.overrides)
 
     def injected(self) -> dict[str, Any]:
         """What a notebook's injected cell gets: what the user gave, with paths that mean the same from anywhere."""
-        if isinstance(self.source, Path):
-            return anchored(override(read_document(self.source).data, self.overrides), self.source.parent)
-        return anchored(override(self.source, self.overrides), Path())
+        return self._given.completed(self.overrides).data
 
 
 def parse_overrides(pairs: Sequence[tuple[str, str]], *, plan: bool) -> dict[str, Any]:
@@ -61,7 +58,7 @@ def parse_overrides(pairs: Sequence[tuple[str, str]], *, plan: bool) -> dict[str
     for key, value in pairs:
         try:
             # None is how papermill spells it.
-            overrides[key] = None if value == "None" else yaml.load(value, Loader=_PlainLoader)
+            overrides[key] = None if value == "None" else read_value(value)
         except yaml.YAMLError as error:
             problem = getattr(error, "problem", None) or "not valid YAML"
             faults.append(Fault(f"-p {key}", f"its value cannot be read: {problem}"))

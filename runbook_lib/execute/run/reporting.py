@@ -172,14 +172,12 @@ class TerminalReporter(Reporter):
         super().notebook_started(notebook, what)
 
     def cell_started(self, notebook: str, number: int, total: int, source: str) -> None:
-        """Show the cell's first meaningful line in the live line, until it reports progress."""
-        lines = [line.strip() for line in source.splitlines()]
-        telling = next((line for line in lines if line and not line.startswith(("#", "import ", "from "))), "")
-        self._turn_to(f"{notebook}  cell {number}/{total}", _clean(telling))
+        """Show the cell in the live line: its first line that says something, until it tells more itself."""
+        self._turn_to(f"{notebook}  cell {number}/{total}", _one_line(first_statement(source)))
 
     def activity(self, text: str) -> None:
         """Show the last line that a long step wrote."""
-        self._activity = "  ".join(_clean(line) for line in text.splitlines()[-2:])
+        self._activity = "  ".join(_one_line(line) for line in text.splitlines()[-2:])
 
     def notebook_ended(self, result: NotebookResult) -> None:
         """Print the result, and clear the live line."""
@@ -222,10 +220,10 @@ def _row(
     *,
     style: str = "",
 ) -> Text:
-    row = Text(f"{notebook:<22}  {_clean(what):<40}  {_clean(node):<10}  ")
+    row = Text(f"{notebook:<22}  {_one_line(what):<40}  {_one_line(node):<10}  ")
     row.append(f"{state:<11}", style=style or _STYLES.get(state, "green" if state in ("pass", "ok") else ""))
     row.append("" if seconds is None else f"  {seconds:6.1f} s")
-    row.append(f"  {_clean(detail)}" if detail else "")
+    row.append(f"  {_one_line(detail)}" if detail else "")
     return row
 
 
@@ -234,9 +232,19 @@ def _found(check: CheckEvent) -> str:
     return f"{where}expected {check.expected}, found {check.found}" if check.expected else f"{where}{check.found}"
 
 
-def _clean(text: str) -> str:
-    """Text on one line, without terminal control characters."""
-    return "".join(character if character.isprintable() else " " for character in text).strip()
+def first_statement(source: str) -> str:
+    """The first line of a cell that says what it does: no comment and no import; empty if there is none."""
+    lines = [line.strip() for line in source.splitlines()]
+    return next((line for line in lines if line and not line.startswith(("#", "import ", "from "))), "")
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Text without characters that would steer a terminal, except those of ``keep``."""
+    return "".join(character if character.isprintable() or character in keep else " " for character in text)
+
+
+def _one_line(text: str) -> str:
+    return printable(text).strip()
 
 
 PAGE = "notebook.html"
@@ -300,6 +308,11 @@ def shown_path(path: Path) -> str:
     return str(path) if relative.startswith("..") else relative
 
 
+def shown_archive(archive: str) -> str:
+    """An archive's location: a URL as it is, a path as one would type it here."""
+    return archive if "://" in archive else f"{shown_path(Path(archive))}{os.sep}"
+
+
 def conclude(results: Sequence[NotebookResult], archive: str, reporter: Reporter, option: str = "") -> None:
     """Print the failures, the summary and the records' location; ``option`` selects that archive in other commands."""
     for result in results:
@@ -308,8 +321,7 @@ def conclude(results: Sequence[NotebookResult], archive: str, reporter: Reporter
     summary = summarize(results)
     reporter.line(Text())
     reporter.either(Text(as_text(summary)), as_table(summary))
-    place = archive if "://" in archive else f"{shown_path(Path(archive))}{os.sep}"
-    reporter.line(Text(f"\nrecords: {place}"))
+    reporter.line(Text(f"\nrecords: {shown_archive(archive)}"))
     if any(result.record_id for result in results):
         reporter.line(Text(f"  read one: ./runbook records show ID{option}"))
 

@@ -1,4 +1,4 @@
-"""The control planes that are known, and the choice among them."""
+"""The supported control planes, and the one that the parameters choose."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from runbook_lib.model.parameters import Parameters
 
 
 def control_plane_of(parameters: Parameters) -> ControlPlane:
-    """The control plane that the parameters name. (Classic Swarm schedules only: its networks are in etcd.)"""
+    """The control plane that the parameters name. (Classic Swarm only schedules: its networks are in etcd.)"""
     return SwarmMode(parameters) if parameters.control_plane == "swarm-mode" else EtcdStore(parameters.etcd)

@@ -1,14 +1,11 @@
-"""Where a cluster's engines keep what an overlay is, and what any such control plane can tell.
+"""What every control plane offers: where a cluster's engines keep their overlays, and how to ask it.
 
-One implementation a control plane (``facts.control_planes``, chosen once from the parameters): whoever uses it never
-asks which one it is.
+Each control plane is one implementation of ``ControlPlane``, chosen once from the parameters; callers never ask which
+one it is.
 
-What a control plane keeps, as data.
-
-Where an engine tells the others that it is to be found, and who told it so.
-
-The other engines build the overlay's tunnel to this address and gossip with it. An engine resolves an interface's name
-(``--cluster-advertise=eth1:2376``) once, when it starts; one in a swarm keeps the address that it joined with.
+``Advertised`` is the address that an engine gives to the others: they build the overlay's tunnels to it and gossip with
+it. An engine resolves an interface's name (``--cluster-advertise=eth1:2376``) once, when it starts; one in a swarm
+keeps the address with which it joined.
 """
 
 from __future__ import annotations
@@ -31,7 +28,7 @@ from runbook_lib.model.inventory import ClusterNetwork
 
 @dataclass(frozen=True)
 class StoreKey:
-    """One key with a value, by its path from ``/docker`` on; ``ttl`` is the seconds it has left, ``None`` for ever."""
+    """One key with a value, by its path from ``/docker`` on; ``ttl`` is the seconds left, ``None`` if unlimited."""
 
     key: str
     value: str
@@ -40,7 +37,7 @@ class StoreKey:
 
 @dataclass(frozen=True)
 class StoredEndpoint:
-    """An endpoint of a network as the store has it; ``locator`` is the address of the node that it is on."""
+    """An endpoint of a network as the store has it; ``locator`` is the address of its node."""
 
     network_id: str
     endpoint_id: str
@@ -75,12 +72,12 @@ class Advertised:
     """What one engine advertises.
 
     Attributes:
-        address: the host part, empty when it advertises nothing.
-        interface: the node's interface that has it; empty when none has.
+        address: the host part, empty if nothing is advertised.
+        interface: the node's interface with that address; empty if none has it.
         network: the interface of the cluster's network.
         own: the node's addresses there.
-        setting: what dockerd was told, such as ``eth1:2376``; empty in a swarm.
-        place: the file in which it was told so; empty when none of the usual ones.
+        setting: dockerd's option, such as ``eth1:2376``; empty in a swarm.
+        place: the file with that option; empty if it is in none of the usual files.
     """
 
     node: str
@@ -93,7 +90,7 @@ class Advertised:
 
     @property
     def right(self) -> bool:
-        """Whether the others find it on the cluster's network."""
+        """Whether it is on the cluster's network."""
         return self.address in self.own
 
 
@@ -102,7 +99,7 @@ def read_advertised(node: Node, network: ClusterNetwork) -> Advertised:
 
     Raises:
         UnreachableError, EngineError: node or engine do not answer.
-        NodeError: its tools answer something unreadable.
+        NodeError: the output of its tools is not understood.
     """
     info = node.engine.info()
     told = str(info.get("ClusterAdvertise") or parse_swarm(info.get("Swarm") or {}).address)
@@ -113,7 +110,7 @@ def read_advertised(node: Node, network: ClusterNetwork) -> Advertised:
 
 
 def read_vtep(node: Node, network: ClusterNetwork) -> str:
-    """The node's address to which the other nodes' tables must lead.
+    """The node's VTEP: the address to which the other nodes' FDB entries must point.
 
     It is the one of its interface on the cluster's network; where that has more than one, the one that the engine
     advertises; where it has none, or the engine advertises another interface's, the one that the inventory gives.
@@ -128,7 +125,7 @@ def read_vtep(node: Node, network: ClusterNetwork) -> str:
 
 
 def choose_vtep(facts: Advertised, planned: str) -> str:
-    """Which of the interface's addresses it is; ``planned`` is the inventory's."""
+    """The VTEP among the interface's addresses; ``planned`` is the inventory's."""
     if facts.right:
         return facts.address
     return planned if planned in facts.own or not facts.own else facts.own[0]
@@ -137,11 +134,11 @@ def choose_vtep(facts: Advertised, planned: str) -> str:
 def parse_advertised(
     node: str, told: str, network: str, interfaces: tuple[Interface, ...], sections: dict[str, Section]
 ) -> Advertised:
-    """From the engine's own word (``10.0.0.1:2376``, in a swarm without a port) and the sections of the script."""
+    """The same from the engine's ``told`` (``10.0.0.1:2376``, in a swarm without a port) and the sections."""
     address = told.rpartition(":")[0] or told
     holders = {item.address: interface.name for interface in interfaces for item in interface.addresses}
     own = tuple(item for item, name in holders.items() if name == network)
-    files = sections["files"].text.split()  # grep's status tells of the files that are not there, too
+    files = sections["files"].text.split()  # grep's exit status also counts missing files
     return Advertised(node, address, holders.get(address, ""), network, own, _setting(sections), "".join(files[:1]))
 
 
@@ -157,16 +154,16 @@ Health = Literal["healthy", "unhealthy", "down"]
 
 @dataclass(frozen=True)
 class Member:
-    """One of those that decide together what the cluster's engines agree on.
+    """A member of the quorum: an etcd member or a swarm manager.
 
-    ``node`` is where it is; empty when no node that answered has it. ``container_state`` is Docker's word for its
+    ``node`` is where it runs; empty if no node that answered has it. ``container_state`` is Docker's state of its
     container, ``absent`` (every node answered and none has it) or ``unknown`` (it may be on a node that did not
     answer); that of a swarm's manager, which is no container, is ``running`` when its engine answers. ``health`` is
-    ``healthy`` (it says so, which needs a leader), ``unhealthy`` (it answers and says no) or ``down`` (nothing answers
-    at ``client_url``, or nobody could ask: see ``detail``). ``term`` and ``index`` are raft's; members that agree on
-    the term follow the same leader. ``detail`` says what is wrong with it, and ends with the ``remedy`` where there is
-    one: such a member is of no use to engines, be it healthy or not. ``advice`` is what to do about one that is of use
-    to them all the same.
+    ``healthy`` (it reports so, which needs a leader), ``unhealthy`` (it reports a fault) or ``down`` (nothing answers
+    at ``client_url``, or its node could not ask: see ``detail``). ``term`` and ``index`` are raft's; members with the
+    same term follow the same leader. ``detail`` says what is wrong with it and ends with the ``remedy``, if there is
+    one: engines cannot use such a member, healthy or not. ``advice`` is what to do about a fault of one that they
+    can use.
     """
 
     name: str
@@ -187,11 +184,10 @@ class Member:
 
 @dataclass(frozen=True)
 class Registration:
-    """One engine's link to its control plane.
+    """One engine's connection to its control plane.
 
-    ``address`` is what the engine advertises. ``connected`` is true only if this very process is known there now;
-    ``detail`` says why it is not. ``heartbeat_age_s`` is the whole seconds since the last heartbeat, ``None`` without
-    one.
+    ``address`` is what the engine advertises. ``connected`` is true only if the running process is registered there
+    now; ``detail`` says why it is not. ``heartbeat_age_s`` is seconds since the last heartbeat, ``None`` without one.
     """
 
     node: str
@@ -202,18 +198,18 @@ class Registration:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What an engine can do with networks of the whole cluster now: nothing, if there is ``trouble``.
+class OverlayAccess:
+    """What an engine can do with the cluster's overlays now: nothing if there is ``trouble``.
 
-    One that ``manages`` makes them, and lists each as soon as it is made, whoever made it. The others learn of a
-    network with their first container on it.
+    An engine that ``manages`` can create them and lists all of them. The others list a network from their first
+    container on it.
     """
 
     trouble: str = ""
     manages: bool = True
 
 
-ABLE = Standing()
+FULL_ACCESS = OverlayAccess()
 
 
 @dataclass(frozen=True)
@@ -226,8 +222,8 @@ class Stored:
 
 @dataclass(frozen=True)
 class Ports:
-    """Where engines reach the members (``members``: per node the addresses of those that its engine looks for, at
-    ``port``), and the UDP port of the overlay's own packets."""
+    """Where engines reach the members (``members``: per node the (address, port) pairs that its engine uses), and the
+    UDP port of the overlay's packets."""
 
     members: Mapping[str, tuple[tuple[str, int], ...]]
     port: int
@@ -237,35 +233,35 @@ class Ports:
 
 
 class ControlPlane(ABC):
-    """One control plane of one cluster. It only reads."""
+    """One control plane of one cluster, read-only."""
 
     title: ClassVar[str]
-    """What it is called in a sentence."""
+    """Its name in a sentence."""
     mode: ClassVar[Mode]
-    """What ``read_engine`` says of an engine that belongs to it."""
+    """The ``mode`` that ``read_engine`` returns for its engines."""
     scope: ClassVar[str]
-    """The scope of networks that the whole cluster shares."""
+    """Docker's scope of networks that span the cluster."""
     engines: ClassVar[str]
     """The engines that it needs, in words."""
     members_title: ClassVar[str]
-    """What its members are together."""
+    """The name of all its members together."""
     remedy: ClassVar[str]
-    """What to do about an engine that cannot keep networks in it."""
-    finds_peers_again: ClassVar[bool]
-    """Whether engines that lost each other come together again by themselves."""
+    """What to do about an engine that cannot store networks in it."""
+    rejoins_peers: ClassVar[bool]
+    """Whether engines that lost each other rejoin by themselves."""
     bridges_every_node: ClassVar[bool]
-    """Whether every node has docker_gwbridge, not just one with a container on an overlay."""
-    tells_data_path: ClassVar[bool] = True
-    """Whether the address that an engine advertises is also where the overlay's packets go to."""
+    """Whether every node has docker_gwbridge, not only one with a container on an overlay."""
+    reports_data_path: ClassVar[bool] = True
+    """Whether an engine's advertised address is also its VTEP."""
     attachable: ClassVar[bool]
-    """Whether a network must say that containers may be put on it (``--attachable``)."""
+    """Whether a network needs ``--attachable`` for containers."""
 
     member_containers: frozenset[str] = frozenset()
-    """Names of the containers that its members are, where they are containers."""
+    """Names of its members' containers, if they run in containers."""
 
     @abstractmethod
     def read_members(self, cluster: Cluster) -> tuple[Member, ...]:
-        """Every member, all nodes asked at once. A node that does not answer hides no other's member.
+        """Every member, all nodes asked at once. A node that does not answer hides only its own member.
 
         Raises:
             RunbookError: no node answered at all.
@@ -273,29 +269,29 @@ class ControlPlane(ABC):
 
     @abstractmethod
     def read_last_line(self, node: Node, member: Member) -> str:
-        """The last line of a member's log, from its node; where it cannot be read, why."""
+        """The last line of a member's log, from its node, or why it cannot be read."""
 
     @abstractmethod
     def read_registrations(self, cluster: Cluster) -> tuple[Registration, ...]:
-        """Every engine's link, one row a node, in the inventory's order; one that does not answer is a row too."""
+        """Every engine's connection: one row per node, in the inventory's order, answering or not."""
 
     @abstractmethod
-    def read_standing(self, node: Node) -> Standing:
-        """What a node's engine can do with the cluster's networks now. Raises ``RunbookError``."""
+    def read_overlay_access(self, node: Node) -> OverlayAccess:
+        """What a node's engine can do with overlays now. Raises ``RunbookError``."""
 
     def read_manages(self, node: Node) -> bool:
         """Whether a node's engine may remove the cluster's networks. Raises ``RunbookError``."""
         return True
 
     def read_own_start(self, node: Node) -> str:
-        """What starts the node's member at boot where that is the engine itself; empty where it is something else.
+        """What starts the node's member at boot if the member is the engine itself; else empty.
 
         Raises ``RunbookError``.
         """
         return ""
 
-    def read_restart_objection(self, cluster: Cluster, names: Sequence[str] = ()) -> InputError | None:
-        """Why nodes (``names``, or all) must not be restarted: their members would wait for a person.
+    def read_restart_blocker(self, cluster: Cluster, names: Sequence[str] = ()) -> InputError | None:
+        """Why nodes (``names``, or all) must not be restarted: their members would wait for manual input.
 
         Raises ``RunbookError``.
         """
@@ -303,39 +299,39 @@ class ControlPlane(ABC):
 
     @abstractmethod
     def read_gossip(self, node: Node) -> Gossip:
-        """Whom the node's engine knows. Raises ``UnreachableError`` or ``NodeError``."""
+        """The peers that the node's engine knows. Raises ``UnreachableError`` or ``NodeError``."""
 
     @abstractmethod
     def read_gossip_address(self, node: Node) -> str:
-        """Where the node's engine gossips; empty when it does not. Raises as ``read_gossip``."""
+        """The address at which the node's engine gossips; empty if it does not. Raises as ``read_gossip``."""
 
     @abstractmethod
     def read_stored(self, cluster: Cluster) -> Stored:
-        """What is kept. Raises ``NodeError`` when nobody tells."""
+        """What is stored. Raises ``NodeError`` without an answer."""
 
-    def read_engine_elsewhere(self, cluster: Cluster, network_id: str, endpoint: str) -> str:
-        """The address of a living engine of no node of the cluster's that has an endpoint of that name; else empty.
+    def read_foreign_engine(self, cluster: Cluster, network_id: str, endpoint: str) -> str:
+        """The address of a running engine outside the inventory that has an endpoint of that name; else empty.
 
-        Raises ``NodeError`` when nobody tells.
+        Raises ``NodeError`` without an answer.
         """
         return ""
 
     @abstractmethod
     def read_vnis(self, cluster: Cluster) -> Mapping[str, int]:
-        """VNIs by network ID that engines do not tell themselves. Raises ``NodeError`` when nobody tells."""
+        """VNIs by network ID, where engines do not show them. Raises ``NodeError`` without an answer."""
 
     @abstractmethod
     def ports(self, engines: Mapping[str, EngineFacts]) -> Ports:
-        """What must be open between the nodes, besides the engines' gossip (7946, TCP and UDP)."""
+        """The ports that must be open between the nodes, besides gossip (7946, TCP and UDP)."""
 
     @abstractmethod
-    def objection(self, engine: EngineFacts) -> str:
-        """Why an engine cannot belong to it as it is, with the remedy; empty when it can."""
+    def incompatibility(self, engine: EngineFacts) -> str:
+        """Why an engine cannot use this control plane, with the remedy; empty if it can."""
 
     @abstractmethod
     def advertise_remedy(self, facts: Advertised) -> str:
-        """What to do about an engine that advertises an address which is not on the cluster's network."""
+        """What to do about an engine whose advertised address is not on the cluster's network."""
 
     @abstractmethod
     def refusal(self, infos: Mapping[str, Mapping[str, Any]]) -> InputError | None:
-        """Why nothing can work here, from each node's ``GET /info``: it is not this control plane that they have."""
+        """Why the engines do not use this control plane, from each node's ``GET /info``; ``None`` if they do."""

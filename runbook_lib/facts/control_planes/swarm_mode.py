@@ -1,4 +1,4 @@
-"""Engines from 1.12 on that are a swarm: managers keep the networks (raft), engines gossip about what is on them."""
+"""Engines from 1.12 on in a swarm: managers keep the networks (raft), engines gossip about the endpoints."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from runbook_lib.facts.control_planes.base import (
     ControlPlane,
     Health,
     Member,
+    OverlayAccess,
     Ports,
     Registration,
-    Standing,
     Stored,
     StoredEndpoint,
     StoreKey,
@@ -35,15 +35,15 @@ from runbook_lib.facts.docker.engine import (
     read_swarm_nodes,
 )
 from runbook_lib.facts.docker.networks import read_network, read_networks
-from runbook_lib.facts.overlay.gossip import Gossip, gossips_at
+from runbook_lib.facts.overlay.gossip import Gossip, listens_for_gossip
 from runbook_lib.model.parameters import Parameters
 
 States = Mapping[str, SwarmState]
-_JOIN = "docker swarm join … there; 'docker swarm join-token worker' on a manager tells the rest"
+_JOIN = "docker swarm join … there; 'docker swarm join-token worker' on a manager prints the whole command"
 
 
 class SwarmMode(ControlPlane):
-    """The cluster's engines are the members of one swarm; its managers decide."""
+    """The cluster's engines are the nodes of one swarm."""
 
     title = "Swarm mode"
     mode: ClassVar[Mode] = "swarm"
@@ -51,16 +51,16 @@ class SwarmMode(ControlPlane):
     engines = "1.12 or later, in one swarm"
     members_title = "the swarm's managers"
     remedy = "the engine must be in a swarm whose managers have a leader: notebook 02_autostart_etcd waits for it"
-    finds_peers_again = True
+    rejoins_peers = True
     bridges_every_node = True
-    tells_data_path = False  # --data-path-addr, which no engine tells
+    reports_data_path = False  # --data-path-addr, which no engine shows
     attachable = True
 
     def __init__(self, parameters: Parameters) -> None:
         self._overlay = parameters.overlay.name
 
     def read_members(self, cluster: Cluster) -> tuple[Member, ...]:
-        """The managers, by the list of one that has a quorum; without a quorum, all that any engine knows of."""
+        """The managers, as listed by one with a quorum; without a quorum, all that any engine knows."""
         outcomes = cluster.each(read_swarm)
         if all(outcome.error is not None for outcome in outcomes):
             raise outcomes[0].error or NodeError(outcomes[0].node, "no node answered")
@@ -69,11 +69,11 @@ class SwarmMode(ControlPlane):
         return members(roster, states, {node.name: node.spec.cluster_address for node in cluster})
 
     def read_last_line(self, node: Node, member: Member) -> str:
-        """That of its engine, which a manager is."""
+        """The manager is the engine: the last line of dockerd's log."""
         return engine_last_line(node)
 
     def read_registrations(self, cluster: Cluster) -> tuple[Registration, ...]:
-        """Who is active by its own word and ready by its managers'."""
+        """Connected: active in its own state and ready in its managers' list."""
         outcomes = cluster.each(read_swarm)
         states = _answered(outcomes)
         roster = read_swarm_nodes(_managers(cluster, states))
@@ -87,35 +87,35 @@ class SwarmMode(ControlPlane):
                 rows.append(Registration(outcome.node, outcome.value.address, not why, detail=why))
         return tuple(rows)
 
-    def read_standing(self, node: Node) -> Standing:
-        """Managers of a quorum make networks; workers see what containers of theirs are on."""
+    def read_overlay_access(self, node: Node) -> OverlayAccess:
+        """Managers with a quorum create networks; workers list those of their containers."""
         state = read_swarm(node)
-        return Standing(state.trouble, manages=state.manager)
+        return OverlayAccess(state.trouble, manages=state.manager)
 
     def read_manages(self, node: Node) -> bool:
-        """Managers may."""
+        """True for managers."""
         return read_swarm(node).manager
 
     def read_own_start(self, node: Node) -> str:
-        """What starts dockerd: it is the member. Nothing does where a person must type the unlock key first."""
+        """What starts dockerd, which is the member; empty with autolock, which needs the unlock key first."""
         return "" if read_swarm(node).autolock else read_engine_start(node).by
 
-    def read_restart_objection(self, cluster: Cluster, names: Sequence[str] = ()) -> InputError | None:
-        """Managers of a swarm that locks them would wait for its key, and with all of them the swarm."""
+    def read_restart_blocker(self, cluster: Cluster, names: Sequence[str] = ()) -> InputError | None:
+        """With autolock, restarted managers would wait for the unlock key."""
         nodes = [cluster.node(name) for name in names] or list(cluster.nodes)
         states = _answered(cluster.each(read_swarm, nodes=nodes))
         locking = [node for node, state in states.items() if state.autolock]
         if not locking:
             return None
         return InputError(
-            f"restarted, {', '.join(locking)} would wait for the swarm's unlock key (autolock)",
+            f"after a restart {', '.join(locking)} would wait for the swarm's unlock key (autolock)",
             place="power_cycle",
-            remedy="let them start without it (docker swarm update --autolock=false), or no node be restarted"
+            remedy="switch autolock off (docker swarm update --autolock=false), or restart no node"
             " (power_cycle: false)",
         )
 
     def read_gossip(self, node: Node) -> Gossip:
-        """The peers that the engine lists for the swarm's networks that it takes part in; every one is in ingress."""
+        """The peers that the engine lists for its swarm networks; every node is in ingress."""
         address = self.read_gossip_address(node)
         if not address:
             return Gossip(node.name)
@@ -125,20 +125,22 @@ class SwarmMode(ControlPlane):
         return Gossip(node.name, address, frozenset(peers), frozenset(found.id for found in networks))
 
     def read_gossip_address(self, node: Node) -> str:
-        """What it advertises, once it listens."""
+        """Its advertised address, once it listens."""
         state = read_swarm(node)
-        return state.address if state.state == "active" and gossips_at(node, state.address) else ""
+        return state.address if state.state == "active" and listens_for_gossip(node, state.address) else ""
 
     def read_stored(self, cluster: Cluster) -> Stored:
-        """What managers tell (members, networks), and what an engine on the overlay has heard of endpoints."""
+        """Nodes and networks from a manager, endpoints from an engine on the overlay."""
         outcomes = cluster.each(read_swarm)
         managers = _managers(cluster, _answered(outcomes))
         roster = read_swarm_nodes(managers)
         if not roster:
-            raise NodeError(cluster.nodes[0].name, "no manager of the swarm tells what it keeps", remedy=self.remedy)
+            raise NodeError(
+                cluster.nodes[0].name, "no manager of the swarm answers with its nodes and networks", remedy=self.remedy
+            )
         networks = [item for item in managers[0].engine.networks() if item["Scope"] == self.scope]
-        endpoints = self._heard(cluster)
-        keys = [StoreKey(f"node/{item.host_name}", json.dumps(_told(item))) for item in roster]
+        endpoints = self._gossiped_endpoints(cluster)
+        keys = [StoreKey(f"node/{item.host_name}", json.dumps(_as_stored_value(item))) for item in roster]
         keys += [StoreKey(f"swarm-network/{item['Name']}", json.dumps(item)) for item in networks]
         keys += [
             StoreKey(f"heard/{item.name}", json.dumps({"address": item.address, "node": item.locator}))
@@ -147,11 +149,11 @@ class SwarmMode(ControlPlane):
         return Stored(tuple(keys), endpoints)
 
     def read_vnis(self, cluster: Cluster) -> Mapping[str, int]:
-        """None: every engine tells the VNI of a network that it lists."""
+        """None: every engine shows the VNI of a network that it lists."""
         return {}
 
     def ports(self, engines: Mapping[str, EngineFacts]) -> Ports:
-        """The managers that each engine knows, and the data path port that a manager tells."""
+        """The managers that each engine knows, and the data path port from a manager."""
         told = [facts.swarm.data_path_port for facts in engines.values() if facts.swarm.data_path_port]
         addresses = {
             name: tuple(_host_and_port(address) for _, address in facts.swarm.managers)
@@ -159,8 +161,8 @@ class SwarmMode(ControlPlane):
         }
         return Ports(addresses, MANAGER_PORT, self.members_title, _JOIN, told[0] if told else DATA_PATH_PORT)
 
-    def objection(self, engine: EngineFacts) -> str:
-        """Too old, or in no swarm that works."""
+    def incompatibility(self, engine: EngineFacts) -> str:
+        """Too old, or not in a working swarm."""
         if parse_version(engine.version) < (1, 12):
             return "Swarm mode came with Docker 1.12"
         if engine.cluster_store:
@@ -170,14 +172,14 @@ class SwarmMode(ControlPlane):
         return f"{engine.swarm.trouble} (notebook 02_autostart_etcd)" if engine.swarm.trouble else ""
 
     def advertise_remedy(self, facts: Advertised) -> str:
-        """An engine keeps the address that it joined with."""
+        """Leave and join again: an engine keeps the address with which it joined."""
         return (
             f"on {facts.node}: docker swarm leave, and join again with --advertise-addr {facts.own[0]} (a manager"
             " first: docker node demote)"
         )
 
     def refusal(self, infos: Mapping[str, Mapping[str, Any]]) -> InputError | None:
-        """An engine with a cluster store, one in no swarm, engines of two swarms, workers alone."""
+        """A cluster store, an engine outside the swarm, two swarms, or no manager."""
         place = "control_plane"
         stored = [node for node, info in infos.items() if info.get("ClusterStore")]
         if stored:
@@ -189,36 +191,36 @@ class SwarmMode(ControlPlane):
         states = {node: parse_swarm(info.get("Swarm") or {}) for node, info in infos.items()}
         outside = [node for node, state in states.items() if state.state == "inactive"]
         if outside:
-            return InputError(f"the engine of {', '.join(outside)} is in no swarm", place=place, remedy=_JOIN)
+            return InputError(f"the engine of {', '.join(outside)} is not in a swarm", place=place, remedy=_JOIN)
         locked = [node for node, state in states.items() if state.state == "locked"]
         if locked:
             return InputError(
-                f"the engine of {', '.join(locked)} is locked out of its swarm (autolock)",
+                f"the engine of {', '.join(locked)} waits for its swarm's unlock key (autolock)",
                 place=place,
-                remedy="docker swarm unlock there; 'docker swarm unlock-key' on another manager tells the key",
+                remedy="docker swarm unlock there; 'docker swarm unlock-key' on another manager prints the key",
             )
-        strange = strangers_to_the_swarm(states)
+        strange = nodes_of_other_swarms(states)
         if strange:
             others = ", ".join(node for node in states if node not in strange)
             return InputError(
-                f"{', '.join(strange)} is in another swarm than {others}",
+                f"{', '.join(strange)} is not in the same swarm as {others}",
                 place=place,
                 remedy="docker swarm leave there, then join the swarm of the others; or take it out of the inventory",
             )
         if states and not any(state.manager for state in states.values()):
             return InputError(
-                f"{', '.join(states)}: only workers, and only a manager makes networks",
+                f"{', '.join(states)}: all are workers, but only a manager can create networks",
                 place="inventory",
-                remedy="put a manager into the inventory as well, or promote one: docker node promote NODE",
+                remedy="add a manager to the inventory, or promote a node: docker node promote NODE",
             )
         return None
 
-    def _heard(self, cluster: Cluster) -> tuple[StoredEndpoint, ...]:
-        """The overlay's endpoints as the first engine that has one of them has heard of all."""
+    def _gossiped_endpoints(self, cluster: Cluster) -> tuple[StoredEndpoint, ...]:
+        """The overlay's endpoints, from the first engine that has one of them."""
         for outcome in cluster.each(lambda node: read_network(node, self._overlay)):
             if outcome.value is not None and outcome.value.endpoints:
                 data = cluster.node(outcome.node).engine.network(self._overlay, verbose=True)
-                return heard_endpoints(data)
+                return gossiped_endpoints(data)
         return ()
 
 
@@ -227,10 +229,10 @@ def members(roster: Sequence[SwarmNode], states: States, addresses: Mapping[str,
 
     Args:
         roster: the list of a manager that has a quorum; empty without one.
-        states: each engine's own word, by node; a node that did not answer is missing.
+        states: each engine's own state, by node; a node that did not answer is missing.
         addresses: every node's address on the cluster's network.
     """
-    known = {address: _own_word(address) for state in states.values() for address in state.managers}
+    known = {address: _as_swarm_node(address) for state in states.values() for address in state.managers}
     managers = [item for item in roster if item.manager] or list(known.values())
     by_id = {state.node_id: node for node, state in states.items()}
     by_address = {address: node for node, address in addresses.items()}
@@ -242,7 +244,7 @@ def members(roster: Sequence[SwarmNode], states: States, addresses: Mapping[str,
     return tuple(sorted(rows, key=lambda row: (order.get(row.node, len(order)), row.name)))
 
 
-def _own_word(told: tuple[str, str]) -> SwarmNode:
+def _as_swarm_node(told: tuple[str, str]) -> SwarmNode:
     node_id, address = told
     return SwarmNode(node_id, address, "unknown", "", manager=True, manager_address=address)
 
@@ -270,24 +272,24 @@ def _member(item: SwarmNode, node: str, state: SwarmState | None) -> Member:
 
 
 def why_not_ready(state: SwarmState, roster: Iterable[SwarmNode]) -> str:
-    """Why an engine cannot be given work by its managers now; empty when it can."""
+    """Why an engine is not ready for its managers; empty if it is."""
     if state.trouble:
         return state.trouble
     known = {item.node_id: item for item in roster}
     if not known:
-        return "no manager tells whether it is ready: the swarm does not have a leader, or only workers were asked"
+        return "no manager reports whether it is ready: the swarm has no leader, or only workers were asked"
     own = known.get(state.node_id)
     if own is None:
         return "the cluster's managers do not know it: it is in another swarm"
     if own.state != "ready":
-        return f"its managers find it {own.state}{f' ({own.message})' if own.message else ''}"
+        return f"its managers report it as {own.state}{f' ({own.message})' if own.message else ''}"
     return ""
 
 
-def strangers_to_the_swarm(states: States) -> tuple[str, ...]:
-    """The nodes that are in another swarm than most of the managers are (at a tie, than the first one's).
+def nodes_of_other_swarms(states: States) -> tuple[str, ...]:
+    """The nodes that are not in the swarm of most managers (at a tie, of the first).
 
-    One that cannot tell, as it has not met its managers yet, is none.
+    A node that does not know its swarm's ID yet is left out.
     """
     clusters = [state.cluster_id for state in states.values() if state.cluster_id]
     if not clusters:
@@ -302,8 +304,8 @@ def strangers_to_the_swarm(states: States) -> tuple[str, ...]:
     )
 
 
-def heard_endpoints(data: Mapping[str, Any]) -> tuple[StoredEndpoint, ...]:
-    """Endpoints in ``GET /networks/{name}?verbose=true`` of an engine that is on the network. MACs are not told."""
+def gossiped_endpoints(data: Mapping[str, Any]) -> tuple[StoredEndpoint, ...]:
+    """Endpoints in ``GET /networks/{name}?verbose=true`` of an engine on the network; without MACs."""
     tasks = [task for service in (data.get("Services") or {}).values() for task in service.get("Tasks") or ()]
     found = [
         StoredEndpoint(
@@ -332,5 +334,5 @@ def _host_and_port(address: str) -> tuple[str, int]:
     return host, int(port) if port.isdigit() else MANAGER_PORT
 
 
-def _told(item: SwarmNode) -> dict[str, object]:
+def _as_stored_value(item: SwarmNode) -> dict[str, object]:
     return {"role": "manager" if item.manager else "worker", "state": item.state, "address": item.address}

@@ -1,1 +1,1 @@
-"""What the nodes' Docker engines say: of themselves, of their containers and networks."""
+"""Facts from the nodes' Docker engines: the engine itself, containers, networks."""

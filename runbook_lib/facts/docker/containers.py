@@ -11,6 +11,9 @@ from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import EngineNotFound
 from runbook_lib.facts.sections import reading
 
+#: The restart policies with which an engine that starts takes its containers along.
+RESTARTING = ("always", "unless-stopped")
+
 
 @dataclass(frozen=True)
 class ContainerFacts:
@@ -20,8 +23,8 @@ class ContainerFacts:
     ``addresses``, ``macs``, ``endpoint_ids`` and ``network_ids`` map network names to values; a stopped container has
     no addresses.
     ``networks`` are all that it is attached to. ``pid`` is 0 unless it runs. ``fixed_addresses`` (by network) are those
-    that were asked for, which a restart keeps; ``published`` maps its ports (``8080/tcp``) to those of the node.
-    ``gateways`` (by network) are ways out: an overlay has none. ``created_at`` is Docker's own text.
+    that were requested (a restart keeps them); ``published`` maps its ports (``8080/tcp``) to the node's.
+    ``gateways`` are by network (an overlay has none). ``created_at`` is Docker's own text.
     """
 
     node: str
@@ -53,13 +56,18 @@ class ContainerFacts:
         return self.state == "running"
 
     @property
+    def restarts(self) -> bool:
+        """True when its engine starts it again, at a boot too."""
+        return self.restart_policy in RESTARTING
+
+    @property
     def full_name(self) -> str:
         """``node3/alpine1``, as a classic Swarm manager shows it."""
         return f"{self.node}/{self.name}"
 
 
 def read_containers(node: Node, every: bool = True) -> tuple[ContainerFacts, ...]:
-    """The containers of a node by name; running ones only unless ``every``. One that vanishes meanwhile is left out.
+    """The containers of a node by name; running ones only unless ``every``. One that is removed meanwhile is left out.
 
     Raises:
         UnreachableError, EngineError: the engine does not answer or refuses.
@@ -76,7 +84,7 @@ def read_containers(node: Node, every: bool = True) -> tuple[ContainerFacts, ...
 
 
 def read_container(node: Node, name: str) -> ContainerFacts | None:
-    """One container of a node, or ``None`` when it has none of that name."""
+    """One container of a node, or ``None`` if it has none of that name."""
     try:
         details = node.engine.container(name)
     except EngineNotFound:
@@ -89,7 +97,7 @@ def find_container(cluster: Cluster, name: str) -> ContainerFacts | None:
     """The container of that name on whichever node has it (the first in the inventory's order), or ``None``.
 
     Raises:
-        RunbookError: no node has it and at least one did not answer, so nobody can tell.
+        RunbookError: no node has it, and at least one node did not answer.
     """
     outcomes = cluster.each(lambda node: read_container(node, name))
     for outcome in outcomes:

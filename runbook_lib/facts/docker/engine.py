@@ -1,4 +1,4 @@
-"""What an engine says of itself, whether its host starts it at boot, and the last line that it wrote into its log."""
+"""An engine's version and mode, its swarm state, what starts it at boot, and the last line of its log."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ DATA_PATH_PORT = 4789
 
 @dataclass(frozen=True)
 class SwarmState:
-    """An engine's own word.
+    """An engine's swarm state as it reports it.
 
     ``state`` is inactive, pending, active, error or locked; ``error`` is why a manager has no quorum. ``address`` is
-    what it advertises. ``managers`` are the managers that it knows, node ID to ``address:port``. ``cluster_id``,
-    ``data_path_port``, ``autolock`` (managers that start wait for the unlock key) and ``made_at`` (when the swarm was
-    made, as Docker writes it) are known to a manager of a quorum only.
+    the advertised one. ``managers`` are (node ID, ``address:port``). ``cluster_id``,
+    ``data_path_port``, ``autolock`` (a starting manager waits for the unlock key) and ``made_at`` (when the swarm was
+    created, as Docker writes it) are known only to a manager with a quorum.
     """
 
     state: str = "inactive"
@@ -44,10 +44,10 @@ class SwarmState:
                 said = first_sentence(self.error)
                 return f"the swarm's managers do not answer in time ({said})" if "deadline" in said else said
             case "inactive":
-                return "the engine is in no swarm"
+                return "the engine is not in a swarm"
             case "locked":
-                return "the engine is locked out of its swarm until somebody types the unlock key: docker swarm unlock"
-        return f"the engine is not part of its swarm yet ({first_sentence(self.error) or self.state})"
+                return "the engine's swarm is locked: enter the unlock key (docker swarm unlock)"
+        return f"the engine has not joined its swarm yet ({first_sentence(self.error) or self.state})"
 
 
 NO_SWARM = SwarmState()
@@ -72,7 +72,7 @@ class SwarmNode:
 
 
 def parse_swarm(info: Mapping[str, Any]) -> SwarmState:
-    """``Swarm`` of ``GET /info``. An engine that knows no Swarm mode (before 1.12) is in none."""
+    """``Swarm`` of ``GET /info``. An engine without Swarm mode (before 1.12) is inactive."""
     cluster = info.get("Cluster") or {}
     encryption = (cluster.get("Spec") or {}).get("EncryptionConfig") or {}
     return SwarmState(
@@ -111,30 +111,30 @@ def parse_swarm_nodes(data: Iterable[Mapping[str, Any]]) -> tuple[SwarmNode, ...
 
 
 def read_swarm(node: Node) -> SwarmState:
-    """What a node's engine says. Raises ``UnreachableError`` or ``EngineError``."""
+    """The swarm state of a node's engine. Raises ``UnreachableError`` or ``EngineError``."""
     info = node.engine.swarm_info()
-    with reading(node.name, "engine's word on its swarm"):
+    with reading(node.name, "engine's swarm state"):
         return parse_swarm(info)
 
 
 def read_swarm_nodes(managers: Sequence[Node]) -> tuple[SwarmNode, ...]:
-    """Every member of the swarm, asked of the first manager that can tell; empty when none has a quorum.
+    """Every node of the swarm, from the first manager that answers; empty if none has a quorum.
 
     Raises:
-        NodeError: an answer that is none of Swarm mode.
+        NodeError: the answer is not that of Swarm mode.
     """
     for node in managers:
         try:
             found = node.engine.swarm_nodes()
         except EngineError:
-            continue  # it has no quorum, which its own word says
-        with reading(node.name, "list of the swarm's members"):
+            continue  # no quorum: its own swarm state reports that
+        with reading(node.name, "list of the swarm's nodes"):
             return parse_swarm_nodes(found)
     return ()
 
 
 def first_sentence(text: str) -> str:
-    """The telling part of what a manager says, without the layers that passed it on.
+    """The first sentence of a manager's error, without the RPC layers' prefixes.
 
     ``rpc error: code = Unknown desc = The swarm does not have a leader. It's possible …`` is cut to its sentence.
     """
@@ -150,7 +150,7 @@ Mode = Literal["etcd", "swarm", "other", "none"]
 class EngineFacts:
     """One engine.
 
-    ``mode`` tells where it keeps a multi-host network's state: ``etcd`` (an etcd cluster store is configured,
+    ``mode`` is where it keeps a multi-host network's state: ``etcd`` (an etcd cluster store is configured,
     reachable or not), ``swarm`` (it is part of a swarm), ``other`` (another kind of store), ``none``.
     """
 
@@ -227,7 +227,7 @@ fi
 
 @dataclass(frozen=True)
 class EngineStart:
-    """What starts dockerd at boot, in words; empty ``by`` when nothing does, and then ``remedy`` says what would."""
+    """What starts dockerd at boot (``by``, in words); empty if nothing does, and ``remedy`` says what would."""
 
     by: str
     remedy: str = ""
@@ -238,7 +238,7 @@ def read_engine_start(node: Node) -> EngineStart:
 
     Raises:
         UnreachableError: the node cannot be reached.
-        NodeError: the output is unreadable.
+        NodeError: the output is not understood.
     """
     return parse_engine_start(read_sections(node, _SCRIPT))
 
@@ -276,28 +276,28 @@ _ENGINE_LOGS = ("/var/lib/boot2docker/log/docker.log", "/var/lib/boot2docker/doc
 
 
 def container_last_line(node: Node, container: str) -> str:
-    """The last line of a container's log; where it cannot be read, why."""
+    """The last line of a container's log, or why it cannot be read."""
     try:
         return last_line(node.engine.logs(container, tail=3))
     except (NodeError, DeadlineError) as error:
-        return f"(it cannot be read: {error.message})"
+        return f"(the log cannot be read: {error.message})"
 
 
 def unit_last_line(node: Node, unit: str) -> str:
-    """The last line of a systemd unit's log; where it cannot be read, why."""
+    """The last line of a systemd unit's log, or why it cannot be read."""
     return _read(node, unit)
 
 
 def engine_last_line(node: Node) -> str:
-    """The last line of dockerd's log, from the journal or a boot2docker host's file; where it cannot be read, why."""
+    """The last line of dockerd's log, from the journal or a boot2docker host's file, or why it cannot be read."""
     return _read(node, "docker.service", *_ENGINE_LOGS)
 
 
 def last_line(text: str) -> str:
-    """The last line that is not empty, cut where it is very long; ``(it is empty)`` without one."""
+    """The last line that is not empty, cut where it is very long; ``(the log is empty)`` without one."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
-        return "(it is empty)"
+        return "(the log is empty)"
     return lines[-1] if len(lines[-1]) <= _LONGEST else f"{lines[-1][:_LONGEST]} …"
 
 
@@ -305,7 +305,7 @@ def _read(node: Node, unit: str, *files: str) -> str:
     try:
         sections = read_sections(node, _LOG_SCRIPT, unit, *files, sudo=True)
     except (NodeError, DeadlineError) as error:
-        return f"(it cannot be read: {error.message})"
+        return f"(the log cannot be read: {error.message})"
     if "log" not in sections:
-        return "(nobody knows where it is)"
+        return "(the log was not found)"
     return last_line(sections["log"].text)

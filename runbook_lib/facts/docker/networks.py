@@ -1,15 +1,11 @@
-"""Networks as the engines see them, those that an engine does not find, and docker_gwbridge.
+"""Networks as the engines list them, networks that one engine has lost, and docker_gwbridge.
 
-Networks that an engine does not find although others know of them.
+An engine has no list of the cluster's networks: it reads the cluster store for every call. What it cannot read at that
+moment it reports as *not found*, although its containers are on the network and the other engines list it.
 
-An engine keeps no list of the cluster's networks: it asks its store anew for every call, and what it cannot read at
-that moment it calls *not found*, while its containers are on the network and the other engines have it.
-
-docker_gwbridge on one node: whether it is there, who is on it, and who needs it.
-
-Docker makes this bridge with a node's first container that has no other way out than an overlay, as its way out, and
-never removes it (libnetwork, ``default_gateway.go``: ``setupDefaultGW``, ``needDefaultGW``). A node that joins a swarm
-makes it then.
+docker_gwbridge is the default gateway of containers that have only overlays. Docker creates it on a node with the first
+such container, or when the node joins a swarm, and never removes it (libnetwork, ``default_gateway.go``:
+``setupDefaultGW``, ``needDefaultGW``).
 """
 
 from __future__ import annotations
@@ -28,7 +24,7 @@ UNRESOLVED = "ep-"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A container's end of a network.
+    """A container's endpoint on a network.
 
     ``name`` is the container's, or ``ep-<endpoint id>`` where an etcd-mode engine does not know it;
     ``node`` and ``container`` are known once ``join_endpoints`` has matched it with the containers.
@@ -46,12 +42,12 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class NetworkFacts:
-    """One network as one node's engine lists it; ``vni`` where the engine tells it (Swarm mode).
+    """One network as one node's engine lists it; ``vni`` where the engine shows it (Swarm mode).
 
-    Of its subnet the engine gives out ``ip_range`` (all of it when empty), but none of the addresses ``reserved``.
-    In Swarm mode ``balancers`` are the ends of a node's load balancers on it, ``peers`` the addresses of the nodes that
-    this one takes to be on it too, itself among them, and ``ingress`` tells the swarm's own network. One that a manager
-    is still making has no ``driver`` yet.
+    The engine assigns addresses from ``ip_range`` (if empty, from the whole subnet), except those ``reserved``.
+    In Swarm mode ``balancers`` are the endpoints of a node's load balancers, ``peers`` the addresses of the nodes that
+    this node knows to be on the network (itself included), and ``ingress`` marks the swarm's own network. One that a
+    manager is still creating has no ``driver`` yet.
     """
 
     node: str
@@ -87,7 +83,7 @@ def read_networks(node: Node) -> tuple[NetworkFacts, ...]:
 
 
 def read_network(node: Node, name: str) -> NetworkFacts | None:
-    """One network with its endpoints, or ``None`` when this engine knows none of that name."""
+    """One network with its endpoints, or ``None`` if this engine finds none of that name."""
     try:
         found = node.engine.network(name)
     except EngineNotFound:
@@ -132,7 +128,7 @@ def parse_network(node: str, data: Mapping[str, Any]) -> NetworkFacts:
 
 
 def _is_balancer(key: str) -> bool:
-    """Swarm mode's load balancers stand among the containers: ``lb-NETWORK``, and ``ingress-sbox``."""
+    """Swarm mode lists load balancers as containers: ``lb-NETWORK`` and ``ingress-sbox``."""
     return key.startswith("lb-") or key == "ingress-sbox"
 
 
@@ -157,8 +153,8 @@ def join_endpoints(networks: Iterable[NetworkFacts], containers: Iterable[Contai
     """All endpoints of one network, each once, with the container and node that own it.
 
     ``networks`` is the same network as seen by several nodes, ``containers`` the containers of all nodes. In etcd mode
-    every engine lists the whole cluster's endpoints but knows the names of its own alone; in Swarm mode each lists its
-    own. An endpoint that no container has (stale in the store, or on a node that did not answer) keeps an empty
+    every engine lists the whole cluster's endpoints but names only its own; in Swarm mode each lists only its
+    own. An endpoint without a container (stale in the store, or on a node that did not answer) keeps an empty
     ``container`` and ``node``. Ordered by address.
     """
     owners = {
@@ -186,15 +182,15 @@ def _by_address(endpoint: Endpoint) -> tuple[Sequence[int], str]:
     return [int(part) for part in endpoint.address.split(".") if part], endpoint.endpoint_id
 
 
-# two looks at the store, at an engine's default heartbeat of 20 s
-PATIENCE_SECONDS = 45.0
+# an engine reads the store again at each heartbeat, by default every 20 s
+STORE_RECHECK_SECONDS = 45.0
 
 
 @dataclass(frozen=True)
 class LostNetwork:
-    """A network that the engine of ``node`` does not find; ``holder`` is who knows of it, in words.
+    """A network that the engine of ``node`` does not find; ``holder`` says who has it.
 
-    ``found`` tells whether any engine finds it; else only containers speak for it.
+    ``found``: another engine lists it; otherwise only containers are still on it.
     """
 
     node: str
@@ -210,11 +206,11 @@ class LostNetwork:
 
     @property
     def remedy(self) -> str:
-        """What to do about it, where it lasts."""
+        """What to do if it persists."""
         restart = f"restart dockerd on {self.node}, whose connection to the store fails"
         if self.found:
             return restart
-        return f"{restart}; if no engine finds it then, somebody has removed it: notebook 03_create_overlay"
+        return f"{restart}; if no engine finds it then, it was removed: run notebook 03_create_overlay"
 
 
 def lost_networks(
@@ -225,11 +221,11 @@ def lost_networks(
 ) -> dict[str, LostNetwork]:
     """The nodes, by name, whose engine does not find a network although it should.
 
-    ``seen`` is what each node's engine found by the network's name. Of the nodes that found none those should that are
-    among the ``managers`` (they see every network) if anybody knows of it; the others if a running container of their
-    own is on it. ``containers`` may be those of any node.
+    ``seen`` is what each node's engine found by the network's name. An engine that found none should have found it: a
+    manager (``managers`` see every network) if any engine or container has it, another node if one of its running
+    containers is on it. ``containers`` may be those of any node.
     """
-    # a bridge of one node that has the same name is another network
+    # a node's local bridge of the same name is another network
     engines = {name: found.id for name, found in seen.items() if found is not None and found.scope != "local"}
     members = [
         item for item in containers if item.running and item.network_ids.get(network) and seen.get(item.node) is None
@@ -266,12 +262,12 @@ class GatewayBridge:
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """Everybody on it: containers, and in Swarm mode the node's way into the swarm's own network."""
+        """All endpoints on it: containers, and in Swarm mode that of the swarm's ingress network."""
         return (*self.bridge.endpoints, *self.bridge.balancers) if self.bridge is not None else ()
 
     @property
     def needed_by(self) -> tuple[ContainerFacts, ...]:
-        """The node's running containers on an overlay that have no other way out."""
+        """The node's running containers that are on an overlay and have no other gateway."""
         overlays = {item.name for item in self.networks if item.driver == "overlay" and not item.internal}
         return tuple(
             item
@@ -280,13 +276,13 @@ class GatewayBridge:
         )
 
     def users(self, containers: tuple[ContainerFacts, ...]) -> tuple[str, ...]:
-        """The names of those of the containers that are on it."""
+        """The names of those containers that are on it."""
         ids = {endpoint.container_id for endpoint in self.endpoints}
         return tuple(item.name for item in containers if item.id in ids)
 
 
 def read_gateway_bridge(node: Node) -> GatewayBridge:
-    """Ask a node's engine. Raises ``UnreachableError`` or ``NodeError``."""
+    """The bridge of one node. Raises ``UnreachableError`` or ``NodeError``."""
     networks = read_networks(node)
     there = any(item.name == GATEWAY_BRIDGE for item in networks)
     bridge = read_network(node, GATEWAY_BRIDGE) if there else None

@@ -1,1 +1,1 @@
-"""What a node's host says: its boot and kernel, its addresses, rules and network files."""
+"""Facts about a node's host: boot and kernel, addresses, NAT rules, network configuration files."""

@@ -1,4 +1,4 @@
-"""A node's address on the cluster's network and how it came by it, and who answers at an address."""
+"""A node's address on the cluster's network and how it was assigned, and which host answers at an address."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ClusterAddress:
     ``address`` is the interface's first one, as docker-machine takes it, ``others`` those that follow.
     ``assigned_by`` is ``dhcp`` while a DHCP client serves the interface or the address has a lease that ends,
     ``static`` for an address without either, ``none`` without an address. ``dhcp_client`` names every DHCP
-    client process of the interface (``udhcpc pid 123``), and the manager that holds a lease for it itself
+    client process of the interface (``udhcpc pid 123``), and the network manager that holds a lease for it
     (``systemd-networkd``, ``NetworkManager``), or is empty.
     """
 
@@ -54,13 +54,13 @@ class ClusterAddress:
 
     @property
     def as_expected(self) -> bool:
-        """True when the node has the address that the inventory wants, and only that."""
+        """Whether the node has the inventory's address and no other."""
         return self.address == self.expected and not self.others
 
 
 # The cluster interface's clients only: a container's udhcpc shows in the node's /proc as well, but it lives in
-# another network namespace. Reading another user's namespace link needs root; where the user cannot become that, such a
-# client is taken for one of the node's own. A sudo that wants a password runs all of it.
+# another network namespace. Reading another user's namespace link needs root; where the user cannot get it, such a
+# client counts as the node's own. Where sudo asks for a password, the whole script runs as root.
 _ADDRESS_SCRIPT = """\
 clients() {
     own=$(readlink /proc/self/ns/net)
@@ -73,7 +73,7 @@ clients() {
         echo
     done
 }
-# Two managers ask DHCP themselves, without any client process: what they note of a lease tells.
+# Two network managers have a DHCP client built in; their lease files show it.
 leases() {
     index=$(cat "/sys/class/net/$1/ifindex") || return
     if [ -e "/run/systemd/netif/leases/$index" ]; then echo systemd-networkd; fi
@@ -90,7 +90,7 @@ def read_cluster_address(node: Node, network: ClusterNetwork) -> ClusterAddress:
 
     Raises:
         UnreachableError: the node cannot be reached.
-        NodeError: it has no such interface, or its tools answer something unreadable.
+        NodeError: it has no such interface, or the output of its tools is not understood.
     """
     sections = read_sections(node, _ADDRESS_SCRIPT, network.interface, sudo=node.ssh.sudo_takes_the_password)
     with reading(node.name, "addresses"):
@@ -103,7 +103,7 @@ def read_cluster_address(node: Node, network: ClusterNetwork) -> ClusterAddress:
     names = ", ".join(interface.name for interface in interfaces)
     raise NodeError(
         node.name,
-        f"there is no interface {network.interface}",
+        f"the node has no interface {network.interface}",
         remedy=f"set network.interface of the inventory to one of {names}",
     )
 
@@ -111,7 +111,7 @@ def read_cluster_address(node: Node, network: ClusterNetwork) -> ClusterAddress:
 def cluster_address(
     node: str, interface: Interface, clients: Sequence[DhcpClient], expected: str, leases: Sequence[str] = ()
 ) -> ClusterAddress:
-    """Judge how an interface came by its address; ``leases`` names the managers that hold a lease for it themselves."""
+    """How an interface got its address; ``leases`` names the network managers that hold a lease for it."""
     own = [client for client in clients if client.interface == interface.name]
     first: InetAddress | None = interface.addresses[0] if interface.addresses else None
     assigned: AssignedBy = "none"
@@ -131,9 +131,9 @@ def cluster_address(
 
 
 def parse_dhcp_clients(text: str) -> tuple[DhcpClient, ...]:
-    """DHCP clients among processes given one a line: pid, then the arguments, tab-separated.
+    """DHCP clients among processes, one per line: pid, then the arguments, tab-separated.
 
-    A process that merely mentions a client's name (a ``grep``, a shell running a script) is none.
+    A process that only mentions a client's name (a ``grep``, a shell running a script) is left out.
 
     Raises:
         ValueError: a line that does not start with a pid.
@@ -185,12 +185,12 @@ def _text(node: str, command: str, section: Section) -> str:
 
 
 def read_bootsync(node: Node) -> str | None:
-    """The text of bootsync.sh, or ``None`` when there is none. Bytes that are no UTF-8 survive (surrogateescape)."""
+    """The text of bootsync.sh, or ``None`` when there is none. Bytes that are not UTF-8 are kept (surrogateescape)."""
     return _boot_script(node, BOOTSYNC)
 
 
 def read_bootlocal(node: Node) -> str | None:
-    """The text of bootlocal.sh, or ``None`` when there is none. Bytes that are no UTF-8 survive (surrogateescape)."""
+    """The text of bootlocal.sh, or ``None`` when there is none. Bytes that are not UTF-8 are kept (surrogateescape)."""
     return _boot_script(node, BOOTLOCAL)
 
 
@@ -204,8 +204,8 @@ _SENT = re.compile(r"(\d+) packets transmitted, (\d+)(?: packets)? received")
 _TIMES = re.compile(r"min/avg/max\S* = [\d.]+/([\d.]+)/")
 _MAC = re.compile(r"lladdr ([0-9a-f:]{17})")
 
-# Two seconds at most for an address that does not answer; all are asked at once. netcat is everywhere, and unlike
-# bash's /dev/tcp it gives up by itself. Each one's output is kept in a variable: a reading leaves no file behind.
+# Two seconds at most for an address that does not answer; all are asked at once. netcat is on every node, and unlike
+# bash's /dev/tcp it has a timeout. Each output is kept in a variable: reading must not create files.
 _SCRIPT = """\
 interface=$1 port=$2
 shift 2
@@ -249,7 +249,7 @@ class Reach:
 
     @property
     def pinged(self) -> bool:
-        """Whether every echo request was answered (the first may wait for ARP, it is not lost by it)."""
+        """Whether every echo request was answered (the first may wait for ARP, but is not lost)."""
         return self.sent > 0 and self.received == self.sent
 
 
@@ -257,7 +257,7 @@ def read_reach(node: Node, interface: str, addresses: Sequence[str], port: int) 
     """Ping each address from a node and fetch what it serves at a TCP port; all at once, in at most four seconds.
 
     Raises:
-        UnreachableError, NodeError: the node does not answer, or answers nonsense.
+        UnreachableError, NodeError: the node does not answer, or its output is not understood.
     """
     if not addresses:
         return ()
@@ -283,7 +283,7 @@ def parse_reach(node: str, address: str, ping: str, web: Section, neighbour: str
     """
     counts = _SENT.search(ping)
     if counts is None:
-        raise ValueError(ping.strip() or "ping said nothing")
+        raise ValueError(ping.strip() or "ping printed nothing")
     times = _TIMES.search(ping)
     mac = _MAC.search(neighbour)
     head, _, body = web.text.replace("\r\n", "\n").partition("\n\n")
@@ -302,8 +302,8 @@ def parse_reach(node: str, address: str, ping: str, web: Section, neighbour: str
 _REPLY = re.compile(r"(?:Unicast|Broadcast) reply from \S+ \[([0-9A-Fa-f:]+)\]")
 _SUMMARY = re.compile(r"Received (\d+) ")
 
-# A probe names no sender (-D), so it changes nobody's ARP table. Unanswered it lasts two seconds; all are sent at
-# once. Each one's output is kept in a variable: a reading leaves no file behind.
+# A probe has no sender address (-D), so it changes no ARP table. Unanswered it takes two seconds; all are sent at
+# once. Each output is kept in a variable: reading must not create files.
 _ARP_SCRIPT = """\
 interface=$1
 shift
@@ -337,7 +337,7 @@ def arp_owners(node: Node, interface: str, addresses: Sequence[str]) -> dict[str
     if any(section.exit_status == 127 for section in sections.values()):
         raise NodeError(
             node.name,
-            "there is no arping, so nobody can tell whether an address is free",
+            "arping is not installed, so a free address cannot be told from a used one",
             remedy="install iputils-arping or busybox on the node",
         )
     with reading(node.name, f"ARP probe on {interface}"):
@@ -345,17 +345,17 @@ def arp_owners(node: Node, interface: str, addresses: Sequence[str]) -> dict[str
 
 
 def parse_arping(text: str) -> str | None:
-    """The MAC in the output of ``arping -D`` (iputils or busybox), in lower case, or ``None`` if nobody answered.
+    """The MAC in the output of ``arping -D`` (iputils or busybox), in lower case, or ``None`` without an answer.
 
     Raises:
-        ValueError: the output does not say how many answers came, so the probe was not made.
+        ValueError: the output does not say how many answers came: the probe was not sent.
     """
     summary = _SUMMARY.search(text)
     if summary is None:
-        raise ValueError(text.strip() or "arping said nothing")
+        raise ValueError(text.strip() or "arping printed nothing")
     reply = _REPLY.search(text)
     if reply is not None:
         return reply[1].lower()
     if summary[1] != "0":
-        raise ValueError(f"arping counted {summary[1]} answers and showed none: {text.strip()!r}")
+        raise ValueError(f"arping reports {summary[1]} answers but shows none: {text.strip()!r}")
     return None

@@ -1,14 +1,14 @@
 """A node's boot and clock, and what its kernel can do.
 
-Can a node's kernel encrypt an overlay? Tried rather than assumed, in a network namespace that is gone at once.
-
-What is tried is what an engine does for an encrypted network (moby, ``libnetwork/drivers/overlay/encryption.go``): a
-state of IPsec with AES-GCM, and an iptables rule that tells the packets of one VNI from others', by the match ``bpf``
-or, where there is none, ``u32``.
+Whether the kernel can create a macvlan or encrypt an overlay is tested in a temporary network namespace, not assumed.
+The encryption test does what an engine does for an encrypted network (moby,
+``libnetwork/drivers/overlay/encryption.go``): an IPsec state with AES-GCM, and an iptables rule that matches the
+packets of one VNI, by ``bpf`` or else by ``u32``.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -24,8 +24,8 @@ from runbook_lib.facts.sections import Section, read_sections, reading
 class Boot:
     """One boot of one node.
 
-    ``boot_id`` is the kernel's. A node that shares its host's kernel keeps it over a reboot; there the start of process
-    1, in clock ticks since the kernel's own start, is what tells. Both together name a boot exactly.
+    ``boot_id`` is the kernel's. A node that shares its host's kernel keeps it over a reboot; there the start time of
+    process 1, in clock ticks since the kernel's start, is what differs. Both together identify a boot.
     """
 
     node: str
@@ -34,15 +34,16 @@ class Boot:
     up_seconds: float
 
     def same_as(self, other: Boot) -> bool:
-        """True when both readings are of one and the same boot."""
+        """Whether both readings are of the same boot."""
         return (self.boot_id, self.init_ticks) == (other.boot_id, other.init_ticks)
 
 
+# The uptime comes first: where a script reads the clock before it, the two are of one moment.
 _BOOT_SCRIPT = """\
-section boot cat /proc/sys/kernel/random/boot_id
-section init cat /proc/1/stat
 section uptime cat /proc/uptime
+section init cat /proc/1/stat
 section ticks getconf CLK_TCK
+section boot cat /proc/sys/kernel/random/boot_id
 """
 
 
@@ -54,18 +55,38 @@ def read_boot(node: Node) -> Boot:
 
 
 def parse_boot(node: str, sections: Mapping[str, Section]) -> Boot:
-    """A boot from the sections boot, init, uptime and ticks. Raises ``ValueError`` for an unreadable one."""
+    """A boot from the sections boot, init, uptime and ticks. Raises ``ValueError``."""
     boot = sections["boot"]
     if boot.exit_status != 0 or not boot.text.strip():
         raise ValueError(f"no boot id: {boot.text.strip()!r}")
+    init = sections["init"].text
+    return Boot(node, boot.text.strip(), _start_ticks(init), process_age(init, sections["uptime"], sections["ticks"]))
+
+
+def process_age(stat: str, uptime: Section, ticks: Section) -> float:
+    """Seconds since a process started, by no clock that can be set: to the hundredth, as the kernel counts them.
+
+    Args:
+        stat: its ``/proc/PID/stat``.
+        uptime: ``/proc/uptime``.
+        ticks: ``getconf CLK_TCK``; a busybox without it has 100.
+
+    Raises:
+        ValueError: unreadable text.
+    """
+    a_second = int(ticks.text) if ticks.exit_status == 0 else 100
+    age = float(uptime.text.split()[0]) - _start_ticks(stat) / a_second
+    if not math.isfinite(age):
+        raise ValueError(f"not an uptime: {uptime.text.strip()!r}")
+    return round(age, 2)
+
+
+def _start_ticks(stat: str) -> int:
     # the fields after the name, which may itself contain spaces and brackets; starttime is field 22
-    init_ticks = int(sections["init"].text.rpartition(")")[2].split()[19])
-    a_second = int(sections["ticks"].text) if sections["ticks"].exit_status == 0 else 100
-    up_seconds = float(sections["uptime"].text.split()[0]) - init_ticks / a_second
-    return Boot(node, boot.text.strip(), init_ticks, round(up_seconds, 1))
+    return int(stat.rpartition(")")[2].split()[19])
 
 
-# Clocks and files tell whole seconds, and what is written right before a reboot is older than the boot after it.
+# Clocks and files have whole seconds; what is written right before a reboot must count as older than the new boot.
 _ROUNDING_SECONDS = 1.0
 
 _SINCE_SCRIPT = (
@@ -81,28 +102,28 @@ done
 
 @dataclass(frozen=True)
 class BootClock:
-    """When a node booted and what it is now, by its own clock in seconds of the epoch; when files were ``changed``."""
+    """A node's boot time and current time by its own clock (epoch seconds), and when files ``changed``."""
 
     booted: float
     now: float
     changed: Mapping[str, float]
 
-    def is_since(self, moment: float) -> bool:
-        """Whether a moment lies after the boot. One that is yet to come tells nothing: the clock has been set back."""
+    def is_after_boot(self, moment: float) -> bool:
+        """Whether a moment is after the boot; false for one in the future (the clock was set back)."""
         return self.booted + _ROUNDING_SECONDS < moment <= self.now + _ROUNDING_SECONDS
 
-    def is_since_text(self, moment: str) -> bool:
-        """The same of a moment as Docker writes it (``2026-11-29T07:40:00.123456789Z``); false of an empty one."""
-        return bool(moment) and self.is_since(datetime.fromisoformat(moment).timestamp())
+    def is_text_after_boot(self, moment: str) -> bool:
+        """``is_after_boot`` for a moment as Docker writes it (``2026-11-29T07:40:00.123456789Z``); false if empty."""
+        return bool(moment) and self.is_after_boot(datetime.fromisoformat(moment).timestamp())
 
     @property
-    def files_since(self) -> tuple[str, ...]:
-        """The files that were changed after the boot: what they say for the next one, no boot has proved yet."""
-        return tuple(path for path, moment in self.changed.items() if self.is_since(moment))
+    def files_changed_since_boot(self) -> tuple[str, ...]:
+        """The files changed after the boot: no boot has used them yet."""
+        return tuple(path for path, moment in self.changed.items() if self.is_after_boot(moment))
 
 
 def read_boot_clock(node: Node, files: Sequence[str] = ()) -> BootClock:
-    """When a node booted, and when those of the files that are there were changed. Raises ``RunbookError``."""
+    """A node's boot time, and when each existing file was changed. Raises ``RunbookError``."""
     sections = read_sections(node, _SINCE_SCRIPT, *files, sudo=bool(files))
     with reading(node.name, "boot"):
         return parse_boot_clock(node.name, sections)
@@ -123,8 +144,8 @@ class HostFacts:
 
     ``boot_id`` is the kernel's, new at each boot. ``started_at`` is when the node's process 1 started, in seconds since
     the epoch by the node's own clock, good to some 20 ms; ``start_ticks`` is the same by the kernel's monotonic clock
-    and exact. ``clock_offset_ms`` is the node's clock minus this machine's, known to ± ``clock_uncertainty_ms`` (half
-    the round trip). ``forwards`` is false where the kernel says that it hands on no IPv4 packets.
+    and exact. ``clock_offset_ms`` is the node's clock minus this machine's, ± ``clock_uncertainty_ms`` (half
+    the round trip). ``forwards`` is false where IPv4 forwarding is off.
     """
 
     node: str
@@ -138,16 +159,13 @@ class HostFacts:
 
     @property
     def boot(self) -> str:
-        """What is the same in two readings exactly if the node did not boot in between, also on a shared kernel."""
+        """Identifies the boot, also on a shared kernel."""
         return f"{self.boot_id}/{self.start_ticks}"
 
 
-_HOST_SCRIPT = """\
+_HOST_SCRIPT = f"""\
 section date date +%s.%N
-section uptime cat /proc/uptime
-section init cat /proc/1/stat
-section ticks getconf CLK_TCK
-section boot cat /proc/sys/kernel/random/boot_id
+{_BOOT_SCRIPT}
 section kernel uname -r
 section forwarding cat /proc/sys/net/ipv4/ip_forward
 """
@@ -158,9 +176,9 @@ def read_host(node: Node) -> HostFacts:
 
     Raises:
         UnreachableError: the node cannot be reached.
-        NodeError: ``/proc`` or a tool answers something unreadable.
+        NodeError: the content of ``/proc`` or the output of a tool is not understood.
     """
-    node.ssh.transport()  # opened before the clock runs, so that the round trip is only the reading
+    node.ssh.transport()  # connect first, so that only the reading is timed
     before = time.time()
     sections = read_sections(node, _HOST_SCRIPT)
     after = time.time()
@@ -175,21 +193,15 @@ def parse_host(node: str, sections: dict[str, Section], before: float, after: fl
         ValueError: a section is unreadable.
     """
     now, resolution = parse_date(sections["date"].text)
-    # the fields after the name, which may itself contain spaces and brackets; starttime is field 22
-    fields = sections["init"].text.rpartition(")")[2].split()
-    ticks = int(sections["ticks"].text) if sections["ticks"].exit_status == 0 else 100
-    uptime = float(sections["uptime"].text.split()[0])
-    boot_id = sections["boot"].text.strip()
-    if sections["boot"].exit_status != 0 or not boot_id:
-        raise ValueError(f"no boot id: {boot_id}")
+    boot = parse_boot(node, sections)
     return HostFacts(
         node=node,
-        boot_id=boot_id,
-        started_at=round(now - uptime + int(fields[19]) / ticks, 2),
+        boot_id=boot.boot_id,
+        started_at=round(now - boot.up_seconds, 2),
         clock_offset_ms=round((now + resolution / 2 - (before + after) / 2) * 1000, 1),
         clock_uncertainty_ms=round((after - before + resolution) / 2 * 1000, 1),
         kernel=sections["kernel"].text.strip(),
-        start_ticks=int(fields[19]),
+        start_ticks=boot.init_ticks,
         forwards="forwarding" not in sections or sections["forwarding"].text.strip() != "0",
     )
 
@@ -210,9 +222,9 @@ def parse_date(text: str) -> tuple[float, float]:
     return float(int(seconds)), 1.0
 
 
-_SPEAKER = re.compile(r"^(Error|RTNETLINK answers|ip): ")
+_ERROR_PREFIX = re.compile(r"^(Error|RTNETLINK answers|ip): ")
 
-# In a network namespace of its own, so that the devices are gone when the command ends, however it ends.
+# In a temporary network namespace, so that the devices vanish when the command ends, however it ends.
 _SCRIPT = """\
 for kind in "$@"; do
     section "$kind" unshare --net sh -c "ip link add parent0 type veth peer name parent1 && ip link add link parent0 \
@@ -222,29 +234,29 @@ done
 
 
 def read_link_types(node: Node, *kinds: str) -> dict[str, str]:
-    """Why the kernel cannot make a device of each kind (``macvlan``, ``ipvlan``); an empty text where it can.
+    """Per kind of link (``macvlan``, ``ipvlan``), why the kernel cannot create one; empty where it can.
 
-    A module that is needed for it is loaded by the kernel itself, as it would be for Docker.
+    The kernel loads a needed module by itself, as it would for Docker.
 
     Raises:
-        UnreachableError, NodeError: the node does not answer, or answers nonsense.
+        UnreachableError, NodeError: the node does not answer, or its output is not understood.
     """
     sections = read_sections(node, _SCRIPT, *kinds, sudo=True)
-    return {kind: why_not(sections[kind]) for kind in kinds}
+    return {kind: link_failure(sections[kind]) for kind in kinds}
 
 
-def why_not(section: Section) -> str:
-    """The last line of what ``ip link add`` complained about, without who says it; empty when it did not."""
+def link_failure(section: Section) -> str:
+    """The last error line of ``ip link add`` without its prefix; empty when it succeeded."""
     if section.exit_status == 0:
         return ""
     lines = section.text.strip().splitlines()
-    return _SPEAKER.sub("", lines[-1]) if lines else f"ip link add ended with {section.exit_status}"
+    return _ERROR_PREFIX.sub("", lines[-1]) if lines else f"ip link add ended with {section.exit_status}"
 
 
 REMEDY = "modprobe esp4 xfrm_user xt_u32 xt_bpf; a kernel that has them; or overlay.encrypted: false"
 
 _NO_ESP, _NO_MATCH = 81, 82
-# The key is nobody's.
+# A documentation key, used nowhere else.
 _PROBE = f"""\
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 exec unshare --net sh -c '
@@ -257,18 +269,18 @@ $rule -m bpf --bytecode "1,6 0 0 65536" -j MARK --set-mark 1 ||
 
 
 def read_encryption(node: Node) -> str:
-    """Why a node's kernel cannot encrypt an overlay; empty when it can.
+    """Why a node's kernel cannot encrypt an overlay; empty if it can.
 
     Raises:
         UnreachableError: the node cannot be reached.
-        NodeError: it could not be tried (no root, no ``unshare``).
+        NodeError: the test could not run (no root, no ``unshare``).
     """
     result = node.ssh.run(["sh", "-c", _PROBE], sudo=True, check=False)
     return parse_encryption(node.name, result.exit_status, result.stderr)
 
 
 def parse_encryption(node: str, exit_status: int, stderr: str) -> str:
-    """From what the probe ended with. Raises ``NodeError`` when it did not get so far."""
+    """The same from the probe's exit status and errors. Raises ``NodeError`` when the test could not run."""
     words = (stderr.strip().splitlines() or [f"exit status {exit_status}"])[-1]
     if exit_status == 0:
         return ""
@@ -276,5 +288,5 @@ def parse_encryption(node: str, exit_status: int, stderr: str) -> str:
         return f"the kernel has no ESP with AES-GCM ({words})"
     if exit_status == _NO_MATCH:
         return f"the kernel's iptables match neither by bpf nor by u32 ({words})"
-    message = f"cannot try whether the kernel encrypts: {words}"
-    raise NodeError(node, message, remedy="it needs root over SSH and unshare")
+    message = f"cannot test whether the kernel encrypts: {words}"
+    raise NodeError(node, message, remedy="the test needs root over SSH, and unshare on the node")

@@ -1,10 +1,11 @@
-"""Pure parsers of ``ip addr`` and ``ip route`` text, iproute2's and busybox's alike, and of NAT rules."""
+"""Pure parsers of ``ip addr`` and ``ip route`` text, iproute2's and busybox's alike, of NAT rules and of sockets."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,12 +14,14 @@ from runbook_lib.errors import CommandError
 from runbook_lib.facts.sections import read_sections, reading
 
 _HEAD = re.compile(r"(?P<index>\d+): (?P<name>[^:@\s]+)(?:@(?P<peer>\S+))?: <(?P<flags>[^>]*)>(?P<rest>.*)")
+# The kernel's states TCP_CLOSE and TCP_LISTEN, include/net/tcp_states.h.
+_LISTENS = {"udp": "07", "tcp": "0A"}
 _LIFETIME = re.compile(r"valid_lft (\S+)")
 
 
 @dataclass(frozen=True)
 class InetAddress:
-    """One IPv4 address of an interface; ``lifetime`` in seconds, ``None`` when it never ends."""
+    """One IPv4 address of an interface; ``lifetime`` in seconds, ``None`` if unlimited."""
 
     address: str
     prefix_length: int
@@ -29,8 +32,8 @@ class InetAddress:
 class Interface:
     """One interface as ``ip addr`` shows it.
 
-    ``peer`` is what follows the ``@`` in its name, ``master`` the bridge that it is a port of. ``details`` are the
-    lines that ``ip -d`` adds, what it is (``vxlan id 256 …``) among them.
+    ``peer`` is what follows the ``@`` in its name, ``master`` its bridge. ``details`` are the
+    lines that ``ip -d`` adds, such as ``vxlan id 256 …``.
     """
 
     name: str
@@ -46,16 +49,16 @@ class Interface:
 
     @property
     def peer_index(self) -> int:
-        """The index of a veth's other end, in another namespace; 0 where the kernel does not tell it (``@if8``)."""
+        """The index of a veth's other end, in another namespace (``@if8``); 0 where the kernel does not show it."""
         number = self.peer.removeprefix("if")
         return int(number) if self.peer.startswith("if") and number.isdigit() else 0
 
     @property
-    def leads_somewhere(self) -> bool:
-        """Whether it has another end or an IPv4 address.
+    def has_peer_or_address(self) -> bool:
+        """Whether it has a peer or an IPv4 address.
 
         Where the kernel has modules for tunnels, it puts a device of each into every network namespace (``sit0@NONE``,
-        ``tunl0@NONE``, ``gre0@NONE``, …) for packets that no other tunnel takes. They have neither.
+        ``tunl0@NONE``, ``gre0@NONE``, …) as a fallback. They have neither.
         """
         return bool(self.peer_index or self.addresses)
 
@@ -76,7 +79,7 @@ def parse_ip_addr(text: str) -> tuple[Interface, ...]:
     Busybox prints no operational state for some interfaces; ``state`` is then ``UP`` or ``DOWN`` by the flags.
 
     Raises:
-        ValueError: text that is no such output, naming the line.
+        ValueError: not such output; names the line.
     """
     blocks: list[list[str]] = []
     for line in text.splitlines():
@@ -150,7 +153,7 @@ def parse_ip_route(text: str) -> tuple[IpRoute, ...]:
     """The IPv4 routes in the output of ``ip route show``.
 
     Raises:
-        ValueError: a line that is no route.
+        ValueError: a line that is not a route.
     """
     return tuple(_route(line) for line in text.splitlines() if line.strip() and not line[0].isspace())
 
@@ -182,11 +185,11 @@ _ACTIONS = {"DNAT": "--to-destination", "SNAT": "--to-source", "MASQUERADE": "--
 
 @dataclass(frozen=True)
 class NatRule:
-    """One rule that rewrites addresses.
+    """One NAT rule.
 
     ``action`` is ``DNAT``, ``SNAT`` or ``MASQUERADE``; ``source`` and ``destination`` are CIDR, empty for any; a port
-    is ``None`` for any. ``out`` is the interface through which the packet leaves, with ``!`` before it for any other.
-    ``becomes`` is what is put in (``127.0.0.11:50864``, ``:53``), empty for ``MASQUERADE``.
+    is ``None`` for any. ``out`` is the outgoing interface, negated by a leading ``!``.
+    ``becomes`` is the new address or port (``127.0.0.11:50864``, ``:53``), empty for ``MASQUERADE``.
     """
 
     chain: str
@@ -200,7 +203,7 @@ class NatRule:
     becomes: str
 
 
-# The rules are with whichever iptables Docker was started with: it is the one that knows Docker's chain.
+# Docker uses one of the iptables variants: the one that has Docker's chain.
 _SCRIPT = """\
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 rules() {
@@ -216,11 +219,11 @@ section rules rules 2>/dev/null
 
 
 def read_nat_rules(node: Node) -> tuple[NatRule, ...]:
-    """The rules of a node that rewrite addresses. Needs root over SSH.
+    """A node's NAT rules. Needs root over SSH.
 
     Raises:
         UnreachableError: the node cannot be reached.
-        CommandError: it has no iptables, or does not let it be asked.
+        CommandError: iptables is missing or not permitted.
     """
     section = read_sections(node, _SCRIPT, sudo=True)["rules"]
     if section.exit_status != 0:
@@ -230,7 +233,7 @@ def read_nat_rules(node: Node) -> tuple[NatRule, ...]:
 
 
 def parse_nat_rules(text: str) -> tuple[NatRule, ...]:
-    """The rules in the output of ``iptables -t nat -S`` that rewrite addresses; what only jumps is left out.
+    """The rules in the output of ``iptables -t nat -S`` that rewrite addresses, without those that only jump.
 
     Raises:
         ValueError: other text.
@@ -271,3 +274,34 @@ def _after(words: Sequence[str], key: str) -> str:
 
 def _port(text: str) -> int | None:
     return int(text) if text.isdigit() else None
+
+
+def parse_listeners(text: str, protocol: str) -> tuple[tuple[str, int, str], ...]:
+    """Address, port and inode of the sockets that wait for packets: ``udp`` or ``tcp``, IPv4 or IPv6.
+
+    Args:
+        text: that of ``/proc/net/udp`` or ``tcp``, or of ``udp6`` or ``tcp6``.
+
+    Raises:
+        ValueError: other text.
+    """
+    lines = text.splitlines()
+    if not lines or "local_address" not in lines[0]:
+        raise ValueError(f"not a list of sockets: {text.strip()[:80]!r}")
+    found = []
+    for line in lines[1:]:
+        fields = line.split()
+        if len(fields) < 10 or ":" not in fields[1]:
+            raise ValueError(f"not a socket: {line!r}")
+        if fields[3] == _LISTENS[protocol]:
+            address, _, port = fields[1].partition(":")
+            found.append((_dotted(address), int(port, 16), fields[9]))
+    return tuple(found)
+
+
+def _dotted(hexadecimal: str) -> str:
+    """``6853A8C0`` as 192.168.83.104: the kernel writes an address as numbers of the machine's byte order."""
+    packed = bytes.fromhex(hexadecimal)
+    words = [packed[place : place + 4] for place in range(0, len(packed), 4)]
+    ordered = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
+    return str(ipaddress.ip_address(ordered))

@@ -1,4 +1,4 @@
-"""The files in which network managers are told what to do, and what they and their tools answer: pure parsers."""
+"""Parsers of network managers' configuration files and of their tools' output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Method = Literal["dhcp", "static", "other"]
 
 @dataclass(frozen=True)
 class HostFile:
-    """One file of a host; ``content`` is ``None`` where there is none."""
+    """One file of a host; ``content`` is ``None`` if the file does not exist."""
 
     path: str
     content: bytes | None = None
@@ -24,11 +24,11 @@ class HostFile:
 
     @property
     def text(self) -> str | None:
-        """The content as text; bytes that are no UTF-8 survive (surrogateescape)."""
+        """The content as text; bytes that are not UTF-8 are kept (surrogateescape)."""
         return None if self.content is None else self.content.decode(errors="surrogateescape")
 
-    def holding(self, text: str | None, mode: int | None = None) -> HostFile:
-        """The same file with another text; it keeps its mode where it is there already."""
+    def with_text(self, text: str | None, mode: int | None = None) -> HostFile:
+        """The same file with another text; an existing file keeps its mode."""
         content = None if text is None else text.encode(errors="surrogateescape")
         return HostFile(self.path, content, self.mode if self.content is not None or mode is None else mode)
 
@@ -74,7 +74,7 @@ def find_stanza(text: str, interface: str) -> Stanza | None:
     """The first inet stanza of an interface in the text of an ``interfaces`` file (interfaces(5)), or ``None``.
 
     Raises:
-        ValueError: there are several, which ifupdown adds up.
+        ValueError: there are several: ifupdown applies them all.
     """
     lines = text.split("\n")
     found: list[Stanza] = []
@@ -93,7 +93,7 @@ def find_stanza(text: str, interface: str) -> Stanza | None:
             last = index
             options.append((words[0], " ".join(words[1:])))
     if len(found) > 1:
-        raise ValueError(f"{interface} has {len(found)} inet stanzas, of which each adds an address")
+        raise ValueError(f"{interface} has {len(found)} inet stanzas, and each adds an address")
     return found[0] if found else None
 
 
@@ -120,12 +120,12 @@ def netplan_definition(text: str, name: str) -> tuple[str, dict[str, Any]] | Non
     """The kind (``ethernets``) and settings of one definition in the output of ``netplan get``, all files merged.
 
     Raises:
-        ValueError: it is no YAML.
+        ValueError: it is not YAML.
     """
     try:
         network = (yaml.safe_load(text) or {}).get("network") or {}
     except (yaml.YAMLError, AttributeError) as error:
-        raise ValueError(f"'netplan get' answered no YAML: {text.strip()[:200]!r}") from error
+        raise ValueError(f"the output of 'netplan get' is not YAML: {text.strip()[:200]!r}") from error
     for kind, definitions in network.items():
         if isinstance(definitions, dict) and isinstance(definitions.get(name), dict):
             return kind, definitions[name]
@@ -133,7 +133,7 @@ def netplan_definition(text: str, name: str) -> tuple[str, dict[str, Any]] | Non
 
 
 def text_of(files: tuple[HostFile, ...], path: str) -> str:
-    """The text of one of the files; empty when it is not among them."""
+    """The text of one of the files; empty if it is not among them."""
     return next((file.text or "" for file in files if file.path == path), "")
 
 

@@ -1,4 +1,4 @@
-"""What a node's host is, which manager really controls the cluster interface, and the files that this is set up in."""
+"""A node's platform: which network manager controls the cluster interface, and by which files."""
 
 from __future__ import annotations
 
@@ -30,13 +30,12 @@ from runbook_lib.model.base import PlatformName
 class HostNetwork:
     """How a host sets up one interface.
 
-    ``platform`` is the manager that controls the interface, ``None`` when nothing known here does or several would;
-    ``evidence`` says by what that was told. ``source`` is the file (of ifupdown and NetworkManager, the stanza or
-    profile) that is in effect, ``method`` and ``addresses`` (CIDR) what it says. ``connection`` is the id of
+    ``platform`` is the manager that controls the interface, ``None`` if there is no supported one or several;
+    ``evidence`` is how that was found out. ``source`` is the file (of ifupdown and NetworkManager, the stanza or
+    profile) that is in effect, ``method`` and ``addresses`` (CIDR) its content. ``connection`` is the id of
     NetworkManager's active profile and ``profile`` its settings, ``definition`` netplan's (``ethernets.eth1``), which
     the ``renderer`` (``networkd`` or ``NetworkManager``) carries out. ``gateway`` is that of the default route through
-    the interface, ``name_servers`` those that came with the lease. ``files`` are those that a change may concern and
-    that are there.
+    the interface, ``name_servers`` those of the lease. ``files`` are the existing ones that a change may concern.
     """
 
     node: str
@@ -55,7 +54,7 @@ class HostNetwork:
     files: tuple[HostFile, ...] = ()
 
     def file(self, path: str) -> HostFile:
-        """The file of that path, without content where there is none."""
+        """The file of that path, without content if it does not exist."""
         return next((file for file in self.files if file.path == path), HostFile(path))
 
 
@@ -108,7 +107,7 @@ def read_platform(node: Node, interface: str) -> HostNetwork:
 
 
 def parse_platform(node: str, interface: str, sections: Mapping[str, Section]) -> HostNetwork:
-    """A host's set-up of an interface from the sections of the reading script. Raises ``ValueError``."""
+    """How a host sets up an interface, from the sections of the script. Raises ``ValueError``."""
     files = parse_files(sections["files"].text)
     if sections["systemd"].exit_status != 0:
         init = sections["init"].text.strip()

@@ -1,1 +1,1 @@
-"""What the overlay is on the nodes: interfaces, hidden namespaces, gossip, the name service."""
+"""The overlay on the nodes: interfaces, hidden network namespaces, gossip, the name service."""

@@ -1,34 +1,30 @@
-"""Do the engines know each other in the gossip in which they tell where containers are?
+"""Which peers each engine knows through gossip, by which engines share where containers are.
 
-An engine with a cluster store learns of its peers from there and only then opens port 7946. That comes after its API
-answers: at once when the store ran before it, else with the next look at the store (one heartbeat, 20 s by default).
-It matters, because an overlay's namespace that is made *before* never asks the peers for addresses it does not know
-(libnetwork ``drivers/overlay/ov_network.go``: ``watchMiss`` starts only if serf is alive): names resolve, and pings
-from that node vanish.
+An engine with a cluster store reads its peers there and only then opens port 7946: at once if the store ran before it,
+else when it reads the store again (one heartbeat, 20 s by default). An overlay's namespace that is created *before*
+never asks the peers for unknown addresses (libnetwork ``drivers/overlay/ov_network.go``: ``watchMiss`` starts only if
+serf is alive): names resolve, but pings from that node are lost.
 
-An open port is not enough. An engine tries each peer once, when it discovers it (``ov_serf.go``: ``nodeJoin``). Where
-all start at once, all tries of one may come before the others listen, and no other needs to try that one any more: then
-there are islands which do not know of each other, for ever, and pings between them vanish as well. So the engine is
-asked whom it knows.
+An open port is not enough. An engine contacts each peer once, when it discovers it (``ov_serf.go``: ``nodeJoin``). If
+all engines start at once, all attempts of one may come before the others listen, and nothing retries: the gossip stays
+partitioned, and pings between the partitions are lost. So each engine is asked which members it knows.
 
-What an engine's gossip says: the answer to a push/pull request, in which members tell each other whom they know.
-
-The engines' gossip (serf, on hashicorp/memberlist) exchanges its whole state over TCP: a byte for the kind of message,
-a header with the number of members, then the members, all in MessagePack; mostly inside a compressed message (LZW).
-A request that announces no member is answered all the same and changes nothing: that is ``REQUEST``.
+The gossip (serf, on hashicorp/memberlist) exchanges its whole state over TCP: a byte for the kind of message, a header
+with the number of members, then the members, all in MessagePack, usually inside a compressed message (LZW). A request
+that announces no member is answered too and changes nothing: that is ``REQUEST``.
 """
 
 from __future__ import annotations
 
-import struct
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
+
+import msgpack
 
 from runbook_lib.cluster import Node
 from runbook_lib.errors import NodeError
+from runbook_lib.facts.host.ip import parse_listeners
 from runbook_lib.facts.sections import read_sections, reading
 
 PUSH_PULL, COMPRESSED = 6, 9
@@ -36,12 +32,12 @@ REQUEST = bytes([PUSH_PULL]) + b"\x83\xa5Nodes\x00\xacUserStateLen\x00\xa4Join\x
 
 _CLEAR, _END = 256, 257
 _FIRST_WIDTH, _WIDEST = 9, 12
-_ALIVE = (0, 1)  # alive, and suspected to be dead but not found so yet
+_ALIVE = (0, 1)  # alive, or suspected to be dead
 
 
 @dataclass(frozen=True)
 class Member:
-    """A member of the gossip as another one knows it."""
+    """A member of the gossip as another member knows it."""
 
     name: str
     address: str
@@ -56,26 +52,31 @@ def parse_members(message: bytes) -> tuple[Member, ...]:
     """
     kind, body = message[:1], message[1:]
     if kind == bytes([COMPRESSED]):
-        wrapped = _Reader(body).mapping()
-        return parse_members(decompress(wrapped["Buf"]))
+        return parse_members(decompress(_next_mapping(_unpacker(body))[b"Buf"]))
     if kind != bytes([PUSH_PULL]):
-        raise ValueError(f"no push/pull message: {message[:16].hex(' ') or 'nothing'}")
-    reader = _Reader(body)
-    count = reader.mapping()["Nodes"]
-    return tuple(_member(reader.mapping()) for _ in range(count))
+        raise ValueError(f"not a push/pull message: {message[:16].hex(' ') or 'empty'}")
+    unpacker = _unpacker(body)
+    count = _next_mapping(unpacker)[b"Nodes"]
+    return tuple(_member(_next_mapping(unpacker)) for _ in range(count))
 
 
-def _member(data: Mapping[str, Any]) -> Member:
+def _unpacker(data: bytes) -> msgpack.Unpacker:
+    unpacker = msgpack.Unpacker(strict_map_key=False, raw=True)
+    unpacker.feed(data)
+    return unpacker
+
+
+def _member(data: Mapping[bytes, Any]) -> Member:
     # an IPv4 address may be mapped into IPv6
-    address = ".".join(str(byte) for byte in data["Addr"][-4:])
-    return Member(data["Name"].decode(), address, data["State"] in _ALIVE)
+    address = ".".join(str(byte) for byte in data[b"Addr"][-4:])
+    return Member(data[b"Name"].decode(), address, data[b"State"] in _ALIVE)
 
 
 def decompress(data: bytes) -> bytes:
     """LZW as Go's ``compress/lzw`` writes it: least significant bit first, literals of 8 bits.
 
     Raises:
-        ValueError: a code that cannot be.
+        ValueError: an impossible code, or no end.
     """
     result = bytearray()
     table: dict[int, bytes] = {}
@@ -103,7 +104,7 @@ def decompress(data: bytes) -> bytes:
             width += 1
         elif following == 1 << width:
             last, following = None, following - 1
-    raise ValueError("compressed text without an end")
+    raise ValueError("compressed data without an end")
 
 
 def _entry(code: int, table: Mapping[int, bytes], last: bytes | None, following: int) -> bytes:
@@ -113,58 +114,21 @@ def _entry(code: int, table: Mapping[int, bytes], last: bytes | None, following:
         return table[code]
     if code == following and last is not None:
         return last + last[:1]
-    raise ValueError(f"compressed text with the impossible code {code}")
+    raise ValueError(f"compressed data with the impossible code {code}")
 
 
-# MessagePack's type byte: how its number, or the length of its bytes, is packed.
-_NUMBERS = {0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q", 0xD0: ">b", 0xD1: ">h", 0xD2: ">i", 0xD3: ">q"}
-_BYTES = {0xC4: ">B", 0xC5: ">H", 0xC6: ">I", 0xD9: ">B", 0xDA: ">H", 0xDB: ">I"}
-_CONSTANTS = {0xC0: None, 0xC2: False, 0xC3: True}
-
-
-class _Reader:
-    """Reads MessagePack values one after the other."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._place = 0
-
-    def mapping(self) -> dict[str, Any]:
-        """The next value, which must be a short mapping from names to values."""
-        kind = self._take(1)[0]
-        if kind & 0xF0 != 0x80:
-            raise ValueError(f"no mapping where one must be: type {kind:#x}")
-        return {self._value().decode(): self._value() for _ in range(kind & 0x0F)}
-
-    def _value(self) -> Any:
-        kind = self._take(1)[0]
-        if kind < 0x80:
-            return kind
-        if 0xA0 <= kind < 0xC0:
-            return self._take(kind & 0x1F)
-        if kind in _CONSTANTS:
-            return _CONSTANTS[kind]
-        if kind in _NUMBERS:
-            return self._number(_NUMBERS[kind])
-        if kind in _BYTES:
-            return self._take(self._number(_BYTES[kind]))
-        if 0x90 <= kind < 0xA0:
-            return [self._value() for _ in range(kind & 0x0F)]
-        raise ValueError(f"a value of the unexpected type {kind:#x}")
-
-    def _number(self, packed: str) -> int:
-        return int(struct.unpack(packed, self._take(struct.calcsize(packed)))[0])
-
-    def _take(self, count: int) -> bytes:
-        if self._place + count > len(self._data):
-            raise ValueError("the message was cut off")
-        self._place += count
-        return self._data[self._place - count : self._place]
+def _next_mapping(unpacker: msgpack.Unpacker) -> dict[bytes, Any]:
+    try:
+        value = unpacker.unpack()
+    except msgpack.OutOfData:
+        raise ValueError("the message was cut off") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"not a MessagePack map: {value!r}")
+    return value
 
 
 GOSSIP_PORT = 7946
 
-_LISTEN = "0A"
 _SOCKETS = "section tcp cat /proc/net/tcp\nsection tcp6 cat /proc/net/tcp6\n"
 _ANYWHERE = frozenset({"0.0.0.0", "::"})
 # Standard input goes to the engine, its answer comes back in hexadecimal.
@@ -177,10 +141,10 @@ fi | od -An -v -tx1
 
 @dataclass(frozen=True)
 class Gossip:
-    """Whom one engine knows: the addresses of the engines that it takes to be alive, its own (``address``) included.
+    """The peers that one engine knows: the addresses of live engines, its own (``address``) included.
 
-    Both are empty when it does not gossip. ``trouble`` is why one that does was not heard. ``topics`` are what engines
-    must have in common to hear of each other; ``None`` where all of them do.
+    Both are empty if it does not gossip. ``trouble`` is why it gave no answer. ``topics`` are the networks that engines
+    must share to know each other; ``None`` where all know all.
     """
 
     node: str
@@ -189,26 +153,28 @@ class Gossip:
     topics: frozenset[str] | None = None
     trouble: str = ""
 
-    def hears_of(self, other: Gossip) -> bool:
+    def should_know(self, other: Gossip) -> bool:
         """Whether it ought to know the other engine."""
         return self.topics is None or other.topics is None or bool(self.topics & other.topics)
 
 
-def strangers(rows: Iterable[Gossip]) -> dict[str, tuple[str, ...]]:
-    """For every engine that gossips, the nodes of other such engines that it does not know; empty tuples are good."""
+def unknown_peers(rows: Iterable[Gossip]) -> dict[str, tuple[str, ...]]:
+    """Per gossiping engine, the nodes of other such engines that it does not know (empty: it knows all)."""
     gossiping = [row for row in rows if row.address]
     return {
-        row.node: tuple(other.node for other in gossiping if other.address not in row.members and row.hears_of(other))
+        row.node: tuple(
+            other.node for other in gossiping if other.address not in row.members and row.should_know(other)
+        )
         for row in gossiping
-        if not row.trouble  # whom such a one knows, nobody can tell
+        if not row.trouble  # its peers could not be read
     }
 
 
-def splits(rows: Iterable[Gossip]) -> tuple[str, ...]:
-    """What is wrong with the gossip, in a sentence each: of the one node that all of it has in common, if there is one,
-    else of each engine that does not know another."""
-    unknown = strangers(rows)
-    common = common_stranger(unknown)
+def gossip_faults(rows: Iterable[Gossip]) -> tuple[str, ...]:
+    """One sentence per fault: about the one node that all faults share, if there is one, else about each engine that
+    does not know another."""
+    unknown = unknown_peers(rows)
+    common = common_unknown_peer(unknown)
     if common:
         ends = [node for node, others in unknown.items() if node != common and common in others]
         ends += [other for other in unknown.get(common, ()) if other not in ends]
@@ -216,15 +182,15 @@ def splits(rows: Iterable[Gossip]) -> tuple[str, ...]:
     return tuple(f"{node}: its engine does not know {', '.join(others)}" for node, others in unknown.items() if others)
 
 
-def common_stranger(unknown: Mapping[str, tuple[str, ...]]) -> str:
-    """The node that is in every pair of ``strangers``; empty where there is not just one."""
+def common_unknown_peer(unknown: Mapping[str, tuple[str, ...]]) -> str:
+    """The one node that is in every pair of ``unknown_peers``; empty if there is none."""
     return common_node(frozenset((node, other)) for node, others in unknown.items() for other in others)
 
 
 def common_node(ends: Iterable[frozenset[str]]) -> str:
-    """The node that all broken connections have in common, given both ends of each; empty where that is not just one.
+    """The one node that all broken connections share, given both ends of each; empty if there is none.
 
-    A connection between two nodes alone says nothing of which of them is to blame.
+    A single broken connection does not show which of its two nodes is at fault.
     """
     pairs = set(ends)
     common = frozenset.intersection(*pairs) if pairs else frozenset[str]()
@@ -232,11 +198,11 @@ def common_node(ends: Iterable[frozenset[str]]) -> str:
 
 
 def read_gossip(node: Node) -> Gossip:
-    """Whom the node's engine knows.
+    """The peers that the node's engine knows.
 
     Raises:
         UnreachableError: the node cannot be reached.
-        NodeError: its kernel's list of sockets or its engine's answer is unreadable.
+        NodeError: its kernel's list of sockets or its engine's answer is not understood.
     """
     address = read_gossip_address(node)
     if not address:
@@ -244,20 +210,20 @@ def read_gossip(node: Node) -> Gossip:
     with reading(node.name, f"gossip of the engine at {address}"):
         answer = exchange(node, address, REQUEST)
         if not answer:
-            trouble = f"its engine listens at {address}:{GOSSIP_PORT}, and nothing comes back from there"
+            trouble = f"its engine listens at {address}:{GOSSIP_PORT} but sends no answer"
             return Gossip(node.name, address, trouble=trouble)
         members = parse_members(answer)
     return Gossip(node.name, address, frozenset(member.address for member in members if member.alive))
 
 
 def read_gossip_address(node: Node) -> str:
-    """Where the node's engine gossips; empty when it does not. Raises as ``read_gossip``."""
-    # it listens at the address that it advertises, never everywhere
+    """The address at which the node's engine gossips; empty if it does not. Raises as ``read_gossip``."""
+    # it listens at its advertised address, never at all addresses
     addresses = sorted(read_gossip_listeners(node) - _ANYWHERE)
     return addresses[0] if addresses else ""
 
 
-def gossips_at(node: Node, address: str) -> bool:
+def listens_for_gossip(node: Node, address: str) -> bool:
     """Whether something listens at the gossip port of an address of the node. Raises as ``read_gossip``."""
     return bool(read_gossip_listeners(node) & {address, *_ANYWHERE})
 
@@ -273,8 +239,8 @@ def read_gossip_listeners(node: Node) -> frozenset[str]:
     # a kernel without IPv6 has no such list
     texts = [section.text for section in sections.values() if section.exit_status == 0]
     with reading(node.name, "list of sockets"):
-        listeners = frozenset[tuple[str, int]]().union(*(parse_listeners(text) for text in texts))
-    return frozenset(address for address, port in listeners if port == GOSSIP_PORT)
+        listeners = [listener for text in texts for listener in parse_listeners(text, "tcp")]
+    return frozenset(address for address, port, _ in listeners if port == GOSSIP_PORT)
 
 
 def exchange(node: Node, address: str, message: bytes) -> bytes:
@@ -282,30 +248,9 @@ def exchange(node: Node, address: str, message: bytes) -> bytes:
 
     Raises:
         UnreachableError: the node cannot be reached.
-        NodeError: the answer cannot be had (the engine is going down, or there is neither busybox nor bash).
+        NodeError: no answer (the engine is shutting down, or the node has neither busybox nor bash).
     """
     argv = ["sh", "-c", _EXCHANGE, "sh", address, str(GOSSIP_PORT)]
     result = node.ssh.run(argv, stdin=message)
     with reading(node.name, f"gossip of the engine at {address}"):
         return bytes.fromhex(result.stdout)
-
-
-def parse_listeners(text: str) -> frozenset[tuple[str, int]]:
-    """Address and port of listening sockets in the text of ``/proc/net/tcp`` or ``tcp6``. Raises ``ValueError``."""
-    found = set()
-    for line in text.splitlines()[1:]:
-        fields = line.split()
-        if len(fields) < 4 or ":" not in fields[1]:
-            raise ValueError(f"not a socket: {line!r}")
-        if fields[3] == _LISTEN:
-            address, _, port = fields[1].partition(":")
-            found.add((_dotted(address), int(port, 16)))
-    return frozenset(found)
-
-
-def _dotted(hexadecimal: str) -> str:
-    """``6853A8C0`` as 192.168.83.104: the kernel writes an address as numbers of the machine's byte order."""
-    packed = bytes.fromhex(hexadecimal)
-    words = [packed[place : place + 4] for place in range(0, len(packed), 4)]
-    ordered = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
-    return str(ip_address(ordered))

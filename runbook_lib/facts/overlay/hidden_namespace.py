@@ -1,9 +1,9 @@
 """The network namespace in which Docker hides an overlay: its bridge, its VXLAN interface and their tables.
 
-Docker makes it on a node together with the network's first container there and names it ``<number>-<network's ID>``,
-cut at 12 characters in all, under ``/var/run/docker/netns``, out of sight of ``ip netns``. The number counts how often
-this engine has made it: ``1-`` leaves room for ten digits of the ID, ``11-`` for nine, ``100-`` for eight (libnetwork,
-``drivers/overlay/ov_network.go``: ``initSandbox``; ``osl/namespace_linux.go``: ``GenerateKey``).
+Docker creates it with the network's first container on a node and names it ``<number>-<network's ID>``,
+cut to 12 characters, under ``/var/run/docker/netns``, where ``ip netns`` does not look. The number counts how often
+this engine has created it: ``1-`` leaves room for ten digits of the ID, ``11-`` for nine, ``100-`` for eight
+    (libnetwork, ``drivers/overlay/ov_network.go``: ``initSandbox``; ``osl/namespace_linux.go``: ``GenerateKey``).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from runbook_lib.errors import CommandError
 from runbook_lib.facts.host.ip import Interface, parse_ip_addr
 from runbook_lib.facts.sections import Section, read_sections, reading
 
-# `hidden_namespace ID` prints the file of a network's namespace; nothing where the node has none. A file alone is no
-# namespace: Docker leaves it lying for a minute after it took the namespace away (libnetwork, osl/namespace_linux.go:
+# `hidden_namespace ID` prints the file of a network's namespace; nothing where the node has none. A file alone is not a
+# namespace: Docker keeps it for a minute after removing the namespace (libnetwork, osl/namespace_linux.go:
 # removeUnusedPaths).
 FIND_NAMESPACE = """\
 hidden_namespace() {
@@ -37,9 +37,8 @@ hidden_namespace() {
 class OverlayLink:
     """One interface of the hidden namespace.
 
-    ``kind`` is ``bridge``, ``vxlan`` or ``veth``; ``address`` is CIDR or empty; ``bridge`` the one that it is a
-    port of. ``vni`` and ``port`` (UDP) are those of a vxlan interface. ``index`` and ``peer_index`` identify both ends
-    of a veth.
+    ``kind`` is ``bridge``, ``vxlan`` or ``veth``; ``address`` is CIDR or empty; ``bridge`` is its master. ``vni`` and
+    ``port`` (UDP) are those of a vxlan interface. ``index`` and ``peer_index`` identify both ends of a veth.
     """
 
     name: str
@@ -56,21 +55,21 @@ class OverlayLink:
 
 @dataclass(frozen=True)
 class ForwardingEntry:
-    """One row of a forwarding database: frames for ``mac`` leave through ``interface``.
+    """One FDB entry: frames for ``mac`` leave through ``interface``.
 
-    ``vtep`` is the node's address to which the VXLAN interface sends them, empty in the bridge's own rows. ``lasting``
-    is true for a row that was written (by Docker), false for one that was learned and is forgotten after a while.
+    ``vtep`` is the node address to which the VXLAN interface sends them, empty in the bridge's own entries.
+    ``permanent`` is true for an entry written by Docker, false for a learned one, which ages out.
     """
 
     mac: str
     interface: str
     vtep: str
-    lasting: bool
+    permanent: bool
 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """One row of the neighbour (ARP) table: ``address`` has ``mac``, which is empty when nobody could tell."""
+    """One entry of the neighbour (ARP) table; ``mac`` is empty for an unresolved address."""
 
     address: str
     interface: str
@@ -80,10 +79,9 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class HiddenNamespace:
-    """One overlay on one node, as the kernel has it.
+    """One overlay on one node, in the kernel.
 
-    ``links`` are what an overlay is made of. What the kernel puts into every namespace (``lo``, ``sit0``, ``tunl0``) is
-    left out.
+    ``links`` are the overlay's own, without the kernel's default devices (``lo``, ``sit0``, ``tunl0``).
     """
 
     node: str
@@ -99,7 +97,7 @@ class HiddenNamespace:
 
     @property
     def vxlan(self) -> OverlayLink | None:
-        """Its VXLAN interface. (An overlay of several subnets has more; this is the first.)"""
+        """Its (first) VXLAN interface; an overlay of several subnets has more."""
         return next((link for link in self.links if link.kind == "vxlan"), None)
 
     @property
@@ -117,7 +115,7 @@ hidden=$(hidden_namespace "$1")
 if [ -z "$hidden" ]; then exit 0; fi
 section path echo "$hidden"
 section links nsenter "--net=$hidden" ip -d addr show
-# in this order: the engine writes a neighbour first, so one that is seen here has its forwarding row by then
+# in this order: the engine writes the neighbour first, so its FDB entry exists once the neighbour is seen
 section neighbours nsenter "--net=$hidden" ip neigh show
 section fdb nsenter "--net=$hidden" bridge fdb show
 """
@@ -128,7 +126,7 @@ def read_hidden_namespace(node: Node, network_id: str) -> HiddenNamespace | None
 
     Raises:
         UnreachableError: the node cannot be reached.
-        CommandError: it does not let the namespace be read (no sudo, no ``nsenter``, no iproute2).
+        CommandError: the namespace cannot be read (no sudo, no ``nsenter``, no iproute2).
     """
     sections = read_sections(node, _SCRIPT, network_id, sudo=True)
     for what, section in sections.items():
@@ -173,7 +171,7 @@ def _link(item: Interface, kind: str) -> OverlayLink:
         mtu=item.mtu,
         bridge=item.master,
         index=item.index,
-        # a vxlan interface names the link that it was made on, which is no other end
+        # a vxlan interface names its underlying link, which is not a peer
         peer_index=item.peer_index if kind == "veth" else 0,
         vni=_number(r"\bvxlan id (\d+)", tunnel),
         port=_number(r"\bdstport (\d+)", tunnel),
@@ -186,31 +184,31 @@ def _number(pattern: str, text: str) -> int | None:
 
 
 def parse_forwarding(text: str) -> tuple[ForwardingEntry, ...]:
-    """The rows of ``bridge fdb show``, without those of multicast groups. Raises ``ValueError`` for other text."""
+    """The entries of ``bridge fdb show`` without multicast groups. Raises ``ValueError``."""
     rows = []
     for line in text.splitlines():
         words = line.split()
         if not words:
             continue
         if len(words) < 3 or words[1] != "dev":
-            raise ValueError(f"not a row of a forwarding database: {line!r}")
-        # the lowest bit of the first byte marks a group's address
+            raise ValueError(f"not an FDB entry: {line!r}")
+        # the lowest bit of the first byte marks a multicast address
         if int(words[0].partition(":")[0], 16) & 1:
             continue
-        lasting = "permanent" in words or "static" in words
-        rows.append(ForwardingEntry(words[0], words[2], _after(words, "dst"), lasting))
+        permanent = "permanent" in words or "static" in words
+        rows.append(ForwardingEntry(words[0], words[2], _after(words, "dst"), permanent))
     return tuple(rows)
 
 
 def parse_neighbours(text: str) -> tuple[Neighbour, ...]:
-    """The IPv4 rows of ``ip neigh show``. Raises ``ValueError`` for other text."""
+    """The IPv4 entries of ``ip neigh show``. Raises ``ValueError``."""
     rows = []
     for line in text.splitlines():
         words = line.split()
         if not words or ":" in words[0]:
             continue
         if len(words) < 4 or words[1] != "dev":
-            raise ValueError(f"not a row of a neighbour table: {line!r}")
+            raise ValueError(f"not a neighbour entry: {line!r}")
         rows.append(Neighbour(words[0], words[2], _after(words, "lladdr"), words[-1]))
     return tuple(rows)
 

@@ -16,7 +16,7 @@ from runbook_lib.facts.sections import Section, read_sections, reading
 class ContainerInterface:
     """One interface inside a container; an empty ``address`` when it has none.
 
-    ``index`` is its number in the container's namespace, ``peer_index`` that of the veth's other end in another one.
+    ``index`` is its number in the container's namespace, ``peer_index`` the veth peer's in another namespace.
     """
 
     container: str
@@ -45,7 +45,7 @@ class Route:
 
 @dataclass(frozen=True)
 class HostInterface:
-    """One interface of a node with its first address (CIDR, or empty), and the ``others`` that it has.
+    """One interface of a node with its first address (CIDR, or empty) and its ``others``.
 
     ``master`` is the bridge that it is a port of.
     """
@@ -69,9 +69,9 @@ class HostInterface:
 
 @dataclass(frozen=True)
 class Inside:
-    """What a container sees of the network: its interfaces and routes.
+    """A container's interfaces and routes.
 
-    The kernel's own devices, which are in every namespace and lead nowhere (``sit0``, ``tunl0``), are left out.
+    The kernel's default devices (``sit0``, ``tunl0``) are left out.
     """
 
     container: ContainerFacts
@@ -94,7 +94,7 @@ def read_interfaces(node: Node, container: ContainerFacts) -> tuple[ContainerInt
 
     Raises:
         UnreachableError: the node cannot be reached.
-        NodeError: the container does not run, or cannot be looked into by ``nsenter`` nor ``docker exec``.
+        NodeError: the container does not run, or neither ``nsenter`` nor ``docker exec`` works.
     """
     return read_inside(node, [container])[0].interfaces
 
@@ -113,7 +113,7 @@ def read_inside(node: Node, containers: Sequence[ContainerFacts]) -> tuple[Insid
         if not container.running or not container.pid:
             raise NodeError(
                 node.name,
-                f"container {container.name} is {container.state}: it has no interfaces to look at",
+                f"container {container.name} is {container.state}: a container has interfaces only while it runs",
                 remedy=f"start it: docker start {container.name}",
             )
     if not containers:
@@ -140,7 +140,7 @@ def _inside(node: Node, container: ContainerFacts, section: Section | None, what
         entered = f" (nsenter: {section.text.strip()})" if section is not None else ""
         raise NodeError(
             node.name,
-            f"cannot look into {container.name}: 'ip {what}' in it ended with {status}: {output.strip()}{entered}",
+            f"cannot read the network of {container.name}: 'ip {what}' ended with {status}: {output.strip()}{entered}",
             remedy="the node needs sudo and nsenter, or the image needs 'ip'",
         )
     return output
@@ -164,7 +164,7 @@ def parse_inside(container: ContainerFacts, addresses: str, routes: str) -> Insi
                 peer_index=item.peer_index,
             )
             for item in parse_ip_addr(addresses)
-            if item.leads_somewhere
+            if item.has_peer_or_address
         ),
         parse_routes(routes, container.node, container.name),
     )

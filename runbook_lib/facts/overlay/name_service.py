@@ -1,25 +1,22 @@
-"""Docker's own name server as one container finds it: an address that leads to a port of dockerd."""
+"""Docker's embedded DNS server as one container reaches it: an address that NAT maps to a port of dockerd."""
 
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 
 from runbook_lib.cluster import Node
 from runbook_lib.facts.docker.containers import ContainerFacts
-from runbook_lib.facts.host.ip import NatRule, parse_nat_rules
+from runbook_lib.facts.host.ip import NatRule, parse_listeners, parse_nat_rules
 from runbook_lib.facts.sections import Section, read_sections, reading
 
 NAME_SERVER = "127.0.0.11"
-_LISTENING = {"udp": "07", "tcp": "0A"}  # the kernel's states TCP_CLOSE and TCP_LISTEN, include/net/tcp_states.h
 
 
 @dataclass(frozen=True)
 class Listener:
-    """A socket that waits for packets inside the container's namespace, and the process that holds it, if known."""
+    """A listening socket in the container's namespace, and its process, if known."""
 
     protocol: str
     address: str
@@ -29,7 +26,7 @@ class Listener:
 
 @dataclass(frozen=True)
 class NameService:
-    """What leads from a container's ``/etc/resolv.conf`` to whoever answers: ``server``, rewriting rules, sockets."""
+    """How a container reaches its DNS server: the address in ``/etc/resolv.conf``, NAT rules, sockets."""
 
     container: str
     node: str
@@ -38,7 +35,7 @@ class NameService:
     listeners: tuple[Listener, ...]
 
 
-# Argument: the container's pid. Docker writes its rules with whichever iptables it was started with.
+# Argument: the container's pid. Docker uses one of the iptables variants.
 _SCRIPT = """\
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 namespace=/proc/$1/ns/net
@@ -65,7 +62,7 @@ def read_name_service(node: Node, container: ContainerFacts) -> NameService:
 
     Raises:
         UnreachableError: the node cannot be reached.
-        CommandError, NodeError: it does not let the container's namespace be read.
+        CommandError, NodeError: the container's namespace cannot be read.
     """
     sections = read_sections(node, _SCRIPT, str(container.pid), sudo=True)
     with reading(node.name, f"name service of {container.name}"):
@@ -80,7 +77,7 @@ def parse_name_service(container: ContainerFacts, sections: Mapping[str, Section
     listeners = [
         Listener(protocol, address, port, engine if inode in inodes else "")
         for protocol in ("udp", "tcp")
-        for address, port, inode in parse_sockets(sections[protocol].text, _LISTENING[protocol])
+        for address, port, inode in parse_listeners(sections[protocol].text, protocol)
     ]
     return NameService(
         container.name,
@@ -89,24 +86,3 @@ def parse_name_service(container: ContainerFacts, sections: Mapping[str, Section
         parse_nat_rules(sections["rules"].text),
         tuple(listeners),
     )
-
-
-def parse_sockets(text: str, state: str) -> tuple[tuple[str, int, str], ...]:
-    """Address, port and inode of the sockets in that state, from ``/proc/net/udp`` or ``tcp``.
-
-    Raises:
-        ValueError: other text.
-    """
-    lines = text.splitlines()
-    if not lines or "local_address" not in lines[0]:
-        raise ValueError(f"not a list of sockets: {text.strip()[:80]!r}")
-    found = []
-    for line in lines[1:]:
-        fields = line.split()
-        if len(fields) < 10:
-            raise ValueError(f"not a socket: {line!r}")
-        if fields[3] == state:
-            address, _, port = fields[1].partition(":")
-            # the kernel prints the address as one number in the machine's own byte order
-            found.append((str(IPv4Address(struct.pack("=I", int(address, 16)))), int(port, 16), fields[9]))
-    return tuple(found)

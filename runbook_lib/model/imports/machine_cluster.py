@@ -12,6 +12,7 @@ from typing import Any
 
 from runbook_lib.errors import InputError
 from runbook_lib.model.base import ControlPlaneName
+from runbook_lib.model.etcd_url import parse_etcd_url
 from runbook_lib.model.imports.docker_machine import Machine
 from runbook_lib.model.imports.draft import (
     PLACEHOLDER_SUBNET,
@@ -84,19 +85,13 @@ def _subnet(machines: Sequence[Machine], addresses: Mapping[str, str], notes: No
 
 def _compare_with_store(store: str, subnet: ipaddress.IPv4Network, notes: Notes) -> None:
     """A machine with two interfaces may be reached over one, and have its cluster on the other."""
-    hosts = [host for host in store_endpoints(store)[0] if is_address(host)]
+    hosts = [host for host, _ in parse_etcd_url(store).endpoints if is_address(host)]
     if hosts and not any(ipaddress.IPv4Address(host) in subnet for host in hosts):
         notes.ask(
             "network.subnet",
             f"The cluster store is in another network ({', '.join(hosts)}): is that the one between the nodes? Then"
             " correct subnet and every cluster_address.",
         )
-
-
-def store_endpoints(store: str) -> tuple[list[str], str]:
-    """The hosts of ``etcd://A:2379,B:2379/path``, and the first one's port (empty for none)."""
-    endpoints = [part.partition(":") for part in store.removeprefix("etcd://").partition("/")[0].split(",") if part]
-    return [host for host, _, _ in endpoints], endpoints[0][2] if endpoints else ""
 
 
 def _host_only(cidr: str, dhcp: bool) -> dict[str, Any]:
@@ -206,7 +201,7 @@ def _control_plane(machines: Sequence[Machine]) -> tuple[ControlPlaneName, str]:
 
 def _own_control_plane(machine: Machine) -> tuple[str, str]:
     store = machine.flags.get("cluster-store", "")
-    if store and not store.startswith("etcd://"):
+    if store and not parse_etcd_url(store).members:
         raise InputError(
             f"the engine of {machine.name} keeps its networks in {store}, and only etcd is known here",
             remedy="create the machines with --engine-opt cluster-store=etcd://…, use Swarm mode, which needs no store,"
@@ -317,7 +312,8 @@ def _etcd(
     store: str, names: Mapping[str, str], addresses: Mapping[str, str], boot2docker: bool, notes: Notes
 ) -> dict[str, Any]:
     """The members, of which the store tells how many there are, and their port."""
-    hosts, port = store_endpoints(store)
+    endpoints = parse_etcd_url(store).endpoints
+    hosts = [host for host, _ in endpoints]
     at = {address: names[machine] for machine, address in addresses.items() if address}
     where = ", ".join(f"{host} ({at[host]})" if host in at else host for host in hosts) or "an unknown place"
     notes.ask(
@@ -327,6 +323,6 @@ def _etcd(
     )
     return {
         "members": [f"etcd{number}" for number in range(1, max(1, len(hosts)) + 1)],
-        "client_port": int(port) if port.isdecimal() else _ETCD_PORT,
+        "client_port": endpoints[0][1] or _ETCD_PORT if endpoints else _ETCD_PORT,
         "autostart": "bootlocal" if boot2docker else "auto",
     }

@@ -5,9 +5,7 @@ Canonical JSON (RFC 8785): the one way to write a value, so that its hash and si
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +16,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from runbook_lib.errors import InputError, KeyFileError, RecordError
+from runbook_lib.files import write_whole
 from runbook_lib.model.keyfiles import check_key_file
 from runbook_lib.model.locations import SIGNING_KEY_VARIABLE, signing_key_file
-from runbook_lib.records.store.disk import record_error, sync_folder, temporary_for, write_all
+from runbook_lib.records.store.disk import record_error
 
 _RAW = (serialization.Encoding.Raw, serialization.PublicFormat.Raw)
 
@@ -112,18 +111,9 @@ def _make(path: Path) -> None:
     private = Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    temporary = temporary_for(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            write_all(descriptor, private)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        with contextlib.suppress(FileExistsError):
-            path.hardlink_to(temporary)
-        sync_folder(path.parent)
+        write_whole(path, private, durable=True, mode=0o600, overwrite=False)
     except OSError as error:
         failed: RecordError = record_error(error, path)
         raise RecordError(
@@ -131,9 +121,6 @@ def _make(path: Path) -> None:
             place=str(path),
             remedy=f"name a place for it that can be written: {SIGNING_KEY_VARIABLE}=FILE",
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def _unusable(path: Path, reason: str) -> KeyFileError:

@@ -15,11 +15,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from runbook_lib.errors import InputError, RecordError
+from runbook_lib.files import write_whole
 from runbook_lib.model.events import CheckEvent, Event, StepEvent, read_events
 from runbook_lib.model.record import CellRecord, CellState, FailureRecord, FileRecord, Record, RecordVerdict
 from runbook_lib.model.results import Status
 from runbook_lib.records.store.archive import NOTEBOOK_FILE, RECORD_FILE, SEAL_FILE, Archive, id_of, is_record_name
-from runbook_lib.records.store.disk import files_in, sha256_of, write_whole
+from runbook_lib.records.store.disk import files_in, sha256_of
 from runbook_lib.records.store.remote import complete
 from runbook_lib.records.store.running import is_running
 

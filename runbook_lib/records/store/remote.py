@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbook_lib.errors import RecordError
+from runbook_lib.files import locked
 from runbook_lib.records.store.archive import CHAIN_FILE, KEYS_FOLDER, RECORD_FILE, SEAL_FILE, Archive
-from runbook_lib.records.store.disk import locked, record_error
+from runbook_lib.records.store.disk import record_error
 from runbook_lib.records.store.running import marker_of
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from runbook_lib.files import try_lock, write_all
 from runbook_lib.records.store.archive import RUNNING_FOLDER
-from runbook_lib.records.store.disk import write_all
 from runbook_lib.records.store.keys import PublicKey, SigningKey, canonical
 
 RESERVE_BYTES = 1 << 20
@@ -75,12 +75,9 @@ def is_running(folder: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not try_lock(descriptor, shared=True)
     finally:
         os.close(descriptor)
-    return False
 
 
 def claim(folder: Path, key: SigningKey) -> Marker:
@@ -106,12 +103,7 @@ def take_over(folder: Path) -> Marker | None:
     """
     path = marker_of(folder)
     descriptor = os.open(path, os.O_RDWR)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    if os.fstat(descriptor).st_nlink == 0:
+    if not try_lock(descriptor) or os.fstat(descriptor).st_nlink == 0:
         os.close(descriptor)
         return None
     return Marker(path, descriptor)

@@ -57,9 +57,9 @@ def cycle(cluster: Cluster, parameters: Parameters, work: Work, *, reporter: Rep
             reporter(STEP, row.node, row.status.value)
         return rows
     if not parameters.plan:
-        objection = control_plane_of(parameters).read_restart_objection(cluster, only)
-        if objection is not None:
-            raise objection
+        incompatibility = control_plane_of(parameters).read_restart_blocker(cluster, only)
+        if incompatibility is not None:
+            raise incompatibility
     if only or parameters.plan or not work.shuffle or parameters.testbed_name is None:
         return run_step(cluster, Reboot(only), plan=parameters.plan, reporter=reporter)
 

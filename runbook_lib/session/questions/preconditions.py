@@ -14,9 +14,15 @@ from runbook_lib.errors import InputError, PreconditionError
 from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.facts.control_planes.base import ControlPlane, read_advertised
 from runbook_lib.facts.docker.containers import ContainerFacts, read_containers
-from runbook_lib.facts.docker.networks import PATIENCE_SECONDS, LostNetwork, NetworkFacts, lost_networks, read_network
+from runbook_lib.facts.docker.networks import (
+    STORE_RECHECK_SECONDS,
+    LostNetwork,
+    NetworkFacts,
+    lost_networks,
+    read_network,
+)
 from runbook_lib.facts.host.addresses import read_cluster_address
-from runbook_lib.facts.overlay.gossip import GOSSIP_PORT, splits
+from runbook_lib.facts.overlay.gossip import GOSSIP_PORT, gossip_faults
 from runbook_lib.model.commands import run_command
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Verdict
@@ -24,6 +30,7 @@ from runbook_lib.session.claim import answers
 from runbook_lib.session.views.display import attended
 from runbook_lib.tables.frame import FLAG, Column, Table
 from runbook_lib.verify.members import judge_advertised
+from runbook_lib.waiting import Deadline
 
 # An engine looks for lost peers every second, one of them at a time (moby, libnetwork/networkdb: reconnectNode).
 _REUNION_SECONDS = 20.0
@@ -153,10 +160,10 @@ def _cluster_store(cluster: Cluster, parameters: Parameters) -> Precondition:
     advertised = _advertised_addresses(cluster, parameters)
     if not advertised.there:
         return advertised
-    deadline = time.monotonic() + (0.0 if parameters.plan else _REUNION_SECONDS)
+    deadline = Deadline(0.0 if parameters.plan else _REUNION_SECONDS)
     while True:
         found, passing = _cluster_store_now(cluster, parameters)
-        if found.there or not passing or time.monotonic() > deadline:
+        if found.there or not passing or deadline.passed:
             return found
         time.sleep(_PAUSE)
 
@@ -172,7 +179,7 @@ def _cluster_store_now(cluster: Cluster, parameters: Parameters) -> tuple[Precon
     quiet = {row.node for row in gossip if not row.address}
     faults += [f"{row.node}: not in the engines' gossip yet" for row in rows if row.connected and row.node in quiet]
     faults += [f"{row.node}: {row.trouble}" for row in gossip if row.trouble]
-    faults += splits(gossip)
+    faults += gossip_faults(gossip)
     needed = "a control plane that connects every engine with every other"
     deaf = ", ".join(row.node for row in gossip if row.trouble)
     remedy = (
@@ -186,7 +193,7 @@ def _cluster_store_now(cluster: Cluster, parameters: Parameters) -> tuple[Precon
 
 def _overlay(cluster: Cluster, parameters: Parameters) -> Precondition:
     name = parameters.overlay.name
-    patience = 0.0 if parameters.plan else PATIENCE_SECONDS
+    patience = 0.0 if parameters.plan else STORE_RECHECK_SECONDS
     seen, blind, lost = sight(cluster, control_plane_of(parameters), name, patience)
     found = [network for network in seen.values() if network is not None]
     missing = sorted((blind if found or lost else set(seen)) - set(lost))
@@ -200,12 +207,12 @@ def _overlay(cluster: Cluster, parameters: Parameters) -> Precondition:
 def nodes_missing_network(cluster: Cluster, control_plane: ControlPlane, network: str) -> set[str]:
     """The nodes whose engine should list a network of the whole cluster and does not.
 
-    One that does not find it although others know of it is asked again, for at most ``PATIENCE_SECONDS``.
+    One that does not find it although others know of it is asked again, for at most ``STORE_RECHECK_SECONDS``.
 
     Raises:
         UnreachableError, NodeError: naming every node that gave no answer.
     """
-    _, blind, lost = sight(cluster, control_plane, network, PATIENCE_SECONDS)
+    _, blind, lost = sight(cluster, control_plane, network, STORE_RECHECK_SECONDS)
     return blind | set(lost)
 
 
@@ -227,14 +234,14 @@ def sight(
             return found, False, ()
         return None, control_plane.read_manages(node), read_containers(node)
 
-    deadline = time.monotonic() + patience
+    deadline = Deadline(patience)
     while True:
         rows = dict(zip((node.name for node in cluster), answers(cluster.each(ask)), strict=True))
         seen = {name: found for name, (found, _, _) in rows.items()}
         blind = {name for name, (_, is_blind, _) in rows.items() if is_blind}
         containers = [item for _, _, items in rows.values() for item in items]
         lost = lost_networks(network, seen, containers, blind)
-        if not lost or time.monotonic() > deadline:
+        if not lost or deadline.passed:
             return seen, blind, lost
         time.sleep(_PAUSE)
 

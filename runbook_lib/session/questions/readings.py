@@ -19,7 +19,7 @@ from runbook_lib.facts.control_planes.etcd.members import starts_at_boot
 from runbook_lib.facts.docker.containers import ContainerFacts, find_container, read_containers
 from runbook_lib.facts.docker.engine import read_engine
 from runbook_lib.facts.docker.networks import (
-    PATIENCE_SECONDS,
+    STORE_RECHECK_SECONDS,
     Endpoint,
     NetworkFacts,
     join_endpoints,
@@ -27,7 +27,7 @@ from runbook_lib.facts.docker.networks import (
     read_networks,
 )
 from runbook_lib.facts.host.addresses import ClusterAddress, read_bootlocal, read_cluster_address
-from runbook_lib.facts.overlay.gossip import Gossip, strangers
+from runbook_lib.facts.overlay.gossip import Gossip, unknown_peers
 from runbook_lib.facts.overlay.interfaces import ContainerInterface, read_interfaces
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Check, Verdict
@@ -125,7 +125,7 @@ class GossipResult(Checked):
     @document_columns(GOSSIP)
     def table(self) -> pd.DataFrame:
         """How many others each engine knows, and which it does not."""
-        unknown = strangers(self.rows)
+        unknown = unknown_peers(self.rows)
         unknown |= {row.node: (f"unknown: {row.trouble}",) for row in self.rows if row.trouble}
         return GOSSIP((row, unknown.get(row.node, ())) for row in self.rows)
 
@@ -236,7 +236,7 @@ class Readings:
     def network_facts(self) -> tuple[NetworkFacts, ...]:
         """The overlay as facts, one for each node that knows it."""
         name = self._parameters.overlay.name
-        patience = 0.0 if self._parameters.plan else PATIENCE_SECONDS
+        patience = 0.0 if self._parameters.plan else STORE_RECHECK_SECONDS
         seen, _, _ = preconditions.sight(self._cluster, self._control_plane, name, patience)
         return tuple(found for found in seen.values() if found is not None)
 

@@ -18,6 +18,7 @@ from runbook_lib.facts.overlay.gossip import Gossip
 from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.tables.frame import DECIMAL, FLAG, Column, Table, document_columns
+from runbook_lib.waiting import Deadline
 
 _PAUSE = 0.25
 
@@ -187,7 +188,7 @@ def wait_for_store(
         RunbookError: no node answers at all.
     """
     booted = _last_boot(cluster)
-    deadline = time.monotonic() + parameters.timeouts.converge
+    deadline = Deadline(0.0 if parameters.plan else parameters.timeouts.converge)
     healthy = connected = Milestone()
     awaited = False
     while True:
@@ -198,7 +199,7 @@ def wait_for_store(
         state = replace(state, became_healthy=healthy, became_connected=connected)
         if until(state):
             return state
-        if parameters.plan or time.monotonic() > deadline:
+        if deadline.passed:
             return replace(state, last_lines=_last_lines(cluster, parameters, state))
         awaited = True
         time.sleep(_PAUSE)

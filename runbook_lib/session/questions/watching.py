@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from runbook_lib.session.views.display import Picture
 from runbook_lib.tables.frame import DECIMAL, FLAG, WHOLE, Column, Table, document_columns
 from runbook_lib.verify.convergence import Convergence, Sample
 from runbook_lib.verify.ping_matrix import ping_pair
+from runbook_lib.waiting import wait_until
 
 _PAUSE = 0.2
 
@@ -130,9 +130,9 @@ def wait_for_way_back(cluster: Cluster, source: str, target: str, network: str, 
     Its name server learns of the network's other containers shortly after they have learned of it. A timeout does not
     raise: the checks of the return path then fail.
     """
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+
+    def reached() -> bool:
         probes = ping_pair(cluster, source, target, network, Probes(count=1), by=("name",))
-        if all(probe.verdict is Verdict.PASS for probe in probes):
-            return
-        time.sleep(_PAUSE)
+        return all(probe.verdict is Verdict.PASS for probe in probes)
+
+    wait_until(reached, seconds, pause=_PAUSE)

@@ -298,12 +298,12 @@ class Boot2docker(Platform):
         """``bootsync.sh`` with the block."""
         file = host.file(BOOTSYNC)
         body = static_address(wanted.interface, wanted.address, wanted.prefix)
-        return (file.holding(put_block(file.text, STATIC_ADDRESS, body), mode=0o755),)
+        return (file.with_text(put_block(file.text, STATIC_ADDRESS, body), mode=0o755),)
 
     def original(self, host: HostNetwork) -> tuple[HostFile, ...]:
         """``bootsync.sh`` without the block."""
         file = host.file(BOOTSYNC)
-        return (file.holding(remove_block(file.text, STATIC_ADDRESS)),)
+        return (file.with_text(remove_block(file.text, STATIC_ADDRESS)),)
 
     def apply(self, cluster: Cluster, node: Node, change: Change, seconds: float, say: Say) -> None:
         """Write the file, or what is left of it."""

@@ -34,7 +34,7 @@ class Ifupdown(SystemdPlatform):
     def fixed(self, host: HostNetwork, wanted: Wanted) -> tuple[HostFile, ...]:
         """The file with the stanza, this replaced by the block."""
         file = _file_of_ours(host)
-        file = host.file(host.source) if file is None else file.holding(_without_block(file.text or ""))
+        file = host.file(host.source) if file is None else file.with_text(_without_block(file.text or ""))
         text = file.text or ""
         stanza = find_stanza(text, host.interface)
         if stanza is None:
@@ -51,12 +51,12 @@ class Ifupdown(SystemdPlatform):
             *kept,
             f"# <<< overlay-runbook {_BLOCK} <<<",
         ]
-        return (file.holding("\n".join([*lines[: stanza.first], *block, *lines[stanza.last + 1 :]])),)
+        return (file.with_text("\n".join([*lines[: stanza.first], *block, *lines[stanza.last + 1 :]])),)
 
     def original(self, host: HostNetwork) -> tuple[HostFile, ...]:
         """The file with the stanza that was there."""
         file = _file_of_ours(host)
-        return () if file is None else (file.holding(_without_block(file.text or "")),)
+        return () if file is None else (file.with_text(_without_block(file.text or "")),)
 
 
 def _file_of_ours(host: HostNetwork) -> HostFile | None:

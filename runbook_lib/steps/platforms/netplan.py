@@ -48,7 +48,7 @@ class Netplan(SystemdPlatform):
             settings["nameservers"] = servers
         text = yaml.safe_dump({"network": {"version": 2, kind: {name: settings}}}, sort_keys=False)
         note = f"# overlay-runbook: {host.interface} has a fixed address. To undo, delete this file: netplan apply.\n"
-        return (file.holding(note + text, mode=0o600),)
+        return (file.with_text(note + text, mode=0o600),)
 
     def original(self, host: HostNetwork) -> tuple[HostFile, ...]:
         """No file of ours."""

@@ -40,7 +40,7 @@ class NetworkManager(SystemdPlatform):
                 remedy=f"fix it by hand: nmcli connection modify {host.connection} ipv4.method manual …",
             )
         file = host.file(profile_path(host.interface))
-        return (file.holding(_keyfile(file, profile.get("ipv6.method", ""), wanted), mode=0o600),)
+        return (file.with_text(_keyfile(file, profile.get("ipv6.method", ""), wanted), mode=0o600),)
 
     def original(self, host: HostNetwork) -> tuple[HostFile, ...]:
         """No profile of ours."""

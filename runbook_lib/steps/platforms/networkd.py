@@ -31,7 +31,7 @@ class Networkd(SystemdPlatform):
 
     def fixed(self, host: HostNetwork, wanted: Wanted) -> tuple[HostFile, ...]:
         """Our file: the address, and everything else that the file in effect says."""
-        return (host.file(unit_path(host.interface)).holding(_unit(host, wanted)),)
+        return (host.file(unit_path(host.interface)).with_text(_unit(host, wanted)),)
 
     def original(self, host: HostNetwork) -> tuple[HostFile, ...]:
         """No file of ours: the one that was in effect is so again."""

@@ -25,7 +25,7 @@ import tarfile
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from ipaddress import IPv4Network
-from time import monotonic, sleep
+from time import sleep
 from uuid import uuid4
 
 from runbook_lib.cluster import Cluster, Node
@@ -35,6 +35,7 @@ from runbook_lib.facts.host.platform import HostNetwork
 from runbook_lib.model.parameters import Timeouts
 from runbook_lib.steps.base import Say, in_one_line
 from runbook_lib.steps.platforms.base import Change, Platform
+from runbook_lib.waiting import Deadline
 
 HOME = "/var/lib/overlay-runbook/guard"
 LOG_REMEDY = "its log: journalctl -u overlay-runbook-alarm -u overlay-runbook-change -u overlay-runbook-guard"
@@ -97,7 +98,7 @@ def change_under_guard(
     """
     say("arming the guard")
     _arm(node, unpackable(work, settings, seconds))
-    deadline = monotonic() + seconds
+    deadline = Deadline(seconds)
     say("changing the network")
     try:
         node.ssh.script(_BEGIN, sudo=True)
@@ -110,7 +111,7 @@ def change_under_guard(
         node.close()
     probe = _probe(node, timeouts)
     try:
-        while monotonic() < deadline:
+        while not deadline.passed:
             say("looking for the node at its new configuration")
             found = _still_wrong(probe, trouble)
             if found == _HEALED:
@@ -217,8 +218,8 @@ def _confirm(probe: Node) -> str:
 
 def _wait_until_healed(probe: Node, why: str) -> None:
     """Have a node that can be reached restore now, wait for one that cannot until its alarm has."""
-    started, asked, error = monotonic(), False, ""
-    while monotonic() - started < _HEALING_SECONDS + _COMMAND_SECONDS:
+    deadline, asked, error = Deadline(_HEALING_SECONDS + _COMMAND_SECONDS), False, ""
+    while not deadline.passed:
         probe.close()
         try:
             if not asked:

@@ -5,7 +5,6 @@ mmdebstrap gets the host's own package sources and proxies, so that it uses the 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runbook_lib.errors import TestbedError
+from runbook_lib.files import locked, try_lock
 from runbook_lib.model.locations import cache_root
 from runbook_lib.testbed.machine import host
 from runbook_lib.testbed.machine.kind import Kind
@@ -220,11 +220,7 @@ def is_being_built(tree: Tree) -> bool:
     if is_cached(tree) or not lock.exists():
         return False
     with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+        return not try_lock(file.fileno())
 
 
 def wait_for_builder(tree: Tree) -> None:
@@ -238,8 +234,7 @@ def cache_lock(subject: str) -> Iterator[None]:
     """Hold the lock for adding one kind of item to the cache."""
     root = cache_root()
     root.mkdir(mode=0o755, parents=True, exist_ok=True)
-    with (root / f"{subject}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locked(root / f"{subject}.lock"):
         yield
 
 

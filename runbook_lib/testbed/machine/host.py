@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbook_lib.errors import TestbedError
+from runbook_lib.files import write_whole
+from runbook_lib.waiting import Deadline, wait_until
 
 if TYPE_CHECKING:
     from runbook_lib.testbed.machine.layout import NodeLayout
 
 _TAIL_LINES = 15
 _GIVE_UP_SECONDS = 10.0
+_PROCESS_POLL = 0.01
 
 
 def run(
@@ -98,12 +101,8 @@ def tail_of(path: Path, lines: int = _TAIL_LINES) -> str:
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write a file under another name and rename it over the old one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.touch(mode=mode)
-    temporary.chmod(mode)
-    temporary.write_text(text)
-    temporary.replace(path)
+    """Put a file in place whole, with these permissions whatever the umask."""
+    write_whole(path, text, mode=mode, exact=True)
 
 
 @dataclass(frozen=True)
@@ -144,12 +143,7 @@ class Process:
 
     def wait(self, timeout: float) -> bool:
         """Wait for the process to end; False when it has not within ``timeout`` seconds."""
-        deadline = time.monotonic() + timeout
-        while self.alive:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.01)
-        return True
+        return wait_until(lambda: not self.alive, timeout, pause=_PROCESS_POLL)
 
     def children(self) -> list[Process]:
         """Its direct child processes."""
@@ -243,14 +237,14 @@ def remove(node: NodeLayout) -> None:
 
 
 def _remove(group: Path, node: NodeLayout) -> None:
-    deadline = time.monotonic() + _TIMEOUT
+    deadline = Deadline(_TIMEOUT)
     while True:
         try:
             group.rmdir()
         except FileNotFoundError:
             return
         except OSError as error:
-            if time.monotonic() > deadline:
+            if deadline.passed:
                 members = " ".join(map(str, _members(group))) or "none"
                 raise TestbedError(
                     f"the cgroup {group} cannot be removed ({error.strerror}); processes in it: {members}",

@@ -12,7 +12,7 @@ from runbook_lib.testbed.machine import host
 from runbook_lib.testbed.machine.host import Process
 from runbook_lib.testbed.machine.layout import ENGINE_PORT, ETCD_CLIENT_PORT, Layout, NodeLayout
 from runbook_lib.testbed.machine.managers import manager
-from runbook_lib.testbed.node import control_planes
+from runbook_lib.testbed.node import etcd
 from runbook_lib.testbed.node.certificates import Authority, ssh_key_pair
 
 _CERTIFICATES = "etc/docker"
@@ -42,8 +42,8 @@ def prepare_debian(layout: Layout, node: NodeLayout, authority: Authority, autho
     )
     _write(node, {"etc/ssh/ssh_host_ed25519_key": private, f"{_CERTIFICATES}/server-key.pem": key}, 0o600)
     _install_manager(node)
-    if control_planes.is_native(layout, node):
-        _write(node, {"etc/default/etcd": control_planes.unit_settings(layout, node)})
+    if etcd.is_native(layout, node):
+        _write(node, {"etc/default/etcd": etcd.unit_settings(layout, node)})
     kind, blob = public.split()[:2]
     return f"{node.management_address},{node.cluster_address} {kind} {blob}\n"
 

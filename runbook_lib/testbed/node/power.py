@@ -19,13 +19,14 @@ from runbook_lib.testbed.image.rootfs import FILES
 from runbook_lib.testbed.machine import dhcp, host
 from runbook_lib.testbed.machine.host import Process
 from runbook_lib.testbed.machine.layout import Layout, NodeLayout
-from runbook_lib.testbed.node import client, control_planes, readiness
+from runbook_lib.testbed.node import client, etcd, readiness
 from runbook_lib.testbed.node import node as nodes
 from runbook_lib.testbed.node.node import container, init, supervisor
 from runbook_lib.testbed.progress import Report, step
 from runbook_lib.testbed.state import State
 from runbook_lib.transport.docker.engine import Engine
 from runbook_lib.transport.ssh import SshConnection
+from runbook_lib.waiting import Deadline
 
 # dockerd itself waits 15 s for containers that ignore SIGTERM.
 STOP_TIMEOUT = 60.0
@@ -97,9 +98,9 @@ def kill(nodes: Sequence[NodeLayout]) -> None:
         TestbedError: names the nodes that still run.
     """
     processes = {node.name: _processes(node) for node in nodes}
-    deadline = time.monotonic() + _KILL_TIMEOUT
+    deadline = Deadline(_KILL_TIMEOUT)
     killed: set[str] = set()
-    while _any_alive(processes) and time.monotonic() < deadline:
+    while _any_alive(processes) and not deadline.passed:
         for node in nodes:
             _kill_once(node, killed)
         time.sleep(_KILL_POLL)
@@ -136,12 +137,8 @@ def _processes(node: NodeLayout) -> list[Process]:
 
 
 def _wait_off(nodes: Sequence[NodeLayout], processes: Mapping[str, Sequence[Process]], timeout: float) -> None:
-    deadline = time.monotonic() + timeout
-    left = [
-        node
-        for node in nodes
-        if not all(process.wait(max(0.0, deadline - time.monotonic())) for process in processes[node.name])
-    ]
+    deadline = Deadline(timeout)
+    left = [node for node in nodes if not all(process.wait(deadline.left) for process in processes[node.name])]
     if left:
         names = " ".join(node.name for node in left)
         raise TestbedError(
@@ -196,8 +193,8 @@ def boot(current: State, order: Sequence[NodeLayout], report: Report, after: Aft
 def _supervisor(node: NodeLayout) -> Process | None:
     """The node's supervisor, if its node runs or starts; that of a node that was switched off ends in a moment."""
     running = nodes.supervisor(node)
-    deadline = time.monotonic() + _ENDING_SECONDS
-    while running is not None and nodes.init(node) is None and time.monotonic() < deadline:
+    deadline = Deadline(_ENDING_SECONDS)
+    while running is not None and nodes.init(node) is None and not deadline.passed:
         if not running.alive:
             return None
         time.sleep(_ENDING_PAUSE)
@@ -241,16 +238,16 @@ def load_images(
             with step(report, "images", node.name) as now:
                 engine.load_image(content())
                 now.detail = ", ".join(archive.identifiers)
-        if _has_etcd_container(layout, node) and control_planes.ensure_container(engine, layout, node):
+        if _has_etcd_container(layout, node) and etcd.ensure_container(engine, layout, node):
             with step(report, "etcd container", node.name) as now:
-                now.detail = f"{control_planes.member_name(node)} created, not started"
+                now.detail = f"{etcd.member_name(node)} created, not started"
 
 
 def _has_etcd_container(layout: Layout, node: NodeLayout) -> bool:
     """Whether the node's member of etcd, if it has one, is a container."""
     if layout.kind.control_plane != "etcd" or node not in layout.etcd_nodes:
         return False
-    return not control_planes.is_native(layout, node)
+    return not etcd.is_native(layout, node)
 
 
 def _has_images(engine: Engine, archive: Archive) -> bool:

@@ -66,7 +66,7 @@ class JournalLog:
             done = host.run([*self.command, *options], timeout=_JOURNAL_TIMEOUT, check=False)
         except TestbedError as error:
             return f"({error.message})"
-        return host.tail(done.stdout or done.stderr, _LINES) or "(it is empty)"
+        return host.tail(done.stdout or done.stderr, _LINES) or "(the log is empty)"
 
     def __str__(self) -> str:
         return f"'{' '.join(self.command)}'"

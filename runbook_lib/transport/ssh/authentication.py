@@ -285,7 +285,7 @@ def _refused(
     transport: paramiko.Transport, machine: Machine, tried: Sequence[Way], budget: Budget, error: Exception
 ) -> None:
     """Return where the next attempt may begin: the server said no and waits for it."""
-    if budget.spent:
+    if budget.passed:
         raise machine.unreachable("the server does not answer the login in time") from error
     if isinstance(error, paramiko.AuthenticationException) and transport.is_active():
         return

@@ -82,7 +82,7 @@ class SshConnection:
         self._node = node
         self._machine = machine_of_node(node)
         self._timeouts = timeouts or Timeouts()
-        self._link = Link(node, self._timeouts.connect)
+        self._link = Link(self._machine, self._timeouts.connect)
         self._sessions = threading.BoundedSemaphore(_SESSIONS_AT_ONCE)
         self._trying_password = threading.Lock()  # held while sudo's password is tried, which is done once
         self._tried_password: CommandResult | None = None

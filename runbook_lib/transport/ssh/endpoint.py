@@ -6,12 +6,12 @@ What a person would type after ``ssh`` to get where a connection gets.
 from __future__ import annotations
 
 import shlex
-import time
 from dataclasses import dataclass
 
 from runbook_lib.errors import UnreachableError
 from runbook_lib.model.commands import command_on_testbed, testbed_at_hand
 from runbook_lib.model.inventory import NodeSpec, SshAccess, SshHop
+from runbook_lib.waiting import Deadline
 
 _JUMP_HOST_REMEDY = (
     "is the jump host on, and does its address still hold? the nodes behind it are reached through it only"
@@ -62,22 +62,13 @@ def machine_of_jump(path: tuple[SshHop, ...]) -> Machine:
     return Machine(f"jump host {path[-1].host}", path[-1], path[:-1], is_jump_host=True)
 
 
-class Budget:
+class Budget(Deadline):
     """The seconds that a connection may take to open, all hops and logins together."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self._deadline = time.monotonic() + seconds
 
     @property
     def left(self) -> float:
         """What is left of it, a tenth of a second at least: no call here understands less."""
-        return max(0.1, self._deadline - time.monotonic())
-
-    @property
-    def spent(self) -> bool:
-        """Whether nothing is left."""
-        return time.monotonic() >= self._deadline
+        return max(0.1, super().left)
 
 
 def destination(access: SshAccess) -> str:

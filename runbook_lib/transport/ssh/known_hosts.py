@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
 import hashlib
-import os
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -22,6 +19,7 @@ from paramiko.hostkeys import HostKeys
 from paramiko.pkey import UnknownKeyType
 
 from runbook_lib.errors import HostKeyError, InputError
+from runbook_lib.files import write_whole
 
 
 def fingerprint(key: paramiko.PKey) -> str:
@@ -99,27 +97,12 @@ def record_key(path: str, host: str, port: int, key: paramiko.PKey) -> None:
         mode = file.stat().st_mode & 0o777 if file.exists() else 0o600
         line_end = b"" if not old or old.endswith(b"\n") else b"\n"
         line = f"{known_hosts_name(host, port)} {key.get_name()} {key.get_base64()}\n".encode()
-        _replace(file, old + line_end + line, mode)
+        write_whole(file, old + line_end + line, durable=True, mode=mode, exact=True)
     except OSError as error:
         raise InputError(
             f"the host key cannot be written into {path} ({error.strerror})",
             remedy="name a known_hosts file that you may write",
         ) from error
-
-
-def _replace(file: Path, content: bytes, mode: int) -> None:
-    handle, temporary = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    try:
-        with os.fdopen(handle, "wb") as new:
-            new.write(content)
-            new.flush()
-            os.fchmod(new.fileno(), mode)
-            os.fsync(new.fileno())
-        Path(temporary).replace(file)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            Path(temporary).unlink()
-        raise
 
 
 def _names(patterns: str, host: str) -> bool:

@@ -194,7 +194,7 @@ def _greet(transport: paramiko.Transport, machine: Machine, known: KnownKeys, bu
         transport.start_client(timeout=budget.left)
         transport.get_remote_server_key()
     except (paramiko.SSHException, OSError, EOFError) as error:
-        if budget.spent:
+        if budget.passed:
             why = f"something listens there, but no SSH greeting within {budget.seconds:g} s"
             raise machine.unreachable(why) from error
         raise machine.unreachable(str(error) or "the connection was closed during the greeting") from error

@@ -16,7 +16,7 @@ from enum import Enum
 import paramiko
 
 from runbook_lib.errors import InputError, NodeError, RunbookError
-from runbook_lib.model.inventory import Inventory, NodeSpec, SshHop
+from runbook_lib.model.inventory import Inventory, SshHop
 from runbook_lib.transport.ssh.channel import FAULTS
 from runbook_lib.transport.ssh.endpoint import Budget, Machine, machine_of_jump, machine_of_node
 from runbook_lib.transport.ssh.known_hosts import KnownKeys, fingerprint, read_known_keys, record_key
@@ -116,17 +116,12 @@ def _way_to(machine: Machine, budget: Budget) -> Iterator[tuple[paramiko.Transpo
 
 
 def open_machine(machine: Machine, budget: Budget) -> Transport:
-    """A transport to a machine that is logged in on, through its jump hosts. Raises what ``log_in`` does."""
-    with _way_to(machine, budget) as (before, share):
-        return log_in(machine, before, share.give_back, budget)
-
-
-def open_transport(node: NodeSpec, seconds: float) -> Transport:
-    """An authenticated transport to a node; all of it, jump hosts included, takes at most ``seconds``.
+    """A transport to a machine that is logged in on, through its jump hosts, all of them within one budget.
 
     Raises what ``log_in`` does; an error of a jump host names it as its place.
     """
-    return open_machine(machine_of_node(node), Budget(seconds))
+    with _way_to(machine, budget) as (before, share):
+        return log_in(machine, before, share.give_back, budget)
 
 
 def offered_key(machine: Machine, seconds: float) -> tuple[paramiko.PKey, KnownKeys]:
@@ -157,9 +152,8 @@ _SESSION_RETRY_SECONDS = 0.05
 class Link:
     """A node's transport, shared by threads: each of them gets channels of its own."""
 
-    def __init__(self, node: NodeSpec, connect_seconds: float) -> None:
-        self._node = node
-        self._machine = machine_of_node(node)
+    def __init__(self, machine: Machine, connect_seconds: float) -> None:
+        self._machine = machine
         self._connect_seconds = connect_seconds
         self._opening = threading.Lock()  # held while connecting, so that threads share one attempt
         self._state = threading.Lock()  # held for moments only, so that close() never waits for a connect
@@ -190,7 +184,7 @@ class Link:
             if self._attempts != seen and self._last_error is not None:
                 raise self._last_error  # another thread tried while this one waited
             try:
-                opened = open_transport(self._node, self._connect_seconds)
+                opened = open_machine(self._machine, Budget(self._connect_seconds))
                 self._last_error = None
             except RunbookError as error:
                 self._last_error = error
@@ -232,7 +226,7 @@ class Link:
                     time.sleep(_SESSION_RETRY_SECONDS)
                 elif isinstance(error, paramiko.ChannelException):
                     raise NodeError(
-                        self._node.name,
+                        self._machine.name,
                         f"sshd opens no further session on this connection ({error.text})",
                         remedy="raise MaxSessions in its sshd_config, or ask less at once",
                     ) from error
@@ -257,7 +251,7 @@ class Link:
             transport = transport_of(channel)
             # paramiko calls a transport active for a moment after it has read its end, which is no refusal.
             if transport.is_active() and not isinstance(error, EOFError):
-                raise NodeError(self._node.name, f"sshd refuses to run a command ({error})") from error
+                raise NodeError(self._machine.name, f"sshd refuses to run a command ({error})") from error
             self.discard(transport)
             raise self._machine.unreachable(str(error) or "the connection was closed") from error
 

@@ -22,9 +22,10 @@ def command_ends_with(monkeypatch: pytest.MonkeyPatch) -> EndsWith:
 
     def replace(end: BaseException | None) -> None:
         module = types.ModuleType("runbook_lib.cli.notebook")
-        module.app = typer.Typer()
+        app = typer.Typer()
+        vars(module)["app"] = app
 
-        @module.app.command()
+        @app.command()
         def notebook() -> None:
             if end is not None:
                 raise end
@@ -137,4 +138,4 @@ sys.exit(cli.main(["notebook"]))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (4, "closed\n")
-    assert done.stderr == "runbook: ended by SIGTERM\n"
+    assert done.stderr == "runbook: interrupted by SIGTERM\n"

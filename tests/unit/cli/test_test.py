@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from runbook_lib import cli
+from runbook_lib.cli import test as command
 from runbook_lib.cli.test import reaches_testbed, side_by_side
+from runbook_lib.errors import ExitCode
 from tests.waiting import PATIENCE_SECONDS, wait_until
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -18,7 +21,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 
 def runbook_test(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     settings = {name: value for name, value in os.environ.items() if name != "OVERLAY_RUNBOOK_REQUIRE_TESTBED"}
-    command = [sys.executable, "-P", "-m", "runbook_lib", "test", "-p", "no:cacheprovider", *arguments]
+    command = [sys.executable, "-P", "-m", "runbook_lib", "test", *arguments, "-p", "no:cacheprovider"]
     return subprocess.run(command, cwd=cwd, env=settings, capture_output=True, text=True, timeout=300)
 
 
@@ -62,10 +65,11 @@ def test_termination_lets_pytest_tear_down(suite: Path) -> None:
         "import pathlib, pytest, time\n"
         "@pytest.fixture\n"
         "def node():\n"
-        "    pathlib.Path(__file__).with_name('up').touch()\n"
         "    yield\n"
         "    pathlib.Path(__file__).with_name('down').touch()\n"
-        "def test_it(node): time.sleep(600)\n"
+        "def test_it(node):\n"
+        "    pathlib.Path(__file__).with_name('up').touch()\n"
+        "    time.sleep(600)\n"
     )
     command = [sys.executable, "-P", "-m", "runbook_lib", "test", str(suite), "-c", str(suite / "pytest.ini")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -117,20 +121,64 @@ def test_system_packages_are_wanted_only_where_testbed_tests_are(
     assert reaches_testbed(tmp_path, arguments) is reached
 
 
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with three files of tests, one of which boots the testbed."""
+    for file in ("unit/test_one.py", "unit/test_two.py", "testbed/test_up.py"):
+        (tmp_path / "tests" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tests" / file).touch()
+    return tmp_path
+
+
 @pytest.mark.parametrize(
-    ("arguments", "spread"),
+    ("arguments", "processes"),
     [
-        ([], True),
-        (["-x", "-k", "ping"], True),
-        (["tests/unit"], False),
-        (["-n0"], False),
-        (["-n", "4"], False),
-        (["--pdb"], False),
-        (["-s"], False),
+        ([], 3),
+        (["-x", "-k", "ping"], 3),
+        (["tests/unit"], 2),
+        (["tests/unit", "tests/testbed/test_up.py::test_it"], 3),
+        (["tests/testbed"], 0),
+        (["tests/unit/test_one.py"], 0),
+        (["tests/unit/test_one.py::test_it", "tests/unit/test_one.py::test_other"], 0),
+        (["-n0"], 0),
+        (["-n", "4"], 0),
+        (["--pdb"], 0),
+        (["-s"], 0),
     ],
 )
-def test_the_whole_suite_runs_in_two_processes_unless_the_user_says_otherwise(
-    tmp_path: Path, arguments: list[str], spread: bool
+def test_files_of_tests_are_shared_by_processes_unless_the_user_says_otherwise(
+    project: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], processes: int
 ) -> None:
-    (tmp_path / "tests/unit").mkdir(parents=True)
-    assert side_by_side(tmp_path, arguments) == (["-n", "4"] if spread else [])
+    monkeypatch.setattr(command, "_cores", lambda: 8)
+    monkeypatch.setattr(command, "_available_memory", lambda: 64 * 2**30)
+    assert side_by_side(project, arguments) == processes
+
+
+@pytest.mark.parametrize(
+    ("cores", "gigabytes", "everything", "unit"),
+    [(1, 64, 2, 2), (8, 64, 3, 2), (8, 3.1, 2, 2), (8, 0.5, 1, 1), (8, 0, 1, 1)],
+)
+def test_there_are_no_more_processes_than_cores_and_memory_carry(
+    project: Path, monkeypatch: pytest.MonkeyPatch, cores: int, gigabytes: float, everything: int, unit: int
+) -> None:
+    monkeypatch.setattr(command, "_cores", lambda: cores)
+    monkeypatch.setattr(command, "_available_memory", lambda: int(gigabytes * 2**30))
+    assert (side_by_side(project, []), side_by_side(project, ["tests/unit"])) == (everything, unit)
+
+
+def test_this_machine_has_cores_and_memory() -> None:
+    assert command._cores() >= 1
+    assert command._available_memory() > 2**20
+
+
+def test_unit_is_a_word_for_the_unit_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[list[str]] = []
+
+    def run(folder: Path, arguments: list[str]) -> int:
+        given.append(arguments)
+        return 0
+
+    monkeypatch.setattr(command, "run_pytest", run)
+    assert cli.main(["test", "unit", "-q", "-n0"]) == ExitCode.PASS
+    assert cli.main(["test", "tests/unit", "-k", "unit", "-n0"]) == ExitCode.PASS
+    assert given == [["tests/unit", "-q", "-n0"], ["tests/unit", "-k", "unit", "-n0"]]

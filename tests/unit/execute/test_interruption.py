@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from runbook_lib.errors import InterruptedRun
-from runbook_lib.execute.interruption import Interruption
+from runbook_lib.execute.interruption import SIGNALS, EndSignals, Interruption, handled, signals_unwind
 from tests.waiting import PATIENCE_SECONDS
 
 # Says when it is interrupted, and stays.
@@ -181,3 +181,30 @@ def test_after_an_interrupted_cell_one_more_signal_ends_what_cleans_up(kernel: s
         os.kill(os.getpid(), signal.SIGINT)
         assert kernel.wait(PATIENCE_SECONDS) == -signal.SIGKILL
         assert interruption.force_killed
+
+
+def test_the_user_asks_as_often_as_signals_are_not_an_echo() -> None:
+    clock, asked = Clock(), list[tuple[str, int]]()
+    signals = EndSignals(lambda number, times: asked.append((number.name, times)), clock)
+    for pause, number in ((0.0, signal.SIGINT), (0.5, signal.SIGINT), (0.1, signal.SIGTERM), (0.4, signal.SIGHUP)):
+        clock.now += pause
+        signals.handle(number, None)
+    assert asked == [("SIGINT", 1), ("SIGTERM", 2)]
+    assert signals.times == 2
+
+
+def test_what_is_ignored_stays_ignored_and_every_handler_is_put_back() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        handlers = [signal.getsignal(number) for number in SIGNALS]
+        with handled(lambda number, frame: None):
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) not in handlers
+        assert [signal.getsignal(number) for number in SIGNALS] == handlers
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_signal_unwinds_what_is_open() -> None:
+    with pytest.raises(InterruptedRun, match="interrupted by SIGTERM"), signals_unwind():
+        signal.raise_signal(signal.SIGTERM)

@@ -50,7 +50,7 @@ def test_output_of_a_login_banner_is_an_error() -> None:
 @pytest.mark.parametrize("error", [ValueError("odd"), KeyError("odd"), IndexError("odd"), TypeError("odd")])
 def test_what_a_parser_cannot_read_names_node_and_reading(error: Exception) -> None:
     with (
-        pytest.raises(NodeError, match=r"node3: cannot make sense of the clock: .*odd") as caught,
+        pytest.raises(NodeError, match=r"node3: cannot read the clock: .*odd") as caught,
         reading("node3", "clock"),
     ):
         raise error

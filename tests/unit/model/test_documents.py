@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.errors import InputError, ParameterError
-from runbook_lib.model.documents import anchored, override, read_document
+from runbook_lib.model.documents import anchored, override, read_document, read_value
 
 
 def write(folder: Path, text: str) -> Path:
@@ -110,3 +110,10 @@ def test_paths_become_absolute_and_references_to_testbeds_stay(tmp_path: Path) -
         {"ssh": {"host": "h", "key_file": f"{tmp_path}/k"}, "docker": {"ca": "/abs/ca"}},
         "odd",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("2026-11-29", "2026-11-29"), ("[1, two]", [1, "two"]), ("", None), ("yes", True)]
+)
+def test_a_single_value_is_read_as_those_of_a_file_are_and_a_date_is_text(text: str, value: object) -> None:
+    assert read_value(text) == value

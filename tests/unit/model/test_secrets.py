@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from runbook_lib.errors import InputError, ParameterError
 from runbook_lib.model.documents import anchored
 from runbook_lib.model.loading import load_parameters, load_run
-from runbook_lib.model.secrets import SecretReference, redactor_for
+from runbook_lib.model.redaction import redactor_for
+from runbook_lib.model.secrets import SecretReference
 
 if TYPE_CHECKING:
     from .conftest import Files

@@ -32,7 +32,7 @@ def boot2docker() -> Callable[..., HostNetwork]:
     """A boot2docker host whose bootsync.sh holds a text, or that has none."""
 
     def make(bootsync: str | None, node: str = "node1") -> HostNetwork:
-        file = HostFile(BOOTSYNC).holding(bootsync)
+        file = HostFile(BOOTSYNC).with_text(bootsync)
         files = () if file.content is None else (file,)
         return HostNetwork(node, "eth1", "boot2docker", "/var/lib/boot2docker", BOOTSYNC, files=files)
 

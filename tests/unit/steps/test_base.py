@@ -17,6 +17,7 @@ from runbook_lib.steps.base import (
     run_step,
     run_steps,
     satisfied,
+    unequal,
 )
 
 Cupboard = dict[str, str]
@@ -210,3 +211,11 @@ def test_a_fresh_reading_that_others_contradict_is_made_again_too(cluster: Clust
             return blocked(found, self.word, "dust", remedy="wipe") if found == "blurred" else super()._finding(found)
 
     assert statuses(run_step(cluster, Blurring(shelves("new", "old", "new", "new")))) == ["ok", "changed", "ok", "ok"]
+
+
+def test_only_what_is_not_as_wanted_is_a_difference_and_nothing_is_called_none() -> None:
+    rows = [("driver", "overlay", "overlay"), ("subnet", "10.1.0.0/24", ""), ("option mtu", "", "1400")]
+    assert [str(item) for item in unequal(rows)] == [
+        "subnet: expected 10.1.0.0/24, found none",
+        "option mtu: expected none, found 1400",
+    ]

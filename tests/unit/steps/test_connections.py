@@ -7,7 +7,7 @@ import pytest
 
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import EngineError, EngineNotFound, NodeError, StoreUnavailable
-from runbook_lib.facts.control_planes.base import Standing
+from runbook_lib.facts.control_planes.base import OverlayAccess
 from runbook_lib.facts.control_planes.etcd.plane import EtcdStore
 from runbook_lib.facts.control_planes.swarm_mode import SwarmMode
 from runbook_lib.facts.docker.containers import ContainerFacts
@@ -83,7 +83,7 @@ def test_one_name_on_two_nodes_is_a_failure() -> None:
 
 def test_a_worker_of_a_swarm_forgets_the_network_and_the_container_is_still_proved_from_inside() -> None:
     step = Disconnect("alpine1", "ovr0", SwarmMode(Parameters(control_plane="swarm-mode")))
-    forgot = replace(OFF, network=None, standing=Standing(manages=False))
+    forgot = replace(OFF, network=None, access=OverlayAccess(manages=False))
     assert step.confirm({"node3": ON}, {"node3": forgot}, frozenset())["node3"].verb is Verb.SATISFIED
     still_inside = replace(forgot, interfaces=(ETH0, GWBRIDGE))
     assert step.confirm({"node3": ON}, {"node3": still_inside}, frozenset())["node3"].verb is Verb.PENDING
@@ -150,7 +150,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         for module in (connections, leftovers):
             monkeypatch.setattr(module, "read_container", read_container)
             monkeypatch.setattr(module, "read_network", read_network)
-        monkeypatch.setattr(EtcdStore, "read_engine_elsewhere", lambda *_: "")
+        monkeypatch.setattr(EtcdStore, "read_foreign_engine", lambda *_: "")
         monkeypatch.setattr(connections, "_PAUSE", 0.0)
         return SimpleNamespace(
             nodes=[SimpleNamespace(name=name, engine=engine) for name, engine in engines.items()], engines=engines

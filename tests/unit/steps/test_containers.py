@@ -5,7 +5,7 @@ from threading import Event
 import pytest
 
 from runbook_lib.cluster import Cluster, Node
-from runbook_lib.facts.control_planes.base import Standing
+from runbook_lib.facts.control_planes.base import OverlayAccess
 from runbook_lib.facts.control_planes.etcd.plane import EtcdStore
 from runbook_lib.facts.docker.containers import ContainerFacts
 from runbook_lib.facts.docker.networks import Endpoint, NetworkFacts
@@ -139,7 +139,7 @@ def test_a_missing_image_network_or_store_each_has_its_remedy() -> None:
     assert "docker pull alpine:latest" in assess(PINNED, replace(EMPTY, images=frozenset()))["node2"].detail
     nowhere = replace(EMPTY, network=None)
     assert "notebook 03_create_overlay" in assess(PINNED, nowhere, node1=nowhere)["node2"].detail
-    storeless = replace(EMPTY, network=None, standing=Standing("the engine has no cluster store: none"))
+    storeless = replace(EMPTY, network=None, access=OverlayAccess("the engine has no cluster store: none"))
     assert "notebook 02_autostart_etcd" in assess(PINNED, storeless)["node2"].detail
 
 
@@ -226,7 +226,7 @@ def test_a_container_whose_address_docker_has_forgotten_is_connected_anew() -> N
 
 
 def test_a_worker_of_a_swarm_runs_a_container_on_a_network_that_it_has_not_seen_yet() -> None:
-    worker = replace(EMPTY, network=None, standing=Standing(manages=False))
+    worker = replace(EMPTY, network=None, access=OverlayAccess(manages=False))
     assert assess(PINNED, worker)["node2"].work == (Job(PINNED, create=True, start=True),)
     nowhere = assess(PINNED, worker, node1=replace(worker, network=None))["node2"]
     assert nowhere.verb is Verb.BLOCKED

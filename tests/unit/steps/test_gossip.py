@@ -96,7 +96,7 @@ def test_another_thing_that_is_not_found_is_not_waited_for(node: Node) -> None:
 def test_a_network_that_does_not_come_back_is_a_failure_that_names_node_cause_and_remedy(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runbook_lib.steps.gossip.PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("runbook_lib.steps.gossip.STORE_RECHECK_SECONDS", 0.0)
     start, _ = refusing(10**9, "network d42a3b9a1f5e not found")
     with pytest.raises(EngineError) as caught:
         once_store_answers(node, STORE, "ovr0", start, lambda state: None)

@@ -5,7 +5,7 @@ from typing import cast
 import pytest
 
 from runbook_lib.cluster import Node
-from runbook_lib.facts.control_planes.base import Standing
+from runbook_lib.facts.control_planes.base import OverlayAccess
 from runbook_lib.facts.control_planes.etcd.plane import EtcdStore
 from runbook_lib.facts.control_planes.swarm_mode import SwarmMode
 from runbook_lib.facts.docker.containers import ContainerFacts
@@ -37,13 +37,13 @@ OVR0 = NetworkFacts(
 )
 CREATE = CreateNetwork(OVERLAY, STORE, "mine")
 NOTHING = NetworkReading(())
-STORELESS = NetworkReading((), Standing("the engine has no cluster store: none"))
+STORELESS = NetworkReading((), OverlayAccess("the engine has no cluster store: none"))
 
 
 def test_it_is_created_once_on_the_first_node_that_can() -> None:
     findings = CREATE.assess(
         {
-            "node1": NetworkReading((), Standing("the engine has no cluster store: none")),
+            "node1": NetworkReading((), OverlayAccess("the engine has no cluster store: none")),
             "node2": NOTHING,
             "node3": NOTHING,
         },
@@ -104,7 +104,7 @@ def test_two_networks_of_one_name_are_a_failure_that_names_both() -> None:
 
 def test_an_unset_subnet_takes_any_and_dockers_own_options_do_not_count() -> None:
     swarm = replace(OVR0, options={"com.docker.network.driver.overlay.vxlanid_list": "4097"})
-    assert differences(Overlay(subnet=None), replace(swarm, subnet="10.1.2.0/24"), STORE) == ()
+    assert differences(Overlay(subnet=None), replace(swarm, subnet="10.1.2.0/24"), STORE) == []
 
 
 def test_a_network_of_somebody_else_is_used_but_said_to_be_left_alone() -> None:
@@ -220,7 +220,7 @@ def test_stale_endpoints_are_taken_off_only_if_every_node_answered(missing: froz
 
 SWARM = SwarmMode(Parameters(control_plane="swarm-mode"))
 SWARM_CREATE = CreateNetwork(Overlay(subnet="10.0.0.0/24"), SWARM, "mine")
-WORKER = NetworkReading((), Standing(manages=False))
+WORKER = NetworkReading((), OverlayAccess(manages=False))
 SWARM_OVR0 = replace(OVR0, scope="swarm", attachable=True)
 
 
@@ -238,7 +238,7 @@ def test_workers_alone_are_told_that_a_manager_is_needed() -> None:
 
 
 def test_a_swarm_without_a_leader_blocks_with_its_own_sentence() -> None:
-    lost = NetworkReading((), Standing("The swarm does not have a leader."))
+    lost = NetworkReading((), OverlayAccess("The swarm does not have a leader."))
     findings = SWARM_CREATE.assess({"node1": lost, "node4": WORKER}, frozenset())
     assert findings["node1"].verb is Verb.BLOCKED
     assert "The swarm does not have a leader." in findings["node1"].detail

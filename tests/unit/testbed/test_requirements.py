@@ -20,7 +20,7 @@ def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
 
 @pytest.mark.parametrize("name", ["", "Big", "-x", "x-", "a b", "a;reboot", "../etc", "1st", "x" * 33])
 def test_a_name_that_could_not_be_part_of_others_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match="is no name for a testbed"):
+    with pytest.raises(InputError, match="is not a valid testbed name"):
         requirements.check_name(name)
 
 
@@ -51,8 +51,8 @@ def test_a_plain_user_is_told_to_become_root(layout: Layout, monkeypatch: pytest
 
 def test_a_missing_program_is_told_with_the_apt_line(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(system_packages, "_PROGRAMS", {"no-such-program": "some-package", "sh": "dash"})
-    assert "some-package" in requirements.missing_packages()
-    assert "dash" not in requirements.missing_packages()
+    assert "some-package" in system_packages.missing_packages()
+    assert "dash" not in system_packages.missing_packages()
     assert any(
         "apt-get install -y --no-install-recommends" in line and "some-package" in line
         for line in requirements._missing_programs(layout.kind)

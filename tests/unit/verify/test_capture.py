@@ -52,7 +52,7 @@ def test_another_vni_another_node_and_a_changed_frame_are_told(packets) -> None:
     assert failed(changed) == ["it arrives untouched"]
 
 
-# In a network of its own: strangers' packets, then one of ours each way, each seen twice on the loopback interface.
+# In a network of its own: unknown_peers' packets, then one of ours each way, each seen twice on the loopback interface.
 BUSY_WIRE = r"""
 import re, socket, subprocess, sys
 frames = [bytes.fromhex(frame) for frame in re.findall("^packet.*\\t([0-9a-f]+)$", sys.argv[2], re.MULTILINE)]

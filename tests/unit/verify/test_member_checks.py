@@ -113,7 +113,7 @@ def test_halves_that_do_not_know_each_other_all_fail_and_a_silent_engine_says_wh
     halves = judge_gossip([engine(1, 2), engine(2, 1), engine(3, 4), engine(4, 3)])
     assert [(check.verdict, check.found) for check in halves[:1]] == [(Verdict.FAIL, "does not know node3, node4")]
     assert {check.verdict for check in halves} == {Verdict.FAIL}
-    silent = Gossip("node2", "192.168.99.102", trouble="nothing comes back from there")
+    silent = Gossip("node2", "192.168.99.102", trouble="sends no answer")
     rows = judge_gossip([engine(1, 2), silent, Gossip("node3")])
     assert [check.verdict for check in rows] == [Verdict.PASS, Verdict.FAIL, Verdict.SKIP]
-    assert rows[1].found == "nothing comes back from there"
+    assert rows[1].found == "sends no answer"

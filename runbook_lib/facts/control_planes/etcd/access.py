@@ -1,12 +1,10 @@
-"""How an engine speaks to its cluster store, so that the runbook asks the store the same way.
+"""How an engine connects to its cluster store, and shell code by which a node sends the store the same requests.
 
-Engines up to 20.10 speak to etcd's v2 API through libkv. They do so over TLS if, and only if, all three of
-``--cluster-store-opt kv.cacertfile=``, ``kv.certfile=`` and ``kv.keyfile=`` name files on the node (moby,
-``pkg/discovery/kv/kv.go``; libnetwork, ``config.OptionKVOpts``): with one of them missing they speak plain HTTP and say
-so in one line of their log. The client certificate is all that they can prove themselves with: libkv could send a
-user and a password, but no option of dockerd sets them. ``kv.path`` moves the registrations.
-
-HTTP requests made from a node, with whatever HTTP client it has.
+Engines up to 20.10 use etcd's v2 API through libkv. They use TLS only if all three of ``--cluster-store-opt
+kv.cacertfile=``, ``kv.certfile=`` and ``kv.keyfile=`` name files on the node (moby, ``pkg/discovery/kv/kv.go``;
+libnetwork, ``config.OptionKVOpts``); if one is missing they use plain HTTP and write one line about it into their log.
+The client certificate is their only means of authentication: libkv could send a user and a password, but dockerd has
+no option for them. ``kv.path`` moves the registrations.
 """
 
 from __future__ import annotations
@@ -24,8 +22,8 @@ from runbook_lib.facts.sections import Section, read_sections, reading
 FETCH_SECONDS = 3
 
 # boot2docker has busybox's wget, a minimal Debian only `busybox wget`. The bound is `timeout`, whose old busybox
-# form takes -t: wget's own -T crashes Debian's static busybox. GNU wget -q says only by status 8 (6: it should have
-# logged in) that the server refused; asked again with -S it tells how.
+# form takes -t: wget's own -T crashes Debian's static busybox. GNU wget -q reports a refusal only by exit status 8 (6:
+# authentication required); a second request with -S shows the reason.
 _LIMIT = f"""\
 if timeout 1 true 2>/dev/null; then limit='timeout {FETCH_SECONDS}'
 elif timeout -t 1 true 2>/dev/null; then limit='timeout -t {FETCH_SECONDS}'
@@ -35,7 +33,7 @@ fi
 FETCH = (
     _LIMIT
     + """\
-# The way to a proxy may stand in the environment or in a file of the client's; a store is asked straight.
+# A proxy may be set in the environment or in the client's configuration; the store is never behind one.
 unset http_proxy HTTP_PROXY https_proxy HTTPS_PROXY all_proxy ALL_PROXY
 if command -v wget >/dev/null; then
     client='wget'
@@ -60,9 +58,9 @@ fetch() {
 """
 )
 
-# busybox's wget has no client certificates; boot2docker has curl. A server that refuses a client's certificate says so
-# after the handshake of TLS 1.3, and curl may see no more than a reset connection; asked again with TLS 1.2 it hears
-# the reason. GNU wget hears nothing in either case, and with -q it keeps silent about a server's certificate, too.
+# busybox's wget has no client certificates; boot2docker has curl. With TLS 1.3 a server refuses a client certificate
+# after the handshake, and curl may only see a reset connection; a second request with TLS 1.2 shows the reason. GNU
+# wget shows it in neither case, and with -q nothing about a server's certificate either.
 _FETCH_OVER_TLS = """\
 if command -v curl >/dev/null; then client=curl
 elif wget --version 2>/dev/null | grep -q '^GNU Wget'; then client=wget
@@ -78,7 +76,7 @@ secure_wget() {
 fetch() {
     for file in "$ca" "$certificate" "$key"; do
         if [ ! -r "$file" ]; then
-            echo "$file is not there"
+            echo "$file does not exist"
             return 66
         fi
     done
@@ -90,7 +88,9 @@ fetch() {
         0) printf '%s' "${answered%.}" ;;
         16 | 35 | 5[256])
             secure_curl --tls-max 1.2 "$1"
-            if curl -q -sf --noproxy '*' -m 1 -o /dev/null "http${1#https}"; then echo 'it answers without TLS'; fi
+            if curl -q -sf --noproxy '*' -m 1 -o /dev/null "http${1#https}"; then
+                echo 'the server answers without TLS'
+            fi
             ;;
         *) echo "$answered" ;;
         esac
@@ -103,7 +103,7 @@ fetch() {
         return "$fetched"
         ;;
     *)
-        echo 'this node has neither curl nor GNU wget, one of which it needs to ask a store over TLS: install curl'
+        echo 'this node has neither curl nor GNU wget, and a store with TLS needs one of them: install curl'
         return 69
         ;;
     esac
@@ -117,14 +117,14 @@ speaks_tls() {
 }
 """
 
-# `fetch_first URL…`, after what defines `fetch`, asks one after the other until one answers, be it with a refusal. Then
-# `url` is the last that it asked and `status` how that ended.
+# `fetch_first URL…` (needs `fetch`) tries one after the other until one answers, even with an error. Then `url` is the
+# last one and `status` its exit status.
 FETCH_FIRST = """\
 fetch_first() {
     for url in "$@"; do
         answer=$(fetch "$url")
         status=$?
-        # 6, 8 and 22: GNU wget and curl say that the server refused
+        # 6, 8 and 22: GNU wget and curl report that the server refused
         case $status in 0|6|8|22|69) break ;; esac
         case $answer in *'HTTP/1.'*) break ;; esac
         answer="$url: $answer"
@@ -136,7 +136,7 @@ fetch_first() {
 
 
 def fetch_over_tls(authority: str, certificate: str, key: str) -> str:
-    """Shell that defines ``fetch URL`` as ``FETCH`` does, for a server that wants a client certificate; PEM files."""
+    """Shell code that defines ``fetch URL`` like ``FETCH``, with TLS and a client certificate (PEM files)."""
     files = f"ca={shlex.quote(authority)} certificate={shlex.quote(certificate)} key={shlex.quote(key)}\n"
     return files + _LIMIT + _FETCH_OVER_TLS
 
@@ -147,7 +147,7 @@ _HTTP_STATUS = re.compile(r"(?:HTTP/[\d.]+ |error: )([1-5]\d\d)\b")
 
 
 def http_status(section: Section) -> int | None:
-    """The HTTP status of a fetch: 200 for one that succeeded, the server's refusal, or ``None`` without an answer."""
+    """The HTTP status of a fetch: 200 if it succeeded, the server's error, or ``None`` without an answer."""
     if section.exit_status == 0:
         return 200
     found = _HTTP_STATUS.search(section.text)
@@ -155,7 +155,7 @@ def http_status(section: Section) -> int | None:
 
 
 def fetch_trouble(section: Section) -> str:
-    """Why a fetch failed, as a phrase; empty for one that succeeded."""
+    """Why a fetch failed, as a phrase; empty if it succeeded."""
     if section.exit_status == 0:
         return ""
     if section.exit_status in _TIMED_OUT:
@@ -170,7 +170,7 @@ def fetch_trouble(section: Section) -> str:
 
 
 def has_client(section: Section) -> bool:
-    """False when the node had no HTTP client at all, which says nothing of the server."""
+    """False if the node has no HTTP client: the server was not asked."""
     return section.exit_status != _NO_CLIENT
 
 
@@ -201,9 +201,9 @@ section settings cat /etc/docker/daemon.json
 
 @dataclass(frozen=True)
 class StoreAccess:
-    """What an engine was told of its store: three files for TLS (all empty without), and where it registers itself.
+    """An engine's options for its store: three files for TLS (empty without TLS) and the path of the registrations.
 
-    ``missing`` names the options that TLS lacks where only some are given.
+    ``missing`` names the TLS options that are missing if only some are set.
     """
 
     authority: str = ""
@@ -214,7 +214,7 @@ class StoreAccess:
 
     @property
     def secure(self) -> bool:
-        """Whether the engine speaks TLS to its store."""
+        """Whether the engine uses TLS."""
         return bool(self.authority)
 
     @property
@@ -224,7 +224,7 @@ class StoreAccess:
 
     @property
     def fetch(self) -> str:
-        """Shell that defines ``fetch URL``; over TLS it must be run by root, who alone may read the key."""
+        """Shell code that defines ``fetch URL``; with TLS it needs root to read the key."""
         return fetch_over_tls(self.authority, self.certificate, self.key) if self.secure else FETCH
 
 
@@ -233,7 +233,7 @@ PLAIN = StoreAccess()
 
 @dataclass(frozen=True)
 class StoreTrouble:
-    """Why a member of the store is of no use to the engines: what was found, and the remedy."""
+    """Why the engines cannot use a member of the store, and the remedy."""
 
     found: str
     remedy: str = ""
@@ -243,13 +243,13 @@ class StoreTrouble:
 
 
 def read_access(node: Node) -> StoreAccess:
-    """How a node's engine speaks to its store, from dockerd's command line and daemon.json.
+    """How a node's engine connects to its store, from dockerd's command line and daemon.json.
 
-    Without a running dockerd the file alone counts.
+    Without a running dockerd, from the file only.
 
     Raises:
         UnreachableError: the node cannot be reached.
-        NodeError: daemon.json is no JSON object.
+        NodeError: daemon.json is not a JSON object.
     """
     sections = read_sections(node, _SCRIPT)
     if "ermission denied" in sections["settings"].text:
@@ -262,7 +262,7 @@ def parse_store_options(command_line: str, settings: Section) -> dict[str, str]:
     """The ``cluster-store-opts`` of daemon.json (absent: no such file) and of dockerd's tab-separated arguments.
 
     Raises:
-        ValueError: daemon.json is no JSON object.
+        ValueError: daemon.json is not a JSON object.
     """
     options: dict[str, str] = {}
     if settings.exit_status == 0 and settings.text.strip():
@@ -289,18 +289,18 @@ def parse_access(options: Mapping[str, str]) -> StoreAccess:
     return StoreAccess(path=path, missing=missing if len(missing) < len(_FILE_OPTIONS) else ())
 
 
-# What curl (OpenSSL) and GNU wget (GnuTLS) say, in the order in which it is looked for.
+# Patterns in the errors of curl (OpenSSL) and GNU wget (GnuTLS); the first match counts.
 _TLS_TROUBLES = (
     (
         r"alert (certificate (expired|required|unknown|revoked)|bad certificate|unknown ca|unsupported certificate)"
         r"|A TLS fatal alert has been received",
-        "it refuses the engine's client certificate {certificate}",
-        "give the engine a valid one by the authority in etcd's --trusted-ca-file (kv.certfile, kv.keyfile)",
+        "the member refuses the engine's client certificate {certificate}",
+        "give the engine a valid one signed by the CA in etcd's --trusted-ca-file (kv.certfile, kv.keyfile)",
     ),
     (
         r"certificate has expired|certificate .*has expired|certificate of .* has expired",
         "its certificate has expired",
-        "issue a new one for etcd (--cert-file), and see that the node's clock is right",
+        "issue a new one for etcd (--cert-file), and check the node's clock",
     ),
     (
         r"not yet (valid|activated)",
@@ -309,45 +309,45 @@ _TLS_TROUBLES = (
     ),
     (
         r"error setting certificate (file|verify locations)|Failed to open cert ",
-        "the engine's file {authority} holds no certificate of an authority",
-        "put the authority of etcd's certificates there, in PEM (kv.cacertfile)",
+        "the engine's file {authority} does not contain a CA certificate",
+        "put the CA certificate of etcd's certificates there, in PEM (kv.cacertfile)",
     ),
     (
         r"local issuer|self[- ]signed|known issuer|is not trusted|unable to get issuer|certificate signature failure",
-        "its certificate is not signed by the authority that the engine was told, {authority}",
-        "issue etcd's certificate (--cert-file) by that authority, or give the engine the right one (kv.cacertfile)",
+        "its certificate is not signed by the engine's CA, {authority}",
+        "sign etcd's certificate (--cert-file) with that CA, or give the engine the right CA (kv.cacertfile)",
     ),
     (
         r"subject name|does not match|doesn't match|IP address mismatch|not match host",
         "its certificate is not valid for this address",
-        "issue one for etcd (--cert-file) whose subject alternative names have the member's address",
+        "issue one for etcd (--cert-file) with the member's address in its subject alternative names",
     ),
     (
-        r"it answers without TLS|wrong version number|unknown protocol|unexpected TLS packet",
-        "the engine speaks TLS to it, and it answers without",
-        "start etcd with --cert-file, --key-file and https:// in its client URLs, or take the engine's kv.* files away",
+        r"the server answers without TLS|wrong version number|unknown protocol|unexpected TLS packet",
+        "the engine uses TLS, but the member does not",
+        "start etcd with --cert-file, --key-file and https:// in its client URLs, or remove the engine's kv.* options",
     ),
     (
-        r"(\S+) is not there",
-        "the engine's file {file} for TLS is not on this node",
+        r"(\S+) does not exist",
+        "the engine's TLS file {file} does not exist on this node",
         "put it there, or correct kv.cacertfile, kv.certfile or kv.keyfile",
     ),
     (
         r"key values mismatch|unable to set private key|could not load PEM client certificate|could not load .*key",
-        "the engine's client certificate {certificate} and its key {key} do not belong together, or are no PEM files",
-        "give the engine a pair that does (kv.certfile, kv.keyfile)",
+        "the engine's client certificate {certificate} and its key {key} do not match, or are not PEM files",
+        "give the engine a matching pair (kv.certfile, kv.keyfile)",
     ),
 )
 
 
 def access_trouble(section: Section, access: StoreAccess) -> StoreTrouble | None:
-    """What TLS or authentication has to do with a failed answer; ``None`` where it has nothing to do with it."""
+    """The fault of TLS or authentication behind a failed fetch; ``None`` if there is none."""
     status = http_status(section)
     if status == 401:
         return StoreTrouble(
-            "it demands a user and a password (HTTP 401), which no engine can send",
-            "give etcd's guest role read and write access to /docker, or disable its v2 authentication; let client"
-            " certificates (--client-cert-auth) decide who may ask",
+            "it requires a user and a password (HTTP 401), which engines cannot send",
+            "give etcd's guest role read and write access to /docker, or disable its v2 authentication and"
+            " restrict access by client certificates (--client-cert-auth)",
         )
     if not access.secure:
         return without_tls(access) if status == 400 else None
@@ -361,29 +361,31 @@ def access_trouble(section: Section, access: StoreAccess) -> StoreTrouble | None
 
 
 def without_tls(access: StoreAccess) -> StoreTrouble:
-    """What to say of a member that speaks TLS to an engine that does not."""
-    lacking = f" (it lacks {' and '.join(access.missing)})" if access.missing else ""
+    """The fault of a member with TLS and an engine without."""
+    lacking = f" (missing: {', '.join(access.missing)})" if access.missing else ""
     return StoreTrouble(
-        f"it speaks TLS, and the engine does not{lacking}", "give the engine kv.cacertfile, kv.certfile and kv.keyfile"
+        f"the member uses TLS, but the engine does not{lacking}",
+        "give the engine kv.cacertfile, kv.certfile and kv.keyfile",
     )
 
 
 def no_answer(section: Section, access: StoreAccess) -> StoreTrouble:
-    """Why a fetch brought no usable answer."""
+    """Why a fetch gave no usable answer."""
     return access_trouble(section, access) or StoreTrouble(fetch_trouble(section))
 
 
 def v2_trouble(version: str) -> StoreTrouble:
-    """What to say of a member that answers and has no ``/v2/keys``; ``version`` is etcd's, empty when not known.
+    """The fault of a member without ``/v2/keys``; ``version`` is etcd's, empty if unknown.
 
-    etcd has the v2 API off by default from 3.4 on, and lost it with 3.6.
+    etcd disables the v2 API by default from 3.4 on and has none from 3.6 on.
     """
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     if numbers >= (3, 6):
         return StoreTrouble(
-            f"etcd {version} has no v2 API any more, and engines speak no other",
+            f"etcd {version} has no v2 API, the only one that engines use",
             "run etcd 3.5 or older there, with --enable-v2=true",
         )
     return StoreTrouble(
-        "its v2 API is off, so engines cannot use it", "start etcd with --enable-v2=true (3.5 is the last that has it)"
+        "its v2 API, which engines need, is disabled",
+        "start etcd with --enable-v2=true (3.5 is the last version with it)",
     )

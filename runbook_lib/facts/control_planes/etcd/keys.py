@@ -1,25 +1,21 @@
-"""What the engines keep in the cluster store, and whether each is connected to it now.
+"""What the engines keep in the cluster store, and whether each engine is connected to it now.
 
-The layout is libnetwork's (``datastore/datastore.go``: ``docker/network/v1.0``, then the ``KeyPrefix`` of what is
-stored); ``/docker/nodes`` is the engines' discovery.
-
-Is each engine connected to its cluster store now?
-
-An engine up to 20.10 with ``--cluster-advertise`` writes itself into the store under
+The layout is libnetwork's (``datastore/datastore.go``: ``docker/network/v1.0``, then the ``KeyPrefix`` of the object);
+``/docker/nodes`` holds the engines' registrations. An engine up to 20.10 with ``--cluster-advertise`` writes
 ``/docker/nodes/<advertised address>`` every heartbeat (20 s) with a time to live of three heartbeats (60 s), unless
-``--cluster-store-opt kv.path``, ``discovery.heartbeat`` and ``discovery.ttl`` say else; right after its start it tries
-twice a second (moby, ``daemon/discovery.go``). The key alone proves nothing after a power-cycle: it outlives the engine
-that wrote it. So the age of the last heartbeat (time to live minus what is left of it, both by the store's own clock)
-is compared with the age of dockerd's process: a heartbeat older than the process was another process's. The key is
-read with ``quorum=true``: a store that lost its majority still shows old keys otherwise.
+``--cluster-store-opt kv.path``, ``discovery.heartbeat`` and ``discovery.ttl`` differ; right after its start it tries
+twice a second (moby, ``daemon/discovery.go``).
+
+After a power cycle the key alone proves nothing: it outlives the engine that wrote it. So the age of the last heartbeat
+(time to live minus seconds left, both by the store's clock) is compared with the age of dockerd's process: a heartbeat
+older than the process came from another process. The key is read with ``quorum=true``: without it, a store that lost
+its quorum still returns old keys.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import math
-import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,12 +36,14 @@ from runbook_lib.facts.control_planes.etcd.access import (
     read_access,
     v2_trouble,
 )
+from runbook_lib.facts.host.host import process_age
 from runbook_lib.facts.sections import Section, read_sections, reading
+from runbook_lib.model.etcd_url import parse_etcd_url
 from runbook_lib.model.parameters import Etcd
 
 DEFAULT_HEARTBEAT_SECONDS = 20
 DEFAULT_TTL_SECONDS = 60
-# the store counts whole seconds, and a heartbeat takes its time on a busy machine
+# the store counts whole seconds, and a heartbeat may be late on a busy machine
 GRACE_SECONDS = 3
 
 
@@ -57,7 +55,7 @@ class Discovery:
     ttl: int = DEFAULT_TTL_SECONDS
 
 
-# Arguments: the URLs of the keys, one a store member; the first that answers is enough.
+# Arguments: the URLs of the key, one per store member; the first that answers is enough.
 _REGISTRATION_SCRIPT = (
     FETCH_FIRST
     + """\
@@ -71,7 +69,7 @@ section stat cat "/proc/$engine/stat"
 section command command_line "$engine"
 section settings cat /etc/docker/daemon.json
 section key fetch_first "$@"
-# a refused key may be one that is not there, or one of a member that has no v2 API at all
+# a refusal: the key does not exist, or the member has no v2 API
 case $status/$answer in
 6/*|8/*|22/*|*/*'HTTP/1.'*)
     section root fetch "${url%%/v2/*}/v2/keys"
@@ -83,9 +81,9 @@ esac
 
 
 def read_registrations(cluster: Cluster, etcd: Etcd) -> tuple[Registration, ...]:
-    """Every engine's link to its store, asked from its own node; one row a node, in the inventory's order.
+    """Every engine's connection to its store, read from its own node: one row per node, in the inventory's order.
 
-    A node or engine that does not answer is a row that is not connected, with the reason as its detail.
+    A node or engine that does not answer gives a row that is not connected, with the reason as its detail.
     """
     rows = []
     for outcome in cluster.each(lambda node: read_registration(node, etcd)):
@@ -97,11 +95,11 @@ def read_registrations(cluster: Cluster, etcd: Etcd) -> tuple[Registration, ...]
 
 
 def read_registration(node: Node, etcd: Etcd) -> Registration:
-    """One engine's link to its store.
+    """One engine's connection to its store.
 
     Raises:
         UnreachableError: node or engine do not answer.
-        NodeError: the store answers something that is not etcd's.
+        NodeError: the store's answer is not etcd's.
     """
     info = node.engine.info()
     store, address = str(info.get("ClusterStore") or ""), str(info.get("ClusterAdvertise") or "")
@@ -119,33 +117,17 @@ def read_registration(node: Node, etcd: Etcd) -> Registration:
 
 
 def key_urls(store: str, address: str, access: StoreAccess = PLAIN) -> tuple[str, ...]:
-    """Where an engine's registration stands at each member of the store; raises as ``store_urls`` does."""
+    """The URL of an engine's registration at each member of the store; raises as ``store_urls``."""
     return tuple(f"{url}?quorum=true" for url in store_urls(store, f"{access.path}/{address}", access.scheme))
 
 
 def store_urls(store: str, key: str, scheme: str = "http") -> tuple[str, ...]:
-    """Where a key stands, at each member of ``etcd://host:port,host:port/prefix``.
-
-    Raises:
-        ValueError: another kind of store.
-    """
-    match = re.fullmatch(r"etcd://([^/\s]+)(/\S*)?", store)
-    if match is None:
-        raise ValueError(f"{store!r} is no etcd store")
-    prefix = (match[2] or "").strip("/")
-    path = f"{prefix}/{key}" if prefix else key
-    return tuple(f"{scheme}://{member}/v2/keys/{path}" for member in match[1].split(","))
-
-
-def parse_store(store: str) -> tuple[tuple[str, int], ...]:
-    """Addresses and ports of an engine's ``--cluster-store``, such as ``etcd://10.1.1.1:2379,10.1.1.2:2379``."""
-    _, _, rest = store.partition("://")
-    pairs = []
-    for part in rest.split("/")[0].split(","):
-        host, _, port = part.rpartition(":")
-        if host and port.isdigit():
-            pairs.append((host, int(port)))
-    return tuple(pairs)
+    """Where a key stands, at each member of the store. Raises ``ValueError`` for one that is not etcd's."""
+    url = parse_etcd_url(store)
+    if not url.members:
+        raise ValueError(f"{store!r} is not an etcd URL")
+    path = f"{url.prefix}/{key}" if url.prefix else key
+    return tuple(f"{scheme}://{member}/v2/keys/{path}" for member in url.members)
 
 
 def parse_registration(row: Registration, sections: Mapping[str, Section], access: StoreAccess = PLAIN) -> Registration:
@@ -159,20 +141,22 @@ def parse_registration(row: Registration, sections: Mapping[str, Section], acces
         raise ValueError(asked.text.strip())
     process = sections["stat"]
     if process.exit_status != 0:
-        return replace(row, detail="no dockerd runs under the pid in /var/run/docker.pid")
+        return replace(row, detail="no process has the pid in /var/run/docker.pid")
     if http_status(asked) == 404:
         return replace(row, detail=_without_key(sections))
     if asked.exit_status != 0:
         return replace(row, detail=f"no member of the store answers this node: {no_answer(asked, access)}")
     left = time_to_live(asked.text)
     if left is None:
-        return replace(row, detail="the registration never ends: it is not an engine's")
+        return replace(row, detail="the registration has no time to live: it is not an engine's")
     discovery = parse_discovery(sections["command"].text, sections["settings"])
     age = discovery.ttl - left
     row = replace(row, heartbeat_age_s=float(age))
-    running = process_age(process.text, sections["uptime"].text, sections["ticks"])
+    running = process_age(process.text, sections["uptime"], sections["ticks"])
     if age < 0:
-        return replace(row, detail=f"the registration has {left} s left, more than its {discovery.ttl} s to live")
+        return replace(
+            row, detail=f"the registration has {left} s left, more than its time to live of {discovery.ttl} s"
+        )
     if age > running:
         return replace(row, detail=f"the last heartbeat ({age} s ago) is older than this dockerd ({running:.0f} s)")
     if age > discovery.heartbeat + GRACE_SECONDS:
@@ -184,17 +168,17 @@ def _without_key(sections: Mapping[str, Section]) -> str:
     if "root" not in sections:
         return "the store has no registration of this engine (or its v2 API is off)"
     if http_status(sections["root"]) == 404:
-        return f"the store is of no use to engines: {v2_trouble(etcd_version(sections['version']))}"
+        return f"engines cannot use the store: {v2_trouble(etcd_version(sections['version']))}"
     return "the store has no registration of this engine"
 
 
 def etcd_version(section: Section) -> str:
-    """The version in etcd's ``/version``; empty without an answer. Raises ``ValueError`` for another answer."""
+    """The version in etcd's ``/version``; empty without an answer. Raises ``ValueError``."""
     return str(parse_json(section.text).get("etcdserver") or "") if section.exit_status == 0 else ""
 
 
 def time_to_live(text: str) -> int | None:
-    """Seconds that an etcd v2 key has left, ``None`` when it never ends. Raises ``ValueError`` for other JSON."""
+    """Seconds that an etcd v2 key has left, ``None`` if unlimited. Raises ``ValueError``."""
     node = parse_json(text).get("node")
     if not isinstance(node, dict) or "key" not in node:
         raise ValueError(f"not an etcd v2 key: {text[:80]!r}")
@@ -202,24 +186,10 @@ def time_to_live(text: str) -> int | None:
     return None if left is None else int(left)
 
 
-def process_age(stat: str, uptime: str, ticks: Section) -> float:
-    """Seconds since a process started, from ``/proc/PID/stat`` and ``/proc/uptime``: no clock that can be set.
-
-    Raises:
-        ValueError: unreadable text.
-    """
-    fields = stat.rpartition(")")[2].split()
-    a_second = int(ticks.text) if ticks.exit_status == 0 else 100
-    age = float(uptime.split()[0]) - int(fields[19]) / a_second
-    if not math.isfinite(age):
-        raise ValueError(f"not an uptime: {uptime.strip()!r}")
-    return age
-
-
 def parse_discovery(command_line: str, settings: Section) -> Discovery:
     """Heartbeat and time to live from dockerd's tab-separated arguments and daemon.json (absent: no such file).
 
-    A heartbeat alone makes the time to live three of it, as dockerd does. Raises ``ValueError``.
+    A heartbeat alone makes the time to live three heartbeats, as in dockerd. Raises ``ValueError``.
     """
     options = parse_store_options(command_line, settings)
     heartbeat = int(options.get("discovery.heartbeat") or 0)
@@ -236,8 +206,8 @@ _NETWORK = "/docker/network/v1.0/"
 
 
 @dataclass(frozen=True)
-class Taken:
-    """How much of a set of numbers is in use: a pool's addresses, or the VNIs."""
+class PoolUsage:
+    """How much of a pool of addresses, or of the VNIs, is free."""
 
     name: str
     size: int
@@ -245,13 +215,13 @@ class Taken:
 
 
 def read_store_keys(cluster: Cluster) -> tuple[StoreKey, ...]:
-    """Every key under ``/docker`` that has a value, asked by the first node that gets an answer.
+    """Every key under ``/docker`` with a value, read from the first node that gets an answer.
 
     Raises:
         NodeError: no node gets one.
     """
     outcomes = []
-    for node in cluster:  # one answer is enough: it is the same store
+    for node in cluster:  # one answer is enough: all nodes use the same store
         outcomes = cluster.each(_read, nodes=[node])
         if outcomes[0].error is None:
             break
@@ -274,7 +244,7 @@ def _read(node: Node) -> tuple[StoreKey, ...]:
 
 
 def parse_store_keys(text: str) -> tuple[StoreKey, ...]:
-    """The keys with a value in a recursive answer of etcd's v2 API. Raises ``ValueError`` for another answer."""
+    """The keys with a value in a recursive answer of etcd's v2 API. Raises ``ValueError``."""
     root = parse_json(text).get("node")
     if not isinstance(root, dict):
         raise ValueError(f"not an etcd v2 key: {text[:80]!r}")
@@ -292,7 +262,7 @@ def _leaves(node: Mapping[str, Any]) -> Iterator[StoreKey]:
 
 
 def stored_endpoints(keys: Sequence[StoreKey]) -> tuple[StoredEndpoint, ...]:
-    """The endpoints among the keys. Raises ``ValueError`` or ``KeyError`` for one that libnetwork did not write."""
+    """The endpoints among the keys. Raises ``ValueError`` or ``KeyError`` for a key not written by libnetwork."""
     found = []
     for item in keys:
         if item.key.startswith(f"{_NETWORK}endpoint/"):
@@ -313,7 +283,7 @@ def stored_endpoints(keys: Sequence[StoreKey]) -> tuple[StoredEndpoint, ...]:
 
 
 def stored_vnis(keys: Sequence[StoreKey]) -> dict[str, dict[str, int]]:
-    """Network ID to its subnets (CIDR) with the VNI of each, as the overlay driver wrote them."""
+    """Per network ID, the VNI of each subnet (CIDR)."""
     found = {}
     for item in keys:
         if item.key.startswith(f"{_NETWORK}overlay/network/"):
@@ -323,7 +293,7 @@ def stored_vnis(keys: Sequence[StoreKey]) -> dict[str, dict[str, int]]:
 
 
 def stored_networks(keys: Sequence[StoreKey]) -> dict[str, tuple[str, int | None]]:
-    """Network ID to its name and its count of endpoints (``None`` where the store has none)."""
+    """Per network ID, its name and count of endpoints (``None`` if the store has none)."""
     counts = {
         item.key.rpartition("/")[2]: int(json.loads(item.value)["Count"])
         for item in keys
@@ -346,11 +316,11 @@ def stored_pools(keys: Sequence[StoreKey]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def stored_sets(keys: Sequence[StoreKey]) -> tuple[Taken, ...]:
+def stored_sets(keys: Sequence[StoreKey]) -> tuple[PoolUsage, ...]:
     """Pools of addresses and the set of VNIs, each with how much of it is free. Raises ``ValueError``.
 
-    libnetwork keeps a set as a sequence of bits that begins with two 64-bit numbers, how many there are and how many
-    are not taken (``bitseq/sequence.go``: ``ToByteArray``).
+    libnetwork stores a set as a bit sequence that begins with two 64-bit numbers: how many there are and how many are
+    free (``bitseq/sequence.go``: ``ToByteArray``).
     """
     found = []
     for item in keys:
@@ -358,7 +328,7 @@ def stored_sets(keys: Sequence[StoreKey]) -> tuple[Taken, ...]:
             value = json.loads(item.value)
             packed = base64.b64decode(value["sequence"])
             if len(packed) < 16:
-                raise ValueError(f"{item.key} holds no sequence of bits")
+                raise ValueError(f"{item.key} is not a bit sequence")
             size, free = struct.unpack_from(">QQ", packed)
-            found.append(Taken(str(value["id"]).rpartition("GlobalDefault/")[2], size, free))
+            found.append(PoolUsage(str(value["id"]).rpartition("GlobalDefault/")[2], size, free))
     return tuple(found)

@@ -1,7 +1,4 @@
-"""The members of the cluster store: their containers, their health, who leads.
-
-The members of the cluster store that a node runs: its etcd containers, or etcd as a unit of the host's systemd.
-"""
+"""The members of the cluster store: etcd containers or the host's systemd unit, their health, the leader."""
 
 from __future__ import annotations
 
@@ -29,23 +26,22 @@ from runbook_lib.facts.control_planes.etcd.access import (
     v2_trouble,
     without_tls,
 )
-from runbook_lib.facts.docker.containers import ContainerFacts, read_container
+from runbook_lib.facts.docker.containers import RESTARTING, ContainerFacts, read_container
 from runbook_lib.facts.sections import Section, read_sections, reading
 from runbook_lib.model.parameters import Etcd
 
 ETCD_UNIT = "etcd.service"
 DROP_IN = f"/etc/systemd/system/{ETCD_UNIT}.d/overlay-runbook.conf"
-_RESTARTING = ("always", "unless-stopped")
 _UP = ("active", "activating", "reloading")
 
 
 @dataclass(frozen=True)
 class UnitMember(ContainerFacts):
-    """A member that is no container but a unit of the host's systemd, told in a container's terms.
+    """A member that is a systemd unit of the host, described by a container's fields.
 
-    ``state`` is ``running`` or ``exited``, ``status`` systemd's own words, ``restart_policy`` whether the unit is
-    enabled (``etcd.service enabled``). ``after_engine`` is true when it starts only once the node's engine has, and
-    ``drop_in`` when a file of ours says so.
+    ``state`` is ``running`` or ``exited``, ``status`` systemd's states, ``restart_policy`` whether the unit is
+    enabled (``etcd.service enabled``). ``after_engine``: it starts after the node's engine; ``drop_in``: a drop-in file
+    of the runbook says so.
     """
 
     after_engine: bool = False
@@ -59,11 +55,11 @@ class UnitMember(ContainerFacts):
 
 def starts_at_boot(restart_policy: str) -> bool:
     """Whether a member with this restart policy, or this state of its unit, is started without any script."""
-    return restart_policy in _RESTARTING or restart_policy.endswith(" enabled")
+    return restart_policy in RESTARTING or restart_policy.endswith(" enabled")
 
 
 def read_own_members(node: Node, members: Sequence[str]) -> tuple[ContainerFacts, ...]:
-    """The members that a node has; only one without any of the containers is asked for a unit.
+    """The members on a node: containers, else the unit.
 
     Raises ``UnreachableError``, ``EngineError`` or ``NodeError``.
     """
@@ -94,7 +90,7 @@ def read_unit(node: Node) -> UnitMember | None:
 
 
 def parse_unit(node: str, sections: Mapping[str, Section]) -> UnitMember | None:
-    """A unit from the sections systemd, unit and settings; its member's name is the one that etcd itself would take.
+    """A unit from the sections systemd, unit and settings; the member's name is the one that etcd uses.
 
     A flag (``--name``) wins over the environment's ``ETCD_NAME``, and a file of it over the unit's own lines.
 
@@ -129,7 +125,7 @@ def parse_unit(node: str, sections: Mapping[str, Section]) -> UnitMember | None:
 
 _CANNOT_DECIDE = "it has no leader, or cannot commit"
 _DISARM = (
-    "ETCDCTL_API=3 etcdctl alarm list tells who raised it; make room (etcdctl compact REVISION, etcdctl defrag), then"
+    "'ETCDCTL_API=3 etcdctl alarm list' shows the member; free space (etcdctl compact REVISION, etcdctl defrag), then"
     " etcdctl alarm disarm"
 )
 # After what defines `fetch`.
@@ -139,7 +135,7 @@ _MEMBER_SCRIPT = (
 raft() {
     fetch "$1/debug/vars" | grep '"raft.status"'
 }
-# a question that etcd takes by POST only; fetch's clients are curl and wget, over TLS without their options
+# etcd accepts this request by POST only
 ask_alarms() {
     question='{"action":"GET"}'
     case $1,$client in
@@ -149,12 +145,12 @@ ask_alarms() {
     *) $limit $client -qO- --post-data "$question" "$1" ;;
     esac
 }
-# 3.4 has v3 and v3beta, 3.3 v3beta and v3alpha, 3.2 v3alpha alone
+# 3.4 has v3 and v3beta, 3.3 v3beta and v3alpha, 3.2 only v3alpha
 alarms() {
     for api in v3 v3beta v3alpha; do
         answer=$(ask_alarms "$1/$api/maintenance/alarm" 2>&1)
         asked_alarms=$?
-        # one that keeps silent is silent at the next place, too
+        # after a timeout the other paths would time out too
         case $asked_alarms in 0|124|143) break ;; esac
     done
     printf '%s\\n' "$answer"
@@ -162,15 +158,15 @@ alarms() {
 }
 section health fetch "$1/health"
 asked=$?
-# to a plain request over a TLS port etcd answers nothing
+# etcd does not answer a plain request at a TLS port
 case $asked/$1 in 0/*|6/*|8/*|22/*|*/https:*) ;; *) section tls speaks_tls "https${1#http}/health" ;; esac
-# a member that keeps silent is not worth three more timeouts
+# avoid three more timeouts
 case $asked in 124|143) exit 0 ;; esac
 section self fetch "$1/v2/stats/self"
 section version fetch "$1/version"
 section raft raft "$1"
 section keys fetch "$1/v2/keys"
-# why it is not healthy: 3.4 does not say
+# 3.4 gives no reason for being unhealthy
 case $asked in 0) ;; *) section alarms alarms "$1" ;; esac
 """
 )
@@ -179,9 +175,8 @@ case $asked in 0) ;; *) section alarms alarms "$1" ;; esac
 def read_members(cluster: Cluster, etcd: Etcd) -> tuple[Member, ...]:
     """Every member of ``etcd.members``, in that order, all nodes asked at once.
 
-    Each member is asked from its own node at that node's cluster address, which is where the engines look for it;
-    the runbook's machine need not reach that network. A node that does not answer costs its members their health,
-    not the others theirs.
+    Each member is asked from its own node at that node's cluster address, as the engines do;
+    the runbook's machine need not reach that network. A node that does not answer affects only its own members.
 
     Raises:
         RunbookError: no node answered at all.
@@ -239,7 +234,7 @@ def parse_member(
     """A running member from the fetched sections health, self, version, raft and keys.
 
     Raises:
-        ValueError: an answer that is not etcd's.
+        ValueError: the answer is not etcd's.
     """
     asked = sections["health"]
     if not has_client(asked):
@@ -256,7 +251,7 @@ def parse_member(
     if alarms:
         trouble, alarm = f"alarm {', '.join(alarms)}", _DISARM
     if alarms == ("NOSPACE",) and raft.get("lead") != "0":
-        # seen on 3.4: it refuses writes of the v3 API, and engines' by v2 pass
+        # seen on 3.4: it refuses writes by the v3 API but accepts the engines' by v2
         health, trouble = "healthy", f"{trouble}: the v3 database has reached its quota, which engines do not use"
     version = str(_json(sections["version"]).get("etcdserver") or "")
     barred = v2_trouble(version) if http_status(sections["self"]) == 404 else _barred(sections, access)
@@ -264,12 +259,12 @@ def parse_member(
         member, trouble = _troubled(member, barred), str(barred)
     named = str(state.get("name") or container.name)
     if named != container.name:
-        trouble = f"the member at {url} calls itself {named}"
+        trouble = f"the member at {url} reports the name {named}"
         health = "unhealthy"
     return replace(
         member,
         health=health,
-        # /v2/stats/self goes on calling a member leader that has lost its majority; raft's own status does not
+        # /v2/stats/self still calls a member leader that has lost its quorum; raft's status does not
         leader=(raft.get("raftState") or state.get("state")) == "StateLeader",
         member_id=str(state.get("id") or raft.get("id") or ""),
         term=_whole(raft.get("term")),
@@ -291,7 +286,7 @@ def _barred(sections: Mapping[str, Section], access: StoreAccess) -> StoreTroubl
 def parse_health(section: Section) -> tuple[Health, str]:
     """``healthy`` or ``unhealthy`` with the reason, from ``/health`` of a member that answered. Raises ``ValueError``.
 
-    etcd 2 and 3 say ``{"health":"true"}`` (3.5 adds a reason); an unhealthy one answers 503 or says ``false``.
+    etcd 2 and 3 answer ``{"health":"true"}`` (3.5 adds a reason); an unhealthy one answers 503 or ``false``.
     """
     if http_status(section) == 503:
         return "unhealthy", _CANNOT_DECIDE
@@ -306,7 +301,7 @@ def parse_health(section: Section) -> tuple[Health, str]:
 
 
 def parse_alarms(section: Section) -> tuple[str, ...]:
-    """The kinds of alarm that are raised (``NOSPACE``, ``CORRUPT``); none where the member does not tell."""
+    """The kinds of alarm that are raised (``NOSPACE``, ``CORRUPT``); none without an answer."""
     if section.exit_status != 0:
         return ()
     return tuple(sorted({str(item["alarm"]) for item in parse_json(section.text).get("alarms") or ()}))
@@ -317,7 +312,7 @@ def _json(section: Section) -> dict[str, Any]:
 
 
 def _raft(section: Section) -> dict[str, Any]:
-    """etcd's ``raft.status`` out of one line of ``/debug/vars``; empty where there is none."""
+    """etcd's ``raft.status`` from ``/debug/vars``; empty if there is none."""
     if section.exit_status != 0:
         return {}
     status = parse_json("{" + section.text.strip().rstrip(",") + "}").get("raft.status")

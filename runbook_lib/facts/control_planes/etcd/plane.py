@@ -11,13 +11,12 @@ from runbook_lib.facts.control_planes.base import (
     Advertised,
     ControlPlane,
     Member,
+    OverlayAccess,
     Ports,
     Registration,
-    Standing,
     Stored,
 )
 from runbook_lib.facts.control_planes.etcd.keys import (
-    parse_store,
     read_registration,
     read_registrations,
     read_store_keys,
@@ -34,13 +33,14 @@ from runbook_lib.facts.docker.engine import (
     unit_last_line,
 )
 from runbook_lib.facts.overlay.gossip import Gossip, read_gossip, read_gossip_address
+from runbook_lib.model.etcd_url import parse_etcd_url
 from runbook_lib.model.parameters import Etcd
 
 _FIRST_WITHOUT_STORE = (23,)
 
 
 class EtcdStore(ControlPlane):
-    """Every engine looks for the same etcd (``--cluster-store``) and keeps its global networks there."""
+    """All engines use the same etcd (``--cluster-store``) and keep their global networks there."""
 
     title = "etcd"
     mode: ClassVar[Mode] = "etcd"
@@ -48,7 +48,7 @@ class EtcdStore(ControlPlane):
     engines = "1.9 to 20.10, with an etcd cluster store"
     members_title = "the cluster store"
     remedy = "the cluster store must run first: notebook 02_autostart_etcd brings it up"
-    finds_peers_again = False
+    rejoins_peers = False
     bridges_every_node = False
     attachable = False
 
@@ -61,28 +61,28 @@ class EtcdStore(ControlPlane):
         return read_members(cluster, self._etcd)
 
     def read_last_line(self, node: Node, member: Member) -> str:
-        """That of its container, or of its unit."""
+        """From its container's or its unit's log."""
         if member.restart_policy.startswith(ETCD_UNIT):
             return unit_last_line(node, ETCD_UNIT)
         return container_last_line(node, member.name)
 
     def read_registrations(self, cluster: Cluster) -> tuple[Registration, ...]:
-        """Who has renewed its key in the store (see ``facts.registrations``)."""
+        """Connected: the engine has renewed its key in the store (see ``etcd.keys``)."""
         return read_registrations(cluster, self._etcd)
 
-    def read_standing(self, node: Node) -> Standing:
-        """Any engine that is connected to the store makes networks."""
+    def read_overlay_access(self, node: Node) -> OverlayAccess:
+        """Full access for every engine that is connected to the store."""
         registration = read_registration(node, self._etcd)
         if registration.connected:
-            return Standing()
-        return Standing(f"the engine has no cluster store: {registration.detail}")
+            return OverlayAccess()
+        return OverlayAccess(f"the engine has no cluster store: {registration.detail}")
 
     def read_gossip(self, node: Node) -> Gossip:
-        """Asked of the engine's own gossip port."""
+        """Read from the engine's gossip port."""
         return read_gossip(node)
 
     def read_gossip_address(self, node: Node) -> str:
-        """Where it listens."""
+        """The address at which it listens."""
         return read_gossip_address(node)
 
     def read_stored(self, cluster: Cluster) -> Stored:
@@ -90,8 +90,8 @@ class EtcdStore(ControlPlane):
         keys = read_store_keys(cluster)
         return Stored(keys, stored_endpoints(keys))
 
-    def read_engine_elsewhere(self, cluster: Cluster, network_id: str, endpoint: str) -> str:
-        """The endpoint's locator, if that engine renews its key in the store and is none of the inventory's."""
+    def read_foreign_engine(self, cluster: Cluster, network_id: str, endpoint: str) -> str:
+        """The endpoint's locator, if that engine is registered in the store but not in the inventory."""
         stored = self.read_stored(cluster)
         nodes = (item.key.rpartition("/")[2] for item in stored.keys if item.key.startswith("/docker/nodes/"))
         alive = {address.rpartition(":")[0] for address in nodes}
@@ -101,16 +101,19 @@ class EtcdStore(ControlPlane):
         return next((locator for locator in found if locator in alive - ours), "")
 
     def read_vnis(self, cluster: Cluster) -> Mapping[str, int]:
-        """The first VNI of each network: engines with a cluster store do not tell it."""
+        """The first VNI of each network: engines with a cluster store do not show it."""
         return {network: next(iter(vnis.values())) for network, vnis in stored_vnis(read_store_keys(cluster)).items()}
 
     def ports(self, engines: Mapping[str, EngineFacts]) -> Ports:
         """The members that each engine's ``--cluster-store`` names."""
-        stores = {name: parse_store(facts.cluster_store) for name, facts in engines.items()}
+        stores = {
+            name: tuple((host, port) for host, port in parse_etcd_url(facts.cluster_store).endpoints if port)
+            for name, facts in engines.items()
+        }
         ports = [port for members in stores.values() for _, port in members]
         return Ports(stores, ports[0] if ports else self._etcd.client_port)
 
-    def objection(self, engine: EngineFacts) -> str:
+    def incompatibility(self, engine: EngineFacts) -> str:
         """Too new, too old, or without a store."""
         version = parse_version(engine.version)
         if version >= _FIRST_WITHOUT_STORE:
@@ -124,17 +127,17 @@ class EtcdStore(ControlPlane):
         return ""
 
     def advertise_remedy(self, facts: Advertised) -> str:
-        """The option of dockerd, in the file where it stands; an engine takes the address when it starts."""
+        """Change dockerd's option in its file, or restart: an engine reads the address when it starts."""
         host, _, port = facts.setting.rpartition(":")
         if host == facts.network or host in facts.own:
-            return f"restart dockerd on {facts.node}: it took its address when it started"
+            return f"restart dockerd on {facts.node}: it still uses the address from its start"
         option = f"--cluster-advertise={facts.network}:{port or 2376}"
         place = facts.place or "dockerd's options"
         instead = f" in place of {facts.setting}" if facts.setting else ""
-        return f"on {facts.node}: write {option}{instead} in {place}, and restart dockerd"
+        return f"on {facts.node}: set {option}{instead} in {place}, and restart dockerd"
 
     def refusal(self, infos: Mapping[str, Mapping[str, Any]]) -> InputError | None:
-        """An engine without a cluster store since it is too new, or since it is in a swarm."""
+        """An engine is too new for a cluster store, or in a swarm."""
         new = {node: str(info.get("ServerVersion")) for node, info in infos.items() if _is_too_new(info)}
         if new:
             which = ", ".join(f"{node} has Docker {version}" for node, version in new.items())
@@ -146,7 +149,7 @@ class EtcdStore(ControlPlane):
         joined = [node for node, info in infos.items() if parse_swarm(info.get("Swarm") or {}).state != "inactive"]
         if joined:
             return InputError(
-                f"the engine of {', '.join(joined)} is in a swarm, which excludes a cluster store",
+                f"the engine of {', '.join(joined)} is in a swarm and therefore cannot have a cluster store",
                 place="control_plane",
                 remedy="a cluster has one control plane: choose control_plane: swarm-mode, or docker swarm leave there",
             )

@@ -181,6 +181,14 @@ def test_a_folder_that_cannot_be_written_is_told_with_its_place(copies: Copies) 
         copies.update()
 
 
+def test_a_copy_that_cannot_be_written_leaves_nothing_beside_it(copies: Copies) -> None:
+    path = copies.folder / "folder" / NOTEBOOK
+    path.mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        copies.put(path, b"{}")
+    assert list(path.parent.iterdir()) == [path]
+
+
 def test_the_command_resets_by_a_notebooks_number_and_starts_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

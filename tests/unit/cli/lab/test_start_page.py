@@ -92,6 +92,13 @@ def test_a_cluster_that_is_not_there_is_told_of_and_the_path_is_shown_all_the_sa
     assert f"| [reset]({links.link('00_meet_the_cluster.ipynb')}) |" in text
 
 
+def test_a_page_that_cannot_be_written_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    (tmp_path / PAGE).mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_start_page(ResetLinks(Copies(NOTEBOOKS, tmp_path)), tmp_path / "none.yml")
+    assert [path.name for path in tmp_path.iterdir()] == [PAGE]
+
+
 def test_the_page_says_whose_notebooks_these_are_and_that_what_is_run_here_leaves_no_record() -> None:
     commands.at_hand(FILE)
     yours = {"05_ping_tests.ipynb": "changed by you, [reset](reset/05_ping_tests-a0.md)"}

@@ -7,6 +7,7 @@ from pathlib import Path
 from runbook_lib.errors import ExitCode, InputError
 from runbook_lib.execute.batch.jobs import Job, JobResult, failed
 from runbook_lib.execute.outcome import Failure, NotebookResult
+from runbook_lib.execute.run.preparation import Request
 
 NOTEBOOKS = (Path("01_first.ipynb"), Path("02_second.ipynb"))
 
@@ -14,7 +15,8 @@ NOTEBOOKS = (Path("01_first.ipynb"), Path("02_second.ipynb"))
 def job(number: int, cluster: str = "") -> Job:
     """A job of two notebooks that nobody runs."""
     name = cluster or f"cluster{number}"
-    return Job(number, name, Path(f"{name}.yaml").absolute(), {}, NOTEBOOKS, "records")
+    file = Path(f"{name}.yaml").absolute()
+    return Job(number, name, file, Request(file), NOTEBOOKS, "records")
 
 
 def passed(number: int) -> JobResult:

@@ -15,12 +15,15 @@ from pathlib import Path
 from runbook_lib.errors import RunbookError
 from runbook_lib.execute.batch import local
 from runbook_lib.execute.batch.jobs import Job
+from runbook_lib.execute.run.preparation import Request
 
 if __name__ == "__main__":
     local._TEMPLATE = sys.argv[1]
     with local.LocalProcesses() as workers:
         try:
-            futures = [workers.submit(Job(n, str(n), Path(f"/absent/{n}.yaml"), {}, (), "records")) for n in range(2)]
+            files = [Path(f"/absent/{n}.yaml") for n in range(2)]
+            jobs = [Job(n, str(n), file, Request(file), (), "records") for n, file in enumerate(files)]
+            futures = [workers.submit(job) for job in jobs]
         except RunbookError as error:
             sys.exit(f"told: {error}")
         for future in futures:

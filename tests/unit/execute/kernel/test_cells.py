@@ -6,6 +6,7 @@ from runbook_lib.execute.kernel.notebook_saver import (
     is_always,
     is_executed,
     is_parameters,
+    join_streams,
     set_state,
     show_error,
     state_of,
@@ -49,3 +50,21 @@ def test_errors_that_ended_nothing_are_text() -> None:
     cell = new_code_cell("1", outputs=[new_output("error", ename="E", evalue="why", traceback=["line", "E: why"])])
     tell_errors_as_text(cell)
     assert [(output.output_type, output.text) for output in cell.outputs] == [("stream", "line\nE: why\n")]
+
+
+def test_streams_are_joined_as_a_terminal_would_show_them() -> None:
+    shown = new_output("display_data", data={"text/plain": "shown"})
+    streams = [
+        ("stderr", "warn\n"),
+        ("stdout", "10 %\r"),
+        ("stdout", "20 %\r"),
+        ("stdout", "done\r\n"),
+        ("stderr", "!"),
+    ]
+    cell = new_code_cell("1", outputs=[*(new_output("stream", name=name, text=text) for name, text in streams), shown])
+    join_streams(cell)
+    assert [(output.get("name"), output.get("text")) for output in cell.outputs] == [
+        ("stdout", "done\r\n"),
+        ("stderr", "warn\n!"),
+        (None, None),
+    ]

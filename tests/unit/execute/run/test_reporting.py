@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 from rich.text import Text
 
 from runbook_lib.execute.outcome import NotebookResult
-from runbook_lib.execute.run.reporting import Reporter, TerminalReporter, reporter_for
+from runbook_lib.execute.run.reporting import (
+    Reporter,
+    TerminalReporter,
+    first_statement,
+    printable,
+    reporter_for,
+    shown_archive,
+    shown_path,
+)
 from runbook_lib.model.events import CheckEvent, StepEvent
 from runbook_lib.model.results import Status, Verdict
 from tests.waiting import wait_until
@@ -115,3 +124,21 @@ def test_an_output_without_unicode_gets_what_it_can_take() -> None:
 
 def test_a_pipe_gets_plain_lines() -> None:
     assert type(reporter_for(io.StringIO())) is Reporter
+
+
+def test_nothing_that_steers_a_terminal_is_printed_except_what_is_kept() -> None:
+    assert printable("a\x1b[31m\nü\tb") == "a [31m ü b"
+    assert printable("a\x1b[31m\nü\tb", keep="\n") == "a [31m\nü b"
+
+
+def test_a_place_is_shown_as_one_would_type_it_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert shown_path(tmp_path / "records" / "one") == "records/one"
+    assert shown_path(Path("/etc/hosts")) == "/etc/hosts"
+    assert shown_archive(str(tmp_path / "records")) == "records/"
+    assert shown_archive("sftp://host/records") == "sftp://host/records"
+
+
+def test_a_cell_is_told_by_its_first_line_that_is_neither_comment_nor_import() -> None:
+    assert first_statement("# what\nimport os\nfrom os import path\n\n  run.apply()\nmore()") == "run.apply()"
+    assert first_statement("# nothing\n") == ""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,3 +87,18 @@ def test_of_kernels_there_is_one_and_the_notebooks_own_name_for_it() -> None:
         check_kernel(name, notebook(kernelspec={"name": "my-env", "language": "python"}))
     with pytest.raises(InputError, match="no kernel 'nosuch'"):
         check_kernel("nosuch", notebook(kernelspec=PYTHON))
+
+
+def test_a_run_does_not_wait_for_the_grammar_of_a_format_that_no_notebook_has() -> None:
+    """Choosing notebooks is the first thing of a run that needs nbformat: the grammar takes a second to compile."""
+    script = (
+        "import pathlib, sys\n"
+        "from runbook_lib.execute.run.notebooks import choose_notebooks\n"
+        "choose_notebooks(['00'], pathlib.Path('notebooks'))\n"
+        "from runbook_lib.execute.run import runner\n"
+        "assert 'jsonschema' in sys.modules\n"
+        "assert 'rfc3987_syntax' not in sys.modules\n"
+    )
+    project = Path(__file__).parents[4]
+    done = subprocess.run([sys.executable, "-c", script], cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

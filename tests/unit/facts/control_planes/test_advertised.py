@@ -30,7 +30,7 @@ def test_an_engine_that_advertises_another_interface_is_named_with_its_file(capt
     row = judge_advertised(found, STORE)
     assert (row.verdict, row.node, row.found) == (Verdict.FAIL, "node2", f"{WRONG}, the address of eth0")
     assert row.remedy == (
-        "on node2: write --cluster-advertise=eth1:2376 in place of eth0:2376 in /var/lib/boot2docker/profile,"
+        "on node2: set --cluster-advertise=eth1:2376 in place of eth0:2376 in /var/lib/boot2docker/profile,"
         " and restart dockerd"
     )
 
@@ -44,7 +44,7 @@ def test_an_address_that_moved_since_the_engine_started_needs_a_restart_of_it_al
     options = Section("dockerd\n--cluster-advertise\neth1:2376\n", 0)
     row = judge_advertised(advertised(captured_sections, "192.168.93.200:2376", command=options), STORE)
     assert row.found == "192.168.93.200, which no interface of the node has"
-    assert row.remedy == "restart dockerd on node2: it took its address when it started"
+    assert row.remedy == "restart dockerd on node2: it still uses the address from its start"
 
 
 def test_daemon_json_counts_where_the_command_line_says_nothing(captured_sections) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from runbook_lib.facts.control_planes.swarm_mode import (
     SwarmMode,
-    heard_endpoints,
+    gossiped_endpoints,
     members,
     why_not_ready,
 )
@@ -80,14 +80,14 @@ def test_an_engine_is_ready_when_it_and_its_managers_say_so(
 ) -> None:
     assert {why_not_ready(state, roster) for state in states.values()} == {""}
     lost = [replace(item, state="down", message="heartbeat failure") for item in roster]
-    assert why_not_ready(states["node4"], lost) == "its managers find it down (heartbeat failure)"
-    assert "does not have a leader" in why_not_ready(states["node4"], ())
+    assert why_not_ready(states["node4"], lost) == "its managers report it as down (heartbeat failure)"
+    assert "has no leader" in why_not_ready(states["node4"], ())
     assert "in another swarm" in why_not_ready(replace(states["node4"], node_id="stranger"), roster)
-    assert why_not_ready(NO_SWARM, roster) == "the engine is in no swarm"
+    assert why_not_ready(NO_SWARM, roster) == "the engine is not in a swarm"
 
 
 def test_endpoints_are_heard_of_with_the_node_that_has_them() -> None:
-    found = heard_endpoints(captured("swarm_network.json"))
+    found = gossiped_endpoints(captured("swarm_network.json"))
     assert [(item.name, item.locator) for item in found] == [
         ("alpine1", "192.168.99.106"),
         ("alpine2", "192.168.99.107"),
@@ -115,7 +115,7 @@ def test_a_worker_that_has_not_met_its_managers_yet_is_in_no_other_swarm() -> No
         ),
         pytest.param(
             infos(node1=captured("swarm_manager.json"), node2={"LocalNodeState": "inactive"}),
-            "the engine of node2 is in no swarm",
+            "the engine of node2 is not in a swarm",
             "docker swarm join",
             id="an engine in no swarm",
         ),
@@ -125,7 +125,7 @@ def test_a_worker_that_has_not_met_its_managers_yet_is_in_no_other_swarm() -> No
                 node2=captured("swarm_manager.json"),
                 node3=captured("swarm_manager.json") | {"Cluster": {"ID": "other"}, "NodeID": "stranger"},
             ),
-            "node3 is in another swarm than node1, node2",
+            "node3 is not in the same swarm as node1, node2",
             "docker swarm leave",
             id="a manager of another swarm",
         ),
@@ -134,19 +134,19 @@ def test_a_worker_that_has_not_met_its_managers_yet_is_in_no_other_swarm() -> No
                 node1=captured("swarm_manager.json"),
                 node4=captured("swarm_worker.json") | {"RemoteManagers": [{"NodeID": "x", "Addr": "10.9.9.9:2377"}]},
             ),
-            "node4 is in another swarm than node1",
+            "node4 is not in the same swarm as node1",
             "docker swarm leave",
             id="a worker of another swarm",
         ),
         pytest.param(
             infos(node1=captured("swarm_manager.json"), node2=captured("swarm_locked.json")),
-            "the engine of node2 is locked out of its swarm (autolock)",
+            "the engine of node2 waits for its swarm's unlock key (autolock)",
             "docker swarm unlock there",
             id="a locked manager",
         ),
         pytest.param(
             infos(node4=captured("swarm_worker.json")),
-            "node4: only workers, and only a manager makes networks",
+            "node4: all are workers, but only a manager can create networks",
             "docker node promote",
             id="workers alone",
         ),

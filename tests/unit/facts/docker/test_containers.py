@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from runbook_lib.facts.docker.containers import parse_container
@@ -68,3 +72,13 @@ def test_an_address_that_was_asked_for_and_a_published_port_are_told(captured_js
     assert (fixed.macs["ext-macvlan"], fixed.published) == ("02:42:c0:a8:60:60", {})
     published = parse_container("node1", captured_json("container_published.json"))
     assert (published.fixed_addresses, published.published) == ({}, {"8080/tcp": "8080"})
+
+
+@pytest.mark.parametrize(
+    ("policy", "restarts"), [("always", True), ("unless-stopped", True), ("on-failure", False), ("no", False)]
+)
+def test_an_engine_that_starts_takes_along_what_it_is_to_restart(
+    captured_json: Callable[[str], Any], policy: str, restarts: bool
+) -> None:
+    container = parse_container("node1", captured_json("container_running.json"))
+    assert replace(container, restart_policy=policy).restarts is restarts

@@ -39,20 +39,20 @@ def test_a_swarm_that_locks_its_managers_says_so_and_a_locked_one_knows_nothing_
     assert parse_swarm(manager).autolock
     locked = parse_swarm(captured_json("swarm_locked.json"))
     assert (locked.state, locked.manager, locked.managers, locked.autolock) == ("locked", False, (), False)
-    assert locked.trouble.endswith("until somebody types the unlock key: docker swarm unlock")
+    assert locked.trouble.endswith("enter the unlock key (docker swarm unlock)")
 
 
 def test_an_engine_in_no_swarm_says_so() -> None:
     assert parse_swarm({"LocalNodeState": "inactive", "NodeID": "", "RemoteManagers": None}) == NO_SWARM
-    assert NO_SWARM.trouble == "the engine is in no swarm"
+    assert NO_SWARM.trouble == "the engine is not in a swarm"
 
 
 @pytest.mark.parametrize(
     ("state", "error", "trouble"),
     [
         ("active", NO_LEADER, "The swarm does not have a leader."),
-        ("locked", "", "locked out of its swarm"),
-        ("pending", "context deadline exceeded", "not part of its swarm yet (context deadline exceeded)"),
+        ("locked", "", "swarm is locked"),
+        ("pending", "context deadline exceeded", "not joined its swarm yet (context deadline exceeded)"),
     ],
 )
 def test_what_keeps_an_engine_out_of_its_swarm_is_one_sentence(state: str, error: str, trouble: str) -> None:

@@ -52,7 +52,7 @@ def test_what_was_written_after_the_boot_no_boot_has_proved_yet() -> None:
     }
     clock = parse_boot_clock("node1", sections)
     assert clock.booted == pytest.approx(1764402000 - 942.5, abs=0.1)
-    assert clock.files_since == ("/var/lib/boot2docker/bootlocal.sh",)
-    assert clock.is_since_text("2025-11-29T07:39:50.123456789Z")
-    assert not clock.is_since_text("2025-11-29T07:20:00.123456789Z")
-    assert not clock.is_since_text("")
+    assert clock.files_changed_since_boot == ("/var/lib/boot2docker/bootlocal.sh",)
+    assert clock.is_text_after_boot("2025-11-29T07:39:50.123456789Z")
+    assert not clock.is_text_after_boot("2025-11-29T07:20:00.123456789Z")
+    assert not clock.is_text_after_boot("")

@@ -105,6 +105,6 @@ def test_a_device_that_the_kernel_puts_into_every_namespace_leads_nowhere(captur
     own = parse_ip_addr(captured("ip_addr_fallback_devices.txt"))
     assert [item.name for item in own][:3] == ["tunl0", "gre0", "gretap0"]
     assert len(own) == 9
-    assert {(item.peer, item.peer_index, item.leads_somewhere) for item in own} == {("NONE", 0, False)}
+    assert {(item.peer, item.peer_index, item.has_peer_or_address) for item in own} == {("NONE", 0, False)}
     cables = parse_ip_addr(captured("ip_addr_container_busybox.txt"))
-    assert all(item.leads_somewhere for item in cables)
+    assert all(item.has_peer_or_address for item in cables)

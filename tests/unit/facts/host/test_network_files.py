@@ -19,8 +19,8 @@ def test_a_file_is_read_with_its_mode_and_every_byte() -> None:
 
 
 def test_a_file_keeps_its_mode_when_its_text_changes_and_a_new_one_gets_the_wanted() -> None:
-    assert HostFile("/etc/a", b"x", 0o640).holding("y", mode=0o600).mode == 0o640
-    assert HostFile("/etc/a").holding("y", mode=0o600).mode == 0o600
+    assert HostFile("/etc/a", b"x", 0o640).with_text("y", mode=0o600).mode == 0o640
+    assert HostFile("/etc/a").with_text("y", mode=0o600).mode == 0o600
 
 
 STANZAS = """\
@@ -65,7 +65,7 @@ def test_assignments_of_a_network_unit_keep_their_section_and_order() -> None:
 
 @pytest.mark.parametrize("text", ["a: [", "just words", "- a list"])
 def test_what_is_no_yaml_of_netplan_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="answered no YAML"):
+    with pytest.raises(ValueError, match="is not YAML"):
         netplan_definition(text, "eth1")
 
 

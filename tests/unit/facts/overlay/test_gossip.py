@@ -7,56 +7,39 @@ from typing import cast
 import pytest
 
 from runbook_lib.cluster import Node
-from runbook_lib.facts.overlay.gossip import GOSSIP_PORT, Gossip, parse_listeners, read_gossip, splits, strangers
+from runbook_lib.facts.overlay.gossip import Gossip, gossip_faults, read_gossip, unknown_peers
 
 
 def gossip(node: int, *knows: int) -> Gossip:
     return Gossip(f"node{node}", f"192.168.99.{node}", frozenset(f"192.168.99.{other}" for other in (node, *knows)))
 
 
-def test_listening_ports_are_read_and_connections_to_other_ports_are_not(captured: Callable[[str], str]) -> None:
-    found = {port: address for address, port in parse_listeners(captured("proc_net_tcp.txt"))}
-    assert found.keys() == {22, GOSSIP_PORT}
-    assert found[22] == "0.0.0.0"
-    assert found[GOSSIP_PORT].startswith("192.168.")
-
-
-def test_a_table_with_only_its_heading_has_no_listener(captured: Callable[[str], str]) -> None:
-    heading = captured("proc_net_tcp.txt").splitlines()[0]
-    assert parse_listeners(heading + "\n") == frozenset()
-
-
-def test_a_line_that_is_no_socket_is_refused() -> None:
-    with pytest.raises(ValueError, match="not a socket"):
-        parse_listeners("heading\nhello\n")
-
-
 def test_engines_that_all_know_each_other_have_no_strangers() -> None:
     rows = [gossip(1, 2, 3), gossip(2, 1, 3), gossip(3, 1, 2)]
-    assert strangers(rows) == {"node1": (), "node2": (), "node3": ()}
+    assert unknown_peers(rows) == {"node1": (), "node2": (), "node3": ()}
 
 
 def test_islands_are_seen_from_both_sides() -> None:
     rows = [gossip(1, 2), gossip(2, 1), gossip(3)]
-    assert strangers(rows) == {"node1": ("node3",), "node2": ("node3",), "node3": ("node1", "node2")}
+    assert unknown_peers(rows) == {"node1": ("node3",), "node2": ("node3",), "node3": ("node1", "node2")}
 
 
 def test_a_split_names_the_node_that_all_of_it_has_in_common() -> None:
     rows = [gossip(1, 2, 4), gossip(2, 1, 4), gossip(4, 1, 2), gossip(3)]
-    assert splits(rows) == ("node3: its engine and those of node1, node2, node4 do not know each other",)
+    assert gossip_faults(rows) == ("node3: its engine and those of node1, node2, node4 do not know each other",)
     # one side alone may know the other
     rows = [gossip(1, 2, 3, 4), gossip(2, 1, 3, 4), gossip(4, 1, 2, 3), gossip(3)]
-    assert splits(rows) == ("node3: its engine and those of node1, node2, node4 do not know each other",)
+    assert gossip_faults(rows) == ("node3: its engine and those of node1, node2, node4 do not know each other",)
 
 
 def test_islands_of_several_have_no_node_in_common_and_each_says_whom_it_misses() -> None:
-    assert splits([gossip(1, 2), gossip(2, 1), gossip(3, 4), gossip(4, 3)]) == (
+    assert gossip_faults([gossip(1, 2), gossip(2, 1), gossip(3, 4), gossip(4, 3)]) == (
         "node1: its engine does not know node3, node4",
         "node2: its engine does not know node3, node4",
         "node3: its engine does not know node1, node2",
         "node4: its engine does not know node1, node2",
     )
-    assert splits([gossip(1, 2), gossip(2, 1)]) == ()
+    assert gossip_faults([gossip(1, 2), gossip(2, 1)]) == ()
 
 
 def test_an_engine_whose_port_brings_no_answer_is_told_as_that_and_misses_nobody(
@@ -65,21 +48,17 @@ def test_an_engine_whose_port_brings_no_answer_is_told_as_that_and_misses_nobody
     monkeypatch.setattr("runbook_lib.facts.overlay.gossip.read_gossip_address", lambda node: "192.168.99.2")
     monkeypatch.setattr("runbook_lib.facts.overlay.gossip.exchange", lambda node, address, message: b"")
     found = read_gossip(cast(Node, SimpleNamespace(name="node2")))
-    assert found.trouble == "its engine listens at 192.168.99.2:7946, and nothing comes back from there"
-    assert strangers([gossip(1, 2), found]) == {"node1": ()}
+    assert found.trouble == "its engine listens at 192.168.99.2:7946 but sends no answer"
+    assert unknown_peers([gossip(1, 2), found]) == {"node1": ()}
 
 
 def test_an_engine_that_does_not_gossip_is_nobody_s_stranger() -> None:
-    assert strangers([gossip(1), Gossip("node2")]) == {"node1": ()}
-
-
-def test_an_engine_that_listens_everywhere_is_listed_with_the_address_of_all(captured: Callable[[str], str]) -> None:
-    assert ("::", GOSSIP_PORT) in parse_listeners(captured("tcp6_swarm.txt"))
+    assert unknown_peers([gossip(1), Gossip("node2")]) == {"node1": ()}
 
 
 def test_engines_that_share_no_network_need_not_know_each_other() -> None:
     one = Gossip("node1", "10.1.0.1", frozenset({"10.1.0.1"}), frozenset({"a"}))
     two = Gossip("node2", "10.1.0.2", frozenset({"10.1.0.2"}), frozenset({"b"}))
     both = Gossip("node3", "10.1.0.3", frozenset({"10.1.0.3", "10.1.0.1"}), frozenset({"a", "b"}))
-    assert strangers([one, two]) == {"node1": (), "node2": ()}
-    assert strangers([one, two, both]) == {"node1": ("node3",), "node2": ("node3",), "node3": ("node2",)}
+    assert unknown_peers([one, two]) == {"node1": (), "node2": ()}
+    assert unknown_peers([one, two, both]) == {"node1": ("node3",), "node2": ("node3",), "node3": ("node2",)}

@@ -46,10 +46,10 @@ def test_the_request_announces_nobody() -> None:
 @pytest.mark.parametrize(
     ("message", "complaint"),
     [
-        pytest.param(b"", "no push/pull message: nothing", id="nothing"),
-        pytest.param(b"HTTP/1.1 400 Bad Request", "no push/pull message: 48 54 54 50", id="another protocol"),
+        pytest.param(b"", "not a push/pull message: empty", id="nothing"),
+        pytest.param(b"HTTP/1.1 400 Bad Request", "not a push/pull message: 48 54 54 50", id="another protocol"),
         pytest.param(REQUEST[:-4], "cut off", id="cut off"),
-        pytest.param(b"\x06\xc0", "no mapping", id="no header"),
+        pytest.param(b"\x06\xc0", "not a MessagePack map: None", id="no header"),
     ],
 )
 def test_what_is_no_answer_is_refused(message: bytes, complaint: str) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from runbook_lib.facts.docker.containers import parse_container
-from runbook_lib.facts.overlay.name_service import parse_name_service, parse_sockets
+from runbook_lib.facts.overlay.name_service import parse_name_service
 
 
 @pytest.fixture
@@ -23,8 +23,3 @@ def test_questions_are_turned_to_a_port_on_which_dockerd_listens(service) -> Non
 def test_answers_get_the_port_back_from_which_they_were_asked(service) -> None:
     back = [rule for rule in service.rules if rule.action == "SNAT"]
     assert {rule.becomes for rule in back} == {":53"}
-
-
-def test_a_list_of_sockets_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="not a list of sockets"):
-        parse_sockets("cat: can't open '/proc/self/net/udp'", "07")

@@ -93,7 +93,7 @@ def test_a_thing_that_nobody_knows_is_refused_with_those_there_are(open_session)
 
 
 HEARD = Gossip("node1", "192.168.99.104", frozenset({"192.168.99.104"}))
-SILENT = Gossip("node1", "192.168.99.104", trouble="its engine listens at 192.168.99.104:7946, and nothing comes back")
+SILENT = Gossip("node1", "192.168.99.104", trouble="its engine listens at 192.168.99.104:7946 but sends no answer")
 
 
 def look_for_the_store(monkeypatch: pytest.MonkeyPatch, answers: Iterator[Gossip]) -> Precondition:

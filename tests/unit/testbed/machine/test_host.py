@@ -79,6 +79,13 @@ def test_a_file_is_replaced_at_once_with_its_mode(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["key"]
 
 
+def test_a_file_that_cannot_be_written_leaves_no_other_behind(tmp_path: Path) -> None:
+    (tmp_path / "file").mkdir()
+    with pytest.raises(IsADirectoryError):
+        host.write_atomically(tmp_path / "file", "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_zombie_does_not_count_as_alive(tmp_path: Path) -> None:
     process = host.spawn(["sleep", "60"], tmp_path / "log")
     os.kill(process.pid, signal.SIGKILL)

@@ -11,7 +11,7 @@ from runbook_lib.model.locations import STATE_VARIABLE
 from runbook_lib.testbed.machine.kind import Kind
 from runbook_lib.testbed.machine.layout import Layout, NodeLayout
 from runbook_lib.testbed.machine.managers import MANAGERS
-from runbook_lib.testbed.node import control_planes
+from runbook_lib.testbed.node import etcd
 from runbook_lib.testbed.node import node as nodes
 from runbook_lib.testbed.node.certificates import Authority
 from runbook_lib.testbed.node.client import inventory
@@ -85,11 +85,11 @@ def test_the_engine_has_the_options_of_a_boot2docker_node(layout: Layout, author
 
 
 def test_all_but_the_first_member_are_native_and_know_the_others(layout: Layout, authority: Authority) -> None:
-    assert [control_planes.is_native(layout, node) for node in layout.nodes] == [False, True, True, False, False, False]
+    assert [etcd.is_native(layout, node) for node in layout.nodes] == [False, True, True, False, False, False]
     text = own_files(layout, layout.nodes[2], authority)["etc/default/etcd"].read_text()
     assert "ETCD_NAME=etcd3\n" in text
     assert "ETCD_ENABLE_V2=true\n" in text
-    command = control_planes.command(layout, layout.nodes[2])
+    command = etcd.command(layout, layout.nodes[2])
     shared = next(word for word in command if word.startswith("--initial-cluster="))
     assert f"ETCD_INITIAL_CLUSTER={shared.removeprefix('--initial-cluster=')}\n" in text
     assert "etc/default/etcd" not in own_files(layout, layout.nodes[0], authority)

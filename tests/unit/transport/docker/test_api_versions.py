@@ -78,7 +78,7 @@ def test_an_engine_is_spoken_to_in_the_newest_version_that_both_know(
     asked = [path for _, path in daemon.requests]
     assert asked[0] == "/version"
     assert all(path.startswith(f"/v{spoken}/") for path in asked[1:])
-    network, container, endpoint = daemon.bodies
+    network, container, endpoint = daemon.bodies  # type: ignore[attr-defined]  # the stand-in's own
     assert ("verbose" in asked[1]) == (spoken != "1.24")
     assert container.get("StopTimeout") == (None if spoken == "1.24" else 2)
     assert network.get("CheckDuplicate") == (True if number(spoken) < (1, 44) else None)

@@ -154,7 +154,7 @@ def test_every_call_is_told_with_its_body_and_its_status(
     ]
     assert json.loads(calls[1].argv[2])["Container"] == "x"
     assert all(call.seconds > 0 for call in calls)
-    assert sum(call.seconds for call in calls) <= seconds
+    assert sum(call.seconds for call in calls) <= seconds + 0.001  # they are rounded
 
 
 def test_a_call_without_an_answer_is_told_with_the_reason(daemon: EngineServer, engine: Engine, told: Told) -> None:

@@ -30,7 +30,7 @@ def test_a_command_is_told_with_its_words_and_its_exit_status(ssh: SshConnection
         ("node1", "ssh", ("false",), 1, ""),
     ]
     assert all(call.seconds > 0 for call in calls)
-    assert sum(call.seconds for call in calls) <= seconds
+    assert sum(call.seconds for call in calls) <= seconds + 0.001  # they are rounded
 
 
 def test_a_script_is_told_as_it_is_and_not_as_it_gets_there(ssh: SshConnection, told: Told) -> None:

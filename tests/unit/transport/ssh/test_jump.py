@@ -83,11 +83,11 @@ def test_a_transport_whose_jump_host_is_gone_is_closed_all_the_same_and_gives_it
     ours, theirs = socket.socketpair()
     gone, given_back = Gone(fileno=ours.detach()), []
     transport = Transport(gone, lambda: given_back.append(True))
-    transport.active = True  # as it is while it knows nothing of the end
+    transport.active = True  # type: ignore[attr-defined]  # as it is while it knows nothing of the end
     try:
         transport.close()
         assert given_back == [True]
-        assert not transport.active
+        assert not transport.active  # type: ignore[attr-defined]
     finally:
         socket.socket.close(gone)
         theirs.close()

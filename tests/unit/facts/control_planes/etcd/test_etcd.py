@@ -54,13 +54,13 @@ def test_an_endpoint_on_a_node_outside_the_inventory_is_told_from_one_left_over(
     nodes = [{"name": "node1", "cluster_address": "192.168.99.104", "ssh": ssh}]
     network = {"interface": "eth1", "subnet": "192.168.99.0/24"}
     with Cluster(Inventory.model_validate({"network": network, "nodes": nodes})) as cluster:
-        assert STORE.read_engine_elsewhere(cluster, "n1", "web") == elsewhere
-        assert STORE.read_engine_elsewhere(cluster, "n2", "web") == ""
-        assert STORE.read_engine_elsewhere(cluster, "n1", "alpine1") == ""
+        assert STORE.read_foreign_engine(cluster, "n1", "web") == elsewhere
+        assert STORE.read_foreign_engine(cluster, "n2", "web") == ""
+        assert STORE.read_foreign_engine(cluster, "n1", "alpine1") == ""
 
 
 def test_an_engine_in_a_swarm_excludes_a_cluster_store() -> None:
     swarm: dict[str, Any] = {"LocalNodeState": "active", "NodeID": "x"}
     refusal = STORE.refusal({"node3": {"ServerVersion": "20.10.24", "Swarm": swarm}})
     assert refusal is not None
-    assert refusal.message == "the engine of node3 is in a swarm, which excludes a cluster store"
+    assert refusal.message == "the engine of node3 is in a swarm and therefore cannot have a cluster store"

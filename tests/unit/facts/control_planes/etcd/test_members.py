@@ -133,7 +133,7 @@ def test_a_member_without_the_v2_api_says_so(container, captured_sections) -> No
 
 def test_another_member_at_this_address_is_not_this_one(container, captured_sections) -> None:
     member = parse_member(container, URL, captured_sections("etcd3_leader.txt"))
-    assert (member.health, member.detail) == ("unhealthy", f"the member at {URL} calls itself etcd3")
+    assert (member.health, member.detail) == ("unhealthy", f"the member at {URL} reports the name etcd3")
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_two_of_the_three_files_leave_it_without_tls_and_the_third_is_named() ->
     access = parse_access({key: FILES[key] for key in ("kv.cacertfile", "kv.certfile")})
     assert (access.secure, access.scheme, access.missing) == (False, "http", ("kv.keyfile",))
     refused = Section("wget: server returned error: HTTP/1.0 400 Bad Request", 1)
-    assert "it lacks kv.keyfile" in str(access_trouble(refused, access))
+    assert "missing: kv.keyfile" in str(access_trouble(refused, access))
 
 
 def test_an_engine_without_such_options_speaks_plain_http() -> None:
@@ -63,19 +63,25 @@ def test_the_registration_is_looked_for_where_the_engine_puts_it_and_as_it_asks(
         ("ERROR: The certificate of ‘10.0.0.1’ has expired.\n", "its certificate has expired"),
         ("curl: (60) SSL certificate problem: certificate is not yet valid\n", "not yet valid"),
         ("The certificate has not yet been activated\n ‘10.0.0.1’ is not yet activated.\n", "not yet valid"),
-        ("curl: (60) SSL certificate problem: unable to get local issuer certificate\n", "not signed by the authority"),
+        (
+            "curl: (60) SSL certificate problem: unable to get local issuer certificate\n",
+            "not signed by the engine's CA",
+        ),
         ("curl: (60) SSL certificate problem: self signed certificate in certificate chain\n", "not signed by"),
-        ("ERROR: The certificate of ‘10.0.0.1’ doesn't have a known issuer.\n", "not signed by the authority"),
+        ("ERROR: The certificate of ‘10.0.0.1’ doesn't have a known issuer.\n", "not signed by the engine's CA"),
         ("curl: (60) SSL: no alternative certificate subject name matches target host name '10.0.0.1'", "this address"),
         ("The certificate's owner does not match hostname ‘10.0.0.1’\n", "not valid for this address"),
-        ("curl: (35) OpenSSL/3.0.19: error:0A000412:SSL routines::sslv3 alert bad certificate\n", "it refuses"),
+        ("curl: (35) OpenSSL/3.0.19: error:0A000412:SSL routines::sslv3 alert bad certificate\n", "the member refuses"),
         ("curl: (35) OpenSSL/3.0.19: error:0A000418:SSL routines::tlsv1 alert unknown ca\n", "/tls/client.pem"),
-        ("curl: (58) unable to set private key file: '/tls/client-key.pem' type PEM\n", "do not belong together"),
-        ("curl: (58) could not load PEM client certificate from /tls/client.pem, OpenSSL error", "no PEM files"),
-        ("curl: (77) error setting certificate file: /tls/ca.pem\n", "holds no certificate of an authority"),
-        ("curl: (35) OpenSSL SSL_connect: SSL_ERROR_SYSCALL\nit answers without TLS\n", "answers without"),
-        ("/tls/client.pem is not there\n", "the engine's file /tls/client.pem for TLS is not on this node"),
-        ("curl: (22) The requested URL returned error: 401\n", "demands a user and a password"),
+        ("curl: (58) unable to set private key file: '/tls/client-key.pem' type PEM\n", "do not match"),
+        ("curl: (58) could not load PEM client certificate from /tls/client.pem, OpenSSL error", "not PEM files"),
+        ("curl: (77) error setting certificate file: /tls/ca.pem\n", "does not contain a CA certificate"),
+        (
+            "curl: (35) OpenSSL SSL_connect: SSL_ERROR_SYSCALL\nthe server answers without TLS\n",
+            "uses TLS, but the member does not",
+        ),
+        ("/tls/client.pem does not exist\n", "the engine's TLS file /tls/client.pem does not exist on this node"),
+        ("curl: (22) The requested URL returned error: 401\n", "requires a user and a password"),
     ],
 )
 def test_each_trouble_of_tls_is_one_sentence_with_a_remedy(text: str, found: str) -> None:
@@ -98,11 +104,16 @@ def test_what_has_nothing_to_do_with_tls_is_not_blamed_on_it(text: str) -> None:
 @pytest.mark.parametrize(
     ("answers", "access", "health", "found"),
     [
-        ("etcd_unknown_authority.txt", SECURE, "down", "its certificate is not signed by the authority"),
-        ("etcd_refuses_client.txt", SECURE, "down", "it refuses the engine's client certificate /tls/client.pem"),
-        ("etcd_over_tls_asked_without.txt", PLAIN, "down", "it speaks TLS, and the engine does not"),
-        ("etcd_demands_user.txt", PLAIN, "healthy", "it demands a user and a password (HTTP 401)"),
-        ("etcd35_without_v2.txt", PLAIN, "healthy", "its v2 API is off, so engines cannot use it"),
+        ("etcd_unknown_authority.txt", SECURE, "down", "its certificate is not signed by the engine's CA"),
+        (
+            "etcd_refuses_client.txt",
+            SECURE,
+            "down",
+            "the member refuses the engine's client certificate /tls/client.pem",
+        ),
+        ("etcd_over_tls_asked_without.txt", PLAIN, "down", "the member uses TLS, but the engine does not"),
+        ("etcd_demands_user.txt", PLAIN, "healthy", "it requires a user and a password (HTTP 401)"),
+        ("etcd35_without_v2.txt", PLAIN, "healthy", "its v2 API, which engines need, is disabled"),
     ],
 )
 def test_a_member_that_engines_cannot_use_says_why_and_what_to_do(
@@ -118,7 +129,7 @@ def test_etcd_from_3_6_on_is_said_to_have_lost_the_api_not_to_have_it_off(contai
     sections = captured_sections("etcd35_without_v2.txt")
     sections["version"] = Section('{"etcdserver":"3.6.1","etcdcluster":"3.6.0"}', 0)
     member = parse_member(container, "http://10.0.0.1:2379", sections)
-    assert "etcd 3.6.1 has no v2 API any more" in member.detail
+    assert "etcd 3.6.1 has no v2 API, the only one" in member.detail
     assert "3.5 or older" in member.remedy
     assert v2_trouble("4.0.0").found.startswith("etcd 4.0.0 has no v2 API")
     assert v2_trouble("").found == v2_trouble("3.5.16").found == v2_trouble("3.4.23").found
@@ -128,7 +139,7 @@ def test_a_registration_that_is_not_there_is_told_from_a_store_without_the_api(c
     row = Registration("node1", "10.0.0.9:2376", False)
     sections = captured_sections("registration_without_v2.txt")
     sections["root"], sections["version"] = sections["key"], Section('{"etcdserver":"3.5.16"}', 0)
-    assert "its v2 API is off" in parse_registration(row, sections).detail
+    assert "its v2 API, which engines need, is disabled" in parse_registration(row, sections).detail
     sections["root"] = Section('{"action":"get","node":{"dir":true}}', 0)
     assert parse_registration(row, sections).detail == "the store has no registration of this engine"
 

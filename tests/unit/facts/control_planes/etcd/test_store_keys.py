@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from runbook_lib.facts.control_planes.base import StoreKey
 from runbook_lib.facts.control_planes.etcd.keys import (
-    StoreKey,
-    Taken,
+    PoolUsage,
     parse_store_keys,
     stored_endpoints,
     stored_sets,
@@ -37,8 +37,8 @@ def test_each_subnet_of_an_overlay_has_its_number(keys) -> None:
 
 def test_how_much_is_free_is_read_from_the_bits(keys) -> None:
     # two containers, the network's own address, the gateway's and the broadcast address are taken
-    assert Taken("10.0.0.0/24", 256, 251) in stored_sets(keys)
-    assert Taken("vxlan-id", 2**24 - 256, 2**24 - 257) in stored_sets(keys)
+    assert PoolUsage("10.0.0.0/24", 256, 251) in stored_sets(keys)
+    assert PoolUsage("vxlan-id", 2**24 - 256, 2**24 - 257) in stored_sets(keys)
 
 
 def test_a_prefix_of_the_store_is_left_out() -> None:
