@@ -98,7 +98,7 @@ class Cluster:
         """Every node that the classic Swarm manager lists now; ``None`` for a cluster without one.
 
         Raises:
-            InputError, UnreachableError: the manager's own fault, which is no node's.
+            InputError, UnreachableError: a fault of the manager, not of a node.
         """
         engine = self.nodes[0].engine
         return engine.nodes() if isinstance(engine, SwarmEngine) else None

@@ -10,7 +10,7 @@
     │   └── RequirementError                   this machine cannot carry a testbed
     ├── CheckFailed                   exit 1   expected, found, node
     │   ├── PreconditionError                  something another notebook makes is missing
-    │   └── StepFailed                         step, rows: one line a node that did not succeed
+    │   └── StepFailed                         step, rows: one line per failed node
     ├── NodeError                     exit 3   node
     │   ├── UnreachableError                   no SSH or Docker connection to the node
     │   │   └── CertificateError               TLS: a certificate is not valid, or not accepted
@@ -137,7 +137,7 @@ class KeyFileError(InputError):
 
 
 class HostKeyError(InputError):
-    """A host key that the inventory's known_hosts does not vouch for."""
+    """A host key that is not in the inventory's known_hosts."""
 
     def __init__(
         self,
@@ -196,7 +196,7 @@ class StepFailed(CheckFailed):
         lines = "".join(f"\n  - {row}" for row in self.rows)
         super().__init__(
             f"step '{step}' did not succeed:{lines}",
-            remedy=remedy or "mend the cause and run it again: what is already done is left as it is",
+            remedy=remedy or "remove the cause and run it again: completed work is not repeated",
         )
 
 
@@ -213,14 +213,14 @@ class UnreachableError(NodeError):
 
 
 class CertificateError(UnreachableError):
-    """Somebody is there, but no TLS connection comes about: a certificate is not valid, or not accepted."""
+    """The endpoint answers, but TLS fails: a certificate is invalid or not accepted."""
 
 
 def _tail(text: str, lines: int = 12) -> str:
     return "\n".join(text.strip().splitlines()[-lines:])
 
 
-# Longer than this a line is no help in a message; the error's ``paste`` has all of it.
+# Longer lines are left out of the message; the error's ``paste`` has them.
 _LONGEST_PASTE = 2000
 
 

@@ -1,4 +1,4 @@
-"""What a notebook's kernel tells its runner beside the notebook: calls made on nodes, whole tables, numbers.
+"""The journal from a notebook's kernel to its runner: calls on nodes, whole tables, metrics.
 
 The runner gives the kernel a pipe; what is written into it ends in the record (``log.jsonl``, ``tables/``), redacted by
 the runner. Without a runner, as in JupyterLab, nothing is written anywhere.
@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 #: Names the pipe in the kernel's environment.
 JOURNAL_VARIABLE = "OVERLAY_RUNBOOK_JOURNAL"
 
-# A script is told whole, an image that is loaded is not.
+# A script is recorded whole, the data of an image is not.
 _LONGEST_WORD = 2000
 
 
@@ -91,7 +91,7 @@ def decode(line: str) -> Entry:
 
 
 class _Pipe:
-    """The kernel's end; opened at first use, closed for good when nobody reads any more."""
+    """The kernel's end; opened at first use, closed for good when the reader is gone."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -125,12 +125,12 @@ _PIPE = _Pipe()
 
 
 def wanted() -> bool:
-    """Whether anybody reads: a caller may spare itself the work of making an entry."""
+    """Whether there is a reader: without one a caller need not make entries."""
     return _PIPE.wanted
 
 
 def note(entry: Entry) -> None:
-    """Tell the runner, if there is one."""
+    """Send an entry to the runner, if there is one."""
     if _PIPE.wanted:
         _PIPE.write(encode(entry).encode() + b"\n")
 
@@ -155,12 +155,12 @@ class Answer:
 
 @contextlib.contextmanager
 def call(node: str, via: str, argv: Sequence[str]) -> Iterator[Answer]:
-    """Tell of the call that the block makes. The block sets the answer's status; an error that it raises is told too.
+    """Record the call that the block makes. The block sets the answer's status; an error of the block is recorded too.
 
     Args:
         node: the node's name.
         via: ``ssh`` or ``docker``.
-        argv: the command's words, or method, path and body. A word that is very long is told in part.
+        argv: the command's words, or method, path and body. A very long word is cut.
     """
     answer = Answer()
     if not wanted():
@@ -186,5 +186,5 @@ def _brief(word: str) -> str:
 def note_call(
     at: str, node: str, via: str, argv: Sequence[str], seconds: float, status: int | None, error: str = ""
 ) -> None:
-    """Tell of one call on a node."""
+    """Record one call on a node."""
     note(Call(at, node, via, tuple(argv), round(seconds, 4), status, error))

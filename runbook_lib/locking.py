@@ -76,7 +76,7 @@ def cluster_lock(inventory: Inventory, what: str) -> Iterator[None]:
             _TOKEN.set(outer)
 
 
-def handed_on() -> dict[str, str]:
+def kernel_environment() -> dict[str, str]:
     """The environment of a kernel that works for the run in this context; without a lock, nothing."""
     return {LOCK_TOKEN_VARIABLE: _TOKEN.get()} if _TOKEN.get() else {}
 
@@ -105,10 +105,10 @@ def take_locks(inventory: Inventory, what: str, *, held: Collection[str] = (), t
         return stack.pop_all()
 
 
-def holder_elsewhere(names: Collection[str]) -> Holder | None:
+def foreign_holder(names: Collection[str]) -> Holder | None:
     """Who holds one of the locks of these names now, another process that this one does not work for; else ``None``.
 
-    Nothing is locked for it, not even for a moment: the kernel lists who has what.
+    Takes no lock: the kernel lists the holders.
     """
     try:
         listed = Path("/proc/locks").read_text()
@@ -150,7 +150,7 @@ def _node_lock(path: Path, node: NodeSpec, me: Holder) -> Iterator[None]:
 
 
 def _locked(node: NodeSpec, holder: Holder | None) -> LockedError:
-    who = str(holder) if holder else "another run, which has not said yet who it is,"
+    who = str(holder) if holder else "another run, not identified yet,"
     remedy = "wait for it to end"
     return LockedError(
         f"the cluster is in use: {who} holds this node",
@@ -200,7 +200,7 @@ def _open(path: Path) -> int:
     found = os.fstat(file)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
         os.close(file)
-        raise InputError("this is no lock, but something else", place=str(path), remedy="remove it")
+        raise InputError("this file is not a lock", place=str(path), remedy="remove it")
     return file
 
 

@@ -154,7 +154,7 @@ def trust(
 
 def _ask(machines: Sequence[Machine], seconds: float, tally: _Tally) -> list[OfferedKey]:
     """The unknown keys; all others are counted."""
-    from runbook_lib.transport.ssh import Standing, ask_for_key
+    from runbook_lib.transport.ssh import TrustState, ask_for_key
 
     def ask(machine: Machine) -> OfferedKey | RunbookError:
         try:
@@ -168,9 +168,9 @@ def _ask(machines: Sequence[Machine], seconds: float, tally: _Tally) -> list[Off
     for answer in answers:
         if isinstance(answer, RunbookError):
             (tally.refused if isinstance(answer, InputError) else tally.silent).append(one_line(str(answer)))
-        elif answer.standing is Standing.KNOWN:
+        elif answer.trust is TrustState.KNOWN:
             tally.known += 1
-        elif answer.standing is Standing.UNKNOWN:
+        elif answer.trust is TrustState.UNKNOWN:
             unknown.append(answer)
         else:
             tally.refused.append(_different(answer))
@@ -183,7 +183,7 @@ def _different(offered: OfferedKey) -> str:
     if offered.expected:
         told += f", but {machine.hop.known_hosts} has {', '.join(offered.expected)}"
     return (
-        f"{told} ({offered.standing.value}): it is not recorded. Find out why it changed; only if that is right, remove"
+        f"{told} ({offered.trust.value}): it is not recorded. Find out why it changed; only if that is right, remove"
         " the old key (ssh-keygen -R) and run this again"
     )
 

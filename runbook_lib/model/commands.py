@@ -1,7 +1,7 @@
 """Commands as texts for users name them: complete with what says which cluster they are for.
 
 Whoever knows how the cluster at hand is named says so once (``at_hand``): a command line by the options that it was
-given, a kernel by what its runner left in its environment, and a notebook that nobody's command started by the
+given, a kernel by what its runner left in its environment, and a notebook that no command started by the
 inventory that its parameters name.
 """
 
@@ -31,7 +31,7 @@ class AtHand:
     """How the cluster is named: by a parameter file (as it was typed), values that replace some of it, its testbed.
 
     ``known`` is false where its parameters cannot be typed, such as an inventory that stands in a notebook's cell.
-    ``inventory`` is which one those parameters name, as ``_identity`` tells; empty where nobody said.
+    ``inventory`` is which one those parameters name, as ``_identity`` returns; empty if unknown.
     """
 
     file: str = ""

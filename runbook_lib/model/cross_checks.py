@@ -1,4 +1,4 @@
-"""What no field of a model can tell by itself: values that are each well-formed and do not go together."""
+"""Checks across fields: values that are each valid but do not fit together."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _container_faults(parameters: Parameters, inventory: Inventory | None, docum
         if inventory is not None and container.node is not None and container.node not in inventory.names:
             yield Fault(
                 document.place(["containers", index, "node"]),
-                f"{container.name} is placed on {container.node!r}, which is no node of the inventory "
+                f"{container.name} is placed on {container.node!r}, which is not a node of the inventory "
                 f"({', '.join(inventory.names)})",
             )
 

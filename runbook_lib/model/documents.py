@@ -90,7 +90,9 @@ def read_document(path: Path) -> Document:
         repeated = [] if root is None else list(_repeated_keys(root, str(path)))
         data = None if root is None or repeated else loader.construct_document(root)
     except RecursionError as error:
-        raise InputError("the file nests too deep, or into itself", place=str(path), remedy=_REMEDY) from error
+        raise InputError(
+            "the file is nested too deeply, or refers to itself", place=str(path), remedy=_REMEDY
+        ) from error
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
@@ -186,7 +188,7 @@ def _replaced(data: Any, keys: Sequence[str], value: Any) -> Any:
         return {**data, head: _replaced(data.get(head), rest, value)}
     if isinstance(data, list | tuple):
         if not head.isdecimal() or int(head) >= len(data):
-            raise LookupError(f"{head!r} is no item of a list of {len(data)}, whose items count from 0")
+            raise LookupError(f"{head!r} is not an item of a list of {len(data)}, whose items count from 0")
         index = int(head)
         return [*data[:index], _replaced(data[index], rest, value), *data[index + 1 :]]
     # The value is not repeated: it may be a secret that should not be there.

@@ -115,9 +115,9 @@ class SshHop(Model):
     @model_validator(mode="after")
     def _has_a_way_to_log_in(self) -> Self:
         if self.key_file is None and not self.agent and self.password is None:
-            raise ValueError("name a key_file, or say agent: true, or where a password is found")
+            raise ValueError("set key_file, agent: true, or a password reference")
         if self.passphrase is not None and self.key_file is None:
-            raise ValueError("passphrase opens a key_file, and none is named")
+            raise ValueError("passphrase needs a key_file, and none is set")
         return self
 
 
@@ -170,7 +170,7 @@ class NodeSpec(Model):
 
 def _version(value: int) -> int:
     if value != 1:
-        raise ValueError(f"version {value} of the inventory's format is not known here, only 1 is")
+        raise ValueError(f"version {value} of the inventory's format is unknown, only 1 is supported")
     return value
 
 

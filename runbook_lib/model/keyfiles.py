@@ -1,4 +1,4 @@
-"""Private keys and certificates: they must exist, and nobody else may read a private key."""
+"""Private keys and certificates: they must exist, and only their owner may read a private key."""
 
 from __future__ import annotations
 

@@ -257,7 +257,7 @@ def _inventory_path(reference: str, source: Source) -> Path:
         path = Path(reference)
         if not path.exists():
             raise InputError(
-                f"there is no inventory file {path}",
+                f"the inventory file does not exist: {path}",
                 place=source.place(),
                 remedy="name an inventory file, or testbed:NAME",
             )
@@ -265,7 +265,7 @@ def _inventory_path(reference: str, source: Source) -> Path:
     name = reference.removeprefix("testbed:")
     if not is_host_name(name):
         raise InputError(
-            f"{name!r} is no name of a testbed: lower-case letters, digits and inner '-' only",
+            f"{name!r} is not a testbed name: lower-case letters, digits and inner '-' only",
             place=source.place(),
             remedy="write testbed:NAME, such as testbed:runbook",
         )

@@ -147,9 +147,9 @@ class Parameters(Model):
         return tuple(reference.env for reference in self.secrets.values() if reference.env is not None)
 
 
-Way = Literal["published", "macvlan", "ipvlan"]
+ExternalMode = Literal["published", "macvlan", "ipvlan"]
 
-WAYS: tuple[Way, ...] = ("published", "macvlan", "ipvlan")
+MODES: tuple[ExternalMode, ...] = ("published", "macvlan", "ipvlan")
 PORT = 8080
 """The TCP port at which each of the containers serves its own name."""
 
@@ -159,24 +159,23 @@ _BLOCK_LENGTHS = (29, 30)
 
 @dataclass(frozen=True)
 class External:
-    """One way to give a container an address on the cluster's network.
+    """One mode of giving a container an address on the cluster's network.
 
-    ``container`` runs on ``node``, on the Docker network ``network``, and ``witness`` is another node, which looks at
-    it from outside. ``block`` holds the addresses that the network may give out; a published port has none: its address
-    is the node's.
+    ``container`` runs on ``node``, on the Docker network ``network``; ``observer_node`` tests it from outside.
+    ``block`` holds the addresses that the network may assign; a published port has none: its address is the node's.
     """
 
-    way: Way
+    mode: ExternalMode
     node: str
-    witness: str
+    observer_node: str
     container: str
     network: str
     image: str
     block: IPv4Network | None = None
 
 
-def external(inventory: Inventory, parameters: Parameters, way: Way) -> External:
-    """Where one way's container goes.
+def external(inventory: Inventory, parameters: Parameters, mode: ExternalMode) -> External:
+    """The nodes, names and addresses of one mode.
 
     A node carries macvlan or ipvlan networks on one interface, never both, so that they get a node each; the published
     port shares macvlan's. Nodes without wanted containers come first, because these nodes may be restarted.
@@ -184,23 +183,23 @@ def external(inventory: Inventory, parameters: Parameters, way: Way) -> External
     Raises:
         InputError: there is one node only, or no room for addresses outside the DHCP pool.
     """
-    if way not in WAYS:
-        raise InputError(f"nobody knows the way {way!r}", remedy=f"one of {', '.join(WAYS)}")
+    if mode not in MODES:
+        raise InputError(f"unknown mode {mode!r}", remedy=f"one of {', '.join(MODES)}")
     busy = {container.node for container in parameters.containers}
     nodes = sorted(inventory.names, key=lambda name: name in busy)
     if len(nodes) < 2:
         raise InputError(
-            "there is one node: nobody could look at a container from outside",
+            "the inventory has one node: no other node can observe a container",
             place="inventory.nodes",
             remedy="name two or more nodes",
         )
-    node = nodes[1] if way == "ipvlan" else nodes[0]
-    witness = next(name for name in [*nodes[2:], *nodes[:2]] if name != node)
+    node = nodes[1] if mode == "ipvlan" else nodes[0]
+    observer_node = next(name for name in [*nodes[2:], *nodes[:2]] if name != node)
     image = parameters.containers[0].image if parameters.containers else "alpine"
-    if way == "published":
-        return External(way, node, witness, "web-published", "bridge", image)
-    block = _blocks(inventory)[("macvlan", "ipvlan").index(way)]
-    return External(way, node, witness, f"web-{way}", f"ext-{way}", image, block)
+    if mode == "published":
+        return External(mode, node, observer_node, "web-published", "bridge", image)
+    block = _blocks(inventory)[("macvlan", "ipvlan").index(mode)]
+    return External(mode, node, observer_node, f"web-{mode}", f"ext-{mode}", image, block)
 
 
 def usable(block: IPv4Network, network: ClusterNetwork, taken: Collection[str]) -> Iterator[str]:
@@ -217,9 +216,9 @@ def usable(block: IPv4Network, network: ClusterNetwork, taken: Collection[str]) 
 
 
 def _blocks(inventory: Inventory) -> tuple[IPv4Network, IPv4Network]:
-    """Two blocks of addresses that nobody else gives out.
+    """Two blocks of addresses outside the DHCP pool.
 
-    Two, because an engine keeps account of its own macvlan and ipvlan networks alone: from one block, two engines would
+    Two, because an engine knows only its own macvlan and ipvlan networks: from one block, two engines would
     give one address to two containers.
     """
     network = inventory.network

@@ -48,7 +48,7 @@ class Verdict(StrEnum):
 
 
 def with_warnings(verdict: str, warnings: int) -> str:
-    """A verdict as it is told wherever one is shown: ``pass``, or ``pass, 3 warnings``."""
+    """A verdict as text: ``pass``, or ``pass, 3 warnings``."""
     return f"{verdict}, {warnings} warning{'s' if warnings != 1 else ''}" if warnings else str(verdict)
 
 
@@ -105,7 +105,7 @@ class Probe:
     ``verdict`` is ``pass`` when ``expected`` holds, so also for a peer that rightly does not answer. ``largest`` is the
     largest IP packet, in bytes, that passed whole, ``full_size`` what the interface takes; both are ``None`` where none
     was tried; ``whole`` is true when one of full size surely passed uncut. ``unproven`` is what could not be tried of
-    a peer that answers; ``remedy`` is for what failed, and ``sure`` what of it is no guess at the cause.
+    a peer that answers; ``remedy`` is for what failed, and ``sure`` the part that is certain.
     """
 
     source: str
@@ -133,7 +133,7 @@ class Probe:
     sure: str = ""
 
     def remedy_beside(self, causes: Sequence[Check]) -> str:
-        """The remedy beside rows on what is wrong between the nodes: one that fails there takes the guesses' place."""
+        """The remedy next to checks between the nodes: a failed check replaces uncertain remedies."""
         ends = {self.source_node, self.target_node}
         known = [row.node for row in causes if row.verdict is Verdict.FAIL and row.remedy and row.node in ends]
         if not known or not self.remedy or self.remedy == self.sure:

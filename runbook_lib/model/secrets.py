@@ -76,7 +76,7 @@ class SecretReference(Model):
         if len(value) < SHORTEST_SECRET:
             raise InputError(
                 f"{self} holds {'nothing' if not value else f'less than {SHORTEST_SECRET} characters'}; "
-                "so short a secret could not be told from ordinary text and kept out of the records",
+                "a secret this short cannot be distinguished from ordinary text and redacted",
                 place=place,
                 remedy=f"use a secret of at least {SHORTEST_SECRET} characters",
             )
@@ -119,7 +119,7 @@ class SecretReference(Model):
 def _fault(found: os.stat_result) -> str:
     mode = stat.S_IMODE(found.st_mode)
     if not stat.S_ISREG(found.st_mode):
-        return "is no regular file"
+        return "is not a regular file"
     if mode & 0o077:
         return f"may be read by others (mode {mode:04o})"
     return f"is larger than {_LONGEST_FILE} bytes" if found.st_size > _LONGEST_FILE else ""

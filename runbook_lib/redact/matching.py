@@ -41,7 +41,7 @@ def merged(spans: Iterable[Span]) -> list[Span]:
     return result
 
 
-def outside_marks(text: str, spans: Iterable[Span], names: Collection[str]) -> list[Span]:
+def outside_placeholders(text: str, spans: Iterable[Span], names: Collection[str]) -> list[Span]:
     """The stretches that are not part of a mark of one of these names that stands in the text already."""
     marks = [match.span() for match in _MARK.finditer(text) if match[1] in names] if _MARK_BEGINS in text else []
     starts = [start for start, _ in marks]
@@ -109,7 +109,7 @@ def _base64(data: bytes) -> set[str]:
 
 
 def _bytes(value: str) -> bytes:
-    # Variables of the environment that are no UTF-8 come as surrogates.
+    # Environment variables that are not UTF-8 contain surrogates.
     return value.encode(errors="surrogateescape")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runbook_lib.redact import shapes
-from runbook_lib.redact.matching import Span, Values, forms, merged, outside_marks, replaced
+from runbook_lib.redact.matching import Span, Values, forms, merged, outside_placeholders, replaced
 
 SHORTEST_SECRET = 4
 
@@ -61,7 +61,7 @@ class Redactor:
         found = [*shapes.find(text), *self._known().find(text)]
         if not found:
             return found
-        return merged(outside_marks(text, found, {*self._names.values(), *shapes.NAMES}))
+        return merged(outside_placeholders(text, found, {*self._names.values(), *shapes.NAMES}))
 
     def beginning(self, text: str) -> int:
         """The first place from which more text could make the text's end a secret; else the text's length."""

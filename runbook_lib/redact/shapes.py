@@ -79,7 +79,7 @@ def beginning(text: str) -> int:
     for begins, _ in openings:
         candidates += [len(text) - size for size in range(1, len(begins)) if text.endswith(begins[:size])]
     if _PEM_WORDS in text:
-        # What follows a header is held back whatever it looks like: nobody knows what stands before each line.
+        # Everything after a header is held back: each line may have any prefix.
         candidates += [
             match.start()
             for match in _HEADER.finditer(text)

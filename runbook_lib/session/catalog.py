@@ -9,7 +9,7 @@ from typing import Any
 from runbook_lib.errors import InputError
 from runbook_lib.facts.control_planes import control_plane_of
 from runbook_lib.model.inventory import Inventory
-from runbook_lib.model.parameters import WAYS, Overlay, Parameters, Way, external
+from runbook_lib.model.parameters import MODES, ExternalMode, Overlay, Parameters, external
 from runbook_lib.steps.base import CONTAINERS_NOTEBOOK, OVERLAY_NOTEBOOK, Step
 from runbook_lib.steps.connections import Connect, Disconnect
 from runbook_lib.steps.containers import RemoveContainers, RunContainers
@@ -108,13 +108,13 @@ class StepCatalog:
         """
         return clean_up_steps(self._parameters, boot_scripts_of=self._inventory if boot_scripts else None)
 
-    def external_address(self, way: Way) -> PublishPort | ExternalAddress:
+    def external_address(self, mode: ExternalMode) -> PublishPort | ExternalAddress:
         """Make a container reachable from outside the overlay: ``published``, ``macvlan`` or ``ipvlan``.
 
         Raises ``InputError`` for an unknown mode, or when the cluster's network has no free address block.
         """
-        spec = external(self._inventory, self._parameters, way)
-        if way == "published":
+        spec = external(self._inventory, self._parameters, mode)
+        if mode == "published":
             return PublishPort(spec, self._parameters.name)
         return ExternalAddress(spec, self._inventory, self._parameters.name)
 
@@ -130,7 +130,7 @@ class StepCatalog:
             "03_create_overlay": (self.create_network,),
             "04_run_containers": (self.run_containers,),
             "06_disconnect_connect": (self.connect,),
-            "08_fixed_external_address": tuple(partial(self.external_address, way) for way in WAYS),
+            "08_fixed_external_address": tuple(partial(self.external_address, mode) for mode in MODES),
         }
         return tuple(make() for make in made.get(notebook, ()))
 
@@ -139,7 +139,7 @@ class StepCatalog:
         made: dict[str, tuple[Callable[[], Step[Any, Any]], ...]] = {
             "01_fix_node_ips": (self.static_addresses,),
             "02_autostart_etcd": (self.etcd_autostart,),
-            "08_fixed_external_address": tuple(partial(self.external_address, way) for way in WAYS),
+            "08_fixed_external_address": tuple(partial(self.external_address, mode) for mode in MODES),
         }
         return tuple(make() for make in made.get(notebook, ()))
 

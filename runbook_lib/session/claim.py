@@ -19,7 +19,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from runbook_lib.cluster import Outcome
 from runbook_lib.errors import InputError, NodeError, UnreachableError
-from runbook_lib.locking import holder_elsewhere, lock_names, take_locks
+from runbook_lib.locking import foreign_holder, lock_names, take_locks
 from runbook_lib.model.inventory import Inventory
 
 P = ParamSpec("P")
@@ -61,7 +61,7 @@ class Claim:
 
 def other_holder() -> str:
     """Which other process holds a cluster of this kernel now, and for what; empty if none."""
-    holder = holder_elsewhere(frozenset[str]().union(*_CLUSTER_LOCKS))
+    holder = foreign_holder(frozenset[str]().union(*_CLUSTER_LOCKS))
     return str(holder) if holder else ""
 
 

@@ -1,7 +1,7 @@
-"""What every step is, and the one engine that runs it.
+"""The base class of all steps, and the function that runs them.
 
-A step reads all nodes, judges what it read, and names what would change. Only then, and only outside plan
-mode, does it change a node; afterwards it reads again, and it is that fresh reading which decides the row.
+A step reads all nodes, compares the readings with the wanted state, and lists the changes. Outside plan mode it then
+changes the nodes and reads them again: the new readings decide the result rows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OWNER_LABEL = "org.overlay-runbook.owner"
 NOTEBOOK_LABEL = "org.overlay-runbook.notebook"
 """Label that says which notebook made it, such as ``04_run_containers``."""
 EXTERNAL_LABEL = "org.overlay-runbook.external"
-"""Label of all that gives a container an external address; its value is the way: ``published``, ``macvlan``, …"""
+"""Label of all that gives a container an external address; its value is the mode: ``published``, ``macvlan``, …"""
 
 OVERLAY_NOTEBOOK = "03_create_overlay"
 CONTAINERS_NOTEBOOK = "04_run_containers"
@@ -36,11 +36,11 @@ _SETTLE_PAUSE = 0.2
 R = TypeVar("R")
 W = TypeVar("W")
 Say = Callable[[str], None]
-"""Tells the reporter what a node is at; safe from any thread that the reporter is safe from."""
+"""Reports a node's progress; as thread-safe as the reporter."""
 
 
 class Verb(Enum):
-    """What a step makes of one node's reading."""
+    """The kinds of finding."""
 
     SATISFIED = auto()
     PENDING = auto()
@@ -51,7 +51,7 @@ class Verb(Enum):
 
 @dataclass(frozen=True)
 class Finding(Generic[W]):
-    """A step's judgement of one node: what it found, what it wants, and the work that leads there.
+    """A step's assessment of one node: what it found, what it wants, and the work in between.
 
     Built by :func:`satisfied`, :func:`pending`, :func:`refused`, :func:`blocked` and :func:`skipped`.
     """
@@ -64,24 +64,24 @@ class Finding(Generic[W]):
 
 
 def satisfied(found: str, detail: str = "") -> Finding[W]:
-    """The node is as wanted."""
+    """The node is in the wanted state."""
     return Finding(Verb.SATISFIED, found, found, detail)
 
 
 def pending(before: str, after: str, work: W | None = None, detail: str = "") -> Finding[W]:
-    """The node is to be changed; without ``work`` the change comes about by another node's work."""
+    """The node will be changed; without ``work``, by another node's work."""
     return Finding(Verb.PENDING, before, after, detail, work)
 
 
 def refused(found: str, why: str, *, remedy: str = "") -> Finding[W]:
-    """The node is not as wanted, and the step must not or cannot change it."""
+    """The node differs, and the step must not or cannot change it."""
     return Finding(Verb.REFUSED, found, found, f"{why}; remedy: {remedy}" if remedy else why)
 
 
 def blocked(before: str, after: str, why: str, *, remedy: str) -> Finding[W]:
-    """The node is not as wanted, and what the change builds on is missing: an earlier step makes it.
+    """The node differs, and a precondition of the change is missing: an earlier step creates it.
 
-    Applied, it fails like a refusal. A plan still shows the change, with what has to come first.
+    When applied, it fails like a refusal. A plan shows the change and the precondition.
     """
     return Finding(Verb.BLOCKED, before, after, f"{why}; remedy: {remedy}")
 
@@ -92,18 +92,18 @@ def skipped(detail: str, found: str = "") -> Finding[W]:
 
 
 class Reporter(Protocol):
-    """Hears what each node is at: ``checking``, ``applying``, a step's own words, ``verifying``, then the status.
+    """Receives each node's progress: ``checking``, ``applying``, a step's own text, ``verifying``, then the status.
 
-    Called from one thread a node.
+    Called from one thread per node.
     """
 
     def __call__(self, step: str, node: str, state: str) -> None:
-        """Take note of one event."""
+        """Receive one event."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One setting of an existing object that is not as wanted."""
+    """One setting of an existing object that differs."""
 
     setting: str
     expected: str
@@ -118,16 +118,16 @@ def unequal(rows: Iterable[tuple[str, str, str]]) -> list[Difference]:
     return [Difference(*row) for row in rows if row[1] != row[2]]
 
 
-def our_labels(owner: str, notebook: str) -> dict[str, str]:
-    """What marks a container or a network as made here, for the cluster ``owner``, by that notebook."""
+def owner_labels(owner: str, notebook: str) -> dict[str, str]:
+    """The labels of a container or network created by that notebook for the cluster ``owner``."""
     return {OWNER_LABEL: owner, NOTEBOOK_LABEL: notebook}
 
 
 def made_by(labels: Mapping[str, str], otherwise: str) -> str:
-    """Which notebook made an object of ours with these labels.
+    """Which notebook created an object with these labels.
 
-    Objects of earlier versions do not say it; ``otherwise`` is the one notebook that made such an object without an
-    external address then.
+    Earlier versions wrote no such label; ``otherwise`` is the notebook that created such objects (without an external
+    address) then.
     """
     return labels.get(NOTEBOOK_LABEL) or (EXTERNAL_NOTEBOOK if EXTERNAL_LABEL in labels else otherwise)
 
@@ -141,12 +141,12 @@ class Step(ABC, Generic[R, W]):
 
     name: str
     settle_seconds: float = 0.0
-    """How long a fresh reading may take to show the change; after that the row is ``failed``."""
-    doubt_seconds: float = STORE_RECHECK_SECONDS
-    """How long a reading that others contradict is read again, before it is judged as it is."""
+    """How long a new reading may take to show the change; after that the row is ``failed``."""
+    recheck_seconds: float = STORE_RECHECK_SECONDS
+    """How long a reading that other nodes contradict is repeated before it counts."""
 
     def nodes(self, cluster: Cluster) -> tuple[Node, ...]:
-        """The nodes that the step concerns, one row each."""
+        """The nodes that the step acts on, one row each."""
         return cluster.nodes
 
     @abstractmethod
@@ -155,25 +155,25 @@ class Step(ABC, Generic[R, W]):
 
     @abstractmethod
     def assess(self, readings: Mapping[str, R], missing: frozenset[str]) -> Mapping[str, Finding[W]]:
-        """Judge all readings together, one finding for each of them. Pure.
+        """Assess all readings together, one finding each. Pure.
 
-        ``missing`` names the nodes whose reading failed: what is only true of *all* nodes is not known then.
+        ``missing`` names the nodes whose reading failed: nothing can be concluded about *all* nodes then.
         """
 
     @abstractmethod
     def apply(self, cluster: Cluster, node: Node, work: W, say: Say) -> None:
         """Do one node's work. Runs on all nodes at once. Raises ``RunbookError``."""
 
-    def doubted(self, readings: Mapping[str, R]) -> Collection[str]:
-        """The nodes whose reading others contradict: they are read again, bounded, before anything is judged. Pure."""
+    def contradicted(self, readings: Mapping[str, R]) -> Collection[str]:
+        """The nodes whose reading others contradict: they are read again, with a deadline, first. Pure."""
         return ()
 
     def begin(self, work: Mapping[str, W]) -> Turns:
-        """Hear all nodes' work before the first begins, and say in which order they act where that matters."""
+        """The order in which the nodes act, if it matters; called with all work before the first node begins."""
         return Turns()
 
-    def unproved(self, node: Node) -> str:
-        """What acts at a node's boot and was changed since the last one, in words; empty when there is no such thing.
+    def changed_since_boot(self, node: Node) -> str:
+        """What takes effect at a node's boot and has changed since the last boot, in words; else empty.
 
         Only reads. Raises ``RunbookError``.
         """
@@ -182,18 +182,18 @@ class Step(ABC, Generic[R, W]):
     def confirm(
         self, before: Mapping[str, R], fresh: Mapping[str, R], missing: frozenset[str]
     ) -> Mapping[str, Finding[W]]:
-        """Judge the fresh readings. A step that cannot tell from them alone compares with those of before."""
+        """Assess the new readings, compared with those from before where a step needs them."""
         return self.assess(fresh, missing)
 
 
 def run_step(
     cluster: Cluster, step: Step[R, W], *, plan: bool = False, reporter: Reporter = silent
 ) -> tuple[StepResult, ...]:
-    """Run one step on all of its nodes; returns one row a node, in the nodes' order.
+    """Run one step on all of its nodes; returns one row per node, in the nodes' order.
 
     Failures become rows (``unreachable`` when the node does not answer, else ``failed`` with the message and
-    its remedy in ``detail``); nothing is raised but a defect. With ``plan`` nothing is touched: what would
-    change is ``planned``, from ``before`` to ``after``.
+    its remedy in ``detail``); only defects are raised. With ``plan`` nothing is changed: a change is ``planned``, from
+    ``before`` to ``after``.
     """
     run = _Run(cluster, step, reporter)
     run.check()
@@ -206,9 +206,9 @@ def run_step(
 def run_steps(
     cluster: Cluster, steps: Iterable[Step[Any, Any]], *, plan: bool = False, reporter: Reporter = silent
 ) -> tuple[StepResult, ...]:
-    """Run steps one after the other; the first that does not succeed on every node is the last that is run.
+    """Run steps one after the other; stop after the first that does not succeed on every node.
 
-    Plan mode goes on to the end: it shows all that would be done.
+    Plan mode continues to the end.
     """
     rows: list[StepResult] = []
     for step in steps:
@@ -247,12 +247,12 @@ class _Run(Generic[R, W]):
         self._seconds = dict.fromkeys((node.name for node in self._nodes), 0.0)
 
     def check(self) -> None:
-        """Read every node and judge what was read."""
+        """Read every node and assess the readings."""
         self._before = self._read(self._nodes, "checking")
-        deadline = Deadline(self._step.doubt_seconds)
-        while (doubted := self._step.doubted(self._before)) and not deadline.passed:
+        deadline = Deadline(self._step.recheck_seconds)
+        while (contradicted := self._step.contradicted(self._before)) and not deadline.passed:
             sleep(_SETTLE_PAUSE)
-            self._before |= self._read([node for node in self._nodes if node.name in doubted], "checking again")
+            self._before |= self._read([node for node in self._nodes if node.name in contradicted], "checking again")
             self._before = {node: row for node, row in self._before.items() if node not in self._errors}
         self._findings = self._step.assess(self._before, self._missing(self._before))
 
@@ -279,7 +279,7 @@ class _Run(Generic[R, W]):
             raise
 
     def verify(self) -> None:
-        """Read again all that answered, until it is as wanted or the step's time to settle is up."""
+        """Read the nodes again until they are as wanted or ``settle_seconds`` have passed."""
         if not any(finding.verb is Verb.PENDING for finding in self._findings.values()):
             return
         answering = [node for node in self._nodes if node.name in self._before]
@@ -287,14 +287,14 @@ class _Run(Generic[R, W]):
         while True:
             readings = self._read(answering, "verifying")
             self._fresh = self._step.confirm(self._before, readings, self._missing(readings))
-            doubted = self._step.doubted(readings)
-            patience = max(self._step.settle_seconds, self._step.doubt_seconds if doubted else 0.0)
-            if (self._all_settled(self._fresh) and not doubted) or monotonic() >= begun + patience:
+            contradicted = self._step.contradicted(readings)
+            patience = max(self._step.settle_seconds, self._step.recheck_seconds if contradicted else 0.0)
+            if (self._all_settled(self._fresh) and not contradicted) or monotonic() >= begun + patience:
                 return
             sleep(_SETTLE_PAUSE)
 
     def rows(self, *, plan: bool) -> tuple[StepResult, ...]:
-        """One row a node."""
+        """One row per node."""
         rows = tuple(self._row(node.name, plan) for node in self._nodes)
         for row in rows:
             self._say(row.node, row.status.value)
@@ -311,7 +311,7 @@ class _Run(Generic[R, W]):
         elif finding is not None:
             status, after, detail = _planned(finding) if plan else _outcome(finding, fresh)
         else:
-            status, after, detail = Status.FAILED, "", "the step did not judge this node"
+            status, after, detail = Status.FAILED, "", "the step did not assess this node"
         return StepResult(self._step.name, node, status, before, after, round(self._seconds[node], 3), detail)
 
     def _all_settled(self, fresh: Mapping[str, Finding[W]]) -> bool:
@@ -333,7 +333,7 @@ class _Run(Generic[R, W]):
         for outcome in outcomes:
             self._seconds[outcome.node] += outcome.seconds
             if outcome.error is not None:
-                # The first error is the cause; what a dead node says later is its consequence.
+                # The first error is the cause; later errors of a dead node are its consequences.
                 self._errors.setdefault(outcome.node, outcome.error)
 
     def _say(self, node: str, state: str) -> None:
@@ -357,12 +357,12 @@ def _outcome(finding: Finding[W], fresh: Finding[W] | None) -> tuple[Status, str
     """Status, ``after`` and detail of a node whose work, if any, ended without an error."""
     if fresh is None:
         if finding.verb is Verb.PENDING:
-            return Status.FAILED, "", "no fresh reading confirms the change"
+            return Status.FAILED, "", "no new reading confirms the change"
         return _SETTLED[finding.verb], finding.before, finding.detail
     if fresh.verb is Verb.PENDING:
-        # where no work of the node's own was to change it, the detail says why it is not so yet
+        # another node's work was to change it: the detail says why it has not yet
         why = f"; {fresh.detail}" if fresh.work is None and fresh.detail else ""
-        return Status.FAILED, fresh.before, f"a fresh reading still shows: {fresh.before or 'nothing'}{why}"
+        return Status.FAILED, fresh.before, f"a new reading still shows: {fresh.before or 'nothing'}{why}"
     if finding.verb is Verb.PENDING and fresh.verb is Verb.SATISFIED:
         detail = "; ".join(dict.fromkeys(part for part in (finding.detail, fresh.detail) if part))
         return Status.CHANGED, fresh.before, detail

@@ -1,9 +1,9 @@
-"""Takes a container off a network and puts it on again, on whatever node it runs.
+"""Disconnects a container from a network and connects it again, on whatever node it runs.
 
-An engine before 23.0 may lose its store for one call while the node reaches it well. When the last container of a node
-leaves an overlay, libnetwork lets go of an operating system's thread that still stands in the network namespace which
-vanishes then (``drivers/overlay/ov_network.go``: ``watchMiss``). Whatever the engine later does on that thread finds
-"network is unreachable", until the thread is used for a namespace again. Such a call is made again after a moment.
+An engine before 23.0 may fail to reach its store for one call although the node reaches it. When the last container of
+a node leaves an overlay, libnetwork releases an OS thread that is still in the removed network namespace
+(``drivers/overlay/ov_network.go``: ``watchMiss``). What the engine later does on that thread fails with "network is
+unreachable", until the thread enters a namespace again. Such a call is retried after a pause.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from runbook_lib.facts.docker.containers import ContainerFacts, read_container
 from runbook_lib.facts.docker.networks import LostNetwork, NetworkFacts, lost_networks, read_network
 from runbook_lib.facts.overlay.interfaces import ContainerInterface, read_interfaces
 from runbook_lib.steps.base import Finding, Say, Step, blocked, pending, refused, satisfied, skipped
-from runbook_lib.steps.gossip import once_store_answers, wait_for_gossip
+from runbook_lib.steps.gossip import retry_while_store_fails, wait_for_gossip
 from runbook_lib.steps.leftovers import force_disconnect
 
 _ATTEMPTS = 6
@@ -32,7 +32,7 @@ _NO_ENDPOINT = "is not connected to network"
 
 @dataclass(frozen=True)
 class AttachmentReading:
-    """A container on a node (``None`` when it is not there), its interfaces seen from inside, and the network."""
+    """A container on a node (``None`` if it is not there), its interfaces inside, and the network."""
 
     container: ContainerFacts | None
     interfaces: tuple[ContainerInterface, ...] = ()
@@ -40,7 +40,7 @@ class AttachmentReading:
     access: OverlayAccess = FULL_ACCESS
 
     def inside(self) -> tuple[str, ...]:
-        """``eth0 10.0.0.2`` of every interface that has an address of the network."""
+        """``eth0 10.0.0.2`` for every interface with an address of the network."""
         if self.network is None or not self.network.subnet:
             return ()
         subnet = IPv4Network(self.network.subnet)
@@ -51,7 +51,7 @@ class AttachmentReading:
         )
 
     def cut_off(self) -> bool:
-        """Whether the container has an address of the network on an interface that is down: its other end is gone."""
+        """Whether the container's interface on the network is down: its veth peer is gone."""
         inside = {word.partition(" ")[0] for word in self.inside()}
         return any(item.name in inside and item.state == "DOWN" for item in self.interfaces)
 
@@ -66,7 +66,7 @@ class _Attachment(Step[AttachmentReading, str]):
         self._control_plane = control_plane
 
     def read(self, node: Node) -> AttachmentReading:
-        """What Docker says of the container, and what one sees from inside it."""
+        """The container in Docker, and its interfaces from inside."""
         container = read_container(node, self._container)
         network = read_network(node, self._network)
         if container is None:
@@ -76,13 +76,13 @@ class _Attachment(Step[AttachmentReading, str]):
         return AttachmentReading(container, interfaces, network, access)
 
     def assess(self, readings: Mapping[str, AttachmentReading], missing: frozenset[str]) -> Mapping[str, Finding[str]]:
-        """Only the node that has the container matters; without one every node says so."""
+        """Only the node with the container matters; without one, every node reports that."""
         holders = [name for name, reading in readings.items() if reading.container is not None]
         lost = self._lost(readings)
         return {name: self._finding(reading, holders, missing, lost.get(name)) for name, reading in readings.items()}
 
-    def doubted(self, readings: Mapping[str, AttachmentReading]) -> Collection[str]:
-        """The node that has the container, while its engine does not find a network that others know of."""
+    def contradicted(self, readings: Mapping[str, AttachmentReading]) -> Collection[str]:
+        """The node with the container, while its engine does not find a network that others list."""
         return self._lost(readings)
 
     def _lost(self, readings: Mapping[str, AttachmentReading]) -> dict[str, LostNetwork]:
@@ -99,7 +99,7 @@ class _Attachment(Step[AttachmentReading, str]):
         fresh: Mapping[str, AttachmentReading],
         missing: frozenset[str],
     ) -> Mapping[str, Finding[str]]:
-        """A worker of a swarm forgets the network with its last container on it: then the subnet is that of before."""
+        """A swarm worker forgets the network with its last container on it: then use the earlier subnet."""
         known = {
             name: replace(reading, network=reading.network or (before[name].network if name in before else None))
             for name, reading in fresh.items()
@@ -108,11 +108,11 @@ class _Attachment(Step[AttachmentReading, str]):
 
     @abstractmethod
     def judge(self, attached: bool, inside: tuple[str, ...]) -> Finding[str]:
-        """Judge a running container by what Docker says and by its interfaces on the network."""
+        """Assess a running container by Docker's endpoint and its interfaces on the network."""
 
     def judge_forgotten(self, inside: tuple[str, ...]) -> Finding[str]:
-        """Judge a container that is on the network, while Docker has forgotten under which address."""
-        return pending(f"connected, {', '.join(inside)}, which Docker has forgotten", self.wanted, self._container)
+        """Assess a container on the network whose address Docker has lost."""
+        return pending(f"connected, {', '.join(inside)}, but Docker has lost the address", self.wanted, self._container)
 
     def _finding(
         self, reading: AttachmentReading, holders: list[str], missing: frozenset[str], lost: LostNetwork | None
@@ -121,7 +121,7 @@ class _Attachment(Step[AttachmentReading, str]):
         if not holders:
             where = f"any node that answered ({', '.join(sorted(missing))} did not)" if missing else "any node"
             why = f"there is no container {name} on {where}"
-            return blocked("absent", self.wanted, why, remedy="notebook 04_run_containers makes it")
+            return blocked("absent", self.wanted, why, remedy="notebook 04_run_containers creates it")
         if container is None:
             return skipped(f"{name} is on {', '.join(holders)}")
         if len(holders) > 1:
@@ -141,23 +141,23 @@ class _Attachment(Step[AttachmentReading, str]):
         if reading.cut_off() and self.wanted == Connect.wanted:
             return refused(
                 f"{', '.join(inside)} is down inside {name}",
-                f"a call that lost its store has left an interface in {name} that leads nowhere",
+                f"a failed call left an interface without a peer in {name}",
                 remedy=f"on {container.node}: docker restart {name}",
             )
         if listed and inside and not container.addresses.get(self._network):
             return self.judge_forgotten(inside)
-        # a call that failed may leave the name of the network there, and no endpoint behind it
+        # a failed call may leave the network's name without an endpoint
         return self.judge(listed and bool(inside or container.endpoint_ids.get(self._network)), inside)
 
     def _no_network(self, reading: AttachmentReading, container: ContainerFacts) -> Finding[str]:
         if reading.access.trouble:
             return blocked(container.state, self.wanted, reading.access.trouble, remedy=self._control_plane.remedy)
         why = f"there is no network {self._network}"
-        return blocked(container.state, self.wanted, why, remedy="notebook 03_create_overlay makes it")
+        return blocked(container.state, self.wanted, why, remedy="notebook 03_create_overlay creates it")
 
 
 class Disconnect(_Attachment):
-    """Takes a container off a network (``docker network disconnect``), proved by Docker's word and from inside.
+    """Disconnects a container from a network (``docker network disconnect``), verified in Docker and from inside.
 
     A node that does not have the container is ``skipped``.
     """
@@ -169,7 +169,7 @@ class Disconnect(_Attachment):
         self.name = f"disconnect {container} from {network}"
 
     def judge(self, attached: bool, inside: tuple[str, ...]) -> Finding[str]:
-        """Satisfied when Docker does not list the network and no interface of it is left."""
+        """Satisfied if Docker does not list the network and none of its interfaces is left."""
         if not attached and not inside:
             return satisfied("disconnected")
         return pending(_describe(attached, inside), self.wanted, self._container)
@@ -177,14 +177,16 @@ class Disconnect(_Attachment):
     def apply(self, cluster: Cluster, node: Node, work: str, say: Say) -> None:
         """Disconnect it."""
         plane, network = self._control_plane, self._network
-        once_store_answers(node, plane, network, lambda: take_off(cluster, node, plane, work, network), say)
+        retry_while_store_fails(
+            node, plane, network, lambda: disconnect_and_release(cluster, node, plane, work, network), say
+        )
 
 
 class Connect(_Attachment):
-    """Puts a container on a network (``docker network connect``), proved by Docker's word and from inside.
+    """Connects a container to a network (``docker network connect``), verified in Docker and from inside.
 
-    The interface is there at once; that peers resolve and reach it again takes longer, which is for
-    ``verify.convergence`` to measure. A node that does not have the container is ``skipped``.
+    The interface exists at once; until peers resolve and reach it again takes longer: ``verify.convergence`` measures
+    it. A node that does not have the container is ``skipped``.
     """
 
     wanted = "connected"
@@ -194,7 +196,7 @@ class Connect(_Attachment):
         self.name = f"connect {container} to {network}"
 
     def judge(self, attached: bool, inside: tuple[str, ...]) -> Finding[str]:
-        """Satisfied when Docker lists the network and there is an interface with an address of it."""
+        """Satisfied if Docker lists the network and an interface has an address of it."""
         if attached and inside:
             return satisfied(_describe(attached, inside))
         return pending(_describe(attached, inside), self.wanted, self._container)
@@ -202,22 +204,24 @@ class Connect(_Attachment):
     def apply(self, cluster: Cluster, node: Node, work: str, say: Say) -> None:
         """Connect it."""
         wait_for_gossip(node, self._control_plane, say)
-        connecting = partial(connect_whole, cluster, node, self._control_plane, work, self._network)
-        once_store_answers(node, self._control_plane, self._network, connecting, say)
+        connecting = partial(connect_with_address, cluster, node, self._control_plane, work, self._network)
+        retry_while_store_fails(node, self._control_plane, self._network, connecting, say)
 
 
-def connect_whole(cluster: Cluster, node: Node, control_plane: ControlPlane, container: str, network: str) -> None:
-    """Connect a container, and again if the engine could not ask its store or does not know the address afterwards.
+def connect_with_address(
+    cluster: Cluster, node: Node, control_plane: ControlPlane, container: str, network: str
+) -> None:
+    """Connect a container; retry if the engine could not reach its store or does not know the address afterwards.
 
-    An engine whose store hesitates at that moment connects the container and keeps no address for it, without a word
-    (moby 20.10, daemon/network.go: "It is not an error to get an empty endpoint info"). It then answers no name.
+    An engine whose store is slow at that moment connects the container but records no address, without an error (moby
+    20.10, daemon/network.go: "It is not an error to get an empty endpoint info"). Its name does not resolve then.
 
     Raises:
-        StoreUnavailable: the engine does not reach its store, again and again.
+        StoreUnavailable: the engine does not reach its store, after all retries.
         RunbookError: the engine refuses, or a node that must be asked does not answer.
     """
     for attempt in range(_ATTEMPTS):
-        take_off(cluster, node, control_plane, container, network)
+        disconnect_and_release(cluster, node, control_plane, container, network)
         try:
             node.engine.connect(container, network)
         except StoreUnavailable:
@@ -230,11 +234,13 @@ def connect_whole(cluster: Cluster, node: Node, control_plane: ControlPlane, con
             return
 
 
-def take_off(cluster: Cluster, node: Node, control_plane: ControlPlane, container: str, network: str) -> None:
-    """Take a container off a network, and what a failed call has left of its connection out of the store as well.
+def disconnect_and_release(
+    cluster: Cluster, node: Node, control_plane: ControlPlane, container: str, network: str
+) -> None:
+    """Disconnect a container, and remove what a failed call left of its endpoint in the store.
 
     Raises:
-        StoreUnavailable: the engine does not reach its store, again and again.
+        StoreUnavailable: the engine does not reach its store, after all retries.
         RunbookError: the engine refuses, or a node that must be asked does not answer.
     """
     for attempt in range(_ATTEMPTS):
@@ -250,7 +256,7 @@ def take_off(cluster: Cluster, node: Node, control_plane: ControlPlane, containe
 
 
 def _disconnected(node: Node, container: str, network: str) -> bool:
-    """Disconnect a container; false if it has no endpoint there, whatever the engine lists."""
+    """Disconnect a container; false if it has no endpoint there."""
     try:
         node.engine.disconnect(container, network)
     except EngineError as error:
@@ -263,10 +269,10 @@ def _disconnected(node: Node, container: str, network: str) -> bool:
 def _release(
     cluster: Cluster, node: Node, control_plane: ControlPlane, container: ContainerFacts, network: str
 ) -> None:
-    """Remove the endpoint that a network lists under the name of a container which is not on it.
+    """Remove a network's endpoint with the name of a container that is not on it.
 
-    The engine of the container's own node refuses: another one does it. A container of that name on another node may
-    own the endpoint, so that every node has to answer first.
+    The engine of the container's node refuses, so another one does it. A container of that name on another node may own
+    the endpoint, so every node must answer first.
     """
     facts = read_network(node, network)
     if facts is None or all(item.name != container.name for item in facts.endpoints):
@@ -275,7 +281,7 @@ def _release(
         if other.name != node.name and read_container(other, container.name) is not None:
             raise NodeError(
                 node.name,
-                f"{network} has an endpoint {container.name}, which may be of the container on {other.name}",
+                f"{network} has an endpoint {container.name}, which may belong to the container on {other.name}",
                 remedy=f"give one of the two containers named {container.name} another name",
             )
     force_disconnect(cluster, node, control_plane, network, container.name)
@@ -285,5 +291,5 @@ def _describe(attached: bool, inside: tuple[str, ...]) -> str:
     if attached and inside:
         return f"connected, {', '.join(inside)}"
     if attached:
-        return "connected for Docker, no interface inside"
-    return f"disconnected for Docker, still {', '.join(inside)} inside" if inside else "disconnected"
+        return "connected in Docker, but no interface inside"
+    return f"disconnected in Docker, but still {', '.join(inside)} inside" if inside else "disconnected"

@@ -1,7 +1,4 @@
-"""Runs containers on the overlay, and removes the containers that were made here.
-
-Which container belongs on which node.
-"""
+"""Places and runs containers on the overlay, and removes the runbook's containers."""
 
 from __future__ import annotations
 
@@ -24,14 +21,14 @@ from runbook_lib.steps.base import (
     Step,
     blocked,
     made_by,
-    our_labels,
+    owner_labels,
     pending,
     refused,
     satisfied,
     unequal,
 )
-from runbook_lib.steps.connections import connect_whole
-from runbook_lib.steps.gossip import once_store_answers, wait_for_gossip
+from runbook_lib.steps.connections import connect_with_address
+from runbook_lib.steps.gossip import retry_while_store_fails, wait_for_gossip
 from runbook_lib.steps.leftovers import force_disconnect, stale_endpoints
 from runbook_lib.steps.turns import Turns
 
@@ -39,12 +36,12 @@ from runbook_lib.steps.turns import Turns
 def place(containers: Sequence[ContainerSpec], loads: Mapping[str, int], existing: Mapping[str, str]) -> dict[str, str]:
     """The node of every container, by its name.
 
-    A container with a ``node`` goes there. Of the others, one that exists stays where it is (``existing``: its name
-    to its node), and the rest go one by one to the node with the fewest containers, equal ones in the order of
+    A container with a ``node`` goes there. Of the others, an existing one stays (``existing``: name to node), and the
+    rest go one by one to the node with the fewest containers, equal nodes in the order of
     ``loads`` (the running containers of each node that can take one). The same input always gives the same places.
 
     Raises:
-        ValueError: a container has to be spread and there is no node that can take one.
+        ValueError: a container needs a node and no node can take one.
     """
     placed = {item.name: item.node or existing.get(item.name) for item in containers}
     counts = dict(loads)
@@ -63,7 +60,7 @@ def place(containers: Sequence[ContainerSpec], loads: Mapping[str, int], existin
 
 
 def full_image_name(reference: str) -> str:
-    """An image reference with its tag: ``alpine`` is ``alpine:latest``."""
+    """An image reference with tag: ``alpine`` is ``alpine:latest``."""
     if "@" in reference or ":" in reference.rpartition("/")[2]:
         return reference
     return f"{reference}:latest"
@@ -79,22 +76,22 @@ def has_image(node: Node, image: str) -> bool:
 
 
 def no_image(container: str, image: str) -> tuple[str, str]:
-    """Why a container cannot be made without its image, and the remedy."""
+    """The error for a missing image, and the remedy."""
     name = full_image_name(image)
     return f"{container} needs the image {name}, which this node does not have", f"docker pull {name}"
 
 
 COMMAND = ("/bin/sh",)
 STOP_SECONDS = 1
-# An engine that died alone, while its store lived on, tries at each start to restore the endpoints which its own little
-# database still has, in a namespace that is gone; from then on no container of that node joins the overlay.
+# After a crash while the store kept running, an engine tries at each start to restore the endpoints of its local
+# database in a namespace that is gone; from then on no container of that node can join the overlay.
 _LOST_SANDBOX = "could not get network sandbox"
 _LOCAL_STORE = "/var/lib/docker/network/files/local-kv.db"
 
 
 @dataclass(frozen=True)
 class ContainersReading:
-    """All containers of a node, the network as it sees it, the images it has; without it, what the engine can do."""
+    """A node's containers, the network, its images, and (without the network) its engine's ``access``."""
 
     containers: tuple[ContainerFacts, ...]
     network: NetworkFacts | None
@@ -109,7 +106,7 @@ class ContainersReading:
 
 @dataclass(frozen=True)
 class Job:
-    """What one container needs, in this order; ``release`` takes a stale endpoint of its name off the network."""
+    """What one container needs, in this order; ``release`` removes a stale endpoint of its name."""
 
     spec: ContainerSpec
     release: bool = False
@@ -119,8 +116,8 @@ class Job:
 
 
 @dataclass(frozen=True)
-class _Sight:
-    """All that was read, joined: who has which name, which names are left over in the network."""
+class _ClusterView:
+    """All readings joined: which containers have a name, which names have stale endpoints."""
 
     holders: Mapping[str, tuple[ContainerFacts, ...]]
     places: Mapping[str, str]
@@ -131,14 +128,15 @@ class _Sight:
 
 
 class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
-    """Makes sure that every container runs on its node and on the overlay, as ``docker run -dti NAME IMAGE /bin/sh``.
+    """Makes every container run on its node and on the overlay, as ``docker run -dti NAME IMAGE /bin/sh``.
 
-    A stopped one is started, one of ours that has lost its network is connected again. A container of that name with
-    another image or network, or on another node, is never touched: its differences are listed. Names are unique over
-    the cluster. An endpoint of the name that no container has (left over from a crash) is taken off first.
+    A stopped one is started; one of the runbook's that lost its network is connected again. A container of that name
+    with
+    another image, network or node is never changed: its differences are listed. Names are unique in the cluster. A
+    stale endpoint of the name (after a crash) is removed first.
 
-    The engines give the overlay's addresses out at a container's start, the lowest that is free. So containers start in
-    the order of the parameters, whatever nodes they are on; all else goes on side by side.
+    Engines assign the lowest free address when a container starts. So containers start in the order of the parameters,
+    whatever their nodes; all else runs in parallel.
     """
 
     name = "run containers"
@@ -165,11 +163,11 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
         self, readings: Mapping[str, ContainersReading], missing: frozenset[str]
     ) -> Mapping[str, Finding[tuple[Job, ...]]]:
         """Place the containers, then compare each node with what it should run."""
-        sight = self._look(readings, missing)
-        return {name: self._finding(name, reading, sight) for name, reading in readings.items()}
+        view = self._view(readings, missing)
+        return {name: self._finding(name, reading, view) for name, reading in readings.items()}
 
-    def doubted(self, readings: Mapping[str, ContainersReading]) -> Collection[str]:
-        """The nodes whose engine does not find a network that others know of."""
+    def contradicted(self, readings: Mapping[str, ContainersReading]) -> Collection[str]:
+        """The nodes whose engine does not find a network that others list."""
         return self._lost(readings)
 
     def _lost(self, readings: Mapping[str, ContainersReading]) -> dict[str, LostNetwork]:
@@ -182,7 +180,7 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
         )
 
     def begin(self, work: Mapping[str, tuple[Job, ...]]) -> Turns:
-        """Containers are given their addresses in the order of the parameters."""
+        """Containers get their addresses in the order of the parameters."""
         nodes = {job.spec.name: node for node, jobs in work.items() for job in jobs}
         self._turns = Turns([(nodes[spec.name], spec.name) for spec in self._containers if spec.name in nodes])
         return self._turns
@@ -202,50 +200,50 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
                     command=COMMAND,
                     network=self._network,
                     tty=True,
-                    # a shell on a terminal ignores SIGTERM, and a host that goes down would wait for it
+                    # a shell on a terminal ignores SIGTERM and would delay the host's shutdown
                     stop_timeout=STOP_SECONDS,
-                    labels=our_labels(self._owner, CONTAINERS_NOTEBOOK),
+                    labels=owner_labels(self._owner, CONTAINERS_NOTEBOOK),
                 )
             with self._turns.take(node.name, name):
                 attach = partial(self._attach, cluster, node, job)
-                once_store_answers(node, self._control_plane, self._network, attach, say)
+                retry_while_store_fails(node, self._control_plane, self._network, attach, say)
 
     def _attach(self, cluster: Cluster, node: Node, job: Job) -> None:
-        """What gives a container its address.
+        """Connect or start a container, which assigns its address.
 
         Raises:
-            StoreUnavailable: the engine runs it and keeps no address for it; doing this again mends that.
+            StoreUnavailable: it runs, but the engine recorded no address: retry.
             RunbookError: the node does not answer, or its engine refuses.
         """
         name = job.spec.name
         if job.connect or self._is_forgotten(node, name):
-            connect_whole(cluster, node, self._control_plane, name, self._network)
+            connect_with_address(cluster, node, self._control_plane, name, self._network)
         if job.start:
             _start(node, name)
         if self._is_forgotten(node, name):
-            why = f"the engine keeps no address for {name} on {self._network}"
+            why = f"the engine has recorded no address for {name} on {self._network}"
             raise StoreUnavailable(node.name, f"start {name}", why, remedy=self._control_plane.remedy)
 
     def _is_forgotten(self, node: Node, name: str) -> bool:
-        """Whether a container runs on the network while Docker does not know its address there: see connect_whole."""
+        """Whether a container runs on the network but Docker does not know its address (see connect_with_address)."""
         found = read_container(node, name)
         return found is not None and self._forgets(found)
 
     def _forgets(self, found: ContainerFacts) -> bool:
         return found.running and self._network in found.networks and not found.addresses.get(self._network)
 
-    def _look(self, readings: Mapping[str, ContainersReading], missing: frozenset[str]) -> _Sight:
+    def _view(self, readings: Mapping[str, ContainersReading], missing: frozenset[str]) -> _ClusterView:
         everything = [item for reading in readings.values() for item in reading.containers]
         holders = {spec.name: tuple(item for item in everything if item.name == spec.name) for spec in self._containers}
         networks = [reading.network for reading in readings.values() if reading.network is not None]
-        # a worker of a swarm is told of the network with its first container
+        # a swarm worker lists the network from its first container on
         loads = {
             name: reading.running
             for name, reading in readings.items()
             if reading.network is not None or (networks and not reading.access.manages)
         }
         stale = [endpoint for network in networks for endpoint in stale_endpoints(network, everything)]
-        return _Sight(
+        return _ClusterView(
             holders,
             place(
                 self._containers, loads or dict.fromkeys(readings, 0), {k: v[0].node for k, v in holders.items() if v}
@@ -258,35 +256,35 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
             self._lost(readings),
         )
 
-    def _finding(self, node: str, reading: ContainersReading, sight: _Sight) -> Finding[tuple[Job, ...]]:
-        own = [spec for spec in self._containers if sight.places[spec.name] == node]
+    def _finding(self, node: str, reading: ContainersReading, view: _ClusterView) -> Finding[tuple[Job, ...]]:
+        own = [spec for spec in self._containers if view.places[spec.name] == node]
         if not own:
             return satisfied("", "nothing is placed here")
-        before = ", ".join(_describe(spec.name, node, sight, self._network) for spec in own)
+        before = ", ".join(_describe(spec.name, node, view, self._network) for spec in own)
         after = ", ".join(f"{spec.name} running on {self._network}" for spec in own)
         if reading.access.trouble:
             return blocked(before, after, reading.access.trouble, remedy=self._control_plane.remedy)
-        if node in sight.lost:
-            return blocked(before, after, sight.lost[node].why, remedy=sight.lost[node].remedy)
-        if reading.network is None and (reading.access.manages or not sight.network_exists):
-            no_network, remedy = f"there is no network {self._network}", "notebook 03_create_overlay makes it"
+        if node in view.lost:
+            return blocked(before, after, view.lost[node].why, remedy=view.lost[node].remedy)
+        if reading.network is None and (reading.access.manages or not view.network_exists):
+            no_network, remedy = f"there is no network {self._network}", "notebook 03_create_overlay creates it"
             return blocked(before, after, no_network, remedy=remedy)
         jobs, details = [], []
         for spec in own:
-            refusal = self._refusal(spec, node, reading, sight)
+            refusal = self._refusal(spec, node, reading, view)
             if refusal is not None:
                 return refused(before, refusal[0], remedy=refusal[1])
-            job = self._job(spec, sight)
+            job = self._job(spec, view)
             if job.release:
-                details.append(f"takes the stale endpoint {spec.name} off {self._network}, which no container has")
+                details.append(f"removes the stale endpoint {spec.name} from {self._network}")
             if job != Job(spec):
                 jobs.append(job)
         if not jobs:
             return satisfied(before)
         return pending(before, after, tuple(jobs), "; ".join(details))
 
-    def _job(self, spec: ContainerSpec, sight: _Sight) -> Job:
-        holders, stale = sight.holders[spec.name], spec.name in sight.stale
+    def _job(self, spec: ContainerSpec, view: _ClusterView) -> Job:
+        holders, stale = view.holders[spec.name], spec.name in view.stale
         if not holders:
             return Job(spec, release=stale, create=True, start=True)
         attached = self._network in holders[0].networks
@@ -297,10 +295,10 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
         )
 
     def _refusal(
-        self, spec: ContainerSpec, node: str, reading: ContainersReading, sight: _Sight
+        self, spec: ContainerSpec, node: str, reading: ContainersReading, view: _ClusterView
     ) -> tuple[str, str] | None:
         """Why a container cannot be run as wanted, and the remedy."""
-        name, holders, missing = spec.name, sight.holders[spec.name], ", ".join(sorted(sight.missing))
+        name, holders, missing = spec.name, view.holders[spec.name], ", ".join(sorted(view.missing))
         if len(holders) > 1:
             where = ", ".join(item.full_name for item in holders)
             return f"there is more than one container named {name}: {where}", f"remove one: docker rm -f {name}"
@@ -309,14 +307,14 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
             different = self._differences(spec, node, holders[0])
             if different:
                 return (
-                    f"{holders[0].full_name} exists and is not as wanted: {'; '.join(map(str, different))}",
+                    f"{holders[0].full_name} exists with other settings: {'; '.join(map(str, different))}",
                     f"remove it ({remedy}), or give the container another name",
                 )
             return None
         if missing and spec.node is None:
-            return f"{missing} did not answer, so nobody knows whether {name} runs there", "bring that node back"
-        if missing and name in sight.stale:
-            return f"the network has an endpoint {name}, which may be of {missing}", "bring that node back"
+            return f"{missing} did not answer, so it is unknown whether {name} runs there", "bring that node back"
+        if missing and name in view.stale:
+            return f"the network has an endpoint {name}, which may belong to {missing}", "bring that node back"
         if full_image_name(spec.image) not in reading.images:
             why, remedy = no_image(name, spec.image)
             return why, f"on {node}: {remedy}"
@@ -335,9 +333,9 @@ class RunContainers(Step[ContainersReading, tuple[Job, ...]]):
 
 
 class RemoveContainers(Step[tuple[ContainerFacts, ...], tuple[str, ...]]):
-    """Removes the containers that carry our owner label, running or not, and no others.
+    """Removes the containers with our owner label, running or not, and no others.
 
-    With ``notebook`` only those that it made; the others of ours stay, and the row says so.
+    With ``notebook`` only those that it created; our others stay, and the row reports them.
     """
 
     name = "remove containers"
@@ -364,16 +362,18 @@ class RemoveContainers(Step[tuple[ContainerFacts, ...], tuple[str, ...]]):
     def _finding(self, own: tuple[ContainerFacts, ...]) -> Finding[tuple[str, ...]]:
         makers = {item.name: made_by(item.labels, CONTAINERS_NOTEBOOK) for item in own}
         mine = [item for item in own if self._notebook in ("", makers[item.name])]
-        stay = [f"{name} stays, notebook {maker} made it" for name, maker in makers.items() if maker != self._notebook]
+        stay = [
+            f"{name} stays: notebook {maker} created it" for name, maker in makers.items() if maker != self._notebook
+        ]
         detail = "; ".join(stay) if self._notebook else ""
-        none = f"none that {self._notebook} made" if detail else "none of ours"
+        none = f"none created by {self._notebook}" if detail else "none of ours"
         if not mine:
             return satisfied(none, detail)
         return pending(", ".join(item.name for item in mine), none, tuple(item.id for item in mine), detail)
 
 
 def _start(node: Node, name: str) -> None:
-    """Start a container; what an engine says that cannot join an overlay since a crash is given its remedy."""
+    """Start a container; adds the remedy if the engine cannot join overlays since a crash."""
     try:
         node.engine.start(name)
     except EngineError as error:
@@ -382,14 +382,14 @@ def _start(node: Node, name: str) -> None:
         raise EngineError(
             node.name,
             error.call,
-            f"since a crash this engine cannot join the network any more ({_LOST_SANDBOX}, moby#25215)",
+            f"since a crash this engine cannot join the network ({_LOST_SANDBOX}, moby#25215)",
             status=error.status,
-            remedy=f"on {node.name}: stop the engine, delete {_LOCAL_STORE} (it makes its own networks anew), start it",
+            remedy=f"on {node.name}: stop the engine, delete {_LOCAL_STORE} (it recreates local networks), start it",
         ) from error
 
 
-def _describe(name: str, node: str, sight: _Sight, network: str) -> str:
-    found = sight.holders[name]
+def _describe(name: str, node: str, view: _ClusterView, network: str) -> str:
+    found = view.holders[name]
     if not found:
         return f"{name} absent"
     item = found[0]

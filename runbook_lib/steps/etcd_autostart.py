@@ -1,24 +1,23 @@
-"""Starts etcd's members at boot, starts them now, and takes the autostart back.
+"""Starts etcd's members now and at boot, and removes the autostart.
 
-Three mechanisms, of which exactly one is active afterwards; ``auto`` takes what fits a node:
+Exactly one of three mechanisms is active afterwards; ``auto`` chooses the one that fits a node:
 
 ``bootlocal``
-    A marked block in ``/var/lib/boot2docker/bootlocal.sh`` (the article's way): after the boot it waits, bounded, until
-    the engines of this node and of the other members' nodes answer, starts the members that this node has, and logs
-    the outcome. Until the members have a leader their client port refuses: an engine that is refused goes on, one that
-    is kept waiting does not. It acts once a boot: a member that crashes later stays down, where one can see it.
+    A marked block in ``/var/lib/boot2docker/bootlocal.sh`` (as in the article): after the boot it waits, with a
+    deadline, until the engines of this node and of the other members' nodes answer, starts this node's members and
+    logs the result. Until the members have a leader their client port refuses connections: a refused engine continues
+    its start, a waiting one would hang. It runs once per boot: a member that crashes later stays down, visibly.
 ``restart-policy``
-    Docker's own ``--restart always``. Simple: one setting, no script, and it works on any host. It differs in when
-    it acts: at every start of dockerd, not only at boot; after every crash, so that a member which cannot work is
-    restarted for ever (``docker ps`` shows ``Restarting``); and it starts a member that somebody has stopped by hand
-    at the next start of dockerd (``unless-stopped`` would not, but a member that never ran counts as stopped).
-    Nothing is logged but in dockerd's log. And when all nodes start at once, the first member is alone for a while:
-    without a quorum it answers nothing, and engines that start meanwhile wait half a minute for their store.
+    Docker's ``--restart always``: one setting, no script, on any host. It acts at every start of dockerd, not only at
+    boot; after every crash, so that a broken member restarts for ever (``docker ps`` shows ``Restarting``); and it
+    starts a manually stopped member at dockerd's next start (``unless-stopped`` would not, but a member that never ran
+    counts as stopped). The only log is dockerd's. When all nodes start at once, the first member has no quorum for a
+    while and does not answer: engines that start meanwhile wait half a minute for their store.
 ``systemd-unit``
-    ``systemctl enable etcd.service``, where the member is no container but a unit of the host. systemd starts it once
-    a boot, and again after a crash as its unit says. A drop-in of ours lets it start after the engine: else it is
-    there alone before the members in containers can be, and every engine of the cluster waits for it (measured: a
-    power-cycle of four nodes then takes 84 s, and 14 to 27 s with the drop-in).
+    ``systemctl enable etcd.service``, where the member is a unit of the host. systemd starts it at boot, and after a
+    crash as the unit says. A drop-in file starts it after the engine: otherwise it listens alone before the members in
+    containers can start, and every engine waits for it (measured: a power cycle of four nodes takes 84 s, with the
+    drop-in 14 to 27 s).
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ _SET_UNIT = """\
 set -e
 if [ "$1" = enable ]; then
     mkdir -p "${3%/*}"
-    printf '# overlay-runbook: a member alone keeps every engine waiting.\\n[Unit]\\nAfter=docker.service\\n' >"$3"
+    printf '# overlay-runbook: a member without a quorum blocks every engine.\\n[Unit]\\nAfter=docker.service\\n' >"$3"
     sync "$3" "${3%/*}/"
 else
     rm -f "$3"
@@ -73,9 +72,9 @@ systemctl "$1" --quiet "$2"
 class AutostartReading:
     """The members that a node has, and the text of its ``bootlocal.sh`` (``None`` without the file).
 
-    ``systemd`` is true where that is process 1, and so nothing runs a ``bootlocal.sh``. ``peers`` are the engines
-    (``address:port``) of the nodes that hold the store's other members, ``client`` is where the engines reach this
-    node's member, ``access`` how.
+    ``systemd``: process 1 is systemd, so nothing runs a ``bootlocal.sh``. ``peers`` are the engines
+    (``address:port``) of the other members' nodes, ``client`` is the address at which the engines reach this node's
+    member, ``access`` how.
     """
 
     members: tuple[ContainerFacts, ...]
@@ -87,12 +86,12 @@ class AutostartReading:
 
     @property
     def block(self) -> str:
-        """What ``bootlocal.sh`` needs to start them."""
+        """The block of ``bootlocal.sh`` that starts them."""
         return etcd_autostart(self.names, self.peers, self.client, self.access)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The members' names, in their configured order."""
+        """The members' names in their configured order."""
         return tuple(member.name for member in self.members)
 
     @property
@@ -102,13 +101,13 @@ class AutostartReading:
 
     @property
     def units(self) -> tuple[UnitMember, ...]:
-        """The member that is a unit of systemd, if one is."""
+        """The member that is a systemd unit, if any."""
         return tuple(member for member in self.members if isinstance(member, UnitMember))
 
 
 @dataclass(frozen=True)
 class AutostartWork:
-    """What a node needs: the file written or restored, restart policies set by container name, the unit's state."""
+    """What a node needs: the file to write or restore, restart policies by container, the unit's state."""
 
     write: str | None = None
     restoration: Restoration | None = None
@@ -130,20 +129,20 @@ def read_autostart(node: Node, etcd: Etcd) -> AutostartReading:
 
 
 def peer_engines(engine: EngineFacts) -> tuple[str, ...]:
-    """The engines beside the store's other members, as ``address:port``: all are taken to advertise the same port."""
+    """The engines beside the store's other members, as ``address:port``: assuming that all advertise the same port."""
     own, _, port = engine.cluster_advertise.rpartition(":")
     hosts = (host for host, _ in parse_etcd_url(engine.cluster_store).endpoints)
     return tuple(f"{host}:{port}" for host in hosts if port and host != own)
 
 
-def unproved_starts(clock: BootClock, policies: Mapping[str, str]) -> str:
-    """What was written since the boot, or nobody can tell of; ``policies`` says of some files what is in them."""
+def changed_starts(clock: BootClock, policies: Mapping[str, str]) -> str:
+    """What changed since the boot, or may have; ``policies`` describes some files' content."""
     since = [policies.get(path, path) for path in clock.files_changed_since_boot]
     return ", ".join([*since, *(words for path, words in policies.items() if path not in clock.changed)])
 
 
 def has_autostart_block(bootlocal: str | None) -> bool:
-    """True when our block is in the text of a ``bootlocal.sh``. Raises ``RunbookError`` for unmatched markers."""
+    """Whether our block is in the text of a ``bootlocal.sh``. Raises ``RunbookError`` for unmatched markers."""
     return find_block(bootlocal, ETCD_AUTOSTART) is not None
 
 
@@ -166,7 +165,7 @@ class _Autostart(Step[AutostartReading, AutostartWork]):
         """Compare one node's mechanisms with the wanted one."""
 
     def apply(self, cluster: Cluster, node: Node, work: AutostartWork, say: Say) -> None:
-        """Bring in the wanted mechanism first, then take the other out: a failure between leaves both, not none."""
+        """Add the wanted mechanism before removing the other: a failure in between leaves both, not none."""
         if work.write is not None:
             write_boot_script(node, BOOTLOCAL, work.write)
         for member, policy in work.policies:
@@ -177,7 +176,7 @@ class _Autostart(Step[AutostartReading, AutostartWork]):
             restore(node, work.restoration)
 
     def detail(self, reading: AutostartReading) -> str:
-        """What else is to be said of a node."""
+        """A remark on a node."""
         if not reading.members:
             return "no etcd member here"
         lines = start_lines(reading.bootlocal, self._etcd.members)
@@ -185,11 +184,10 @@ class _Autostart(Step[AutostartReading, AutostartWork]):
 
 
 class EtcdAutostart(_Autostart):
-    """Makes every node start its own etcd members at boot, by the mechanism that ``etcd.autostart`` names.
+    """Makes every node start its etcd members at boot, by the mechanism in ``etcd.autostart``.
 
     ``auto`` is ``bootlocal`` on boot2docker, elsewhere ``restart-policy`` for a container; a unit is always enabled. A
-    mechanism that a node's member cannot be started by is refused there. A node without a member gets none (a block
-    that is there from earlier days is taken out).
+    mechanism that cannot start a node's member is refused there. On a node without a member an old block is removed.
     """
 
     name = "etcd autostart"
@@ -198,7 +196,11 @@ class EtcdAutostart(_Autostart):
         """Pending unless exactly the wanted mechanism is active."""
         unfit = self._unfit(reading)
         if unfit:
-            return refused(_describe(reading), unfit, remedy="write etcd.autostart: auto, which takes what fits a node")
+            return refused(
+                _describe(reading),
+                unfit,
+                remedy="set etcd.autostart: auto, which chooses the mechanism that fits a node",
+            )
         by_script = self._mechanism(reading) == "bootlocal" and bool(reading.containers)
         work = AutostartWork(
             write=_with_block(reading) if by_script else None,
@@ -215,11 +217,11 @@ class EtcdAutostart(_Autostart):
         wanted = f"bootlocal.sh starts {', '.join(reading.names)}" if by_script else _by_host(reading)
         return pending(_describe(reading), wanted, work, self.detail(reading))
 
-    def unproved(self, node: Node) -> str:
-        """Block, drop-in or a container's restart policy, as long as no boot has come after what was written of it.
+    def changed_since_boot(self, node: Node) -> str:
+        """Block, drop-in or restart policy, if written after the last boot.
 
-        dockerd writes a container's settings, policy and all, whenever it starts it, too: whether a policy is older
-        than that nobody can tell, and so it is proved by the restart that follows, each time.
+        dockerd also writes a container's settings whenever it starts the container, so the age of a policy is unknown:
+        the following restart proves it each time.
         """
         found = read_autostart(node, self._etcd)
         files = [BOOTLOCAL] if has_autostart_block(found.bootlocal) else []
@@ -229,7 +231,7 @@ class EtcdAutostart(_Autostart):
             for item in found.containers
             if item.restarts
         }
-        return unproved_starts(read_boot_clock(node, [*files, DROP_IN, *policies]), policies)
+        return changed_starts(read_boot_clock(node, [*files, DROP_IN, *policies]), policies)
 
     def _mechanism(self, reading: AutostartReading) -> str:
         if self._etcd.autostart != "auto":
@@ -237,19 +239,19 @@ class EtcdAutostart(_Autostart):
         return "systemd-unit" if reading.units else "restart-policy" if reading.systemd else "bootlocal"
 
     def _unfit(self, reading: AutostartReading) -> str:
-        """Why the wanted mechanism cannot start this node's members; empty when it can, or there are none."""
+        """Why the wanted mechanism cannot start this node's members; empty if it can, or without members."""
         mechanism, names = self._mechanism(reading), ", ".join(reading.names)
         if mechanism == "systemd-unit" and reading.containers:
-            return f"systemd-unit is wanted, and {names} is a container, which has no unit"
+            return f"systemd-unit is wanted, but {names} is a container, which has no unit"
         if mechanism != "systemd-unit" and reading.units:
-            return f"{mechanism} is wanted, and {names} is no container but the unit {ETCD_UNIT}"
+            return f"{mechanism} is wanted, but {names} is the unit {ETCD_UNIT}, not a container"
         if mechanism == "bootlocal" and reading.containers and reading.systemd:
-            return "bootlocal is wanted, and this host is no boot2docker: nothing runs a bootlocal.sh here"
+            return "bootlocal is wanted, but this host is not boot2docker: nothing runs bootlocal.sh here"
         return ""
 
 
 class RemoveAutostart(_Autostart):
-    """Takes the autostart back, as the article found it: no block, restart policy ``no``, a unit that is disabled."""
+    """Removes the autostart: no block, restart policy ``no``, a disabled unit."""
 
     name = "remove etcd autostart"
 
@@ -283,10 +285,9 @@ class StartMembers(Step[tuple[ContainerFacts, ...], tuple[ContainerFacts, ...]])
         return {name: self._finding(members) for name, members in readings.items()}
 
     def apply(self, cluster: Cluster, node: Node, work: tuple[ContainerFacts, ...], say: Say) -> None:
-        """Start them. A unit tells systemd that it is up only once it has a quorum, which is not waited for here.
+        """Start them. A unit reports to systemd only once it has a quorum; this does not wait for it.
 
-        A unit comes after the containers: where it listens alone already, an engine starts its container only after
-        half a minute.
+        Containers come before units: while a unit listens alone, an engine takes half a minute to start a container.
         """
         for member in work:
             if isinstance(member, UnitMember):
@@ -296,7 +297,7 @@ class StartMembers(Step[tuple[ContainerFacts, ...], tuple[ContainerFacts, ...]])
                 node.engine.start(member.name)
 
     def _wait_for_containers(self, cluster: Cluster, node: Node) -> None:
-        """Wait, bounded, until the members in containers of the other nodes run; a silent node counts not."""
+        """Wait, with a deadline, until the other nodes' members in containers run; ignores nodes that do not answer."""
         others = [other for other in cluster if other is not node]
 
         def run() -> bool:

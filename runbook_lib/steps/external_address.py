@@ -1,7 +1,4 @@
-"""Gives a container a fixed address on the cluster's own network, through Docker's macvlan or ipvlan driver.
-
-Takes back the containers and networks that gave external addresses.
-"""
+"""Gives a container a fixed address on the cluster's network by Docker's macvlan or ipvlan driver, and removes it."""
 
 from __future__ import annotations
 
@@ -30,17 +27,17 @@ from runbook_lib.steps.base import (
     unequal,
 )
 from runbook_lib.steps.containers import has_image, no_image
-from runbook_lib.steps.published_port import create, differences, labels, unproved
+from runbook_lib.steps.published_port import changed_since_boot, create, differences, labels
 
 _PARENT_DRIVERS = ("macvlan", "ipvlan")
 
 
 @dataclass(frozen=True)
 class ExternalReading:
-    """What one of the two nodes knows: who answers where in the block, and on the container's node all the rest.
+    """One node's view: the hosts that answer in the block; the rest only on the container's node.
 
     ``answering`` maps each address of the block to the MAC that answered an ARP probe there, or ``None``; ``mac`` is
-    the node's own; ``trouble`` is why the kernel cannot make such a device (empty where it can).
+    the node's own; ``trouble`` is why the kernel cannot create such a link (empty if it can).
     """
 
     answering: Mapping[str, str | None]
@@ -53,7 +50,7 @@ class ExternalReading:
 
 @dataclass(frozen=True)
 class ExternalJob:
-    """What is left to do, in this order: a network whose engine never gives out what is ``reserved``, a container."""
+    """What is left to do, in this order: a network that never assigns ``reserved`` addresses, a container."""
 
     network: bool = False
     reserved: tuple[str, ...] = ()
@@ -64,7 +61,7 @@ class ExternalJob:
 
 @dataclass(frozen=True)
 class _Target:
-    """The container's address, the MAC under which others should see it (empty until it runs), what is to be done."""
+    """The container's address, its MAC as others should see it (empty until it runs), what to do."""
 
     finding: Finding[ExternalJob]
     address: str = ""
@@ -72,19 +69,19 @@ class _Target:
 
 
 class ExternalAddress(Step[ExternalReading, ExternalJob]):
-    """Makes a macvlan or ipvlan network on the cluster's interface, and a container with a fixed address on it.
+    """Creates a macvlan or ipvlan network on the cluster's interface, and a container with a fixed address on it.
 
-    The address is the first of the block at which nobody answers an ARP probe, asked from the container's node and from
-    the witness; those that are taken are reserved in the network, so that Docker never gives them out. Afterwards the
-    witness must see the container at its address, under the right MAC. What exists and is not as wanted is never
-    touched. A node whose kernel has no such device is skipped, with the kernel's words.
+    The address is the first of the block without an answer to ARP probes from the container's node and the observer
+    (``observer_node``); used addresses are reserved in the network, so that Docker never assigns them. Afterwards the
+    observer must see the container at its address with the right MAC. Existing objects that differ are never changed. A
+    node whose kernel lacks the link type is skipped with the kernel's message.
     """
 
     settle_seconds = 5.0
 
     def __init__(self, spec: External, inventory: Inventory, owner: str) -> None:
-        assert spec.block is not None  # a published port has none, and its own step
-        self.name = f"fixed address by {spec.way}"
+        assert spec.block is not None  # a published port has no block, and its own step
+        self.name = f"fixed address by {spec.mode}"
         self._spec = spec
         self._block = spec.block
         self._network = inventory.network
@@ -93,15 +90,15 @@ class ExternalAddress(Step[ExternalReading, ExternalJob]):
         self._candidates = tuple(usable(spec.block, inventory.network, nodes))
 
     def nodes(self, cluster: Cluster) -> tuple[Node, ...]:
-        """The container's node and the witness."""
-        return cluster.node(self._spec.node), cluster.node(self._spec.witness)
+        """The container's node and the observer."""
+        return cluster.node(self._spec.node), cluster.node(self._spec.observer_node)
 
     def read(self, node: Node) -> ExternalReading:
-        """Who answers in the block; on the container's node also its network, container, image and kernel."""
+        """The hosts that answer in the block; on the container's node also network, container, image and kernel."""
         interface = self._network.interface
         if node.name != self._spec.node:
             return ExternalReading(arp_owners(node, interface, self._candidates))
-        trouble = read_link_types(node, self._spec.way)[self._spec.way]
+        trouble = read_link_types(node, self._spec.mode)[self._spec.mode]
         return ExternalReading(
             {} if trouble else arp_owners(node, interface, self._candidates),
             read_cluster_address(node, self._network).mac,
@@ -114,29 +111,29 @@ class ExternalAddress(Step[ExternalReading, ExternalJob]):
     def assess(
         self, readings: Mapping[str, ExternalReading], missing: frozenset[str]
     ) -> Mapping[str, Finding[ExternalJob]]:
-        """The container at its address, and the witness sees it there."""
-        own, seen = readings.get(self._spec.node), readings.get(self._spec.witness)
+        """The container is at its address, and the observer sees it there."""
+        own, seen = readings.get(self._spec.node), readings.get(self._spec.observer_node)
         findings: dict[str, Finding[ExternalJob]] = {}
         target = self._target(own, seen) if own is not None else None
         if target is not None:
             findings[self._spec.node] = target.finding
         if seen is not None:
-            findings[self._spec.witness] = self._witnessed(seen, own, target)
+            findings[self._spec.observer_node] = self._witnessed(seen, own, target)
         return findings
 
     def apply(self, cluster: Cluster, node: Node, work: ExternalJob, say: Say) -> None:
-        """Make the network, then the container."""
+        """Create the network, then the container."""
         if work.network:
-            say(f"making {self._spec.network}")
+            say(f"creating {self._spec.network}")
             node.engine.create_network(
                 self._spec.network,
-                driver=self._spec.way,
+                driver=self._spec.mode,
                 subnet=self._network.subnet,
                 gateway=self._network.gateway,
                 ip_range=str(self._block),
                 reserved={f"taken-{address.replace('.', '-')}": address for address in work.reserved},
                 options={"parent": self._network.interface},
-                labels=labels(self._spec.way, self._owner),
+                labels=labels(self._spec.mode, self._owner),
             )
         if work.create:
             say(f"running {self._spec.container}")
@@ -144,13 +141,13 @@ class ExternalAddress(Step[ExternalReading, ExternalJob]):
         if work.start:
             node.engine.start(self._spec.container)
 
-    def unproved(self, node: Node) -> str:
-        """The container, as long as no boot has brought it back."""
-        return unproved(node, self._spec.container) if node.name == self._spec.node else ""
+    def changed_since_boot(self, node: Node) -> str:
+        """The container, if it has not come back from a boot yet."""
+        return changed_since_boot(node, self._spec.container) if node.name == self._spec.node else ""
 
     def _target(self, own: ExternalReading, seen: ExternalReading | None) -> _Target:
         if own.trouble:
-            return _Target(skipped(f"no {self._spec.way} in this kernel: {own.trouble}"))
+            return _Target(skipped(f"this kernel has no {self._spec.mode}: {own.trouble}"))
         refusal = self._network_refusal(own)
         if refusal is not None:
             return _Target(refusal)
@@ -165,14 +162,14 @@ class ExternalAddress(Step[ExternalReading, ExternalJob]):
         if address not in self._candidates:
             different.append(Difference("fixed address", f"one of {self._block}", address))
         if different:
-            why = f"{found.full_name} exists and is not as wanted: {'; '.join(map(str, different))}"
+            why = f"{found.full_name} exists with other settings: {'; '.join(map(str, different))}"
             return _Target(refused(f"{name} {found.state}", why, remedy=f"remove it: docker rm -f {name}"))
         if found.running:
-            mac = own.mac if spec.way == "ipvlan" else found.macs.get(spec.network, "")
+            mac = own.mac if spec.mode == "ipvlan" else found.macs.get(spec.network, "")
             return _Target(satisfied(self._described(address)), address, mac)
-        stranger = own.answering.get(address)
-        if stranger is not None:
-            return _Target(refused(f"{name} {found.state}", f"{stranger} answers at its address {address} meanwhile"))
+        other_mac = own.answering.get(address)
+        if other_mac is not None:
+            return _Target(refused(f"{name} {found.state}", f"{other_mac} now answers at its address {address}"))
         return _Target(
             pending(f"{name} {found.state}", self._described(address), ExternalJob(start=True, address=address)),
             address,
@@ -181,7 +178,7 @@ class ExternalAddress(Step[ExternalReading, ExternalJob]):
     def _new(self, own: ExternalReading, seen: ExternalReading | None) -> _Target:
         before = f"{self._spec.container} absent"
         if seen is None:
-            why = f"{self._spec.witness} did not answer, so nobody knows which addresses are free"
+            why = f"{self._spec.observer_node} did not answer, so it is unknown which addresses are free"
             return _Target(refused(before, why, remedy="bring that node back"))
         taken = {
             address: mac
@@ -191,8 +188,8 @@ class ExternalAddress(Step[ExternalReading, ExternalJob]):
         }
         free = [address for address in self._candidates if address not in taken]
         if not free:
-            remedy = "name another container_range in the inventory's network"
-            return _Target(refused(before, f"somebody answers at every address of {self._block}", remedy=remedy))
+            remedy = "set another container_range in the inventory's network"
+            return _Target(refused(before, f"every address of {self._block} is in use", remedy=remedy))
         after = self._described(free[0])
         if not own.has_image:
             why, remedy = no_image(self._spec.container, self._spec.image)
@@ -203,7 +200,7 @@ class ExternalAddress(Step[ExternalReading, ExternalJob]):
         return _Target(pending(before, after, job, detail), free[0])
 
     def _network_refusal(self, own: ExternalReading) -> Finding[ExternalJob] | None:
-        """Why the network is not as wanted, or cannot be made beside another one."""
+        """Why the network differs, or cannot be created beside another one."""
         interface, wanted = self._network.interface, self._spec.network
         for network in own.networks:
             parent = network.options.get("parent", "")
@@ -221,12 +218,12 @@ class ExternalAddress(Step[ExternalReading, ExternalJob]):
 
     def _network_differences(self, found: NetworkFacts) -> list[Difference]:
         rows = [
-            ("driver", self._spec.way, found.driver),
+            ("driver", self._spec.mode, found.driver),
             ("parent", self._network.interface, found.options.get("parent", "")),
             ("subnet", self._network.subnet, found.subnet),
             ("range", str(self._block), found.ip_range),
             (OWNER_LABEL, self._owner, found.labels.get(OWNER_LABEL, "")),
-            (EXTERNAL_LABEL, self._spec.way, found.labels.get(EXTERNAL_LABEL, "")),
+            (EXTERNAL_LABEL, self._spec.mode, found.labels.get(EXTERNAL_LABEL, "")),
         ]
         if self._network.gateway is not None:
             rows.append(("gateway", self._network.gateway, found.gateway))
@@ -235,22 +232,22 @@ class ExternalAddress(Step[ExternalReading, ExternalJob]):
     def _witnessed(
         self, seen: ExternalReading, own: ExternalReading | None, target: _Target | None
     ) -> Finding[ExternalJob]:
-        """What the witness should see, by what the container's node said."""
+        """What the observer should see, from the container's node's reading."""
         if own is None or target is None:
             return skipped(f"{self._spec.node} did not answer")
         if not target.address:
-            return skipped(f"nothing to look at on {self._spec.node}")
+            return skipped(f"nothing to observe on {self._spec.node}")
         address = target.address
         mac = seen.answering.get(address)
-        found = f"{mac} answers at {address}" if mac else f"nobody answers at {address}"
+        found = f"{mac} answers at {address}" if mac else f"no answer at {address}"
         if not target.mac:
-            return pending(found, f"{self._spec.container} answers at {address}", None, "looks from outside")
+            return pending(found, f"{self._spec.container} answers at {address}", None, "observes from outside")
         if mac is None:
-            return pending(found, f"{target.mac} answers at {address}", None, "looks from outside")
+            return pending(found, f"{target.mac} answers at {address}", None, "observes from outside")
         if mac != target.mac:
-            why = f"two machines have {address}: {target.mac} is {self._spec.container}"
-            return refused(found, why, remedy="find the machine with the other MAC")
-        return satisfied(found, "looks from outside")
+            why = f"two hosts have {address}: {target.mac} is {self._spec.container}"
+            return refused(found, why, remedy="find the host with the other MAC")
+        return satisfied(found, "observes from outside")
 
     def _described(self, address: str) -> str:
         spec = self._spec
@@ -259,7 +256,7 @@ class ExternalAddress(Step[ExternalReading, ExternalJob]):
 
 @dataclass(frozen=True)
 class OwnedExternals:
-    """Our networks and containers for external addresses on one node, and whoever else is on these networks."""
+    """Our networks and containers for external addresses on one node, and other containers on these networks."""
 
     networks: tuple[NetworkFacts, ...]
     containers: tuple[ContainerFacts, ...]
@@ -275,7 +272,7 @@ class ExternalRemoval:
 
 
 class RemoveExternals(Step[OwnedExternals, ExternalRemoval]):
-    """Removes what carries both our owner label and that of an external address, containers before networks.
+    """Removes objects with both our owner label and the external-address label, containers before networks.
 
     A network with a container of others on it is refused, naming it.
     """
@@ -297,7 +294,7 @@ class RemoveExternals(Step[OwnedExternals, ExternalRemoval]):
     def assess(
         self, readings: Mapping[str, OwnedExternals], missing: frozenset[str]
     ) -> Mapping[str, Finding[ExternalRemoval]]:
-        """Pending where there is something of ours."""
+        """Pending if there is something of ours."""
         return {name: self._finding(reading) for name, reading in readings.items()}
 
     def apply(self, cluster: Cluster, node: Node, work: ExternalRemoval, say: Say) -> None:

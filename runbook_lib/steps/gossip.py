@@ -1,4 +1,4 @@
-"""The engines' gossip: waiting until an engine takes part in it, and bringing islands of it together."""
+"""The engines' gossip: waits until an engine takes part, and joins partitions."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from runbook_lib.facts.overlay.gossip import GOSSIP_PORT, REQUEST, Gossip, commo
 from runbook_lib.steps.base import Finding, Say, Step, blocked, pending, satisfied
 from runbook_lib.waiting import Deadline, wait_until
 
-# What an engine says of a network, by name or ID, that its store does not show it at this moment.
+# An engine's error for a network (name or ID) that it cannot read from its store at this moment.
 _NO_NETWORK = re.compile(r"network \S+ not found")
 _PAUSE = 0.25
 # Engines of a swarm try lost peers again every 60 s (moby, libnetwork/networkdb: rejoinClusterInterval).
-REUNION_SECONDS = 75.0
+REJOIN_SECONDS = 75.0
 
 
 def wait_for_gossip(node: Node, control_plane: ControlPlane, say: Say, patience: float = STORE_RECHECK_SECONDS) -> None:
     """Wait, bounded, until the node's engine gossips.
 
-    An overlay namespace made earlier would never learn where its peers are (see ``facts.gossip``).
+    An overlay namespace created earlier would never find its peers (see ``facts.overlay.gossip``).
 
     Raises:
         DeadlineError: it did not within ``patience`` seconds.
@@ -43,18 +43,17 @@ def wait_for_gossip(node: Node, control_plane: ControlPlane, say: Say, patience:
         )
 
 
-def once_store_answers(
+def retry_while_store_fails(
     node: Node, control_plane: ControlPlane, network: str, act: Callable[[], None], say: Say
 ) -> None:
-    """Do what needs a network that was seen before; again, bounded, while the engine cannot read or write its store.
+    """Call ``act``, which needs an existing network; retry, with a deadline, while the engine cannot use its store.
 
-    An engine keeps no list of the cluster's networks: it asks its store anew for every call, over connections of its
-    own, and what it cannot read it calls *not found*. After its node was cut off, these connections are the last to
-    work again, later than the heartbeat by which the engine counts as connected.
+    An engine reads the cluster's networks from its store for every call and reports what it cannot read as *not found*.
+    After its node was cut off, these connections recover last, later than the heartbeat that counts as connected.
 
     Raises:
         EngineError: it still cannot after ``STORE_RECHECK_SECONDS``.
-        RunbookError: what ``act`` raises else.
+        RunbookError: another error of ``act``.
     """
     deadline = Deadline(STORE_RECHECK_SECONDS)
     told = False
@@ -69,9 +68,9 @@ def once_store_answers(
                     node.name,
                     error.call,
                     f"for {STORE_RECHECK_SECONDS:.0f} s {control_plane.members_title} has not answered this engine, or"
-                    f" somebody has removed {network}: {error.explanation}",
+                    f" {network} was removed: {error.explanation}",
                     status=error.status,
-                    remedy=f"{control_plane.remedy}; notebook 03_create_overlay makes the network",
+                    remedy=f"{control_plane.remedy}; notebook 03_create_overlay creates the network",
                 ) from error
         if not told:
             say(f"waiting until {control_plane.members_title} answers the engine")
@@ -80,19 +79,19 @@ def once_store_answers(
 
 
 @dataclass(frozen=True)
-class Introduction:
-    """What one engine needs: where it gossips, and node and address of each engine that it does not know."""
+class JoinPlan:
+    """An engine's gossip address, and node and address of each engine that it does not know."""
 
     address: str
     unknown_peers: tuple[tuple[str, str], ...]
 
 
-class JoinGossip(Step[Gossip, Introduction]):
-    """Makes sure that every engine knows every other one, so that each is told where all containers are.
+class JoinGossip(Step[Gossip, JoinPlan]):
+    """Makes every engine know every other one, so that each learns where all containers are.
 
-    Engines that start at the same moment may end up in islands (see ``facts.gossip``), which nothing in Docker brings
-    together again. Here one engine is told what another says of itself and of those it knows: the same message that
-    members of the gossip send each other twice a minute. No engine is restarted for it.
+    Engines that start at the same moment may end up in partitions (see ``facts.overlay.gossip``), which Docker never
+    joins. Here one engine gets another's member list: the message that members send each other twice a minute. No
+    engine is restarted.
     """
 
     name = "join gossip"
@@ -101,40 +100,40 @@ class JoinGossip(Step[Gossip, Introduction]):
     def __init__(self, control_plane: ControlPlane) -> None:
         self._control_plane = control_plane
         if control_plane.rejoins_peers:
-            self.settle_seconds = REUNION_SECONDS
+            self.settle_seconds = REJOIN_SECONDS
 
     def read(self, node: Node) -> Gossip:
-        """Whom the node's engine knows."""
+        """The peers that the node's engine knows."""
         return self._control_plane.read_gossip(node)
 
-    def assess(self, readings: Mapping[str, Gossip], missing: frozenset[str]) -> Mapping[str, Finding[Introduction]]:
-        """Pending where an engine does not know another one that gossips too."""
+    def assess(self, readings: Mapping[str, Gossip], missing: frozenset[str]) -> Mapping[str, Finding[JoinPlan]]:
+        """Pending if an engine does not know another gossiping engine."""
         unknown = unknown_peers(readings.values())
         common = common_unknown_peer(unknown)
         return {node: self._finding(row, unknown.get(node, ()), readings, common) for node, row in readings.items()}
 
-    def apply(self, cluster: Cluster, node: Node, work: Introduction, say: Say) -> None:
-        """Tell it what each stranger says."""
+    def apply(self, cluster: Cluster, node: Node, work: JoinPlan, say: Say) -> None:
+        """Send it the member list of each unknown peer."""
         for name, address in work.unknown_peers:
-            say(f"meeting {name}")
+            say(f"joining {name}")
             exchange(node, work.address, exchange(cluster.node(name), address, REQUEST))
 
     def _finding(
         self, row: Gossip, unknown: tuple[str, ...], readings: Mapping[str, Gossip], common: str
-    ) -> Finding[Introduction]:
+    ) -> Finding[JoinPlan]:
         others = sum(bool(other.address) for other in readings.values()) - 1
         wanted = f"knows {others} other engines"
         if not row.address:
             why, remedy = f"{self._control_plane.members_title} does not answer it", self._control_plane.remedy
             return blocked("does not gossip", "knows the other engines", why, remedy=remedy)
         if row.trouble:
-            remedy = f"open tcp {GOSSIP_PORT} on this node: notebook 00_meet_the_cluster tries every port"
-            return blocked("is not heard", wanted, row.trouble, remedy=remedy)
+            remedy = f"open tcp {GOSSIP_PORT} on this node: notebook 00_meet_the_cluster checks every port"
+            return blocked("gives no answer", wanted, row.trouble, remedy=remedy)
         if not unknown:
             return satisfied(wanted)
-        blame = f"look at {common} first: it is in every pair that does not know each other" if common else ""
+        blame = f"check {common} first: it is in every pair of engines that do not know each other" if common else ""
         if self._control_plane.rejoins_peers:
-            detail = "; ".join(filter(None, ("engines of a swarm meet again by themselves", blame)))
+            detail = "; ".join(filter(None, ("engines of a swarm rejoin by themselves", blame)))
             return pending(f"does not know {', '.join(unknown)}", wanted, None, detail)
-        introduction = Introduction(row.address, tuple((name, readings[name].address) for name in unknown))
-        return pending(f"does not know {', '.join(unknown)}", wanted, introduction, blame)
+        plan = JoinPlan(row.address, tuple((name, readings[name].address) for name in unknown))
+        return pending(f"does not know {', '.join(unknown)}", wanted, plan, blame)

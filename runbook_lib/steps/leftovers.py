@@ -1,9 +1,8 @@
-"""What Docker leaves behind: docker_gwbridge where no container needs it, and endpoints of containers that are gone.
+"""What Docker leaves behind: an unused docker_gwbridge, and stale endpoints.
 
-Endpoints that a crash left in the store: a network still lists them, but no container has them.
-
-They keep their name, so that a container of that name cannot join the network again: ``endpoint with name X already
-exists in network Y`` (https://github.com/moby/moby/issues/20398). The repair is ``docker network disconnect -f``.
+After a crash a network may still list an endpoint that no container has. A container of that name cannot join the
+network then: ``endpoint with name X already exists in network Y`` (https://github.com/moby/moby/issues/20398). The
+repair is ``docker network disconnect -f``.
 """
 
 from __future__ import annotations
@@ -24,29 +23,28 @@ from runbook_lib.facts.docker.networks import (
 )
 from runbook_lib.steps.base import OWNER_LABEL, Finding, Say, Step, blocked, pending, satisfied, skipped
 
-BARE_LABEL = "org.overlay-runbook.without-docker_gwbridge"
-"""Label of the overlays that a step makes: the nodes that had no docker_gwbridge at that moment. Only so anybody can
-tell later that one was not there before: Docker writes no owner on it."""
-BRIDGED_LABEL = "org.overlay-runbook.with-docker_gwbridge"
-"""The same of the nodes that had one. Of a node in neither list, which was down then or came later, nobody knows."""
+WITHOUT_BRIDGE_LABEL = "org.overlay-runbook.without-docker_gwbridge"
+"""Label of the runbook's overlays: the nodes without docker_gwbridge at creation. Docker itself records no owner."""
+WITH_BRIDGE_LABEL = "org.overlay-runbook.with-docker_gwbridge"
+"""The nodes with docker_gwbridge at creation. A node in neither list was down then, or added later."""
 
 
 def bridge_labels(had_one: Mapping[str, bool]) -> dict[str, str]:
-    """Both labels from what was read of each node."""
-    wanted = ((BARE_LABEL, False), (BRIDGED_LABEL, True))
+    """Both labels from the nodes' readings."""
+    wanted = ((WITHOUT_BRIDGE_LABEL, False), (WITH_BRIDGE_LABEL, True))
     return {label: ", ".join(sorted(name for name, had in had_one.items() if had is one)) for label, one in wanted}
 
 
 @dataclass(frozen=True)
 class BridgeReading:
-    """docker_gwbridge on one node, and what is known of its origin; ``owner`` is whose labels count."""
+    """docker_gwbridge on one node, and its origin by the labels of ``owner``."""
 
     found: GatewayBridge
     owner: str
 
     @property
     def others(self) -> tuple[str, ...]:
-        """Who is on it besides our containers."""
+        """Endpoints on it other than our containers."""
         ours = {item.id: item for item in self.found.containers if item.labels.get(OWNER_LABEL) == self.owner}
         left = [endpoint for endpoint in self.found.endpoints if endpoint.container_id not in ours]
         known = {item.id: item.name for item in self.found.containers}
@@ -54,23 +52,25 @@ class BridgeReading:
 
     @property
     def ours(self) -> tuple[str, ...]:
-        """Which of our containers are on it."""
+        """Our containers on it."""
         return self.found.users(
             tuple(item for item in self.found.containers if item.labels.get(OWNER_LABEL) == self.owner)
         )
 
     @property
-    def came_later(self) -> bool | None:
-        """Whether it was not there before an overlay of ours was; ``None`` when none of ours tells of the node."""
+    def created_with_overlay(self) -> bool | None:
+        """Whether it was created with our overlay; ``None`` if the labels do not name the node."""
         ours = [network.labels for network in self.found.networks if network.labels.get(OWNER_LABEL) == self.owner]
-        if any(self.found.node in labels.get(BARE_LABEL, "").split(", ") for labels in ours):
+        if any(self.found.node in labels.get(WITHOUT_BRIDGE_LABEL, "").split(", ") for labels in ours):
             return True
-        return False if any(self.found.node in labels.get(BRIDGED_LABEL, "").split(", ") for labels in ours) else None
+        return (
+            False if any(self.found.node in labels.get(WITH_BRIDGE_LABEL, "").split(", ") for labels in ours) else None
+        )
 
     @property
     def removable(self) -> bool:
-        """Whether it came with ours, and nobody else is on it."""
-        return self.found.bridge is not None and bool(self.came_later) and not self.others
+        """Whether it was created with our overlay and has no other endpoints."""
+        return self.found.bridge is not None and bool(self.created_with_overlay) and not self.others
 
 
 def read_bridge(node: Node, owner: str) -> BridgeReading:
@@ -81,9 +81,9 @@ def read_bridge(node: Node, owner: str) -> BridgeReading:
 class RemoveGatewayBridges(Step[BridgeReading, str]):
     """Removes docker_gwbridge from nodes that had none before our overlay, once no container is on it.
 
-    It stays where somebody else is on it, where it was there before, where nobody knows (the overlay is not of ours, or
-    is gone already), and in a swarm, whose nodes all have one. Our containers go first, our networks, which tell where
-    it was, afterwards.
+    It stays if other containers use it, if it is older, if its origin is unknown (the overlay is not ours, or already
+    removed), and in a swarm, whose nodes all have one. Remove our containers before it, and our networks, whose labels
+    are needed here, after it.
     """
 
     name = f"remove {GATEWAY_BRIDGE}"
@@ -94,7 +94,7 @@ class RemoveGatewayBridges(Step[BridgeReading, str]):
         self._control_plane = control_plane
 
     def read(self, node: Node) -> BridgeReading:
-        """The bridge, who is on it, and what our networks tell of it."""
+        """The bridge, its endpoints, and our networks' labels."""
         return read_bridge(node, self._owner)
 
     def assess(self, readings: Mapping[str, BridgeReading], missing: frozenset[str]) -> Mapping[str, Finding[str]]:
@@ -102,7 +102,7 @@ class RemoveGatewayBridges(Step[BridgeReading, str]):
         return {name: self._finding(name, reading) for name, reading in readings.items()}
 
     def apply(self, cluster: Cluster, node: Node, work: str, say: Say) -> None:
-        """Remove it. An engine refuses while anybody is on it."""
+        """Remove it. The engine refuses while it has endpoints."""
         node.engine.remove_network(work)
 
     def _finding(self, node: str, reading: BridgeReading) -> Finding[str]:
@@ -112,21 +112,21 @@ class RemoveGatewayBridges(Step[BridgeReading, str]):
         if self._control_plane.bridges_every_node:
             return satisfied(GATEWAY_BRIDGE, "it stays: every node of a swarm has one")
         if reading.others:
-            return satisfied(GATEWAY_BRIDGE, f"it stays: {', '.join(reading.others)} of others is on it")
-        if reading.came_later is False:
-            return satisfied(GATEWAY_BRIDGE, "it stays: it was there before our overlay")
-        if reading.came_later is None:
+            return satisfied(GATEWAY_BRIDGE, f"it stays: not ours, but on it: {', '.join(reading.others)}")
+        if reading.created_with_overlay is False:
+            return satisfied(GATEWAY_BRIDGE, "it stays: it is older than our overlay")
+        if reading.created_with_overlay is None:
             by_hand = f"on {node}: docker network rm {GATEWAY_BRIDGE}"
-            why = f"it stays: nobody knows whether it was there before; to remove it, {by_hand}"
+            why = f"it stays: unknown whether it is older than our overlay; to remove it, {by_hand}"
             return skipped(why, GATEWAY_BRIDGE)
         if reading.ours:
             why = f"{', '.join(reading.ours)} is on it"
             return blocked(GATEWAY_BRIDGE, "none", why, remedy="remove our containers first")
-        return pending(GATEWAY_BRIDGE, "none", bridge.id, "nobody is on it, and it was not there before our overlay")
+        return pending(GATEWAY_BRIDGE, "none", bridge.id, "it is unused and came with our overlay")
 
 
 def stale_endpoints(network: NetworkFacts, containers: Iterable[ContainerFacts]) -> tuple[str, ...]:
-    """The names of endpoints of a network that belong to none of the containers, running or not.
+    """Names of a network's endpoints that belong to none of the containers, running or not.
 
     What a crash left to a container that still exists is not stale: its engine puts it right when the container starts.
 
@@ -137,21 +137,21 @@ def stale_endpoints(network: NetworkFacts, containers: Iterable[ContainerFacts])
 
 
 def force_disconnect(cluster: Cluster, node: Node, control_plane: ControlPlane, network: str, endpoint: str) -> None:
-    """Take a stale endpoint off a network (its name or ID).
+    """Remove a stale endpoint from a network (name or ID).
 
-    The node's own engine does it unless it has a container of that name: such an engine would only forget the network
-    of its stopped container and leave the endpoint in the store. Then another node does it.
+    The node's engine does it unless it has a container of that name: it would only forget the stopped container's
+    network and leave the endpoint in the store. Then another node does it.
 
     Raises:
-        NodeError: it is not stale, for a living engine that the inventory does not name has it; or every node has a
-            container of that name.
+        NodeError: it is not stale (an engine outside the inventory has it), or every node has a container of that
+            name.
         RunbookError: a node does not answer, or its engine refuses.
     """
     known = read_network(node, network)
     if known is not None and (elsewhere := control_plane.read_foreign_engine(cluster, known.id, endpoint)):
         raise NodeError(
             node.name,
-            f"{endpoint} of {known.name} is on the engine at {elsewhere}, which the inventory does not name",
+            f"{endpoint} of {known.name} is on the engine at {elsewhere}, which is not in the inventory",
             remedy=f"disconnect {endpoint} there, or add that node to the inventory",
         )
     others = [item for item in cluster.nodes if item.name != node.name]
@@ -161,6 +161,6 @@ def force_disconnect(cluster: Cluster, node: Node, control_plane: ControlPlane, 
             return
     raise NodeError(
         node.name,
-        f"the stale endpoint {endpoint} of network {network} can only be taken off by a node without such a container",
+        f"the stale endpoint {endpoint} of network {network} can only be removed by a node without such a container",
         remedy=f"remove the stopped container {endpoint} of one node: docker rm {endpoint}",
     )

@@ -1,6 +1,6 @@
-"""The steps that start the control plane's members, now and at boot: which they are depends on what a member is.
+"""The steps that start the control plane's members, now and at boot.
 
-Managers of a swarm are the engines themselves: they run when dockerd does, and start when it does.
+A swarm's managers are the engines themselves: they start and run with dockerd.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from runbook_lib.steps.etcd_autostart import EtcdAutostart, RemoveAutostart, Sta
 
 
 class StartManagers(Step[str, None]):
-    """Nothing to start: a node whose engine answers has its member of the swarm running."""
+    """Nothing to start: a member of a swarm is the engine itself."""
 
     name = "start managers"
 
@@ -44,27 +44,27 @@ class ManagerStart:
 
 
 class ManagersAutostart(Step[ManagerStart, None]):
-    """Makes sure that each host starts dockerd at boot, which is all that a member of a swarm needs.
+    """Checks that each host starts dockerd at boot, which is all that a swarm needs.
 
-    A host that does not is refused with the command that makes it, and so is a swarm that locks its managers: that is
-    the administration of hosts and swarm, not ours.
+    A host that does not is refused with the command for it, and so is a swarm with autolock: both belong to the
+    administrator.
     """
 
     name = "managers autostart"
 
     def read(self, node: Node) -> ManagerStart:
-        """What starts dockerd, and what its swarm asks of it then."""
+        """What starts dockerd, and whether its swarm needs the unlock key then."""
         return ManagerStart(read_engine_start(node), read_swarm(node).autolock)
 
     def assess(self, readings: Mapping[str, ManagerStart], missing: frozenset[str]) -> Mapping[str, Finding[None]]:
-        """Satisfied where something does."""
+        """Satisfied if something starts dockerd."""
         return {node: self._finding(start) for node, start in readings.items()}
 
     def apply(self, cluster: Cluster, node: Node, work: None, say: Say) -> None:
         """Never called: there is no work."""
 
-    def unproved(self, node: Node) -> str:
-        """The swarm itself, as long as a manager has not come back to it by a boot."""
+    def changed_since_boot(self, node: Node) -> str:
+        """The swarm, if it was created after the node's last boot."""
         return "its swarm" if read_boot_clock(node).is_text_after_boot(read_swarm(node).made_at) else ""
 
     def _finding(self, start: ManagerStart) -> Finding[None]:
@@ -91,7 +91,7 @@ class MemberSteps:
 def member_steps(parameters: Parameters) -> MemberSteps:
     """The steps for the control plane that the parameters name.
 
-    For a swarm's managers there is nothing to take back, but what an etcd of earlier days left there is.
+    A swarm's managers have no autostart to remove, but an earlier etcd may have left one.
     """
     etcd = parameters.etcd
     if parameters.control_plane == "swarm-mode":

@@ -1,4 +1,4 @@
-"""Creates the overlay network, and removes the networks that were made here."""
+"""Creates the overlay network, and removes the runbook's networks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from runbook_lib.steps.base import (
     Verb,
     blocked,
     made_by,
-    our_labels,
+    owner_labels,
     pending,
     refused,
     satisfied,
@@ -46,11 +46,11 @@ _ENCRYPTED = "encrypted"
 
 @dataclass(frozen=True)
 class NetworkReading:
-    """The networks of one name that a node's engine lists, and where it lists none, what it can do with networks.
+    """The networks of one name that a node's engine lists; if none, its access to overlays.
 
-    ``containers`` (of the node, read where it lists none) may be on it all the same.
-    ``cannot_encrypt`` is why the node's kernel does not, where that was asked for; ``bridged`` tells whether the node
-    has docker_gwbridge already.
+    ``containers`` (of the node, read only then) may be on it nevertheless.
+    ``cannot_encrypt`` is why the node's kernel cannot, if encryption is wanted; ``bridged``: the node already has
+    docker_gwbridge.
     """
 
     networks: tuple[NetworkFacts, ...]
@@ -61,7 +61,7 @@ class NetworkReading:
 
 
 def differences(overlay: Overlay, network: NetworkFacts, control_plane: ControlPlane) -> list[Difference]:
-    """The settings in which an existing network is not the wanted overlay. An unset subnet takes any."""
+    """The settings in which an existing network differs from the wanted overlay. An unset subnet matches any."""
     options = {key: value for key, value in network.options.items() if key not in _DOCKERS_OWN_OPTIONS}
     rows = [("driver", OVERLAY_DRIVER, network.driver), ("scope", control_plane.scope, network.scope)]
     if overlay.subnet is not None:
@@ -75,22 +75,22 @@ def differences(overlay: Overlay, network: NetworkFacts, control_plane: ControlP
 
 
 def driver_options(overlay: Overlay) -> dict[str, str]:
-    """The overlay's driver options, ``encrypted`` among them where it is asked for."""
+    """The overlay's driver options, with ``encrypted`` if wanted."""
     return {**overlay.options, **({_ENCRYPTED: ""} if overlay.encrypted else {})}
 
 
 def _shown(options: Mapping[str, str], key: str) -> str:
-    """An option's value, or that it is set where it has none."""
+    """An option's value, or "set" without a value."""
     return options[key] or "set" if key in options else ""
 
 
 class CreateNetwork(Step[NetworkReading, dict[str, str]]):
-    """Makes sure that every node sees one and the same overlay network with the wanted settings.
+    """Makes every node list the same overlay network with the wanted settings.
 
-    It is created once, on the first node that can; the others see it through the control plane, which a fresh reading
-    from each of them proves. A worker of a swarm is told of it with its first container. An existing network with
-    other settings is never changed: its differences are listed. The work is the labels that it gets, among them which
-    nodes have no docker_gwbridge yet: clean-up removes those that come with the overlay.
+    It is created once, on the first possible node; new readings verify that the others list it through the control
+    plane. A swarm worker lists it from its first container on. An existing network with other settings is never
+    changed: its differences are listed. The work is its labels, which also name the nodes without docker_gwbridge:
+    clean-up removes the bridges that came with the overlay.
     """
 
     settle_seconds = 5.0
@@ -102,7 +102,7 @@ class CreateNetwork(Step[NetworkReading, dict[str, str]]):
         self._owner = owner
 
     def read(self, node: Node) -> NetworkReading:
-        """The networks of that name, and where there is none, whether the engine can keep one."""
+        """The networks of that name; if none, whether the engine can create one."""
         everything = read_networks(node)
         found = tuple(item for item in everything if item.name == self._overlay.name)
         if found:
@@ -112,7 +112,7 @@ class CreateNetwork(Step[NetworkReading, dict[str, str]]):
         access = self._control_plane.read_overlay_access(node)
         return NetworkReading((), access, cannot_encrypt, bridged, read_containers(node))
 
-    def doubted(self, readings: Mapping[str, NetworkReading]) -> Collection[str]:
+    def contradicted(self, readings: Mapping[str, NetworkReading]) -> Collection[str]:
         """The nodes whose engine does not list the network, while another does or a container is on it."""
         return self._lost(readings)
 
@@ -128,7 +128,7 @@ class CreateNetwork(Step[NetworkReading, dict[str, str]]):
     def assess(
         self, readings: Mapping[str, NetworkReading], missing: frozenset[str]
     ) -> Mapping[str, Finding[dict[str, str]]]:
-        """One ID, the wanted settings, on every node."""
+        """The same ID and the wanted settings on every node."""
         ids = sorted({network.id for reading in readings.values() for network in reading.networks})
         if len(ids) > 1:
             return {name: self._ambiguous(reading, ids) for name, reading in readings.items()}
@@ -139,7 +139,7 @@ class CreateNetwork(Step[NetworkReading, dict[str, str]]):
         lost = self._lost(readings)
         creator = able[0] if able and not ids and not lost else ""
         if not ids and not able and not missing and not lost:
-            return {name: self._nobody_makes_it(reading) for name, reading in readings.items()}
+            return {name: self._no_creator(reading) for name, reading in readings.items()}
         labels = self._labels(readings)
         return {
             name: self._finding(name, reading, creator, labels, lost.get(name)) for name, reading in readings.items()
@@ -157,7 +157,7 @@ class CreateNetwork(Step[NetworkReading, dict[str, str]]):
         )
 
     def _labels(self, readings: Mapping[str, NetworkReading]) -> dict[str, str]:
-        labels = our_labels(self._owner, OVERLAY_NOTEBOOK)
+        labels = owner_labels(self._owner, OVERLAY_NOTEBOOK)
         if self._control_plane.bridges_every_node:
             return labels
         return labels | bridge_labels({name: reading.bridged for name, reading in readings.items()})
@@ -173,24 +173,24 @@ class CreateNetwork(Step[NetworkReading, dict[str, str]]):
         wanted = self._wanted
         if reading.access.trouble:
             return blocked("not known", wanted, reading.access.trouble, remedy=self._control_plane.remedy)
-        if lost is not None:  # no work of this node's mends it, and none is needed where the network was just made
+        if lost is not None:  # nothing to do on this node
             return pending("no such network", wanted, None, f"{lost.why}; remedy: {lost.remedy}")
         if not reading.networks and not reading.access.manages:
-            return satisfied("not seen yet", "a worker is told of it with its first container on it")
+            return satisfied("not seen yet", "a worker lists it from its first container on")
         if not reading.networks:
             if not creator:
-                return pending("no such network", wanted, None, "another node has it, this one does not see it")
-            detail = "created here" if node == creator else f"created on {creator}, seen from here"
+                return pending("no such network", wanted, None, "another node lists it, this one does not")
+            detail = "created here" if node == creator else f"created on {creator}, listed here"
             return pending("no such network", wanted, labels if node == creator else None, detail)
         network = reading.networks[0]
         if not network.driver:
-            return pending("being made", wanted, None, "a manager is still making it")
+            return pending("being created", wanted, None, "a manager is still creating it")
         different = differences(self._overlay, network, self._control_plane)
         if different:
             return refused(
                 _describe(network),
                 f"{self._overlay.name} exists with other settings: {'; '.join(map(str, different))}",
-                remedy=f"name another overlay, or remove it once it is empty: docker network rm {self._overlay.name}",
+                remedy=f"rename the overlay, or remove the empty network: docker network rm {self._overlay.name}",
             )
         return satisfied(_describe(network), self._owner_detail(network))
 
@@ -198,16 +198,16 @@ class CreateNetwork(Step[NetworkReading, dict[str, str]]):
     def _wanted(self) -> str:
         return f"{OVERLAY_DRIVER} {self._overlay.subnet or '(subnet by Docker)'}"
 
-    def _nobody_makes_it(self, reading: NetworkReading) -> Finding[dict[str, str]]:
+    def _no_creator(self, reading: NetworkReading) -> Finding[dict[str, str]]:
         access = reading.access
         if access.trouble:
             return blocked("not known", self._wanted, access.trouble, remedy=self._control_plane.remedy)
-        why, remedy = "only a manager makes networks, this is a worker", "put a manager into the inventory as well"
+        why, remedy = "only a manager can create networks, this node is a worker", "add a manager to the inventory"
         return blocked("no such network", self._wanted, why, remedy=remedy)
 
     def _unencrypted(self, why: str, plain: Mapping[str, str]) -> Finding[dict[str, str]]:
-        """All nodes or none: packets between one that encrypts and one that does not are lost."""
-        why = why or f"not by {', '.join(plain)}, and then not by this node either"
+        """All nodes or none: packets between an encrypting and a plain node are lost."""
+        why = why or f"not supported by {', '.join(plain)}, so not used on this node either"
         return refused("no such network", f"it cannot be encrypted: {why}", remedy=REMEDY)
 
     def _ambiguous(self, reading: NetworkReading, ids: list[str]) -> Finding[dict[str, str]]:
@@ -229,8 +229,8 @@ class CreateNetwork(Step[NetworkReading, dict[str, str]]):
 class OwnedNetworks:
     """The networks of one owner that a node lists, with their endpoints, and all containers of the node.
 
-    ``manages`` tells whether its engine may remove those of the whole cluster. ``unread`` are those that it lists and
-    does not find when it is asked for them.
+    ``manages``: its engine may remove cluster-wide networks. ``unread`` are those that it lists but does not find by
+    name.
     """
 
     networks: tuple[NetworkFacts, ...]
@@ -241,18 +241,17 @@ class OwnedNetworks:
 
 @dataclass(frozen=True)
 class NetworkRemoval:
-    """Networks to remove on one node, each with the stale endpoints to take off it before."""
+    """Networks to remove on one node, each with the stale endpoints to remove before."""
 
     networks: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
-    """Removes the networks that carry our owner label, and no others.
+    """Removes the networks with our owner label, and no others.
 
-    A network with containers of others on it is refused, naming them. Endpoints that no container has (left over
-    from a crash) are taken off it first. A network of the whole cluster is removed once, from the first node that may.
-    With ``notebook`` only the networks that it made go, and containers of ours on them, which no step before this one
-    removes then, are a refusal too.
+    A network with other containers on it is refused, naming them. Stale endpoints (after a crash) are removed first. A
+    cluster-wide network is removed once, from the first node that may. With ``notebook`` only the networks that it
+    created are removed, and our containers on them, which no earlier step removes then, are a refusal too.
     """
 
     name = "remove networks"
@@ -264,7 +263,7 @@ class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
         self._notebook = notebook
 
     def read(self, node: Node) -> OwnedNetworks:
-        """Our networks with their endpoints, and every container that may be on them."""
+        """Our networks with their endpoints, and all containers."""
         own = [item for item in read_networks(node) if self._is_to_go(item)]
         detailed = [(item, read_network(node, item.id)) for item in own]
         networks = tuple(found for _, found in detailed if found is not None)
@@ -276,17 +275,17 @@ class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
         manages = not networks or self._control_plane.read_manages(node)
         return OwnedNetworks(networks, read_containers(node), manages, unread)
 
-    def doubted(self, readings: Mapping[str, OwnedNetworks]) -> Collection[str]:
-        """The nodes whose engine lists a network of ours and does not find it."""
+    def contradicted(self, readings: Mapping[str, OwnedNetworks]) -> Collection[str]:
+        """The nodes whose engine lists a network of ours but does not find it by name."""
         return [name for name, reading in readings.items() if reading.unread]
 
     def assess(
         self, readings: Mapping[str, OwnedNetworks], missing: frozenset[str]
     ) -> Mapping[str, Finding[NetworkRemoval]]:
-        """Pending on every node that lists one; the first that may removes one of the whole cluster."""
+        """Pending on every node that lists one; the first possible node removes a cluster-wide one."""
         containers = [item for reading in readings.values() for item in reading.containers]
         removers: dict[str, str] = {}
-        tellers: dict[str, str] = {}  # a network of the whole cluster is refused once, not by every node
+        tellers: dict[str, str] = {}  # a cluster-wide network is refused once, not by every node
         for name, reading in readings.items():
             for network in reading.networks:
                 tellers.setdefault(name if network.scope == "local" else network.id, name)
@@ -303,7 +302,7 @@ class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
         return findings
 
     def apply(self, cluster: Cluster, node: Node, work: NetworkRemoval, say: Say) -> None:
-        """Take stale endpoints off, then remove."""
+        """Remove stale endpoints, then the networks."""
         for network, stale in work.networks:
             for endpoint in stale:
                 force_disconnect(cluster, node, self._control_plane, network, endpoint)
@@ -347,7 +346,7 @@ class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
                 )
             work.append((network.id, stale))
             stale_names += stale
-        detail = f"takes off stale endpoints: {', '.join(stale_names)}" if stale_names else ""
+        detail = f"removes stale endpoints: {', '.join(stale_names)}" if stale_names else ""
         return pending(names, "none of ours", NetworkRemoval(tuple(work)) if work else None, detail)
 
     def _is_to_go(self, network: NetworkFacts) -> bool:
@@ -357,7 +356,7 @@ class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
     def _held_by(
         self, networks: Sequence[NetworkFacts], guests: list[ContainerFacts]
     ) -> Finding[NetworkRemoval] | None:
-        """Why networks stay because of the containers on them, running or not; ``None`` when they need not."""
+        """Why networks stay because of containers on them, running or not; else ``None``."""
         unknown_peers = [item for item in guests if item.labels.get(OWNER_LABEL) != self._owner]
         foreign = [item.full_name for item in unknown_peers]
         ours: dict[str, list[str]] = {}
@@ -366,9 +365,9 @@ class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
                 ours.setdefault(made_by(item.labels, CONTAINERS_NOTEBOOK), []).append(item.full_name)
         if not foreign and not ours:
             return None
-        whys = [f"containers of others are on it: {', '.join(foreign)}"] if foreign else []
-        whys += [f"containers that notebook {maker} made are on it: {', '.join(own)}" for maker, own in ours.items()]
-        # the engine finds no endpoint between two starts of a container that crashes
+        whys = [f"other owners' containers are on it: {', '.join(foreign)}"] if foreign else []
+        whys += [f"containers of notebook {maker} are on it: {', '.join(own)}" for maker, own in ours.items()]
+        # a restarting container has no endpoint between two starts
         commands = [
             f"'{f'docker stop {item.name}; ' if item.state == 'restarting' else ''}"
             f"docker network disconnect {network.name} {item.name}' on {item.node}"
@@ -376,7 +375,7 @@ class RemoveNetworks(Step[OwnedNetworks, NetworkRemoval]):
             for network in networks
             if network.name in item.networks
         ]
-        theirs = f"ask their owner to take them off ({', '.join(commands)}), for we touch only what is ours"
+        theirs = f"ask their owner to disconnect them ({', '.join(commands)}): the runbook changes only its own objects"
         remedies = [theirs] if foreign else []
         remedies += [f"undo notebook {maker} first" for maker in ours]
         names = ", ".join(network.name for network in networks)

@@ -1,7 +1,4 @@
-"""Makes a container reachable from outside in the simple way: at a port of its node.
-
-The containers that are looked at from outside: each serves its own name at one TCP port.
-"""
+"""Makes a container reachable from outside at a published port: it serves its own name at one TCP port."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ from runbook_lib.steps.base import (
     Say,
     Step,
     blocked,
-    our_labels,
+    owner_labels,
     pending,
     refused,
     satisfied,
@@ -32,7 +29,7 @@ from runbook_lib.steps.containers import full_image_name, has_image, no_image
 RESTART_POLICY = "unless-stopped"
 STOP_SECONDS = 1
 
-# One line of busybox, as every alpine has it. netcat's word for "go on listening" is -lk since 1.37, -ll before.
+# One line of busybox. netcat's option for repeated listening is -lk since 1.37, -ll before.
 _ANSWER = (
     'while read -r line && [ "${#line}" -gt 1 ]; do :; done; '
     'printf "HTTP/1.0 200 OK\\r\\nContent-Type: text/plain\\r\\n\\r\\n%s\\n" "$NAME"'
@@ -43,15 +40,15 @@ _COMMAND = (
 )
 
 
-def labels(way: str, owner: str) -> dict[str, str]:
-    """What marks an object as ours, and as made for that way."""
-    return our_labels(owner, EXTERNAL_NOTEBOOK) | {EXTERNAL_LABEL: way}
+def labels(mode: str, owner: str) -> dict[str, str]:
+    """The labels of our objects for that mode."""
+    return owner_labels(owner, EXTERNAL_NOTEBOOK) | {EXTERNAL_LABEL: mode}
 
 
 def create(
     node: Node, spec: External, owner: str, *, address: str | None = None, ports: Mapping[int, int] | None = None
 ) -> None:
-    """Make the container: it comes back by itself whenever its engine starts. Raises ``RunbookError``."""
+    """Create the container; it restarts with its engine. Raises ``RunbookError``."""
     node.engine.create_container(
         spec.container,
         full_image_name(spec.image),
@@ -61,14 +58,14 @@ def create(
         address=address,
         ports=ports,
         restart_policy=RESTART_POLICY,
-        # a shell that is the first process ignores SIGTERM, and a host that goes down would wait for it
+        # a shell as process 1 ignores SIGTERM and would delay the host's shutdown
         stop_timeout=STOP_SECONDS,
-        labels=labels(spec.way, owner),
+        labels=labels(spec.mode, owner),
     )
 
 
-def unproved(node: Node, container: str) -> str:
-    """The container, as long as no boot of its node has brought it back; empty without one. Raises ``RunbookError``."""
+def changed_since_boot(node: Node, container: str) -> str:
+    """The container, if it has not come back from a boot yet; empty without one. Raises ``RunbookError``."""
     found = read_container(node, container)
     if found is None or not read_boot_clock(node).is_text_after_boot(found.created_at):
         return ""
@@ -76,14 +73,14 @@ def unproved(node: Node, container: str) -> str:
 
 
 def differences(found: ContainerFacts, spec: External, owner: str) -> list[Difference]:
-    """In what an existing container is not the wanted one, whatever its address."""
+    """The settings in which an existing container differs, except its address."""
     return unequal(
         [
             ("image", full_image_name(spec.image), full_image_name(found.image)),
             ("network", spec.network, ", ".join(found.networks).replace("default", "bridge")),
             ("restart policy", RESTART_POLICY, found.restart_policy),
             ("owner", owner, found.labels.get(OWNER_LABEL, "")),
-            ("made for", spec.way, found.labels.get(EXTERNAL_LABEL, "")),
+            ("made for", spec.mode, found.labels.get(EXTERNAL_LABEL, "")),
         ]
     )
 
@@ -107,7 +104,7 @@ class PublishedJob:
 class PublishPort(Step[PublishedReading, PublishedJob]):
     """Runs a container whose port is published on its node: ``docker run -d -p 8080:8080 --restart unless-stopped``.
 
-    A container of that name which is not as wanted is never touched: its differences are listed.
+    A container of that name that differs is never changed: its differences are listed.
     """
 
     name = "publish a port"
@@ -138,9 +135,9 @@ class PublishPort(Step[PublishedReading, PublishedJob]):
         if work.start:
             node.engine.start(self._spec.container)
 
-    def unproved(self, node: Node) -> str:
-        """The container, as long as no boot has brought it back."""
-        return unproved(node, self._spec.container) if node.name == self._spec.node else ""
+    def changed_since_boot(self, node: Node) -> str:
+        """The container, if it has not come back from a boot yet."""
+        return changed_since_boot(node, self._spec.container) if node.name == self._spec.node else ""
 
     def _finding(self, reading: PublishedReading) -> Finding[PublishedJob]:
         name, found = self._spec.container, reading.container
@@ -157,7 +154,7 @@ class PublishPort(Step[PublishedReading, PublishedJob]):
         if different:
             return refused(
                 f"{name} {found.state}",
-                f"{found.full_name} exists and is not as wanted: {'; '.join(map(str, different))}",
+                f"{found.full_name} exists with other settings: {'; '.join(map(str, different))}",
                 remedy=f"remove it: docker rm -f {name}",
             )
         if not found.running:

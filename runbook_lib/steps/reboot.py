@@ -1,4 +1,4 @@
-"""Reboots nodes and waits until each is really back."""
+"""Reboots nodes and waits until each is back."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _PAUSE_SECONDS = 0.1
 
 
 class Reboot(Step[Boot, Boot]):
-    """Reboots nodes over SSH, all at once or in an order, and waits, bounded, until each is back.
+    """Reboots nodes over SSH, all at once or in an order, and waits, with a deadline, until each is back.
 
-    A node is back when SSH leads to another boot than before and its Docker API answers. Neither a node that is still
-    going down nor an SSH connection that dropped counts as one. This is an action, not a state: every run reboots.
+    A node is back when SSH shows another boot than before and its Docker API answers; a node that is still shutting
+    down or a dropped SSH connection is not. This is an action, not a state: every run reboots.
     """
 
     name = "reboot"
@@ -31,8 +31,8 @@ class Reboot(Step[Boot, Boot]):
     def __init__(self, order: Sequence[str] = (), *, stagger_seconds: float = 0.0, graceful: bool = True) -> None:
         """Reboot the nodes named in ``order`` (all, in the inventory's order, when empty).
 
-        The first goes down at once, each next one ``stagger_seconds`` later. Without ``graceful`` the kernel is told to
-        reboot on the spot (``reboot -f``), as a power-cycle does: dockerd gets no chance to leave its networks. On a
+        The first reboots at once, each next one ``stagger_seconds`` later. Without ``graceful`` the kernel reboots
+        immediately (``reboot -f``), like a power cycle: dockerd cannot leave its networks. On a
         systemd host ``reboot`` is ``systemctl reboot``.
         """
         self._order = tuple(order)
@@ -42,23 +42,23 @@ class Reboot(Step[Boot, Boot]):
     def nodes(self, cluster: Cluster) -> tuple[Node, ...]:
         """The nodes to reboot, in their order. Raises ``InputError`` for an unknown or repeated name."""
         if len(set(self._order)) != len(self._order):
-            raise InputError("a node is named twice in the order of the reboot", remedy="name each node once")
+            raise InputError("the reboot order names a node twice", remedy="name each node once")
         return tuple(cluster.node(name) for name in self._order) or cluster.nodes
 
     def read(self, node: Node) -> Boot:
-        """Which boot the node is in."""
+        """The node's current boot."""
         return read_boot(node)
 
     def assess(self, readings: Mapping[str, Boot], missing: frozenset[str]) -> Mapping[str, Finding[Boot]]:
-        """Every node that answers is to be rebooted."""
+        """Pending for every node that answers."""
         return {name: pending(_describe(boot), "rebooted", boot) for name, boot in readings.items()}
 
     def confirm(
         self, before: Mapping[str, Boot], fresh: Mapping[str, Boot], missing: frozenset[str]
     ) -> Mapping[str, Finding[Boot]]:
-        """Rebooted is what is in another boot than before."""
+        """Satisfied if the boot differs."""
         return {
-            name: refused(_describe(boot), "the node is still in the boot of before")
+            name: refused(_describe(boot), "the node has not rebooted")
             if boot.same_as(before[name])
             else satisfied(_describe(boot))
             for name, boot in fresh.items()
@@ -74,10 +74,10 @@ class Reboot(Step[Boot, Boot]):
 
 
 def _order_reboot(node: Node, *, graceful: bool) -> None:
-    """Tell a node to reboot.
+    """Send the reboot command to a node.
 
-    The connection may drop or the command be killed before it ends: only the next boot proves anything. A command that
-    ends by itself and says no (``sudo`` may) is a failure, and so is a node that cannot be reached to begin with.
+    The connection may drop or the command be killed: only the next boot is proof. A command that ends with an error (of
+    ``sudo``, say) is a failure, and so is a node that was unreachable before.
     """
     node.ssh.transport()
     try:
@@ -95,8 +95,8 @@ def wait_until_back(node: Node, before: Boot, timeouts: Timeouts, say: Say) -> N
     """Wait until a node is in another boot than ``before`` and its engine answers, at most ``timeouts.reboot``.
 
     Raises:
-        DeadlineError: the time is up; the message names what was still missing.
-        RunbookError: the node is back but not to be trusted (a changed host key, for one).
+        DeadlineError: too late; the message names what is still missing.
+        RunbookError: the node is back but not trusted (a changed host key, for example).
     """
     # Short timeouts: an attempt that began while the node was down must not outlast its boot.
     brief = {"connect": _CONNECT_SECONDS, "command": _COMMAND_SECONDS, "reboot": _COMMAND_SECONDS}
@@ -113,7 +113,7 @@ def wait_until_back(node: Node, before: Boot, timeouts: Timeouts, say: Say) -> N
                 raise DeadlineError(
                     f"not back {timeouts.reboot:.0f} s after the reboot: still missing: {what}{why}",
                     place=node.name,
-                    remedy="look at its console and its log (/var/lib/boot2docker/log, or journalctl -b), or raise"
+                    remedy="check its console and its log (/var/lib/boot2docker/log, or journalctl -b), or raise"
                     " timeouts.reboot",
                 )
             sleep(_PAUSE_SECONDS)
@@ -123,7 +123,7 @@ def wait_until_back(node: Node, before: Boot, timeouts: Timeouts, say: Say) -> N
 
 
 def _still_missing(probe: Node, before: Boot) -> tuple[str, str] | None:
-    """What a node that is to come back lacks yet, and why; ``None`` when it is back."""
+    """What is still missing until the node is back, and why; ``None`` if it is back."""
     access = probe.spec.ssh
     if not _listens(access.host, access.port):
         probe.close()
@@ -131,11 +131,11 @@ def _still_missing(probe: Node, before: Boot) -> tuple[str, str] | None:
     try:
         boot = read_boot(probe)
     except (NodeError, DeadlineError) as error:
-        # a node on its way down gives odd answers as well as none
+        # a node that is shutting down may give wrong answers
         probe.close()
         return f"an answer over SSH at {access.host}:{access.port}", f" ({error.message})"
     if boot.same_as(before):
-        return "the end of the boot of before", f" (process 1 still runs, for {boot.up_seconds:.0f} s now)"
+        return "a new boot", f" (still the old one, up for {boot.up_seconds:.0f} s)"
     try:
         probe.engine.ping()
     except (NodeError, DeadlineError) as error:
@@ -145,7 +145,7 @@ def _still_missing(probe: Node, before: Boot) -> tuple[str, str] | None:
 
 
 def _listens(host: str, port: int) -> bool:
-    """Does anybody accept a connection there? Asked often and briefly: a host that is down drops what it is sent."""
+    """Whether a connection is accepted; with a short timeout, as a host that is down drops packets."""
     try:
         with socket.create_connection((host, port), timeout=_LISTEN_SECONDS):
             return True

@@ -1,7 +1,7 @@
-"""Fixed addresses on hosts of every platform, and the way back.
+"""Fixed addresses on hosts of every platform, and their removal.
 
-How a platform is told its address, and whether the change takes effect at once or at the next boot, is the platform's
-own affair (:mod:`runbook_lib.steps.platforms`); either way a power-cycle proves it afterwards.
+How a platform configures the address, and whether a change takes effect at once or at the next boot, is in
+:mod:`runbook_lib.steps.platforms`; a power cycle proves it afterwards.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from runbook_lib.steps.targets import AddressReading, judge_readings, judge_targ
 
 
 def has_address_block(bootsync: str | None) -> bool:
-    """True when our block is in the text of a ``bootsync.sh``. Raises ``RunbookError`` for unmatched markers."""
+    """Whether our block is in the text of a ``bootsync.sh``. Raises ``RunbookError`` for unmatched markers."""
     return find_block(bootsync, STATIC_ADDRESS) is not None
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a platform makes of one reading."""
+    """A platform's change for one reading."""
 
     platform: Platform
     wanted: Wanted
@@ -38,32 +38,32 @@ class _Plan:
     before: str
 
     def is_done(self, reading: AddressReading) -> bool:
-        """Nothing is to be written, and where a change is live the address has taken effect."""
+        """Whether nothing is to be written and a live change has taken effect."""
         current = reading.current
         in_effect = current.as_expected and current.assigned_by == "static"
         return not self.change.files and (in_effect or not self.platform.live)
 
 
 class StaticAddresses(Step[AddressReading, Change]):
-    """Gives every node its ``cluster_address`` from the inventory, for good.
+    """Gives every node its ``cluster_address`` from the inventory permanently.
 
-    On boot2docker a marked block in ``bootsync.sh``, from the next boot on; on a systemd host a file of ours for its
-    network manager (or a marked block in ``/etc/network/interfaces``), at once and under a guard on the node. A node
-    whose target fails a check (:mod:`runbook_lib.steps.targets`), or whose platform is not the one that is named, is
-    refused and not touched.
+    On boot2docker by a marked block in ``bootsync.sh``, from the next boot on; on a systemd host by an own file of its
+    network manager (or a marked block in ``/etc/network/interfaces``), at once and with a guard on the node. A node
+    whose target fails a check (:mod:`runbook_lib.steps.targets`), or whose platform is not the configured one, is
+    refused and not changed.
     """
 
     name = "static addresses"
     no_files = "whose own files give the address already"
 
     def __init__(self, inventory: Inventory, addresses: Addresses, platform: str = "auto") -> None:
-        """``platform`` is ``auto`` or the name of what all nodes run that the inventory names none for."""
+        """``platform`` is ``auto`` or the platform of all nodes for which the inventory names none."""
         self._inventory = inventory
         self._addresses = addresses
         self._platform = platform
 
     def read(self, node: Node) -> AddressReading:
-        """Address, how it is set up, and, while there is something to be changed, who answers at the target."""
+        """The address, its configuration and, if a change is needed, the host that answers at the target."""
         reading = read_address(node, self._inventory.network, probe=False)
         try:
             if self._plan(node.name, reading).is_done(reading):
@@ -74,21 +74,21 @@ class StaticAddresses(Step[AddressReading, Change]):
         return replace(reading, answering=answering, probed=True)
 
     def assess(self, readings: Mapping[str, AddressReading], missing: frozenset[str]) -> Mapping[str, Finding[Change]]:
-        """Refuse bad targets; elsewhere compare what the host says with what it should."""
+        """Refuse bad targets; otherwise compare the host's configuration with the wanted one."""
         checks = (*judge_targets(self._inventory, self._addresses), *judge_readings(self._inventory, readings))
         return {name: self._finding(name, reading, checks) for name, reading in readings.items()}
 
     def apply(self, cluster: Cluster, node: Node, work: Change, say: Say) -> None:
-        """Change the files as the platform does."""
+        """Change the files by the platform's method."""
         self._platform_of(node.name, work.host).apply(cluster, node, work, self._addresses.guard_seconds, say)
 
-    def unproved(self, node: Node) -> str:
-        """The files that give the address, as long as no boot has read them."""
+    def changed_since_boot(self, node: Node) -> str:
+        """The files that configure the address, if changed since the last boot."""
         _, files = self.planned_files(node.name, read_address(node, self._inventory.network, probe=False))
         return ", ".join(read_boot_clock(node, [file.path for file in files]).files_changed_since_boot)
 
     def planned_files(self, node: str, reading: AddressReading) -> tuple[Platform, tuple[FileChange, ...]]:
-        """A node's platform, and the files as they are without us beside what they become, whether written yet or not.
+        """A node's platform, and each file without and with the runbook's change, already written or not.
 
         Raises ``PlatformRefusal``.
         """
@@ -115,19 +115,19 @@ class StaticAddresses(Step[AddressReading, Change]):
         if plan.platform.live and ssh.host == reading.current.address != target:
             return refused(
                 plan.before,
-                f"the inventory reaches this node at {ssh.host}, the address that would go",
-                remedy=f"let it keep that one (cluster_address: {ssh.host}), or reach it by another (ssh.host)",
+                f"the inventory reaches this node at {ssh.host}, the address that would be removed",
+                remedy=f"keep that address (cluster_address: {ssh.host}), or reach the node at another one (ssh.host)",
             )
         if not plan.platform.live:
             return pending(plan.before, f"static {target} at boot", plan.change, now)
-        written = ", ".join(file.path for file in plan.change.files) or "no file, only taken up"
+        written = ", ".join(file.path for file in plan.change.files) or "no file, only reloaded"
         return pending(plan.before, f"static {target} by {plan.platform.name}", plan.change, f"{now}; {written}")
 
     def _plan(self, node: str, reading: AddressReading) -> _Plan:
         """Raises ``PlatformRefusal``, and ``RunbookError`` for unmatched markers."""
         spec, network, host = self._inventory.node(node), self._inventory.network, reading.host
         platform = self._platform_of(node, host)
-        # The default route is given a gateway only where it leads through this interface already.
+        # Set a gateway only if the default route already uses this interface.
         gateway = (network.gateway or host.gateway) if host.gateway else ""
         wanted = Wanted(network.interface, spec.cluster_address, network.prefix, gateway, host.name_servers)
         theirs = self._is_fixed_by_others(platform, reading)
@@ -139,7 +139,7 @@ class StaticAddresses(Step[AddressReading, Change]):
 
     @staticmethod
     def _is_fixed_by_others(platform: Platform, reading: AddressReading) -> bool:
-        """Whether the host's own files give the address already, for good."""
+        """Whether the host's own files already configure the address permanently."""
         current, host = reading.current, reading.host
         return (
             not platform.is_ours(host)
@@ -158,9 +158,9 @@ class StaticAddresses(Step[AddressReading, Change]):
 
 
 class RemoveStaticAddresses(Step[HostNetwork, Change]):
-    """Takes back what ``StaticAddresses`` has written: every file is again as it was, byte for byte.
+    """Undoes ``StaticAddresses``: every file is again as before, byte for byte.
 
-    On boot2docker a node asks DHCP for its address from its next boot on; on a systemd host at once, under a guard.
+    On boot2docker a node uses DHCP again from its next boot on; on a systemd host at once, with a guard.
     """
 
     name = "remove static addresses"
@@ -171,22 +171,22 @@ class RemoveStaticAddresses(Step[HostNetwork, Change]):
         self._addresses = addresses or Addresses()
 
     def read(self, node: Node) -> HostNetwork:
-        """How the node sets its interface up."""
+        """How the node configures its interface."""
         host = read_platform(node, self._inventory.network.interface)
         if host.platform is not None:
             platform_of(host).is_ours(host)
         return host
 
     def assess(self, readings: Mapping[str, HostNetwork], missing: frozenset[str]) -> Mapping[str, Finding[Change]]:
-        """Pending wherever something of ours is."""
+        """Pending if something of ours exists."""
         return {name: self._finding(host) for name, host in readings.items()}
 
     def apply(self, cluster: Cluster, node: Node, work: Change, say: Say) -> None:
-        """Write what is left of the files, or remove those that are there only because of us."""
+        """Restore the files, or remove those that the runbook created."""
         platform_of(work.host).apply(cluster, node, work, self._addresses.guard_seconds, say)
 
     def planned_files(self, node: str, reading: AddressReading) -> tuple[Platform, tuple[FileChange, ...]]:
-        """A node's platform, and the files as they are beside what they were; none where nothing is ours.
+        """A node's platform, and each file now and before the runbook's change; none if nothing is ours.
 
         Raises ``PlatformRefusal``.
         """

@@ -1,4 +1,4 @@
-"""May these addresses be given to these nodes, and have they got them?"""
+"""Checks of the nodes' target addresses before they are configured, and of the result."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from runbook_lib.transport.docker.engine import Engine
 from runbook_lib.waiting import Deadline
 
 _POOL_REASON = (
-    "the DHCP server may lease it to another machine, and then two have it"
+    "the DHCP server may lease it to another host, and then two hosts have it"
     " (https://github.com/docker/machine/issues/1996)"
 )
 
-# Until then this machine may send to the address's holder of before: Linux drops an old neighbour entry that nobody
-# confirms after 8 s (arp(7): delay_first_probe_time, then ucast_solicit times retrans_time), and one attempt to connect
-# that began before it may find nobody.
+# Until then this machine may send to the address's previous holder: Linux drops an unconfirmed neighbour entry after
+# 8 s (arp(7): delay_first_probe_time, then ucast_solicit times retrans_time), and a connection attempt that began
+# before may fail.
 _OLD_NEIGHBOUR_SECONDS = 12.0
 _PAUSE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class AddressReading:
-    """What is known of a node's address on the cluster's network.
+    """A node's address on the cluster's network and its configuration.
 
-    ``answering`` is the MAC that answered an ARP probe for the node's target, ``None`` if nobody did or ``probed`` is
-    false; ``host`` is how the node sets its interface up.
+    ``answering`` is the MAC that answered an ARP probe for the node's target, ``None`` without an answer or if
+    ``probed`` is false; ``host`` is the interface's configuration.
     """
 
     current: ClusterAddress
@@ -47,7 +47,7 @@ class AddressReading:
 
 
 def read_address(node: Node, network: ClusterNetwork, *, probe: bool = True) -> AddressReading:
-    """Read a node's address and how it is set up, and probe its target. Raises ``RunbookError``."""
+    """Read a node's address and its configuration, and probe its target. Raises ``RunbookError``."""
     current, host = read_cluster_address(node, network), read_platform(node, network.interface)
     if not probe:
         return AddressReading(current, host)
@@ -56,11 +56,11 @@ def read_address(node: Node, network: ClusterNetwork, *, probe: bool = True) -> 
 
 
 def check_targets(cluster: Cluster, addresses: Addresses, platform: str = "auto") -> tuple[Check, ...]:
-    """Check every node's target address before it is given to it; changes nothing.
+    """Check every node's target address before it is configured; changes nothing.
 
-    Rows, in the nodes' order: unique, in the subnet, neither gateway nor broadcast, outside the DHCP pool, nobody else
-    answering there, and lines of ``bootsync.sh`` that already set the address by other means. A node that does not
-    answer, and one whose platform is not the one that is named, is a failed check of its own.
+    Rows, in the nodes' order: unique, in the subnet, neither gateway nor broadcast, outside the DHCP pool, used by no
+    other host, and lines of ``bootsync.sh`` that already set the address. A node that does not answer, or whose
+    platform is not the configured one, is a failed check of its own.
     """
     network = cluster.inventory.network
     outcomes = cluster.each(lambda node: read_address(node, network))
@@ -72,7 +72,7 @@ def check_targets(cluster: Cluster, addresses: Addresses, platform: str = "auto"
 
 
 def judge_targets(inventory: Inventory, addresses: Addresses) -> tuple[Check, ...]:
-    """What can be told of the targets from the inventory alone: four checks a node."""
+    """The checks that need only the inventory: four per node."""
     network = inventory.network
     checks = []
     for node in inventory.nodes:
@@ -97,9 +97,9 @@ def judge_targets(inventory: Inventory, addresses: Addresses) -> tuple[Check, ..
 def judge_readings(
     inventory: Inventory, readings: Mapping[str, AddressReading], platform: str = "auto"
 ) -> tuple[Check, ...]:
-    """What the nodes that answered tell of their targets: who else is there, and what ``bootsync.sh`` already does.
+    """The checks that need the nodes' readings: other hosts at the target, and other lines of ``bootsync.sh``.
 
-    A node whose platform is not the one that is named for it (``platform`` for all, or its own) fails a check.
+    A node whose platform is not the configured one (``platform`` for all, or its own) fails a check.
     """
     checks = []
     macs = {reading.current.mac: name for name, reading in readings.items()}
@@ -121,7 +121,7 @@ def judge_readings(
                     Verdict.WARN,
                     expected=f"nothing else sets {inventory.network.interface}",
                     found="; ".join(lines),
-                    remedy="the block comes after these lines and wins; delete them, a pid in them may be a stranger's",
+                    remedy="the block comes after these lines and overrides them: delete them",
                 )
             )
     return tuple(checks)
@@ -136,8 +136,8 @@ def refusals(checks: Iterable[Check], node: str) -> list[str]:
 def verify_addresses(cluster: Cluster) -> tuple[Check, ...]:
     """Prove, after a power-cycle, that every node has its fixed address and is reached there; changes nothing.
 
-    Rows a node: the address is the target, it is assigned statically, no DHCP client serves the interface, it is the
-    interface's only one, nobody else answers there, and the engine answers there over TLS with a valid certificate.
+    Rows per node: the address is the target, it is assigned statically, no DHCP client serves the interface, it is the
+    interface's only one, no other host answers there, and the engine answers there over TLS with a valid certificate.
     """
     network = cluster.inventory.network
 
@@ -155,7 +155,7 @@ def verify_addresses(cluster: Cluster) -> tuple[Check, ...]:
 
 
 def judge_address(reading: AddressReading) -> tuple[Check, ...]:
-    """Is the address as it must be once it is fixed?"""
+    """The checks of an address after it was fixed."""
     current = reading.current
     node, target, found = current.node, current.expected, current.address or "no address"
     boot = f"run notebook 01_fix_node_ips and reboot the node; {_log(reading.host)}"
@@ -166,12 +166,12 @@ def judge_address(reading: AddressReading) -> tuple[Check, ...]:
         _check("no DHCP client", node, not current.dhcp_client, "none", current.dhcp_client, boot),
         _check("only address", node, not current.others, "no other", ", ".join(current.others), boot),
         _check(
-            "nobody else answers",
+            "no other host answers",
             node,
             answering is None,
             f"no other {target}",
             f"{answering} answers",
-            "find the machine with that MAC",
+            "find the host with that MAC",
         ),
     )
 
@@ -194,18 +194,18 @@ def _engine_check(node: Node) -> Check:
         return replace(_unanswered(name, node.name, error), expected=expected)
     except RunbookError as error:
         remedy = (
-            f"is {target} in the server certificate? docker-machine regenerate-certs, or make the certificate anew;"
-            " and can this machine reach the cluster's network?"
+            f"check that {target} is in the server certificate (else: docker-machine regenerate-certs, or a new one)"
+            " and that this machine reaches the cluster's network"
         )
         return Check(name, node.name, Verdict.FAIL, expected, " ".join(error.message.split()), remedy)
     return Check(name, node.name, Verdict.PASS, expected, "answers")
 
 
 def _wait_for_answer(engine: Engine) -> None:
-    """Wait until the engine answers, for as long as an old neighbour entry may be in the way.
+    """Wait until the engine answers, as long as an old neighbour entry may last.
 
     Raises:
-        RunbookError: it did not; at once when it is there with a certificate that is not valid.
+        RunbookError: no answer in time, or (at once) an invalid certificate.
     """
     deadline = Deadline(_OLD_NEIGHBOUR_SECONDS)
     while True:
@@ -241,7 +241,7 @@ def _pool_check(node: str, target: str, network: ClusterNetwork, addresses: Addr
 def _answer_check(
     node: str, target: str, reading: AddressReading, macs: Mapping[str, str], inventory: Inventory
 ) -> Check:
-    name, expected, answering = "nobody else answers", f"no other machine at {target}", reading.answering
+    name, expected, answering = "no other host answers", f"no other host at {target}", reading.answering
     if answering is None or answering == reading.current.mac:
         return Check(name, node, Verdict.PASS, expected, "no answer")
     holder = macs.get(answering)
@@ -251,8 +251,8 @@ def _answer_check(
             node,
             Verdict.FAIL,
             expected,
-            f"{answering} answers, which is no node that is known here",
-            "find the machine with that MAC, or choose another address",
+            f"{answering} answers, which is not a node of this inventory",
+            "find the host with that MAC, or choose another address",
         )
     moves_to = inventory.node(holder).cluster_address
     return Check(

@@ -1,4 +1,4 @@
-"""Lets the nodes of one step act in an order, where what they do depends on who does it first."""
+"""Lets the nodes of one step act in a fixed order where the order changes the result."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from runbook_lib.errors import NodeError
 class Turns:
     """Turns of nodes, each for one thing, taken in their order.
 
-    A node that has ended, in whatever way, holds up no other: the step that runs it says so (``leave``). A turn
-    therefore waits no longer than the calls of those before it may take.
+    A node that has ended, in whatever way, blocks no other: the step calls ``leave`` for it. So a turn waits no longer
+    than the earlier nodes' calls take.
     """
 
     def __init__(self, order: Sequence[tuple[str, str]] = ()) -> None:
-        """``order`` is of pairs, node and thing."""
+        """``order`` lists pairs of node and thing."""
         self._left = list(order)
         self._changed = Condition()
         self._abandoned = False
 
     @contextmanager
     def take(self, node: str, thing: str) -> Iterator[None]:
-        """Wait for a turn, act, and hand it on. What is in no order waits for nobody.
+        """Wait for the turn, and end it after the block. Pairs outside the order do not wait.
 
         Raises:
             NodeError: the step was interrupted meanwhile; nothing more must be done.
@@ -40,11 +40,11 @@ class Turns:
             self._drop([turn])
 
     def leave(self, node: str) -> None:
-        """A node is done, or failed: what it has not done is waited for no longer."""
+        """A node is done, or failed: drop its remaining turns."""
         self._drop([turn for turn in self._left if turn[0] == node])
 
     def abandon(self) -> None:
-        """The step was interrupted: whoever still waits is sent home."""
+        """The step was interrupted: end all waits with an error."""
         with self._changed:
             self._abandoned = True
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""Proofs by real packets: the ping matrix, pre-flight checks, convergence, and what docker_gwbridge is for.
+"""Tests with real packets: ping matrix, pre-flight checks, convergence, the role of docker_gwbridge.
 
-Nothing here changes a node for good; what a proof needs for a moment it removes itself, also when it is killed.
+Nothing here changes a node permanently; temporary rules are removed, even if a test is killed.
 """

@@ -1,8 +1,7 @@
-"""One ping between two containers, captured on the wire at both of their nodes.
+"""One ping between two containers, captured at both of their nodes and decoded layer by layer.
 
-No tcpdump is needed: each node runs a few lines of perl (``capture.pl``) that read a packet socket.
-
-VXLAN packets taken apart, layer by layer. The one module that knows scapy.
+No tcpdump is needed: each node runs a few lines of perl (``capture.pl``) that read a packet socket. The only user of
+scapy.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ Layer = Literal[
     "outer Ethernet", "outer IPv4", "UDP", "VXLAN", "inner Ethernet", "inner IPv4", "ICMP", "ping's own data"
 ]
 
-# What the underlay's IP packet has more than the overlay's: these headers stand between the two.
+# The headers that the underlay's IP packet has in addition to the overlay's.
 OVERHEAD: tuple[Layer, ...] = ("outer IPv4", "UDP", "VXLAN", "inner Ethernet")
 
 _ECHO = {8: "echo request", 0: "echo reply"}
@@ -37,7 +36,7 @@ _ECHO = {8: "echo request", 0: "echo reply"}
 
 @dataclass(frozen=True)
 class Header:
-    """One header: its length in bytes, from and to whom (MAC, address or UDP port), and what else it says."""
+    """One header: its length in bytes, source and destination (MAC, address or UDP port), and other fields."""
 
     layer: Layer
     length: int
@@ -51,7 +50,7 @@ class WirePacket:
     """One VXLAN packet as one node's interface sent or received it.
 
     ``time`` is the node's clock in seconds since the epoch. ``what`` is ``echo request``, ``echo reply``, ``fragment``
-    or ``other``; ``inner`` the overlay's frame, which travels untouched.
+    or ``other``; ``inner`` is the overlay's frame, which arrives unchanged.
     """
 
     node: str
@@ -81,12 +80,12 @@ class WirePacket:
 
 
 def decode(node: str, direction: Direction, time: float, frame: bytes) -> WirePacket | None:
-    """Take a captured frame apart; ``None`` for one that is no VXLAN packet with IPv4 inside.
+    """Decode a captured frame; ``None`` if it is not a VXLAN packet with IPv4 inside.
 
     Raises:
         ValueError: the frame ends in the middle of a header.
     """
-    # opening a notebook must not pay for scapy's import
+    # scapy is slow to import: only when needed
     from scapy.layers.inet import ICMP, IP, UDP
     from scapy.layers.l2 import Ether
     from scapy.layers.vxlan import VXLAN
@@ -118,7 +117,7 @@ def decode(node: str, direction: Direction, time: float, frame: bytes) -> WirePa
     whole = sum(header.length for header in headers)
     if whole > len(frame):
         raise ValueError(f"a packet of {whole} bytes of which {len(frame)} were captured")
-    # a frame may be padded to Ethernet's least length
+    # a frame may be padded to Ethernet's minimum length
     carried = bytes(inner.original[: sum(header.length for header in headers[4:])])
     return WirePacket(node, direction, time, what, int(tunnel.vni), tuple(headers), carried)
 
@@ -151,7 +150,7 @@ def between(packets: Sequence[WirePacket], one: str, other: str, vni: int | None
     )
 
 
-# Only bounds: a capture ends as soon as the ping has, and takes what is between the two containers alone.
+# Limits only: a capture ends with the ping, and records only packets between the two containers.
 SECONDS = 15.0
 _LIMIT = 200
 _VXLAN_OVERHEAD = 50
@@ -160,7 +159,7 @@ _NEEDS = "capturing needs root over SSH (sudo), nsenter, and perl with Socket an
 
 @dataclass(frozen=True)
 class Capture:
-    """What was seen on the wire of one ping from ``source`` to ``target``.
+    """The packets of one ping from ``source`` to ``target``.
 
     ``sender`` and ``receiver`` are their containers, ``tunnel`` is the VXLAN interface on the sender's node. Without
     packets, ``impossible`` says why the nodes could not capture.
@@ -182,16 +181,16 @@ def capture_ping(cluster: Cluster, source: str, target: str, network: str, *, si
 
     Raises:
         PreconditionError: no such containers, not running, not on the network.
-        InputError: both on one node, or a size that no ping has.
+        InputError: both on one node, or an impossible size.
         UnreachableError: a node cannot be reached.
     """
     if not 0 <= size <= 65507:
-        raise InputError(f"no ping carries {size} bytes", place="size", remedy="0 to 65507")
+        raise InputError(f"a ping cannot carry {size} bytes", place="size", remedy="0 to 65507")
     one, other = on_two_nodes(cluster, source, target, network)
     facts = read_network(cluster.node(one.node), network)
     tunnel = _tunnel(cluster.node(one.node), facts)
     if facts is not None and "encrypted" in facts.options:
-        return _impossible(one, other, network, tunnel, f"{network} is encrypted: on the wire there is only ESP")
+        return _impossible(one, other, network, tunnel, f"{network} is encrypted: only ESP is visible on the wire")
     nodes = (cluster.node(one.node), cluster.node(other.node))
     ends = (one.addresses[network], other.addresses[network])
     vni = tunnel.vni if tunnel else None
@@ -226,7 +225,7 @@ def _impossible(
 
 @dataclass(frozen=True)
 class _Wanted:
-    """The packets that are captured: where, VXLAN's port there, between which containers, in which overlay."""
+    """The capture filter: interface, VXLAN port, the two containers' addresses, VNI."""
 
     interface: str
     port: int
@@ -243,19 +242,19 @@ class _Wanted:
 
 
 class _Tap:
-    """A running capture: it is ready once made, and what it caught can be read when the ping is over."""
+    """A running capture, ready when created; its packets can be read after the ping."""
 
     def __init__(self, node: Node, wanted: _Wanted, stack: ExitStack) -> None:
         self._channel = node.ssh.stream(wanted.argv, sudo=True)
         stack.callback(self._channel.close)
-        # perl ends by itself; this bounds a node that hangs
+        # perl ends by itself; this is the limit for a hanging node
         self._channel.settimeout(SECONDS + 10)
         self._output = self._channel.makefile("r")
         try:
             ready = self._output.readline().strip()
         except TimeoutError as error:
             raise CommandError(
-                node.name, wanted.argv[:1], exit_status=None, reason="it keeps silent", remedy=_NEEDS
+                node.name, wanted.argv[:1], exit_status=None, reason="no output", remedy=_NEEDS
             ) from error
         if ready != "ready":
             complaint = without_marks("".join(self._channel.makefile_stderr("r")))
@@ -268,13 +267,13 @@ class _Tap:
             )
 
     def packets(self, node: str) -> tuple[WirePacket, ...]:
-        """End the capture and take apart what it caught."""
+        """End the capture and decode its packets."""
         self._channel.shutdown_write()
         with reading(node, "captured packets"):
             try:
                 return parse_capture(node, "".join(self._output))
             except TimeoutError as error:
-                raise NodeError(node, "the capture did not end", remedy="is the node overloaded?") from error
+                raise NodeError(node, "the capture did not end", remedy="check the node's load") from error
 
 
 @contextmanager
@@ -290,10 +289,10 @@ def _ping(node: Node, source: ContainerFacts, address: str, size: int) -> bool:
 
 
 def parse_capture(node: str, text: str) -> tuple[WirePacket, ...]:
-    """The packets in what capture.pl printed.
+    """The packets in the output of capture.pl.
 
     Raises:
-        ValueError: the capture was cut off, or a packet was.
+        ValueError: the capture or a packet was cut off.
     """
     if not re.search(r"^end\t\d+$", text, re.MULTILINE):
         raise ValueError("the capture was cut off")
@@ -315,11 +314,18 @@ def judge(
     answered: bool,
     addresses: dict[str, str],
 ) -> tuple[Check, ...]:
-    """What the packets of one ping must show. ``addresses`` are the nodes' on the cluster's network."""
+    """Check the packets of one ping. ``addresses`` are the nodes' on the cluster's network."""
 
     def check(claim: str, expected: str, found: str, node: str = source.node) -> Check:
         verdict = Verdict.PASS if found == expected else Verdict.FAIL
-        return Check(claim, node, verdict, expected, found, "" if found == expected else "repeat it; then see 05")
+        return Check(
+            claim,
+            node,
+            verdict,
+            expected,
+            found,
+            "" if found == expected else "repeat it; then use notebook 05_ping_tests",
+        )
 
     left = [packet for packet in packets if packet.node == source.node and packet.direction == "sent"]
     came = [packet for packet in packets if packet.node == target.node and packet.direction == "received"]

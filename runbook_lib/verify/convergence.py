@@ -1,7 +1,4 @@
-"""How long a change takes to be seen by a peer: its name and its answer, sampled from the peer's namespace.
-
-The time line of a watched change: samples from the lines of watch.sh, and when they settled.
-"""
+"""How long until a peer sees a change: name and echo sampled from its namespace, and when they converged."""
 
 from __future__ import annotations
 
@@ -20,9 +17,9 @@ from runbook_lib.verify.prober import program
 
 @dataclass(frozen=True)
 class Sample:
-    """One look: seconds since the event (negative before it), and what was seen.
+    """One sample: seconds since the event (negative before it), and its result.
 
-    ``resolved`` is the address that the name led to, or empty; ``milliseconds`` is the answer's round trip.
+    ``resolved`` is the address of the name, or empty; ``milliseconds`` is the answer's round trip.
     """
 
     source: str
@@ -38,8 +35,8 @@ class Convergence:
     """A sampled change.
 
     ``resolves_after`` and ``answers_after`` are the seconds from the event until the name resolved (or, when
-    ``reachable`` is false, resolved no more) and the peer answered (or was silent), and stayed so until the end;
-    ``None`` when that was not seen. ``interval`` is how far apart the samples are: no time is known better.
+    ``reachable`` is false, stopped resolving) and the peer answered (or stopped answering) until the end; ``None`` if
+    that did not happen. ``interval`` is the time between samples, the resolution of all times.
     """
 
     source: str
@@ -60,11 +57,10 @@ class Convergence:
 def parse_samples(
     lines: Sequence[tuple[float, str]], source: str, target: str, event: float, *, finished: bool = True
 ) -> tuple[Sample, ...]:
-    """Samples from the lines of watch.sh, each with the local time at which it came.
+    """Samples from the lines of watch.sh, each with its local time of arrival.
 
-    The node's uptime is laid on the local clock by the line that came fastest. A sample is finished once both name and
-    echo have had their answer or its absence; without ``finished``, one that still waits while a later one is
-    finished counts as not resolved, not answered.
+    The fastest line maps the node's uptime to the local clock. A sample is finished once name and echo were answered or
+    timed out; without ``finished``, one that still waits while a later one is finished counts as unanswered.
     """
     ticks: dict[str, float] = {}
     answers: dict[str, str] = {}
@@ -103,13 +99,13 @@ def _sample(
 
 
 def summarize(samples: Sequence[Sample], event: str, reachable: bool, interval: float) -> Convergence:
-    """When name and answer came to the expected state for good.
+    """When name and echo reached the expected state for the rest of the samples.
 
     Raises:
         RunbookError: no samples at all.
     """
     if not samples:
-        raise RunbookError("nothing was sampled", remedy="let the watch run for a moment before and after the event")
+        raise RunbookError("there are no samples", remedy="let the watch run for a moment before and after the event")
     return Convergence(
         source=samples[0].source,
         target=samples[0].target,
@@ -123,7 +119,7 @@ def summarize(samples: Sequence[Sample], event: str, reachable: bool, interval: 
 
 
 def _since(states: Sequence[tuple[float, bool]]) -> float | None:
-    """The time of the first state of the unbroken run of good ones at the end; none before the event counts."""
+    """The start of the final run of good states; states before the event do not count."""
     since = None
     for elapsed, good in reversed(states):
         if not good:
@@ -187,7 +183,7 @@ class Watch:
         """Start sampling; returns once the first sample has begun.
 
         Raises:
-            PreconditionError: there is no such container, or the source does not run.
+            PreconditionError: a container does not exist, or the source does not run.
             NodeError: the source's node does not let the sampler run.
         """
         found, silent = find_containers(self._cluster, {self._source, self._target})
@@ -195,7 +191,7 @@ class Watch:
         self._node = source.node if source is not None else ""
         if source is None or not source.running:
             raise PreconditionError(
-                f"{self._source} cannot be watched from: {source.status if source else silent}",
+                f"{self._source} cannot be the source of a watch: {source.status if source else silent}",
                 remedy=f"start {self._source} (notebook 04_run_containers)",
             )
         if not self._address and self._target in found:
@@ -221,34 +217,34 @@ class Watch:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Stop sampling. What was sampled stays readable."""
+        """Stop sampling. The samples stay readable."""
         self._stack.close()
         with self._changed:
             self._changed.wait_for(lambda: self._ended, timeout=5)
 
     def wait_for_samples(self, count: int, timeout: float = 10.0) -> None:
-        """Wait until that many samples are finished, so that the time line shows what was before.
+        """Wait until that many samples are finished, so that the time line shows the state before the event.
 
         Raises:
-            DeadlineError: the sampler came to a stop.
+            DeadlineError: the sampler stopped.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: len(self._finished()) >= count or self._ended, timeout=timeout):
                 raise DeadlineError(
                     f"fewer than {count} samples from {self._source} in {timeout:g} s",
                     place=self._source,
-                    remedy="is the node overloaded?",
+                    remedy="check the node's load",
                 )
 
     def mark(self, event: str) -> None:
-        """Remember that the event happens now: the zero of the time line."""
+        """Mark now as the event: time zero of the time line."""
         self._event = (event, time.monotonic())
 
     def until(self, *, reachable: bool, timeout: float = 30.0) -> None:
         """Wait until three samples in a row, begun after the event, show the target reachable or unreachable by name.
 
         Raises:
-            DeadlineError: not within the timeout; what was seen last is in the message.
+            DeadlineError: not within the timeout; the message has the last sample.
         """
         self._reachable = reachable
         deadline = time.monotonic() + timeout
@@ -266,13 +262,13 @@ class Watch:
 
     @property
     def samples(self) -> tuple[Sample, ...]:
-        """What was sampled so far."""
+        """The samples so far."""
         with self._changed:
             return parse_samples(self._lines, self._source, self._target, self._event[1], finished=False)
 
     @property
     def convergence(self) -> Convergence:
-        """The time line and its summary, of what was sampled so far."""
+        """The time line and its summary so far."""
         return summarize(self.samples, self._event[0], self._reachable, self._interval)
 
     def _read(self, output: Iterable[str]) -> None:
@@ -296,18 +292,18 @@ class Watch:
     def _last_seen(self) -> str:
         samples = self._finished()
         if not samples:
-            return "nothing was sampled"
+            return "no samples"
         last = samples[-1]
         resolved = f"it resolves to {last.resolved}" if last.resolved else "its name does not resolve"
         return f"{resolved}, and it {'answers' if last.answered else 'does not answer'}"
 
 
 def remedy_for(samples: Sequence[Sample], reachable: bool, node: str) -> str:
-    """What to do where a peer did not become as expected, from what the container on ``node`` saw of it last."""
-    otherwise = "look at both with notebook 05_ping_tests, or raise timeouts.converge"
+    """The remedy if a peer did not become as expected, from the last samples of the container on ``node``."""
+    otherwise = "test both with notebook 05_ping_tests, or raise timeouts.converge"
     if reachable and samples and samples[-1].answered and not samples[-1].resolved:
         restart = RESTART_ENGINE.format(node=node)
-        return f"if the name alone stays away, the engine of {node} has no service record of it: {restart}; {otherwise}"
+        return f"if the name alone fails, the engine of {node} has no service record of it: {restart}; {otherwise}"
     return otherwise
 
 
@@ -322,7 +318,7 @@ def measure(
     reachable: bool,
     timeout: float = 30.0,
 ) -> Convergence:
-    """Do something to the target and measure when the source sees it.
+    """Call ``act`` and measure when the source sees the change of the target.
 
     Raises:
         DeadlineError: the source does not see it in time.

@@ -1,6 +1,6 @@
-"""Who reaches a container with an external address, from where, and whether that is as it must be.
+"""External addresses of containers: which are free, and from which nodes a container is reachable.
 
-Whether the address that a container is to have is free: by ARP, by the DHCP pool, by what every engine gave out.
+An address is free if no host answers ARP, the DHCP pool does not contain it, and no engine has assigned it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from runbook_lib.facts.docker.containers import ContainerFacts, read_container, 
 from runbook_lib.facts.host.addresses import Reach, arp_owners, read_cluster_address, read_reach
 from runbook_lib.facts.host.host import Boot, read_boot, read_link_types
 from runbook_lib.model.inventory import ClusterNetwork, Inventory
-from runbook_lib.model.parameters import PORT, External, Probes, Way, usable
+from runbook_lib.model.parameters import PORT, External, ExternalMode, Probes, usable
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.verify.prober import run_probers
 
@@ -24,11 +24,11 @@ From = Literal["another node", "its own node"]
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A container with an external address as it stands now.
+class ExternalState:
+    """A container with an external address, and its current state.
 
     ``address`` is empty while it does not run; ``node_mac`` is that of its node's interface; ``boot`` is its node's;
-    ``trouble`` is why the kernel cannot make such a device (empty where it can).
+    ``trouble`` is why the kernel cannot create such a link (empty if it can).
     """
 
     spec: External
@@ -41,10 +41,10 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Look:
-    """One look at one container from one node; ``reach`` is ``None`` when there is nothing to look at."""
+class ReachProbe:
+    """One test of one container from one node; ``reach`` is ``None`` if the container has no address."""
 
-    way: Way
+    mode: ExternalMode
     container: str
     seen_from: From
     node: str
@@ -52,43 +52,45 @@ class Look:
 
     @property
     def reached(self) -> bool:
-        """Whether the container itself answered: what it serves is its name."""
+        """Whether the container itself answered: it serves its own name."""
         return self.reach is not None and self.reach.answer == self.container
 
 
-def read_overlay_access(node: Node, spec: External, network: ClusterNetwork) -> Standing:
-    """How one container stands, from its node. Raises ``RunbookError``."""
+def read_external_state(node: Node, spec: External, network: ClusterNetwork) -> ExternalState:
+    """The state of one container, from its node. Raises ``RunbookError``."""
     current = read_cluster_address(node, network)
     found = read_container(node, spec.container)
-    trouble = "" if spec.way == "published" else read_link_types(node, spec.way)[spec.way]
+    trouble = "" if spec.mode == "published" else read_link_types(node, spec.mode)[spec.mode]
     address, mac = "", ""
     if found is not None and found.running:
-        published = spec.way == "published"
+        published = spec.mode == "published"
         address = current.address or "" if published else found.addresses.get(spec.network, "")
         mac = found.macs.get(spec.network, "")
-    return Standing(spec, found, address, mac, current.mac, read_boot(node), trouble)
+    return ExternalState(spec, found, address, mac, current.mac, read_boot(node), trouble)
 
 
-def look_around(cluster: Cluster, specs: Sequence[External]) -> tuple[tuple[Standing, ...], tuple[Look, ...]]:
-    """Read how each container stands, then look at it from another node and from its own.
+def probe_external(
+    cluster: Cluster, specs: Sequence[External]
+) -> tuple[tuple[ExternalState, ...], tuple[ReachProbe, ...]]:
+    """Read each container's state, then test it from another node and from its own.
 
     Raises:
-        RunbookError: a node that must be asked does not answer.
+        RunbookError: a needed node does not answer.
     """
     network = cluster.inventory.network
     own = {spec.node for spec in specs}
-    standings = [
-        standing
+    states = [
+        state
         for outcome in cluster.each(
-            lambda node: [read_overlay_access(node, spec, network) for spec in specs if spec.node == node.name],
+            lambda node: [read_external_state(node, spec, network) for spec in specs if spec.node == node.name],
             nodes=[cluster.node(name) for name in sorted(own)],
         )
-        for standing in outcome.result
+        for state in outcome.result
     ]
-    standings.sort(key=lambda item: specs.index(item.spec))
+    states.sort(key=lambda item: specs.index(item.spec))
     askers: dict[str, list[str]] = {}
-    for item in standings:
-        for name in (item.spec.witness, item.spec.node):
+    for item in states:
+        for name in (item.spec.observer_node, item.spec.node):
             askers.setdefault(name, [])
             if item.address and item.address not in askers[name]:
                 askers[name].append(item.address)
@@ -101,11 +103,11 @@ def look_around(cluster: Cluster, specs: Sequence[External]) -> tuple[tuple[Stan
         for reach in outcome.result
     }
     looks = [
-        Look(item.spec.way, item.spec.container, where, name, seen.get((name, item.address)))
-        for item in standings
+        ReachProbe(item.spec.mode, item.spec.container, where, name, seen.get((name, item.address)))
+        for item in states
         for where, name in places(item.spec)
     ]
-    return tuple(standings), tuple(looks)
+    return tuple(states), tuple(looks)
 
 
 class NodePing(NamedTuple):
@@ -123,12 +125,12 @@ def ping_nodes(cluster: Cluster, spec: External, probes: Probes) -> tuple[NodePi
 
     Raises:
         PreconditionError: the container does not run.
-        RunbookError: a node does not answer to SSH, or the container cannot be looked into.
+        RunbookError: a node does not answer over SSH, or the container cannot be read.
     """
     found = read_container(cluster.node(spec.node), spec.container)
     if found is None or not found.running:
         raise PreconditionError(
-            f"{spec.container} does not run on {spec.node}", remedy="notebook 08_fixed_external_address makes it"
+            f"{spec.container} does not run on {spec.node}", remedy="notebook 08_fixed_external_address creates it"
         )
     network = cluster.inventory.network
     addresses = {
@@ -147,37 +149,37 @@ def ping_nodes(cluster: Cluster, spec: External, probes: Probes) -> tuple[NodePi
 
 
 def places(spec: External) -> tuple[tuple[From, str], tuple[From, str]]:
-    """From where a container is looked at: the place in words, and the node."""
-    return ("another node", spec.witness), ("its own node", spec.node)
+    """From where a container is tested: the place in words, and the node."""
+    return ("another node", spec.observer_node), ("its own node", spec.node)
 
 
-def reachable_from(way: Way, seen_from: From) -> bool:
-    """Whether a container must be reached from there.
+def reachable_from(mode: ExternalMode, seen_from: From) -> bool:
+    """Whether a container must be reachable from there.
 
-    The kernel never hands a frame from an interface to its own macvlan or ipvlan devices, nor back: all of them share
-    one wire, and a switch does not return a frame to the port that it came from. (``ip-link(8)``, macvlan in bridge
+    The kernel never passes a frame from an interface to its own macvlan or ipvlan links, nor back: they share one port,
+    and a switch does not return a frame to its ingress port. (``ip-link(8)``, macvlan in bridge
     mode; Docker's "Networking with macvlan": *the host cannot reach the container*.)
     """
-    return way == "published" or seen_from == "another node"
+    return mode == "published" or seen_from == "another node"
 
 
-def judge_looks(standings: Iterable[Standing], looks: Iterable[Look]) -> tuple[Check, ...]:
-    """Whether everybody who must reach a container does, and whoever cannot does not: one check a look.
+def judge_reach(states: Iterable[ExternalState], looks: Iterable[ReachProbe]) -> tuple[Check, ...]:
+    """Whether a container is reached from where it must be, and only from there: one check per test.
 
-    A way that the kernel does not know is skipped, with the kernel's words.
+    A mode that the kernel lacks is skipped, with the kernel's message.
     """
-    troubles = {item.spec.way: item.trouble for item in standings}
+    troubles = {item.spec.mode: item.trouble for item in states}
     checks = []
     for look in looks:
-        wanted = reachable_from(look.way, look.seen_from)
+        wanted = reachable_from(look.mode, look.seen_from)
         claim = f"{look.container} is {'' if wanted else 'not '}reached from {look.seen_from}"
         expected = "it answers with its name" if wanted else "no answer"
-        if troubles[look.way]:
-            found = f"no {look.way} in its node's kernel: {troubles[look.way]}"
+        if troubles[look.mode]:
+            found = f"no {look.mode} in its node's kernel: {troubles[look.mode]}"
             checks.append(Check(claim, look.node, Verdict.SKIP, found=found))
             continue
         if look.reach is None:
-            remedy = f"apply the step for {look.way} first"
+            remedy = f"apply the step for {look.mode} first"
             checks.append(Check(claim, look.node, Verdict.FAIL, expected, "the container does not run", remedy))
             continue
         verdict = Verdict.PASS if look.reached is wanted else Verdict.FAIL
@@ -186,23 +188,22 @@ def judge_looks(standings: Iterable[Standing], looks: Iterable[Look]) -> tuple[C
     return tuple(checks)
 
 
-def judge_kept(before: Iterable[Standing], after: Iterable[Standing]) -> tuple[Check, ...]:
-    """Whether each container runs again, at the address of before, after its node has been restarted.
+def judge_kept(before: Iterable[ExternalState], after: Iterable[ExternalState]) -> tuple[Check, ...]:
+    """Whether each container runs again at its previous address after its node's reboot.
 
-    A way that the kernel does not know is skipped, and so is a node that is still in its boot of before: it proves
-    nothing.
+    A mode that the kernel lacks is skipped, and so is a node that has not rebooted.
     """
     checks = []
     for old, new in zip(before, after, strict=True):
         claim, node = f"{new.spec.container} keeps its address across a restart", new.spec.node
         if new.trouble:
-            checks.append(Check(claim, node, Verdict.SKIP, found=f"no {new.spec.way} in its kernel"))
+            checks.append(Check(claim, node, Verdict.SKIP, found=f"no {new.spec.mode} in its kernel"))
             continue
         if new.boot.same_as(old.boot):
             checks.append(Check(claim, node, Verdict.SKIP, found=f"{node} was not restarted"))
             continue
         verdict = Verdict.PASS if new.address and new.address == old.address else Verdict.FAIL
-        moved = verdict is Verdict.FAIL and new.spec.way == "published"
+        moved = verdict is Verdict.FAIL and new.spec.mode == "published"
         remedy = "a published port is at its node's address: notebook 01_fix_node_ips fixes that" if moved else ""
         found = new.address or "it does not run"
         checks.append(Check(claim, node, verdict, old.address or "it runs", found, remedy))
@@ -211,10 +212,10 @@ def judge_kept(before: Iterable[Standing], after: Iterable[Standing]) -> tuple[C
 
 @dataclass(frozen=True)
 class Candidate:
-    """The address that a container has or is to have (empty when none is free), and all that is known of it.
+    """A container's present or planned address (empty if none is free), and who uses it.
 
     ``answering`` holds, by the node that asked, the MAC that answered there; ``holder`` is the container to which any
-    engine has given it.
+    engine has assigned it.
     """
 
     spec: External
@@ -224,24 +225,26 @@ class Candidate:
 
     @property
     def ours(self) -> bool:
-        """Whether our own container has it already."""
+        """Whether our own container has it."""
         return self.holder is not None and (self.holder.node, self.holder.name) == (self.spec.node, self.spec.container)
 
 
 def find_candidates(cluster: Cluster, specs: Sequence[External]) -> tuple[Candidate, ...]:
-    """For each way but published ports: the address that its container has, else the first free one of its block.
+    """For each mode except published ports: the address of its container, else the first free one of its block.
 
-    Who answers is asked from the container's node and from the witness, all addresses at once: a node does not hear the
-    macvlan containers on its own interface, another one does.
+    Who answers is asked from the container's node and from the observer_node, all addresses at once: a node does not
+    hear the macvlan containers on its own interface, another one does.
 
     Raises:
-        RunbookError: a node does not answer, so nobody can tell what is free.
+        RunbookError: a node does not answer, so the free addresses are unknown.
     """
     network, nodes = cluster.inventory.network, {node.cluster_address for node in cluster.inventory.nodes}
     offers = {spec: tuple(usable(spec.block, network, nodes)) for spec in specs if spec.block is not None}
 
     def ask(node: Node) -> tuple[tuple[ContainerFacts, ...], dict[str, str | None]]:
-        addresses = [item for spec, offer in offers.items() if node.name in (spec.node, spec.witness) for item in offer]
+        addresses = [
+            item for spec, offer in offers.items() if node.name in (spec.node, spec.observer_node) for item in offer
+        ]
         return read_containers(node), arp_owners(node, network.interface, list(dict.fromkeys(addresses)))
 
     outcomes = cluster.each(ask)
@@ -265,7 +268,7 @@ def choose(
     answers: Mapping[str, Mapping[str, str]],
     holders: Mapping[str, ContainerFacts],
 ) -> Candidate:
-    """The candidate of one way, from the addresses on offer, who answers at each, and which containers have which."""
+    """The candidate of one mode, from the offered addresses, who answers there, and which containers have them."""
     candidates = [Candidate(spec, address, answers.get(address, {}), holders.get(address)) for address in offer]
     own = (item for item in candidates if item.ours)
     free = (item for item in candidates if not item.answering and item.holder is None)
@@ -273,27 +276,25 @@ def choose(
 
 
 def judge_candidates(inventory: Inventory, candidates: Iterable[Candidate]) -> tuple[Check, ...]:
-    """Whether each address may be taken: four checks a container, on the node that it is for."""
+    """Whether each address may be used: four checks per container, on its node."""
     network = inventory.network
     checks: list[Check] = []
     for item in candidates:
         name, node = item.spec.container, item.spec.node
         if not item.address:
-            remedy = "name another container_range in the inventory's network"
-            found = f"every address of {item.spec.block} is taken"
+            remedy = "set another container_range in the inventory's network"
+            found = f"every address of {item.spec.block} is in use"
             checks.append(Check(f"an address for {name}", node, Verdict.FAIL, "a free one", found, remedy))
             continue
         known = {other.cluster_address for other in inventory.nodes} | {network.gateway}
         others = "" if item.ours or item.holder is None else item.holder.full_name
-        askers = f"{item.spec.node} and {item.spec.witness}"
-        silence = "its own MAC alone" if item.ours else f"nobody, asked by ARP from {askers}"
+        askers = f"{item.spec.node} and {item.spec.observer_node}"
+        silence = "only its own MAC" if item.ours else f"no answer to ARP from {askers}"
         checks += [
-            _check(
-                f"{name}: in the inventory", node, item.address not in known, f"{item.address} is nobody's", "taken"
-            ),
+            _check(f"{name}: in the inventory", node, item.address not in known, f"{item.address} is unused", "used"),
             _pool_check(name, node, item.address, network),
             _check(f"{name}: who answers there", node, _is_silent(item), silence, ", ".join(item.answering.values())),
-            _check(f"{name}: given out by an engine", node, not others, "to nobody else", others),
+            _check(f"{name}: assigned by an engine", node, not others, "to no other container", others),
         ]
     return tuple(checks)
 
@@ -306,7 +307,7 @@ def _is_silent(item: Candidate) -> bool:
 def _pool_check(name: str, node: str, address: str, network: ClusterNetwork) -> Check:
     claim, pool = f"{name}: DHCP pool", network.pool
     if pool is None:
-        remedy = "name dhcp_pool, or a container_range that is yours, in the inventory's network"
+        remedy = "set dhcp_pool, or an own container_range, in the inventory's network"
         found = "the inventory names no pool: a lease may collide with it"
         return Check(claim, node, Verdict.WARN, "outside the pool", found, remedy)
     return _check(claim, node, address not in pool, f"outside {pool}", f"{address} is inside")

@@ -1,13 +1,13 @@
 """The experiment that shows what docker_gwbridge is for.
 
-Ping a peer over the overlay and count, then ping something outside and count. East-west traffic (container to
-container) moves the overlay's own interfaces, in a namespace hidden from the node, and leaves docker_gwbridge alone.
-North-south traffic (to the outside, along the default route) moves docker_gwbridge and leaves the overlay alone.
+Ping a peer over the overlay and count packets, then ping an outside address and count. East-west traffic (container
+to container) uses the overlay's interfaces, in a hidden namespace of the node, and not docker_gwbridge. North-south
+traffic (to the outside, by the default route) uses docker_gwbridge and not the overlay.
 
-What the container sends by each of its two interfaces is judged. The interfaces of the node and of the overlay count
-everybody's packets: they are shown, and must only have carried the container's.
+The checks use what the container sends by each of its two interfaces. The interfaces of the node and the overlay count
+all containers' packets: they are shown, and must have carried at least the container's.
 
-Whether docker_gwbridge is on every node that needs it, and on which it is for nothing.
+``judge_bridge`` checks that every node that needs docker_gwbridge has it.
 """
 
 from __future__ import annotations
@@ -76,21 +76,21 @@ def gateway_bridge_experiment(
 ) -> BridgeExperiment:
     """Ping the peer over the overlay, then an outside address, and compare what each interface counted.
 
-    Before that, the way out is tried from both containers and the ``others``, as far as they run on the network.
+    Before that, the gateway path is tested from both containers and the ``others`` that run on the network.
 
     ``outside`` is by default the cluster address of the peer's node. Changes nothing; needs root over SSH.
 
     Raises:
         PreconditionError: no such containers, not running, not on the network.
         InputError: both on one node, where no packet would cross the overlay's tunnel.
-        CommandError: the node does not let the counters be read.
+        CommandError: the counters cannot be read.
     """
     source, target = on_two_nodes(cluster, container, peer, network)
     node = cluster.node(source.node)
     facts = read_network(node, network)
     if facts is None:
         raise PreconditionError(
-            f"{source.node} knows no network {network}", remedy="notebook 03_create_overlay makes it"
+            f"{source.node} has no network {network}", remedy="notebook 03_create_overlay creates it"
         )
     found, _ = find_containers(cluster, {container, peer, *others})
     ways = check_ways_out(cluster, [each for each in found.values() if network in each.addresses], network)
@@ -149,7 +149,7 @@ def evaluate(
     """Rows and verdicts from the outputs of bridge.sh, after those on the ``ways`` out of each node.
 
     Raises:
-        ValueError, KeyError: an output that is unreadable.
+        ValueError, KeyError: an output is not understood.
     """
     roles = _roles(frames, source.addresses[network], underlay)
     rows = []
@@ -176,15 +176,15 @@ def _roles(frames: Mapping[str, str], own: str, underlay: str) -> dict[tuple[str
     for interface in parse_counters(frames["before overlay"]):
         if interface.startswith(("vxlan", "vx-")):
             roles["overlay", interface] = "overlay"
-    if GATEWAY_BRIDGE in parse_counters(frames["before node"]):  # else it was deleted, which its way out says
+    if GATEWAY_BRIDGE in parse_counters(frames["before node"]):  # else it was deleted: check_ways_out reports that
         roles["node", GATEWAY_BRIDGE] = "gateway bridge"
     roles["node", underlay] = "cluster network"
     return roles
 
 
-_BUSY = "the container itself sent something else meanwhile, or its routes are not Docker's: repeat it, then see them"
-_LOST = "notebook 00_meet_the_cluster tries what the overlay's packets need between the nodes"
-_NO_ANSWER = "whether the address that was pinged answers at all"
+_BUSY = "the container sent other packets meanwhile, or its routes are not Docker's: repeat it, then check its routes"
+_LOST = "notebook 00_meet_the_cluster tests what the overlay's packets need between the nodes"
+_NO_ANSWER = "check whether the pinged address answers at all"
 
 
 # Which interfaces of the container lead there.
@@ -195,7 +195,7 @@ _INSIDE: Mapping[Role, Role] = {
 
 
 def _sent_by_container(rows: Sequence[Traffic], frames: Mapping[str, str]) -> dict[tuple[Direction, Role], int]:
-    """How many packets the container itself sent each way: what it received may be anybody's broadcasts."""
+    """How many packets the container sent by each interface: received ones may be broadcasts."""
     sent = {}
     for direction, first, second in _PHASES:
         before = parse_counters(frames[f"{first} container"], only_sent=True)
@@ -226,7 +226,7 @@ def _verdicts(
     )
     for direction, busy, idle, lost in expected:
         answered = sum(time is not None for time in parse_ping(frames[f"{direction} ping"], packets)[0])
-        # every answered ping was sent by the container, and passed the node's interface, on which others are busy too
+        # each answered ping was sent by the container and passed the node's interface, which also carries other traffic
         carried, right, wrong = moved(direction, busy), sent[direction, busy], sent[direction, idle]
         holds = answered > 0 and min(carried, right) >= answered and wrong < answered
         checks.append(
@@ -261,9 +261,9 @@ CLAIM = f"{GATEWAY_BRIDGE} is where it is needed"
 def judge_bridge(row: GatewayBridge, wanted: Collection[str], *, every_node: bool) -> Check:
     """One node's check.
 
-    A bridge too few fails where one of the ``wanted`` containers needs it, or where ``every_node`` has one (in a
-    swarm), and warns where only containers of others do. A bridge too many warns, with how to remove it: Docker leaves
-    it where a container once was, and it does no harm.
+    A missing bridge fails if one of the ``wanted`` containers needs it or ``every_node`` has one (in a swarm), and is a
+    warning if only other containers need it. An unused bridge is a harmless warning with how to remove it: Docker
+    never does.
     """
     needed = [item.name for item in row.needed_by]
     ours = [name for name in needed if name in wanted]
@@ -277,19 +277,19 @@ def judge_bridge(row: GatewayBridge, wanted: Collection[str], *, every_node: boo
         users = row.users(row.containers) or tuple(item.name for item in row.endpoints)
         return Check(CLAIM, row.node, Verdict.PASS, f"one for {', '.join(users)}", "there")
     by_hand = f"docker network rm {GATEWAY_BRIDGE}"
-    found = f"one that nothing uses, for Docker never removes it ({by_hand} on that node does)"
+    found = f"an unused one: Docker never removes it ({by_hand} on that node does)"
     remedy = f"it does no harm, and the next container on an overlay uses it; on {row.node}: {by_hand}"
     return Check(CLAIM, row.node, Verdict.WARN, "none", found, remedy)
 
 
 def _without(node: str, needed: list[str], ours: list[str], every_node: bool) -> Check:
     if every_node:
-        remedy = f"restart the engine of {node}: it makes the bridge for the swarm's own network"
+        remedy = f"restart the engine of {node}: it creates the bridge for the swarm's ingress network"
         return Check(CLAIM, node, Verdict.FAIL, "one on every node of a swarm", "none", remedy)
     if not needed:
         return Check(CLAIM, node, Verdict.PASS, "none", "none")
     expected = f"one for {', '.join(ours or needed)}"
     remedy = (
-        f"Docker makes it when a container joins: on {node}, disconnect the container from the overlay and connect it"
+        f"Docker creates it when a container joins: on {node}, disconnect the container from the overlay and connect it"
     )
     return Check(CLAIM, node, Verdict.FAIL if ours else Verdict.WARN, expected, "none", remedy)

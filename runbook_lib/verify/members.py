@@ -1,11 +1,4 @@
-"""Whether each member of the control plane is one that engines can use (of a store: reached their way, its API on),
-
-and whether enough of them are left to decide.
-
-Whether the other engines find each engine on the cluster's network, or where it does not belong.
-
-Whether the classic Swarm manager of an inventory can be worked with: asked once, since its faults are no node's.
-"""
+"""Checks of the control plane: members and quorum, gossip, advertised addresses, the classic Swarm manager."""
 
 from __future__ import annotations
 
@@ -22,21 +15,21 @@ from runbook_lib.model.results import Check, Verdict
 from runbook_lib.waiting import Deadline
 
 MEMBER, QUORUM = "control plane member", "quorum of the control plane"
-EXPECTED = "healthy, and of use to engines"
-_NO_MAJORITY = "start the others (notebook 02_autostart_etcd): a majority of the members decides"
-_CUT_OFF = "the other members decide without it: see its node's rows on ports and on the address, and its log"
-_SILENT = "it runs and its port does not answer: see the rows on that port, and its log"
-# members that start at the same time elect their leader within a second or two, a busy machine takes longer
+EXPECTED = "healthy, and usable by engines"
+_NO_MAJORITY = "start the others (notebook 02_autostart_etcd): the quorum is a majority of the members"
+_CUT_OFF = "the other members have a quorum without it: check its node's port and address rows, and its log"
+_SILENT = "it runs but its port does not answer: check the rows on that port, and its log"
+# members that start together elect a leader within one or two seconds, later on a busy machine
 _ELECTION_SECONDS = 10.0
 _PAUSE = 0.5
 _START = "notebook 02_autostart_etcd starts what is stopped, and waits for them"
 
 
 def check_members(cluster: Cluster, control_plane: ControlPlane, overlay: str = "") -> Iterator[Check]:
-    """A row a member (one that does not run is not judged: notebook 02 starts it), and one on their quorum.
+    """A row per running member (notebook 02 starts the others), and one on the quorum.
 
-    ``overlay`` is the name of the network that the cluster is for. A quorum that is lost fails where something needs
-    it; it is only noted on a new cluster, whose members nobody has started yet.
+    ``overlay`` is the name of the cluster's network. A lost quorum fails if something needs it; on a new cluster, whose
+    members were never started, it is skipped.
     """
     needs: str | None = None
     deadline = Deadline(_ELECTION_SECONDS)
@@ -68,7 +61,7 @@ def decides(members: Sequence[Member]) -> bool:
 
 
 def judge_member(member: Member, members: Sequence[Member] = ()) -> Check:
-    """The row of one member: a failure where engines cannot use it, a warning where it is merely not ready."""
+    """The row of one member: a failure if engines cannot use it, a warning if it is only not ready."""
     node, found = member.node or "all", f"{member.name}: {member.detail or member.health}"
     if member.container_state != "running":
         return Check(MEMBER, node, Verdict.SKIP, EXPECTED, found)
@@ -84,7 +77,7 @@ def judge_member(member: Member, members: Sequence[Member] = ()) -> Check:
 
 
 def judge_quorum(members: Sequence[Member], needs: str, control_plane: ControlPlane) -> Check:
-    """The row on the quorum: how many are healthy of how many, and ``needs``, what cannot do without them."""
+    """The row on the quorum: how many of the members are healthy, and ``needs``, what depends on them."""
     healthy = sum(member.health == "healthy" for member in members)
     expected = f"at least {majority(members)} of {len(members)} healthy"
     found = f"{healthy} of {len(members)} healthy"
@@ -92,11 +85,11 @@ def judge_quorum(members: Sequence[Member], needs: str, control_plane: ControlPl
         return Check(QUORUM, "all", Verdict.PASS, expected, found)
     lost = [member for member in members if member.health != "healthy"]
     found += f" (not {', '.join(_named(member) for member in lost)})"
-    # one that runs, and merely finds no majority, is not to blame where others are down
+    # a running member without a quorum is not at fault if others are down
     to_blame = [member for member in lost if member.health == "down"] or lost
     nodes = ", ".join(dict.fromkeys(member.node for member in to_blame if member.node)) or "all"
     if not needs:
-        return Check(QUORUM, nodes, Verdict.SKIP, expected, f"{found}; nothing needs them yet: notebook 02 starts them")
+        return Check(QUORUM, nodes, Verdict.SKIP, expected, f"{found}; not needed yet: notebook 02 starts them")
     remedy = f"nothing can be written to {control_plane.members_title} until enough of them are back: {_START}"
     return Check(QUORUM, nodes, Verdict.FAIL, expected, f"{found}; {needs}", remedy)
 
@@ -107,10 +100,10 @@ def _named(member: Member) -> str:
 
 
 def needed_by(cluster: Cluster, control_plane: ControlPlane, overlay: str) -> str:
-    """What cannot do without the control plane, in words; empty where nothing does.
+    """What depends on the control plane, in words; empty if nothing does.
 
-    An engine that gossips has been connected to it since it started. A container keeps the name of its network, which
-    no engine lists while the store does not answer.
+    A gossiping engine was connected to it since its start. A container keeps its network's name, while no engine lists
+    the network without the store.
     """
 
     def look(node: Node) -> str:
@@ -127,9 +120,9 @@ def needed_by(cluster: Cluster, control_plane: ControlPlane, overlay: str) -> st
 
 
 def judge_gossip(rows: Sequence[Gossip]) -> tuple[Check, ...]:
-    """Whether each engine knows every other one; a node that is in every broken pair is the only one that fails.
+    """Whether each engine knows every other one; if one node is in every broken pair, only that node fails.
 
-    An engine that does not gossip is not judged: it is not connected yet.
+    An engine that does not gossip is skipped: it is not connected yet.
     """
     unknown = unknown_peers(rows)
     common = common_unknown_peer(unknown)
@@ -156,7 +149,7 @@ ADVERTISED = "advertised address"
 
 
 def check_advertised(cluster: Cluster, control_plane: ControlPlane) -> Iterator[Check]:
-    """A row a node; one that does not answer fails."""
+    """A row per node; one that does not answer fails."""
     network = cluster.inventory.network
     for outcome in cluster.each(lambda node: read_advertised(node, network)):
         if outcome.error is not None:
@@ -168,10 +161,10 @@ def check_advertised(cluster: Cluster, control_plane: ControlPlane) -> Iterator[
 
 
 def judge_advertised(facts: Advertised, control_plane: ControlPlane) -> Check:
-    """The row of one node: only a warning where the overlay's packets may have another way, untold by the engine."""
+    """The row of one node; a warning if the overlay may use another address (--data-path-addr)."""
     expected = f"an address of {facts.network}: {' or '.join(facts.own) or 'it has none'}"
     if not facts.own:
-        # nothing to compare with, which the rows on the address itself say
+        # nothing to compare with: the address rows report it
         return Check(ADVERTISED, facts.node, Verdict.SKIP, expected, facts.address or "nothing")
     if facts.right:
         return Check(ADVERTISED, facts.node, Verdict.PASS, expected, facts.address)
@@ -187,7 +180,7 @@ def judge_advertised(facts: Advertised, control_plane: ControlPlane) -> Check:
 
 SWARM_MANAGER = "Swarm manager"
 ALL = "all"
-#: What is said of a manager that lists no node: nothing is wrong with it, and it is not used.
+#: The note about a manager that lists no node: not a fault, but it is not used.
 ASIDE = "the Swarm manager lists no node yet: each node's own engine is asked instead"
 _NOT_YET = (
     "nothing, if it has just started: its agents register once a minute. Where its discovery is the cluster's own etcd,"
@@ -196,7 +189,7 @@ _NOT_YET = (
 
 
 def check_manager(cluster: Cluster) -> Iterator[Check]:
-    """One row, of no node, or none for a cluster without a manager: a warning while the manager lists nobody."""
+    """One row (of no node), or none without a manager; a warning while the manager lists no node."""
     manager = cluster.inventory.swarm_manager
     if manager is None:
         return

@@ -1,4 +1,4 @@
-"""Whether every node of an inventory can be worked with: each thing tried on each node, and nothing changed."""
+"""Checks every node of an inventory; changes nothing."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ _EXPIRED = (
 
 @dataclass(frozen=True)
 class _Answer(Generic[T]):
-    """What one thing on one node answered: a value, or why there is none."""
+    """The result of one test on one node: a value or an error."""
 
     value: T | None = None
     error: RunbookError | None = None
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """Everything that was tried on one node; ``ssh`` alone is filled in where SSH does not come through."""
+class _NodeReadings:
+    """All tests of one node; only ``ssh`` is filled in if SSH fails."""
 
     ssh: _Answer[bool]
     engine: _Answer[EngineFacts]
@@ -59,12 +59,12 @@ class _Seen:
 
 
 def check_nodes(cluster: Cluster, parameters: Parameters) -> tuple[Check, ...]:
-    """Try every node, all at once: SSH, sudo, engine, control plane, network, clock, platform.
+    """Test every node, all at once: SSH, sudo, engine, control plane, network, clock, platform.
 
     Returns:
         A row of a classic Swarm manager, where there is one (of the node ``all``). Then a row for each check of each
-        node, node by node in the order of the inventory; what could not be looked at because something before it failed
-        is skipped and names that. Where the manager fails, the nodes' own engines are looked at.
+        node, node by node in the order of the inventory; what depends on a failed check is skipped and names it. If the
+        manager fails, the nodes' own engines are tested.
     """
     manager = tuple(check_manager(cluster))
     if any(row.verdict is Verdict.FAIL for row in manager):
@@ -75,7 +75,7 @@ def check_nodes(cluster: Cluster, parameters: Parameters) -> tuple[Check, ...]:
 
 def _check_nodes(cluster: Cluster, parameters: Parameters) -> tuple[Check, ...]:
     network = cluster.inventory.network
-    seen = {outcome.node: outcome.result for outcome in cluster.each(lambda node: _look(node, network))}
+    seen = {outcome.node: outcome.result for outcome in cluster.each(lambda node: _read_node(node, network))}
     clocks = {row.node: row for row in _clocks(seen)}
     stores = Counter(each.engine.value.cluster_store for each in seen.values() if each.engine.value is not None)
     usual_store = stores.most_common(1)[0][0] if stores else ""
@@ -95,23 +95,23 @@ def _check_nodes(cluster: Cluster, parameters: Parameters) -> tuple[Check, ...]:
     return tuple(rows)
 
 
-def _look(node: Node, network: ClusterNetwork) -> _Seen:
-    ssh = _tried(lambda: node.ssh.run(["true"]).exit_status == 0)  # a login that runs no command is of no use
+def _read_node(node: Node, network: ClusterNetwork) -> _NodeReadings:
+    ssh = _attempt(lambda: node.ssh.run(["true"]).exit_status == 0)  # a login must also run commands
     if ssh.error is not None:
         # over TLS the engine may answer all the same
-        engine = _tried(lambda: read_engine(node)) if node.spec.docker.via == "tls" else _Answer[EngineFacts]()
-        return _Seen(ssh, engine)
-    return _Seen(
+        engine = _attempt(lambda: read_engine(node)) if node.spec.docker.via == "tls" else _Answer[EngineFacts]()
+        return _NodeReadings(ssh, engine)
+    return _NodeReadings(
         ssh,
-        _tried(lambda: read_engine(node)),
-        sudo=_tried(lambda: node.ssh.run(["true"], sudo=True).exit_status == 0),
-        address=_tried(lambda: read_cluster_address(node, network)),
-        host=_tried(lambda: read_host(node)),
-        platform=_tried(lambda: read_platform(node, network.interface)),
+        _attempt(lambda: read_engine(node)),
+        sudo=_attempt(lambda: node.ssh.run(["true"], sudo=True).exit_status == 0),
+        address=_attempt(lambda: read_cluster_address(node, network)),
+        host=_attempt(lambda: read_host(node)),
+        platform=_attempt(lambda: read_platform(node, network.interface)),
     )
 
 
-def _tried(ask: Callable[[], T]) -> _Answer[T]:
+def _attempt(ask: Callable[[], T]) -> _Answer[T]:
     try:
         return _Answer(ask())
     except RunbookError as error:
@@ -119,7 +119,7 @@ def _tried(ask: Callable[[], T]) -> _Answer[T]:
 
 
 def _skipped(check: str, node: str, why: str) -> Check:
-    return Check(check, node, Verdict.SKIP, found=f"not looked at: {why}")
+    return Check(check, node, Verdict.SKIP, found=f"not checked: {why}")
 
 
 def _failed(check: str, node: str, expected: str, error: RunbookError) -> Check:
@@ -132,11 +132,11 @@ def _ssh(spec: NodeSpec, ssh: _Answer[bool], trust: str) -> Check:
         return Check(SSH, spec.name, Verdict.PASS, f"a login as {login}", login)
     row = _failed(SSH, spec.name, f"a login as {login}", ssh.error)
     if isinstance(ssh.error, HostKeyError) and ssh.error.expected is None:
-        row = replace(row, remedy=f"{trust} shows its fingerprint, and records the key if you say so")
+        row = replace(row, remedy=f"{trust} shows its fingerprint, and records the key after you confirm")
     return row
 
 
-def _sudo(spec: NodeSpec, seen: _Seen) -> Check:
+def _sudo(spec: NodeSpec, seen: _NodeReadings) -> Check:
     if seen.ssh.error is not None:
         return _skipped(SUDO, spec.name, "no SSH")
     expected = f"{spec.ssh.user} may run everything as root"
@@ -157,13 +157,15 @@ def _engine(node: Node, engine: _Answer[EngineFacts]) -> Check:
     if spec.docker.via == "tls":
         fault = _certificate_fault(str(spec.docker.cert))
         return replace(row, found=fault, remedy=_EXPIRED) if fault else row
-    remedy = f"is Docker installed and running there, and is {spec.ssh.user} in the group docker, or root?"
+    remedy = (
+        f"check that Docker is installed and running there, and that {spec.ssh.user} is in the group docker, or root"
+    )
     # what a Swarm manager says of the node has a remedy of its own
     return replace(row, remedy=remedy) if isinstance(engine.error, NodeError) and node.manager is None else row
 
 
 def _certificate_fault(path: str) -> str:
-    """Why the engine cannot accept the client certificate; empty where its dates are no reason."""
+    """Why the engine cannot accept the client certificate by its dates; else empty."""
     try:
         fault = read_validity(path).fault()
     except RunbookError as error:
@@ -178,9 +180,9 @@ def _control_plane(node: str, engine: _Answer[EngineFacts], plane: ControlPlane,
 
 
 def judge_control_plane(facts: EngineFacts, plane: ControlPlane, usual_store: str) -> Check:
-    """Whether an engine keeps an overlay where the parameters say, and where most of the nodes do."""
+    """Whether an engine uses the parameters' control plane, and the same store as most nodes."""
     kinds = {"etcd": facts.cluster_store, "swarm": "part of a swarm", "other": facts.cluster_store}
-    found = kinds.get(facts.mode, "no cluster store, and part of no swarm")
+    found = kinds.get(facts.mode, "no cluster store, and not in a swarm")
     remedy = plane.incompatibility(facts)
     if not remedy and facts.cluster_store != usual_store:
         remedy = f"the other nodes have {usual_store}: give all the same, or leave this node out"
@@ -188,7 +190,7 @@ def judge_control_plane(facts: EngineFacts, plane: ControlPlane, usual_store: st
     return Check(CONTROL_PLANE, facts.node, verdict, plane.engines, f"{facts.version}, {found}", remedy)
 
 
-def _network(node: str, seen: _Seen, network: ClusterNetwork) -> Check:
+def _network(node: str, seen: _NodeReadings, network: ClusterNetwork) -> Check:
     if seen.address.value is not None:
         return judge_network(seen.address.value, network)
     if seen.address.error is not None:
@@ -200,17 +202,17 @@ def judge_network(facts: ClusterAddress, network: ClusterNetwork) -> Check:
     """Whether the interface has an address of the subnet; another one than the inventory's is a warning."""
     verdict, found, remedy = Verdict.PASS, facts.address or f"{network.interface} has no address", ""
     if facts.address is None:
-        verdict, remedy = Verdict.FAIL, "is network.interface the right one? then give it an address (01_fix_node_ips)"
+        verdict, remedy = Verdict.FAIL, "check network.interface, then give it an address (01_fix_node_ips)"
     elif ipaddress.IPv4Address(facts.address) not in network.prefix:
         verdict, remedy = Verdict.FAIL, "correct network.interface and network.subnet in the inventory"
         found = f"{facts.address}/{facts.prefix_length}"
     elif facts.address != facts.expected:
         verdict, remedy = Verdict.WARN, "correct cluster_address; or let 01_fix_node_ips give the node that address"
-        found = f"{facts.address}, and the inventory says {facts.expected}"
+        found = f"{facts.address}, but the inventory says {facts.expected}"
     return Check(NETWORK, facts.node, verdict, f"{network.interface} in {network.subnet}", found, remedy)
 
 
-def _clocks(seen: dict[str, _Seen]) -> Iterator[Check]:
+def _clocks(seen: dict[str, _NodeReadings]) -> Iterator[Check]:
     """The clocks of the nodes that SSH reaches, compared with each other."""
     outcomes: Sequence[Outcome[HostFacts]] = [
         Outcome(node, each.host.value, each.host.error, 0.0) for node, each in seen.items() if each.ssh.error is None
@@ -218,22 +220,22 @@ def _clocks(seen: dict[str, _Seen]) -> Iterator[Check]:
     yield from judge_clocks(outcomes)
 
 
-def _platform(spec: NodeSpec, seen: _Seen, parameters: Parameters) -> Check:
+def _platform(spec: NodeSpec, seen: _NodeReadings, parameters: Parameters) -> Check:
     wanted = spec.platform or parameters.platform
     if seen.ssh.error is not None or seen.sudo.error is not None:
         return _skipped(PLATFORM, spec.name, "no SSH" if seen.ssh.error is not None else "no sudo")
     if seen.platform.value is None:
-        assert seen.platform.error is not None  # else it was asked and answered
+        assert seen.platform.error is not None  # else it was read
         return _failed(PLATFORM, spec.name, wanted, seen.platform.error)
     return judge_platform(spec.name, seen.platform.value.platform, seen.platform.value.evidence, wanted)
 
 
 def judge_platform(node: str, platform: PlatformName | None, evidence: str, wanted: str) -> Check:
-    """Whether the platform that was found is the one that is named, or any that is known for ``auto``."""
-    expected = "a platform that is known here" if wanted == "auto" else wanted
-    remedy = "" if wanted in ("auto", platform) else f"write platform: {platform}, or auto"
+    """Whether the platform is the configured one, or any supported one for ``auto``."""
+    expected = "a supported platform" if wanted == "auto" else wanted
+    remedy = "" if wanted in ("auto", platform) else f"set platform: {platform}, or auto"
     if platform is None:
         remedy = "notebook 01 cannot fix its address: leave that notebook out, or give the node another network manager"
     verdict = Verdict.FAIL if remedy else Verdict.PASS
-    found = f"{platform}, told by {evidence}" if platform else evidence
+    found = f"{platform}, by {evidence}" if platform else evidence
     return Check(PLATFORM, node, verdict, expected, found, remedy)

@@ -1,4 +1,4 @@
-"""An overlay's forwarding and neighbour tables, held against where each container really is."""
+"""Compares an overlay's FDB and neighbour tables with the containers' real nodes."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from runbook_lib.facts.overlay.hidden_namespace import HiddenNamespace
 from runbook_lib.model.results import Check, Verdict
 
 Table = Literal["forwarding", "neighbour"]
-_COLD = "nothing to mend: the first packet makes the engine ask the others"
-_STALE = "nothing to mend where the container is gone; a row that stays is the engine's: restart dockerd there"
+_COLD = "no action: at the first packet the engine asks the others"
+_STALE = "no action if the container was just removed; if the entry stays, restart dockerd there"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What one node's table says of one container elsewhere.
+    """One node's table entry for one container on another node.
 
-    The ``neighbour`` table tells the MAC of an address, the ``forwarding`` table the node (its VTEP) of a MAC. ``key``
-    is looked up, ``expected`` is the truth, ``found`` what the table says (empty: no row). ``container`` is
-    ``node4/alpine2``, or empty for a row that leads to no container. ``half`` is true for a row of the forwarding table
-    that the engine did not write although the neighbour table has its container's MAC: then the kernel asks the engine
-    for nothing. ``namespace`` is the file of the overlay's namespace.
+    The ``neighbour`` table maps an address to a MAC, the ``forwarding`` table (FDB) a MAC to a node's VTEP. ``key`` is
+    the lookup key, ``expected`` the right value, ``found`` the table's (empty: no entry). ``container`` is
+    ``node4/alpine2``, or empty for an entry without a container. ``half``: the neighbour table has the MAC, but the
+    engine's FDB entry is missing, and the kernel never asks the engine for it. ``namespace`` is the file of the
+    overlay's namespace.
     """
 
     node: str
@@ -38,9 +38,9 @@ class Entry:
 
     @property
     def verdict(self) -> Verdict:
-        """A wrong row fails, and one half of a pair of rows.
+        """A wrong entry fails, and so does half a pair of entries.
 
-        Where both are missing it is a warning: the first packet makes the engine ask the others for them.
+        If both are missing it is a warning: at the first packet the engine asks the others for them.
         """
         if self.half:
             return Verdict.FAIL
@@ -50,16 +50,16 @@ class Entry:
 
     @property
     def says(self) -> str:
-        """What the table says, in words."""
+        """The table's content, in words."""
         if self.half and self.found:
-            return f"{self.key} → {self.found}, learned from a packet and soon forgotten: the engine's own row is gone"
+            return f"{self.key} → {self.found}, learned and ageing out: the engine's own entry is missing"
         if self.half:
-            return f"{self.key} → no row, though the neighbour table has this MAC: nobody asks for it"
-        return f"{self.key} → {self.found or 'no row yet'}"
+            return f"{self.key} → no entry, although the neighbour table has this MAC: the engine is not asked for it"
+        return f"{self.key} → {self.found or 'no entry yet'}"
 
     @property
     def remedy(self) -> str:
-        """What mends it; empty where it passes."""
+        """The remedy; empty if it passes."""
         if self.verdict is Verdict.PASS:
             return ""
         if self.verdict is Verdict.WARN:
@@ -69,10 +69,10 @@ class Entry:
             write = f"bridge fdb replace {self.key} dev vxlan0 dst {self.expected} self permanent"
         else:
             write = f"ip neigh replace {self.key} lladdr {self.expected} dev vxlan0 nud permanent"
-        anew = f"disconnect {name} from the overlay and connect it (notebook 06_disconnect_connect shows how)"
+        reconnect = f"disconnect {name} from the overlay and connect it (notebook 06_disconnect_connect shows how)"
         if not (self.namespace and self.expected):
-            return anew
-        return f"{anew}; or on {self.node} as root: nsenter --net={self.namespace} {write}"
+            return reconnect
+        return f"{reconnect}; or on {self.node} as root: nsenter --net={self.namespace} {write}"
 
 
 def audit(
@@ -82,13 +82,13 @@ def audit(
     vteps: Mapping[str, str],
     balancers: Sequence[Endpoint] = (),
 ) -> tuple[Entry, ...]:
-    """What each hidden namespace says of every container on another node, and rows that lead to none.
+    """Each hidden namespace's entries for the containers on other nodes, and entries without a container.
 
     ``vteps`` maps the nodes to their addresses on the cluster's network. Rows that lead to ``balancers`` (Swarm mode
-    has one a node) are left out.
+    has one per node) are left out.
     """
     known = {word for endpoint in balancers for word in (endpoint.address, endpoint.mac)}
-    # a paused container keeps its address, and its rows
+    # a paused container keeps its address and entries
     joined = [item for item in containers if network in item.addresses]
     entries = []
     for hidden in namespaces:
@@ -120,7 +120,7 @@ def _of_forwarding(
     hidden: HiddenNamespace, away: Sequence[ContainerFacts], network: str, vteps: Mapping[str, str]
 ) -> list[Entry]:
     found = {row.mac: row.vtep for row in hidden.forwarding if row.vtep}
-    # both rows are the engine's: it writes them together, and is only asked again for a missing neighbour
+    # the engine writes both entries together, and is asked again only for a missing neighbour
     written = {row.mac for row in hidden.forwarding if row.vtep and row.permanent}
     standing = {(row.address, row.mac) for row in hidden.neighbours if row.state == "PERMANENT"}
     known = [
@@ -147,7 +147,7 @@ def check_entries(entries: Iterable[Entry]) -> tuple[Check, ...]:
             f"the {entry.table} table leads to {entry.container or 'a container that is there'}",
             entry.node,
             entry.verdict,
-            expected=f"{entry.key} → {entry.expected or 'no such row'}",
+            expected=f"{entry.key} → {entry.expected or 'no such entry'}",
             found=entry.says,
             remedy=entry.remedy,
         )

@@ -1,9 +1,9 @@
-"""The ping matrix: every container pings every other by name and by address, in one round trip a node.
+"""The ping matrix: every container pings every other by name and by address, in one round trip per node.
 
-Probing mends what it tests (an answer teaches the overlay the way back), so the tables of all nodes are read before the
-first packet, and each ordered pair is judged by the rows of its own source too.
+Probing repairs what it tests (an answer adds the reverse path to the tables), so the tables of all nodes are read
+before the first packet, and each ordered pair is also judged by the entries on its source's node.
 
-The two containers of an experiment that needs packets to leave a node.
+``on_two_nodes`` finds containers for experiments whose packets must leave a node.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _NO_RESOLUTION = {
     "timeout": "no resolution: 127.0.0.11 did not answer in time",
 }
 RESTART_ENGINE = "restart dockerd on {node} (see its journal or docker.log)"
-_RESTART = "docker restart {container}, which writes the rules anew"
+_RESTART = "docker restart {container}, which writes the rules again"
 
 
 @dataclass(frozen=True)
-class Look:
-    """What was found before the first packet; ``unread`` says why a node's tables are not among the ``entries``."""
+class TableReadings:
+    """Containers and tables before the first packet; ``unread`` says why a node's tables are missing."""
 
     found: Mapping[str, ContainerFacts]
     silent: str
@@ -49,7 +49,7 @@ class Look:
     unread: Mapping[str, str] = field(default_factory=dict)
 
     def rows(self, source: str, target: str) -> list[Entry]:
-        """The rows of the source's node that lead to the target; none where both are on one node."""
+        """The entries for the target on the source's node; none if both are on one node."""
         if source not in self.found or target not in self.found:
             return []
         node, place = self.found[source].node, self.found[target].full_name
@@ -67,12 +67,12 @@ def ping_matrix(
     last_known: Mapping[str, str] | None = None,
     method: Method = "auto",
 ) -> tuple[Probe, ...]:
-    """Ping along all ordered pairs of the named containers, all at once.
+    """Ping all ordered pairs of the named containers at once.
 
     Each pair that answers also gets a packet of full size and a TCP connection.
     ``expect_unreachable`` holds containers (every pair with one of them) and ordered pairs (source, target) that must
     not answer. ``last_known`` gives the addresses to try for containers that have none on the network now.
-    Returns one row for each pair and way, also for those whose node does not answer; ordered by source, target, by
+    Returns one row for each pair and ``by``, also for those whose node does not answer; ordered by source, target, by
     as they were given.
 
     Raises:
@@ -85,7 +85,7 @@ def ping_matrix(
             place="containers",
             remedy="name each container once",
         )
-    before = look(cluster, containers, network)
+    before = read_tables(cluster, containers, network)
     unreachable, known = expect_unreachable, last_known or {}
     return _probe(cluster, before, containers, containers, network, probes or Probes(), by, unreachable, known, method)
 
@@ -102,19 +102,19 @@ def ping_pair(
     last_known: Mapping[str, str] | None = None,
     method: Method = "auto",
 ) -> tuple[Probe, ...]:
-    """Ping one container from another: one row a way, as in ``ping_matrix``, which also tells what is raised.
+    """Ping one container from another: one row per ``by``; parameters and errors as in ``ping_matrix``.
 
     Only echo requests are sent, and no tables are read before.
     """
     unreachable = {(source, target)} if expected == "unreachable" else set[tuple[str, str]]()
-    before = Look(*find_containers(cluster, {source, target}))
+    before = TableReadings(*find_containers(cluster, {source, target}))
     known = last_known or {}
     return _probe(cluster, before, [source], [target], network, probes or Probes(), by, unreachable, known, method)
 
 
 def _probe(
     cluster: Cluster,
-    before: Look,
+    before: TableReadings,
     sources: Sequence[str],
     targets: Sequence[str],
     network: str,
@@ -144,30 +144,28 @@ def _probe(
     return tuple(rows)
 
 
-def _evidence(before: Look, pair: Pair, reading: Reading, other: Reading | None, probes: Probes) -> Evidence:
+def _evidence(before: TableReadings, pair: Pair, reading: Reading, other: Reading | None, probes: Probes) -> Evidence:
     here, back = before.rows(pair.source, pair.target), before.rows(pair.target, pair.source)
-    faults = [
-        (f"{entry.node}'s {entry.table} table said before the first packet: {entry.says}", entry) for entry in here
-    ]
+    faults = [(f"{entry.node}'s {entry.table} table before the first packet: {entry.says}", entry) for entry in here]
     connection = reading.connections.get(pair.target, "")
     if connection not in ("", "passed") and not connection.startswith("not tried"):
         if other is None or not other.listens:
             connection = f"not tried: nothing could listen in {pair.target}"
         elif connection == "refused" and pair.source not in other.connections:
-            # nothing of the source answered it, so it had no reason to wait for a connection
+            # no answer reached it, so it did not wait for a connection
             connection = f"not tried: the prober in {pair.target} had ended, for which {pair.source} is silent"
     return Evidence(
         size=reading.sizes.get(pair.target),
         connection=connection,
         faults=tuple((words, entry.remedy) for words, entry in faults if entry.verdict is Verdict.FAIL),
-        way_known=bool(here and back) and all(entry.verdict is Verdict.PASS for entry in (*here, *back)),
+        route_known=bool(here and back) and all(entry.verdict is Verdict.PASS for entry in (*here, *back)),
         may_lose=probes.may_lose,
         unread=before.unread.get(pair.source_node, ""),
     )
 
 
-def look(cluster: Cluster, names: Collection[str], network: str) -> Look:
-    """The named containers, and what the tables of their nodes say of them; nothing is sent to them.
+def read_tables(cluster: Cluster, names: Collection[str], network: str) -> TableReadings:
+    """The named containers and their nodes' table entries; sends no packet to them.
 
     Raises:
         PreconditionError: all nodes answered and none has a container of one of the names.
@@ -192,11 +190,11 @@ def look(cluster: Cluster, names: Collection[str], network: str) -> Look:
     hidden = [item for _, _, item, _ in seen.values() if item is not None]
     known = [item for item in found.values() if item.node in vteps]
     unread = {node: reason for node, (*_, reason) in seen.items() if reason}
-    return Look(found, silent, audit(hidden, known, network, vteps), unread)
+    return TableReadings(found, silent, audit(hidden, known, network, vteps), unread)
 
 
 def find_containers(cluster: Cluster, names: Collection[str]) -> tuple[dict[str, ContainerFacts], str]:
-    """The named containers, asked of all nodes at once, and a sentence on the nodes that did not answer.
+    """The named containers, from all nodes at once, and a sentence on the nodes that did not answer.
 
     Raises:
         PreconditionError: all nodes answered and none has a container of one of the names.
@@ -220,7 +218,7 @@ def _found(
     if missing and not silent:
         raise PreconditionError(
             f"no node has a container named {', '.join(missing)}",
-            remedy="notebook 04_run_containers makes the containers; or correct the names",
+            remedy="notebook 04_run_containers creates the containers; or correct the names",
         )
     return found, "; ".join(silent)
 
@@ -251,7 +249,7 @@ def _pairs(
 
 
 def row(pair: Pair, reading: Reading, network: str, evidence: Evidence | None = None) -> Probe:
-    """The row of one pair, from what the prober in its source found and what else is known of the pair."""
+    """The row of one pair, from its source's reading and other evidence."""
     evidence = evidence or Evidence()
     if not reading.complete:
         return unprobed(pair, reading.error or f"the prober in {pair.source} did not finish")
@@ -270,10 +268,10 @@ def row(pair: Pair, reading: Reading, network: str, evidence: Evidence | None = 
 
 
 def _unresolved(pair: Pair, answer: str, reading: Reading) -> tuple[str, str]:
-    """Why a name has no address, as far as that is proven, and the remedy.
+    """Why a name does not resolve, as far as proven, and the remedy.
 
-    An engine whose service records have drifted forwards the name of a peer to a resolver outside, which may not
-    answer at all; the name of the source itself it answers by itself.
+    An engine without the peer's service record forwards the name to an external resolver, which may not answer; it
+    answers the source's own name itself.
     """
     words = _NO_RESOLUTION.get(answer, f"no resolution: {answer}")
     if answer == "no rule":

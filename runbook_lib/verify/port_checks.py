@@ -1,4 +1,4 @@
-"""Verdicts on the ports between the nodes, each on the node whose fault it is."""
+"""Checks of the ports between the nodes, each on the node at fault."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENGINE_PORT = 2376
 GOSSIP_PORT = 7946
 VXLAN_PORT = 4789
 MTU_OPTION = "com.docker.network.driver.mtu"
-NO_ANSWER = "see that it is up and that it lets us in over SSH as the inventory says, then run it again"
+NO_ANSWER = "check that it is up and that SSH works as in the inventory, then run it again"
 NO_ADDRESS = "give its interface an address there (notebook 01_fix_node_ips; in the inventory: network)"
 _ON_THE_WAY = "on the way to it"
 _AT_ALL = "in its filter or on the way to it"
@@ -30,7 +30,7 @@ _WHY = {
 
 
 def check_ports(cluster: Cluster, engines: Mapping[str, EngineFacts], control_plane: ControlPlane) -> tuple[Check, ...]:
-    """Cluster store, engine, gossip and vxlan ports, along all ordered pairs of nodes; one row a port and node."""
+    """Cluster store, engine, gossip and vxlan ports, along all ordered pairs of nodes; one row per port and node."""
     names = [node.name for node in cluster]
     network = cluster.inventory.network
     addresses: dict[str, str] = {}
@@ -59,7 +59,7 @@ def judge_ports(
     reading: PortReading,
     interface: str = "",
 ) -> Iterator[Check]:
-    """Rows from what the trials gave; ``interface`` is that of the cluster's network."""
+    """Rows from the probes' results; ``interface`` is that of the cluster's network."""
     judge = _Judge(names, addresses, reading, interface)
     yield from judge.store(needed)
     for port in (*engine_port, GOSSIP_PORT):
@@ -71,7 +71,7 @@ def judge_ports(
 def judge_udp(
     names: Sequence[str], addresses: Mapping[str, str], reading: PortReading, interface: str, port: int, needed: int
 ) -> Iterator[Check]:
-    """The rows of one UDP port alone, among the nodes that have an address here; each loss with the node at fault.
+    """The rows of one UDP port between the nodes with an address; each loss with the node at fault.
 
     The probes are packets of ``needed`` bytes, and smaller ones pass.
     """
@@ -80,9 +80,9 @@ def judge_udp(
 
 @dataclass(frozen=True)
 class _Loss:
-    """What did not get from one node to another, and whose fault that is: ``culprit``, empty while nobody knows.
+    """A loss from one node to another, and the node at fault: ``culprit``, empty if unknown.
 
-    ``refused``: the answer was a refusal, which travelled both ways. ``partial``: some probes came through.
+    ``refused``: a refusal came back, so the path works both ways. ``partial``: some probes arrived.
     """
 
     sender: str
@@ -107,19 +107,19 @@ class _Judge:
     needed: int = 0  # bytes, where the probes are large ones and small ones pass
 
     def store(self, needed: Ports) -> Iterator[Check]:
-        """A row a node: whether the members that its engine looks for can be reached."""
+        """A row per node: whether its engine's members can be reached."""
         port = needed.port
-        check, expected = f"tcp {port} to {needed.members_title}", "every one of them can be reached"
+        check, expected = f"tcp {port} to {needed.members_title}", "all of them can be reached"
         owners = {address: name for name, address in self.addresses.items()}
         tried = [(name, host) for name in self.names for host, _ in needed.members.get(name, ())]
         results = {(name, host): self.reading.tcp.get((name, ("tcp", host, port)), "not tried") for name, host in tried}
-        # only what is lost between nodes can be another node's fault; who refuses runs no member, for notebook 02
+        # only a loss between nodes can be another node's fault; a node that refuses runs no member (notebook 02)
         lost = [
             (name, owners[host], result)
             for (name, host), result in results.items()
             if host in owners and name not in self.reading.errors and result not in ("connected", "refused")
         ]
-        losses = self._blamed([self._tcp_loss(*each, port) for each in lost], "tcp", port)
+        losses = self._with_culprits([self._tcp_loss(*each, port) for each in lost], "tcp", port)
         for name in self.names:
             own = {host: result for (sender, host), result in results.items() if sender == name}
             if name in self.reading.errors:
@@ -147,9 +147,9 @@ class _Judge:
                 yield Check(check, name, verdict, expected, ", ".join([*words, *others]))
 
     def between(self, protocol: Literal["tcp", "udp"], port: int) -> Iterator[Check]:
-        """A row a node: whether probes of a port get to it, and its own to the others."""
+        """A row per node: whether probes of a port reach it, and its own the others."""
         check = f"{protocol} {port} between nodes"
-        losses = self._blamed(list(self._losses(protocol, port)), protocol, port)
+        losses = self._with_culprits(list(self._losses(protocol, port)), protocol, port)
         for name in self.names:
             expected = f"{name} accepts a connection from every other node"
             if protocol == "udp":
@@ -210,38 +210,38 @@ class _Judge:
         loss = _Loss(sender, receiver, result)
         if receiver in self.reading.errors:
             return replace(loss, culprit=receiver)
-        if sender == receiver:  # what a node says to itself is not counted
+        if sender == receiver:  # probes to itself are not counted
             return replace(loss, culprit=receiver, remedy=self._opened(loss, "tcp", port, receiver))
         if result == "refused":
             remedy = "the engine listens once it has its control plane"
             if port == ENGINE_PORT:
-                remedy = f"is dockerd running on {receiver}, and told to listen there (-H tcp://0.0.0.0:{port})?"
+                remedy = f"check that dockerd runs on {receiver} and listens there (-H tcp://0.0.0.0:{port})"
             return replace(loss, culprit=receiver, refused=True, remedy=remedy)
-        return self._placed(loss, "tcp", port, 1)
+        return self._located(loss, "tcp", port, 1)
 
     def _udp_loss(self, sender: str, receiver: str, port: int) -> _Loss | None:
         target, source = self.addresses[receiver], self.addresses[sender]
         result = self.reading.sent.get((sender, ("udp", target, port)), "not sent")
         counts = self.reading.counts.get(receiver)
         if result != "sent":
-            return self._withheld(_Loss(sender, receiver, _short(result)), "udp", port)
+            return self._blocked_by_sender(_Loss(sender, receiver, _short(result)), "udp", port)
         if counts is None:
-            return None  # the receiver's row says that it cannot tell
+            return None  # the receiver's row reports it as not proven
         packets = counts.of("passed", "udp", source, port) or 0
         if packets >= PROBES:
             return None
         loss = _Loss(sender, receiver, f"{packets} of {PROBES}", partial=packets > 0)
-        return self._placed(loss, "udp", port, PROBES)
+        return self._located(loss, "udp", port, PROBES)
 
-    def _placed(self, loss: _Loss, protocol: str, port: int, whole: int) -> _Loss:
-        """The loss with whoever loses it, as far as counting on both ends can tell."""
+    def _located(self, loss: _Loss, protocol: str, port: int, whole: int) -> _Loss:
+        """The loss with the node at fault, as far as the counts at both ends show."""
         source, target = self.addresses[loss.sender], self.addresses[loss.receiver]
         sending, receiving = self.reading.counts.get(loss.sender), self.reading.counts.get(loss.receiver)
         left = sending.of("left", protocol, target, port) if sending else None
         arrived = receiving.of("arrived", protocol, source, port) if receiving else None
         passed = receiving.of("passed", protocol, source, port) if receiving else None
         if left is not None and left < whole:
-            return self._withheld(loss, protocol, port)
+            return self._blocked_by_sender(loss, protocol, port)
         detour = self._detour(sending, target)
         if detour and not arrived:
             return replace(
@@ -258,7 +258,7 @@ class _Judge:
                 loss, words=f"{loss.words} (the rest lost {_ON_THE_WAY if arrived is not None else _AT_ALL})"
             )
         detour = self._detour(receiving, source)
-        if detour and receiving.strayed > 0:
+        if detour and receiving.rp_filtered > 0:
             return replace(
                 loss,
                 words=f"{loss.words} (dropped by its reverse-path filter)",
@@ -273,7 +273,7 @@ class _Judge:
         )
 
     def _opened(self, loss: _Loss, protocol: str, port: int, name: str, place: str = "") -> str:
-        """What to do on a node where probes of a port are lost, all or some of them."""
+        """The remedy on a node where some or all probes of a port are lost."""
         if loss.partial:
             where = f"on the way to {name}, or in its filter" if place else f"in {name}'s filter"
             return (
@@ -285,17 +285,20 @@ class _Judge:
     def _by_length(self, name: str, port: int, place: str = "") -> str:
         way = f", and for an MTU below {self.needed}{place.removeprefix(' and')}" if place else ""
         return (
-            f"small packets pass and large ones do not: look on {name} for what drops udp {port} by its length"
-            f" (iptables -S){way}; or make the overlay with a smaller MTU (overlay.options {MTU_OPTION})"
+            f"small packets pass and large ones do not: check on {name} what drops udp {port} by its length"
+            f" (iptables -S){way}; or create the overlay with a smaller MTU (overlay.options {MTU_OPTION})"
         )
 
-    def _withheld(self, loss: _Loss, protocol: str, port: int) -> _Loss:
-        """What the sender itself did not let out."""
+    def _blocked_by_sender(self, loss: _Loss, protocol: str, port: int) -> _Loss:
+        """A loss in the sender's own firewall or interface."""
         if "unreachable" in loss.words or "No route" in loss.words:
-            words, remedy = loss.words, f"is {self.interface or 'its interface'} of {loss.sender} up? (ip route)"
+            words, remedy = (
+                loss.words,
+                f"check that {self.interface or 'its interface'} of {loss.sender} is up (ip route)",
+            )
         elif loss.partial:
             words = f"{loss.words}, the rest dropped by {loss.sender}'s own firewall as it leaves"
-            remedy = f"look at what 'iptables -nvL OUTPUT' counts as dropped on {loss.sender}: it lets out some only"
+            remedy = f"check what 'iptables -nvL OUTPUT' counts as dropped on {loss.sender}: it blocks some packets"
         else:
             words = f"{loss.words}, dropped by {loss.sender}'s own firewall as it leaves"
             remedy = f"let {protocol} {port} out on {loss.sender} (iptables -S OUTPUT){_why(protocol, port)}"
@@ -303,12 +306,12 @@ class _Judge:
         return replace(loss, words=words, culprit=loss.sender, remedy=remedy)
 
     def _detour(self, counts: NodeCounts | None, address: str) -> str:
-        """The interface that leads to an address of the cluster, where it is another than the cluster's."""
+        """The interface of the route to a cluster address, if it is not the cluster's."""
         way = counts.routes.get(address, "") if counts else ""
         return way if self.interface and way not in ("", self.interface, "lo") else ""
 
-    def _blamed(self, losses: Sequence[_Loss], protocol: str, port: int) -> list[_Loss]:
-        """Each loss with a culprit: where nobody knows better, the one node that is common to all, or the receiver."""
+    def _with_culprits(self, losses: Sequence[_Loss], protocol: str, port: int) -> list[_Loss]:
+        """Each loss with a culprit: by default the one node that all losses share, or the receiver."""
         unknown = [loss for loss in losses if not loss.culprit]
         common = common_node(loss.ends for loss in unknown)
         blamed = []
@@ -321,7 +324,7 @@ class _Judge:
 
 
 def _told(losses: Sequence[_Loss], name: str) -> Iterator[str]:
-    """What a node is to blame for, in words; what is alike in one phrase: ``from node1, node3: 0 of 3``."""
+    """A node's losses in words, equal ones in one phrase: ``from node1, node3: 0 of 3``."""
     said = [("from" if loss.receiver == name else "to", loss.words) for loss in losses]
     for way, words in dict.fromkeys(said):
         alike = [loss for loss, each in zip(losses, said, strict=True) if each == (way, words)]

@@ -1,8 +1,8 @@
-"""Which ports are open between the nodes, proven by real packets.
+"""Which ports are open between the nodes, tested by real packets.
 
-TCP is connected to. For UDP nothing less than counting at the receiver proves anything: every node counts, behind
-its own firewall, the probes that the others send it, so it does not matter who owns the port or whether anybody does.
-It also counts what left it and what reached it at all, which tells where a probe was lost, and whose fault that is.
+For TCP, a connection. For UDP, only counting at the receiver is a proof: every node counts, behind its own firewall,
+the probes of the others, whether a process uses the port or not. It also counts what it sent and what arrived before
+the firewall, which shows where a probe was lost.
 Three round trips, each to all nodes at once: start counting, send, read the counters and remove the counting rules.
 """
 
@@ -20,7 +20,7 @@ from runbook_lib.model.parameters import Timeouts
 from runbook_lib.verify.prober import program
 
 PROBES = 3
-# Neither the first byte nor the length is one that vxlan or memberlist takes for its own: both drop it.
+# vxlan and memberlist both drop this first byte and length.
 _PAYLOAD = "probe-pkt"
 _LENGTH = 20 + 8 + len(_PAYLOAD)
 
@@ -31,27 +31,27 @@ Counts = Mapping[tuple[Stage, str, str, int], int]  # stage, protocol, the other
 
 @dataclass(frozen=True)
 class NodeCounts:
-    """What one node counted: probes by stage, and the iptables table that counted those that passed its filter.
+    """One node's counts: probes by stage, and the iptables table that counted behind its filter.
 
     A probe has ``left`` its sender (behind the sender's own filter), then ``arrived`` (before the receiver routes or
-    filters it), then ``passed`` the receiver's filter. ``stages`` are those that could be counted. ``strayed`` are
+    filters it), then ``passed`` the receiver's filter. ``stages`` are those that could be counted. ``rp_filtered`` are
     packets that the reverse-path filter dropped meanwhile, ``routes`` the interface that leads to each address.
     """
 
     table: str
     stages: frozenset[Stage] = frozenset(("passed",))
     packets: Counts = field(default_factory=dict)
-    strayed: int = 0
+    rp_filtered: int = 0
     routes: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, stage: Stage, protocol: str, address: str, port: int) -> int | None:
-        """How many probes to or from an address came that far; ``None`` where that could not be counted."""
+        """How many probes to or from an address reached that stage; ``None`` if not counted."""
         return self.packets.get((stage, protocol, address, port), 0) if stage in self.stages else None
 
 
 @dataclass(frozen=True)
 class PortReading:
-    """What came of all trials.
+    """The results of all probes.
 
     ``tcp`` and ``sent`` map (sender, target) to the sender's result; ``counts`` are what each node counted that could,
     ``uncounted`` the reason where one could not. ``errors`` are nodes that could not take part.
@@ -112,7 +112,7 @@ def try_ports(
 
 
 def _watchdog_seconds(timeouts: Timeouts) -> int:
-    """When a node removes its counting rules by itself: not before its slowest peer has used up all three calls."""
+    """When a node removes its counting rules by itself: after the longest duration of all three calls."""
     return math.ceil(3 * (timeouts.connect + timeouts.command))
 
 
@@ -159,10 +159,10 @@ _ANYWHERE = "0.0.0.0"
 
 
 def parse_counts(started: str, stopped: str) -> NodeCounts | None:
-    """What count.sh printed when it started and when it stopped; ``None`` where it could not count.
+    """Counts from the output of count.sh at its start and stop; ``None`` if it could not count.
 
-    A chain that is not there when the counters are read (or has no rules any more) counted nothing that can be judged:
-    its stage is left out, which is not the same as no packets.
+    A chain that is missing or empty when the counters are read gives no result: its stage is left out, which is not
+    the same as no packets.
     """
     counting = re.search(r"^counting (\w+)(.*)$", started, re.MULTILINE)
     if counting is None:
@@ -173,8 +173,8 @@ def parse_counts(started: str, stopped: str) -> NodeCounts | None:
     if "passed" not in stages:
         return None
     routes = dict(re.findall(r"^route (\S+) (\S+)$", stopped, re.MULTILINE))
-    strayed = _strayed(stopped) - _strayed(started)
-    return NodeCounts(counting[1], stages, packets, strayed, routes)
+    rp_filtered = _rp_filtered(stopped) - _rp_filtered(started)
+    return NodeCounts(counting[1], stages, packets, rp_filtered, routes)
 
 
 def parse_chains(text: str) -> dict[tuple[Stage, str, str, int], int]:
@@ -192,6 +192,6 @@ def parse_chains(text: str) -> dict[tuple[Stage, str, str, int], int]:
     return packets
 
 
-def _strayed(text: str) -> int:
-    found = re.search(r"^strayed (\d+)$", text, re.MULTILINE)
+def _rp_filtered(text: str) -> int:
+    found = re.search(r"^rp_filtered (\d+)$", text, re.MULTILINE)
     return int(found[1]) if found else 0

@@ -1,8 +1,7 @@
-"""Pre-flight checks: what an overlay needs of its nodes, each tested rather than assumed.
+"""Pre-flight checks: what an overlay needs of its nodes, each tested and not assumed.
 
-Whether packets as large as the overlay makes them pass between the nodes, not only small ones.
-
-Why pairs of containers are lost: what pre-flight says of their nodes' ports, and what the overlay's tables say.
+Full-size packets are tested as well as small ones. ``why_lost`` explains pairs of containers that lose pings by the
+port checks and the overlay's tables.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from runbook_lib.model.parameters import Overlay
 from runbook_lib.model.results import Check, Probe, Verdict
 from runbook_lib.verify.members import check_advertised, check_manager, check_members
 from runbook_lib.verify.overlay_tables import check_entries
-from runbook_lib.verify.ping_matrix import look
+from runbook_lib.verify.ping_matrix import read_tables
 from runbook_lib.verify.port_checks import MTU_OPTION, NO_ADDRESS, NO_ANSWER, check_ports, judge_udp
 from runbook_lib.verify.ports import PortReading, try_ports
 
 VXLAN_OVERHEAD = 50
-_ASSUMED = 1500  # what Docker takes for the nodes' network where no option says otherwise
+_ASSUMED = 1500  # Docker's default MTU of the nodes' network
 FULL_SIZE = "full-size packets between nodes"
 
 
@@ -44,21 +43,21 @@ class Link:
 
 
 def needed_bytes(overlay: Overlay) -> int:
-    """The size of the largest packet (an IP packet, in bytes) that the nodes' network has to carry for the overlay."""
+    """The largest IP packet (bytes) that the nodes' network must carry for the overlay."""
     wanted = overlay.options.get(MTU_OPTION, "")
     return int(wanted) + VXLAN_OVERHEAD if wanted.isdigit() else _ASSUMED
 
 
 def mtu_remedy(interface: str, node: str, needed: int, room: int) -> str:
-    """What to do where an interface takes only ``room`` bytes of the ``needed`` ones."""
+    """The remedy for an interface with an MTU of only ``room`` bytes."""
     return (
         f"ip link set {interface} mtu {needed} on {node}, and in its configuration; where its network carries no more,"
-        f" make the overlay with overlay.options {MTU_OPTION}: {room - VXLAN_OVERHEAD}"
+        f" create the overlay with overlay.options {MTU_OPTION}: {room - VXLAN_OVERHEAD}"
     )
 
 
 def check_full_size(cluster: Cluster, overlay: Overlay, port: int, ports: Sequence[Check]) -> tuple[Check, ...]:
-    """Each node's MTU, and UDP packets of full size to the overlay's port along all ordered pairs; a row a receiver.
+    """Each node's MTU, and UDP packets of full size to the overlay's port along all ordered pairs; a row per receiver.
 
     ``ports`` are the rows of ``check_ports``: a port where small packets do not pass is not tried with large ones.
     """
@@ -75,13 +74,13 @@ def check_full_size(cluster: Cluster, overlay: Overlay, port: int, ports: Sequen
     errors = {outcome.node: outcome.error.message for outcome in outcomes if outcome.error is not None}
     closed = {row.node for row in ports if row.check == f"udp {port} between nodes" and row.verdict is Verdict.FAIL}
     addresses = {name: link.address for name, link in links.items()}
-    # one byte less than the full packets of a transfer, which would be counted as ours
+    # one byte less than a transfer's full packets, so that those are not counted
     reading = try_ports(cluster, addresses, {}, (port,), length=needed - 1)
     return tuple(judge_full_size([node.name for node in cluster], needed, port, links, errors, closed, reading))
 
 
 def probed_address(interface: HostInterface, subnet: IPv4Network) -> str:
-    """The interface's first address in the cluster's subnet: the one that its own packets there come from.
+    """The interface's first address in the cluster's subnet: the source of its packets there.
 
     Packets are counted by their source, so it may be another than the one that the engine advertises.
     """
@@ -100,7 +99,7 @@ def judge_full_size(
 ) -> Iterator[Check]:
     """Rows from the nodes' interfaces (``links``) and from what was counted of packets of that size."""
     expected = f"{needed} bytes from every other node"
-    # whoever cannot take part has a row that says so, and accuses nobody else
+    # a node that cannot take part gets its own row, and is no evidence against others
     able = {name: link for name, link in links.items() if link.mtu >= needed and name not in (*errors, *closed)}
     addresses = {name: link.address for name, link in able.items()}
     interface = next((link.interface for link in able.values()), "")
@@ -126,7 +125,7 @@ T = TypeVar("T")
 SKEW_WARN_MS = 500.0
 SKEW_FAIL_MS = 2000.0
 ALL = "all"
-# In a network namespace of its own, so that the device is gone when the command ends, however it ends.
+# In a temporary network namespace, so that the device vanishes when the command ends, however it ends.
 _VXLAN_PROBE = "exec unshare --net ip link add probe0 type vxlan id 1 dstport 4789"
 
 
@@ -135,8 +134,8 @@ def preflight(
 ) -> tuple[Check, ...]:
     """All checks, in a fixed order; a node that does not answer fails each of its checks.
 
-    ``containers`` is how many addresses the overlay must have free where the network is still to be made.
-    Changes nothing for good: rules that count probes are removed at once, and by a watchdog if this is killed.
+    ``containers`` is how many free addresses the overlay needs if it does not exist yet. Changes nothing permanently:
+    rules that count probes are removed at once, and by a watchdog if this is killed.
     """
     engines = cluster.each(read_engine)
     known = {outcome.node: outcome.value for outcome in engines if outcome.value is not None}
@@ -167,7 +166,7 @@ def _silent(check: str, expected: str, outcomes: Sequence[Outcome[T]]) -> Iterat
 
 
 def judge_engines(outcomes: Sequence[Outcome[EngineFacts]], control_plane: ControlPlane) -> Iterator[Check]:
-    """Whether each engine can, and does, keep an overlay's state in the control plane."""
+    """Whether each engine can use the control plane, and does."""
     check, expected = "engine", control_plane.engines
     yield from _silent(check, expected, outcomes)
     for outcome in outcomes:
@@ -181,19 +180,19 @@ def judge_engines(outcomes: Sequence[Outcome[EngineFacts]], control_plane: Contr
 
 
 def judge_engine_ids(engines: Mapping[str, EngineFacts]) -> Iterator[Check]:
-    """Whether every engine has an ID of its own (cloned hosts share one); a row a node that answered."""
+    """Whether engine IDs are unique (cloned hosts share one); a row per node that answered."""
     for name, facts in engines.items():
         twins = [other for other, each in engines.items() if other != name and each.engine_id == facts.engine_id]
-        found = f"{facts.engine_id}, which {', '.join(twins)} has, too" if twins else facts.engine_id
+        found = f"{facts.engine_id}, also the ID of {', '.join(twins)}" if twins else facts.engine_id
         remedy = (
             f"cloned hosts: delete /etc/docker/key.json on all but one of {', '.join((name, *twins))}, restart dockerd"
         )
         verdict = Verdict.FAIL if twins else Verdict.PASS
-        yield Check("engine IDs", name, verdict, "every engine has an ID of its own", found, remedy if twins else "")
+        yield Check("engine IDs", name, verdict, "every engine has a unique ID", found, remedy if twins else "")
 
 
 def judge_clocks(outcomes: Sequence[Outcome[HostFacts]]) -> Iterator[Check]:
-    """How far each clock is from the middle one of all nodes; half the reading's round trip is the uncertainty."""
+    """Each clock's offset from the median; half the round trip is the uncertainty."""
     check, expected = "clock", f"within {SKEW_WARN_MS:.0f} ms of the others"
     yield from _silent(check, expected, outcomes)
     facts = [outcome.value for outcome in outcomes if outcome.value is not None]
@@ -208,7 +207,7 @@ def judge_clocks(outcomes: Sequence[Outcome[HostFacts]]) -> Iterator[Check]:
 
 
 def judge_forwarding(outcomes: Sequence[Outcome[HostFacts]]) -> Iterator[Check]:
-    """A row a node that forwards no packets; the overlay works, but its containers reach nothing outside."""
+    """A row per node without IPv4 forwarding: the overlay works, but its containers reach no outside address."""
     for outcome in outcomes:
         if outcome.value is not None and not outcome.value.forwards:
             yield Check(
@@ -222,7 +221,7 @@ def judge_forwarding(outcomes: Sequence[Outcome[HostFacts]]) -> Iterator[Check]:
 
 
 def check_subnets(cluster: Cluster, overlay: Overlay) -> Iterator[Check]:
-    """Whether the overlay's subnet overlaps with a route of a node, or with another network of its engine."""
+    """Whether the overlay's subnet overlaps with a node's route or another network."""
     check = "overlapping subnets"
     if overlay.subnet is None:
         yield Check(check, ALL, Verdict.SKIP, "", "Docker chooses the overlay's subnet")
@@ -242,7 +241,7 @@ def check_subnets(cluster: Cluster, overlay: Overlay) -> Iterator[Check]:
 def judge_subnets(
     node: str, name: str, subnet: str, routes: Sequence[Route], networks: Sequence[NetworkFacts]
 ) -> Check:
-    """The row of one node; a default route overlaps with nothing, and the overlay not with itself."""
+    """The row of one node; ignores the default route and the overlay itself."""
     own = ipaddress.ip_network(subnet)
     others = [
         (f"route {route.destination} dev {route.interface}", route.destination)
@@ -278,7 +277,7 @@ def check_pool(cluster: Cluster, overlay: Overlay, containers: int) -> Iterator[
 
 
 def judge_pool(name: str, subnet: str, used: int, needed: int, *, exists: bool) -> Check:
-    """The pool's row; the network, broadcast and gateway addresses are nobody's."""
+    """The pool's row; without the network, broadcast and gateway addresses."""
     free = max(0, ipaddress.ip_network(subnet).num_addresses - 3) - used
     enough = free >= needed
     state = f"{used} in use" if exists else f"{name} does not exist yet"
@@ -293,20 +292,20 @@ def judge_pool(name: str, subnet: str, used: int, needed: int, *, exists: bool) 
 
 
 def check_encryption(cluster: Cluster) -> Iterator[Check]:
-    """Whether each kernel can encrypt an overlay (tried in a namespace that is gone afterwards)."""
+    """Whether each kernel can encrypt an overlay (tested in a temporary namespace)."""
     check, expected = "kernel encryption", "ESP with AES-GCM, and iptables' match bpf or u32"
     outcomes = cluster.each(read_encryption)
     yield from _silent(check, expected, outcomes)
     for outcome in outcomes:
         if outcome.value is not None:
             verdict = Verdict.FAIL if outcome.value else Verdict.PASS
-            found = outcome.value or "made and removed again"
+            found = outcome.value or "created and removed again"
             yield Check(check, outcome.node, verdict, expected, found, REMEDY if outcome.value else "")
 
 
 def check_vxlan(cluster: Cluster) -> Iterator[Check]:
-    """Whether each kernel makes a vxlan device (in a namespace that is gone afterwards)."""
-    check, expected = "kernel vxlan", "a vxlan device can be made"
+    """Whether each kernel can create a vxlan device (tested in a temporary namespace)."""
+    check, expected = "kernel vxlan", "a vxlan device can be created"
     outcomes = cluster.each(lambda node: node.ssh.run(["sh", "-c", _VXLAN_PROBE], sudo=True, check=False))
     yield from _silent(check, expected, outcomes)
     for outcome in outcomes:
@@ -314,7 +313,7 @@ def check_vxlan(cluster: Cluster) -> Iterator[Check]:
         if result is None:
             continue
         if result.exit_status == 0:
-            yield Check(check, outcome.node, Verdict.PASS, expected, "made and removed again")
+            yield Check(check, outcome.node, Verdict.PASS, expected, "created and removed again")
         else:
             words = (result.stderr.strip().splitlines() or [f"exit status {result.exit_status}"])[-1]
             missing = "not supported" in words or "Unknown device type" in words
@@ -326,10 +325,10 @@ def check_vxlan(cluster: Cluster) -> Iterator[Check]:
 def why_lost(
     cluster: Cluster, control_plane: ControlPlane, overlay: Overlay, probes: Sequence[Probe]
 ) -> tuple[Check, ...]:
-    """What else is wrong between the nodes of the pairs that failed although they should answer.
+    """Faults between the nodes of the pairs that unexpectedly failed.
 
-    Returns the rows of the port checks and of the table audit that did not pass, each with its remedy; one that passed
-    and says so where there is none. Nothing is looked at, and nothing returned, where no pair failed between two nodes.
+    Returns the failed rows of the port checks and the table audit, each with its remedy, or one passed row if there are
+    none. Returns nothing if no pair failed between two nodes.
     """
     lost = [
         probe
@@ -350,7 +349,7 @@ def why_lost(
     ]
     between = ", ".join(node.name for node in part)
     return tuple(odd) or (
-        Check("ports and tables of lost pairs", between, Verdict.PASS, "nothing wrong", "nothing else is wrong there"),
+        Check("ports and tables of lost pairs", between, Verdict.PASS, "nothing wrong", "no fault found there"),
     )
 
 
@@ -359,18 +358,18 @@ def _looked_at(part: Cluster, control_plane: ControlPlane, overlay: Overlay, los
         engines = {outcome.node: outcome.value for outcome in part.each(read_engine) if outcome.value is not None}
         ports = check_ports(part, engines, control_plane)
         sizes = check_full_size(part, overlay, control_plane.ports(engines).data_path, ports)
-        before = look(part, {name for probe in lost for name in (probe.source, probe.target)}, overlay.name)
+        before = read_tables(part, {name for probe in lost for name in (probe.source, probe.target)}, overlay.name)
     except RunbookError as error:
-        found = f"not looked at: {error.message.splitlines()[0]}"
+        found = f"not checked: {error.message.splitlines()[0]}"
         return [
             Check("ports and tables of lost pairs", error.place, Verdict.WARN, "nothing wrong", found, error.remedy)
         ]
-    # what a pair's own row says already is not said twice
+    # do not repeat the pair's own row
     rows = [
         entry
         for probe in lost
         for entry in before.rows(probe.source, probe.target)
-        if f"{entry.table} table said before the first packet: {entry.key}" not in probe.detail
+        if f"{entry.table} table before the first packet: {entry.key}" not in probe.detail
     ]
     unread = [
         Check("tables of lost pairs", node, Verdict.WARN, "they can be read", reason)

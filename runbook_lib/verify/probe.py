@@ -1,4 +1,4 @@
-"""One uniform row a probe, and the verdict on it."""
+"""The row of one probe, and its verdict."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from statistics import fmean
 
 from runbook_lib.model.results import By, Expectation, Probe, Verdict
 
-# The least that every IPv4 host must take: an overlay is not made with less.
+# The minimum that every IPv4 host must accept: an overlay cannot have less.
 _LEAST_MTU = 576
 
-# What the row by name says where both ways led to one address, so that one series of pings served both.
+# The note of the row by name if name and address shared one series of pings.
 SHARED = "the same echo requests as by address"
 
-# Remedies are alike for all pairs, so that many lost pairs do not make a list of them.
+# The same remedies for all pairs, so that many lost pairs do not make a long list.
 _UNPROBED = (
     "see that the container runs (notebook 04_run_containers) and that its node answers over SSH (notebook"
     " 00_meet_the_cluster), then run it again"
@@ -67,30 +67,30 @@ class FullSize:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a pair beside its echo requests.
+    """Evidence about a pair besides its echo requests.
 
     ``size`` and ``connection`` (``passed``, ``not tried: …`` or what became of it) are those of the answering target.
     ``faults`` are rows of the source node's tables that were wrong before the first packet, each with its remedy;
-    ``way_known`` is true where all rows both ways were right, so that the first packet was no cold one. ``unread``
+    ``route_known`` is true where all rows both ways were right, so that the first packet was no cold one. ``unread``
     says why the source node's were not read. ``may_lose`` is how many of 50 may be lost.
     """
 
     size: FullSize | None = None
     connection: str = ""
     faults: tuple[tuple[str, str], ...] = ()
-    way_known: bool = False
+    route_known: bool = False
     may_lose: int = 0
     unread: str = ""
     note: str = ""
 
     def bound(self, sent: int) -> int:
-        """How many of so many may be lost."""
+        """How many of ``sent`` may be lost."""
         return ceil(self.may_lose * sent / 50)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """What is known of an ordered pair before it is probed; ``address`` is empty when the target has none."""
+    """An ordered pair before it is probed; ``address`` is empty if the target has none."""
 
     source: str
     source_node: str
@@ -154,7 +154,7 @@ def _said(known: str, found: Sequence[str]) -> Sequence[str]:
 
 
 def unprobed(pair: Pair, reason: str) -> Probe:
-    """The row of a pair that could not be probed at all: a failure whatever was expected, for nothing is proven."""
+    """The row of a pair that could not be probed: a failure whatever was expected."""
     return judge(pair, "", (), f"not probed: {reason}")
 
 
@@ -190,16 +190,16 @@ def _answers(
         yield Verdict.FAIL, f"no answer from {resolved}{also}", _MISLED if wrong else _SILENT
     elif wrong:
         yield Verdict.FAIL, f"resolves to {resolved}, but {pair.address} is its address", _MISLED
-    elif lost == 1 and times[0] is None and not evidence.way_known:
+    elif lost == 1 and times[0] is None and not evidence.route_known:
         yield Verdict.PASS, "the cold first probe was lost, all later ones were answered", ""
     elif lost == 1 and times[0] is None and not evidence.may_lose:
-        yield Verdict.FAIL, f"the first of {len(times)} probes was lost, though the tables knew the way", _LOSSY
+        yield Verdict.FAIL, f"the first of {len(times)} probes was lost, although the tables had the route", _LOSSY
     elif lost:
         yield from _losses(lost, times, evidence)
 
 
 def _losses(lost: int, times: Sequence[float | None], evidence: Evidence) -> Iterator[Found]:
-    counted = lost if evidence.way_known or times[0] is not None else lost - 1
+    counted = lost if evidence.route_known or times[0] is not None else lost - 1
     within = counted <= evidence.bound(len(times) - 1)
     bound = f", of 50 {evidence.may_lose} may be" if evidence.may_lose else ""
     yield Verdict.WARN if within else Verdict.FAIL, f"{lost} of {len(times)} probes lost{bound}", _LOSSY
@@ -211,7 +211,7 @@ def _size_faults(evidence: Evidence) -> Iterator[Found]:
         return
     lost = size.sent - size.answered
     if not size.answered:
-        smaller = f", or make the overlay with overlay.options com.docker.network.driver.mtu: {size.largest}"
+        smaller = f", or create the overlay with overlay.options com.docker.network.driver.mtu: {size.largest}"
         yield (
             Verdict.FAIL,
             f"no whole packet of {size.wanted} bytes ({lost} lost), the largest that passed has {size.largest}",

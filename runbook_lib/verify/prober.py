@@ -1,6 +1,6 @@
-"""Runs one prober in the network namespace of each container: one SSH command a node, all nodes at once.
+"""Runs one prober in the network namespace of each container: one SSH command per node, all nodes at once.
 
-Three ways, the best that a node allows:
+Three methods, the best that a node allows:
 
 - ``perl``: one Perl process a container sends everything itself. As root over SSH, where the node has Perl.
 - ``ping``: one ``ping`` process a pair, started together, and busybox's ``nc`` for connections. As root over SSH, where

@@ -1,8 +1,8 @@
-"""Do containers reach what is outside the overlay, and if not, what on their node keeps them?
+"""Whether containers reach addresses outside the overlay, and if not, what on their node prevents it.
 
-The way out of a container on an overlay: its default route, docker_gwbridge, the node's forwarding, the chain FORWARD,
-and masquerading, since nobody outside knows docker_gwbridge's addresses. Each node with a container is tried, all at
-the same time, in one round trip a node.
+The path out of a container on an overlay: its default route, docker_gwbridge, the node's forwarding, the chain FORWARD,
+and masquerading, since docker_gwbridge's addresses are not routed outside. All nodes with a container are tested at
+once, in one round trip per node.
 """
 
 from __future__ import annotations

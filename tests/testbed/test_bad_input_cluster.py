@@ -45,7 +45,7 @@ def test_a_node_that_is_down_is_named_and_a_second_run_with_it_passes(files: Fil
     finally:
         testbed.start(["node4"])
     assert "node4: no SSH connection to docker@" in said
-    assert "is the node on, and does its address still hold?" in said
+    assert "check that the node is on and its address is right" in said
     assert files.run("00").returncode == ExitCode.PASS
 
 

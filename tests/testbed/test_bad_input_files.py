@@ -51,7 +51,7 @@ SPOILED: dict[str, tuple[Callable[[Files], None], str]] = {
     ),
     "an unknown node in placement": (
         lambda files: files.write(containers=[{"name": "a", "node": "node9"}]),
-        "containers.0.node: a is placed on 'node9', which is no node of the inventory (node1, node2, node3, node4)",
+        "containers.0.node: a is placed on 'node9', which is not a node of the inventory (node1, node2, node3, node4)",
     ),
     "shell metacharacters in names": (
         lambda files: files.write(overlay={"name": "a;reboot"}, containers=[{"name": "$(reboot)"}]),

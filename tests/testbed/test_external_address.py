@@ -12,7 +12,7 @@ from runbook_lib.facts.docker.containers import read_container, read_containers
 from runbook_lib.facts.docker.networks import read_network
 from runbook_lib.facts.host.host import read_link_types
 from runbook_lib.model.loading import Run
-from runbook_lib.model.parameters import PORT, WAYS, External, Way, external
+from runbook_lib.model.parameters import MODES, PORT, External, ExternalMode, external
 from runbook_lib.model.results import StepResult, Verdict
 from runbook_lib.session.catalog import StepCatalog, clean_up_steps
 from runbook_lib.steps import Reboot, require_success, run_step, run_steps
@@ -20,9 +20,9 @@ from runbook_lib.verify.external import (
     find_candidates,
     judge_candidates,
     judge_kept,
-    judge_looks,
-    look_around,
+    judge_reach,
     ping_nodes,
+    probe_external,
 )
 from tests.waiting import PATIENCE_SECONDS
 
@@ -45,7 +45,7 @@ def steps(run: Run) -> StepCatalog:
 
 @pytest.fixture
 def specs(run: Run) -> tuple[External, ...]:
-    return tuple(external(run.inventory, run.parameters, way) for way in WAYS)
+    return tuple(external(run.inventory, run.parameters, mode) for mode in MODES)
 
 
 def statuses(rows: tuple[StepResult, ...]) -> list[str]:
@@ -54,9 +54,9 @@ def statuses(rows: tuple[StepResult, ...]) -> list[str]:
 
 def made(cluster: Cluster, spec: External) -> str:
     """What a step must say: ``skipped`` for a way that this machine's kernel does not know."""
-    if spec.way == "published":
+    if spec.mode == "published":
         return "changed"
-    return "skipped" if read_link_types(cluster.node(spec.node), spec.way)[spec.way] else "changed"
+    return "skipped" if read_link_types(cluster.node(spec.node), spec.mode)[spec.mode] else "changed"
 
 
 def fetch(address: str) -> bytes:
@@ -98,32 +98,34 @@ def test_a_taken_address_is_left_out_and_reserved(
     assert fetch(free).endswith(b"web-macvlan\n")
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_each_way_is_made_once(cluster: Cluster, steps: StepCatalog, specs: tuple[External, ...], way: Way) -> None:
-    expected = made(cluster, specs[WAYS.index(way)])
-    rows = run_step(cluster, steps.external_address(way))
-    assert set(statuses(rows)) == ({"ok"} if way == "macvlan" else {expected}), rows
-    again = run_step(cluster, steps.external_address(way))
+@pytest.mark.parametrize("mode", MODES)
+def test_each_way_is_made_once(
+    cluster: Cluster, steps: StepCatalog, specs: tuple[External, ...], mode: ExternalMode
+) -> None:
+    expected = made(cluster, specs[MODES.index(mode)])
+    rows = run_step(cluster, steps.external_address(mode))
+    assert set(statuses(rows)) == ({"ok"} if mode == "macvlan" else {expected}), rows
+    again = run_step(cluster, steps.external_address(mode))
     assert set(statuses(again)) == ({"skipped"} if expected == "skipped" else {"ok"}), again
 
 
 def test_whoever_must_reach_them_does_and_they_come_back_at_their_addresses_after_a_power_cut(
     cluster: Cluster, run: Run, specs: tuple[External, ...]
 ) -> None:
-    before, looks = look_around(cluster, specs)
-    checks = judge_looks(before, looks)
+    before, looks = probe_external(cluster, specs)
+    checks = judge_reach(before, looks)
     assert Verdict.FAIL not in {check.verdict for check in checks}, checks
-    own_node = next(look for look in looks if (look.way, look.seen_from) == ("macvlan", "its own node"))
+    own_node = next(look for look in looks if (look.mode, look.seen_from) == ("macvlan", "its own node"))
     assert own_node.reach is not None
     assert not own_node.reached
     answering = {node for _, node, _, _, answers in ping_nodes(cluster, specs[1], run.parameters.probes) if answers}
     assert answering == {"node1", "node2", "node3", "node4"} - {specs[1].node}
     nodes = tuple(dict.fromkeys(item.spec.node for item in before if not item.trouble))
     require_success(run_step(cluster, Reboot(nodes, graceful=False)))
-    after, looks = look_around(cluster, specs)
+    after, looks = probe_external(cluster, specs)
     kept = judge_kept(before, after)
     assert [check.verdict for check in kept[:2]] == [Verdict.PASS, Verdict.PASS], kept
-    assert Verdict.FAIL not in {check.verdict for check in (*kept, *judge_looks(after, looks))}
+    assert Verdict.FAIL not in {check.verdict for check in (*kept, *judge_reach(after, looks))}
 
 
 def test_undoing_removes_just_these_and_cleaning_up_knows_them_too(
@@ -132,13 +134,13 @@ def test_undoing_removes_just_these_and_cleaning_up_knows_them_too(
     node = cluster.node(specs[1].node)
     spared = run_step(cluster, steps.remove_containers())
     assert set(statuses(spared)) == {"ok"}
-    assert f"{specs[1].container} stays, notebook 08_fixed_external_address made it" in spared[0].detail
+    assert f"{specs[1].container} stays: notebook 08_fixed_external_address created it" in spared[0].detail
     node.engine.create_container("bystander", "alpine", command=["sleep", "600"], network=specs[1].network)
     refused = run_step(cluster, steps.remove_external_addresses())
     assert statuses(refused)[0] == "failed"
     assert "disconnect bystander first" in refused[0].detail
     refused = run_steps(cluster, clean_up_steps(run.parameters), plan=True)
-    assert f"containers of others are on it: {node.name}/bystander" in " ".join(row.detail for row in refused)
+    assert f"other owners' containers are on it: {node.name}/bystander" in " ".join(row.detail for row in refused)
     node.engine.remove_container("bystander", force=True)
     assert "changed" in statuses(run_step(cluster, steps.remove_external_addresses()))
     assert set(statuses(run_step(cluster, steps.remove_external_addresses()))) == {"ok"}

@@ -132,7 +132,7 @@ def test_a_missing_row_whose_neighbour_entry_exists_fails_and_its_remedy_repairs
     finally:
         node.ssh.run(["sh", "-c", f"{table} replace {row} permanent"], sudo=True)
     assert missing.node == node.name
-    assert "no row, though" in missing.found
+    assert "no entry, although" in missing.found
     assert missing.remedy.endswith(f"on {node.name} as root: {table} replace {row} permanent")
     assert {check.verdict for check in inspect.tables().checks} == {Verdict.PASS}
 
@@ -161,7 +161,7 @@ def test_a_ping_needs_two_containers_on_two_nodes(cluster: Cluster, overlay: Non
         capture_ping(cluster, FIRST, FIRST, NETWORK)
     with pytest.raises(PreconditionError, match="no node has a container named nobody"):
         capture_ping(cluster, FIRST, "nobody", NETWORK)
-    with pytest.raises(InputError, match="no ping carries"):
+    with pytest.raises(InputError, match="a ping cannot carry"):
         capture_ping(cluster, FIRST, SECOND, NETWORK, size=70000)
 
 
@@ -177,7 +177,7 @@ def test_a_path_that_drops_large_packets_while_all_interfaces_are_equal_is_named
         node.ssh.run(["iptables", "-D", *rule], sudo=True)
     assert [check.remedy for check in failed[:-1]] == [f"first mend what is said of {node.name}"] * 2
     assert (failed[-1].check, failed[-1].node) == (FULL_SIZE, node.name)
-    assert f"look on {node.name} for what drops udp 4789 by its length" in failed[-1].remedy
+    assert f"check on {node.name} what drops udp 4789 by its length" in failed[-1].remedy
 
 
 # The last one: the containers' kernel remembers for ten minutes how little passed.

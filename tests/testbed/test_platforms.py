@@ -170,14 +170,14 @@ def test_a_wrong_gateway_on_the_only_interface_is_undone(only_interface: Cluster
     network = only_interface.inventory.network
     nobody = str(network.prefix.broadcast_address - 1)
     for error in change_to(only_interface, gateway=nobody):
-        assert f"put its old configuration back: nobody answers at the gateway {nobody}" in error
+        assert f"restored its old configuration: no answer from the gateway {nobody}" in error
     wait_until_healed(only_interface, untouched)
 
 
 def test_a_wrong_address_on_the_only_interface_heals_by_itself(only_interface: Cluster, untouched: list[str]) -> None:
     started = time.monotonic()
     for error in change_to(only_interface, address="198.51.100.7"):
-        assert "the node has put its old configuration back" in error
+        assert "the node has restored its old configuration" in error
     assert time.monotonic() - started > GUARD_SECONDS, "only the guard could reach the nodes"
     wait_until_healed(only_interface, untouched)
 

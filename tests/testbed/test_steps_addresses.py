@@ -64,7 +64,7 @@ def test_a_stranger_at_the_target_is_found_by_arp_and_nothing_is_written(run: Ru
         before = read_bootsync(cluster.nodes[0])
         (row,) = run_step(cluster, StaticAddresses(alone, Addresses(allow_in_dhcp_pool=True)))
         assert row.status.value == "failed"
-        assert "answers, which is no node that is known here" in row.detail
+        assert "answers, which is not a node of this inventory" in row.detail
         assert read_bootsync(cluster.nodes[0]) == before
 
 

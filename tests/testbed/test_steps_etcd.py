@@ -90,8 +90,8 @@ def test_exactly_one_mechanism_is_active_after_a_change_of_mind(cluster: Cluster
     assert statuses(run_step(cluster, EtcdAutostart(BY_POLICY))) == ["ok"] * 4
     assert policies(cluster) == {"always"}
     # set since the boot, which so proves nothing of it
-    assert EtcdAutostart(BY_POLICY).unproved(cluster.node("node1")) == "the restart policy of etcd1"
-    assert EtcdAutostart(BY_POLICY).unproved(cluster.node("node4")) == ""
+    assert EtcdAutostart(BY_POLICY).changed_since_boot(cluster.node("node1")) == "the restart policy of etcd1"
+    assert EtcdAutostart(BY_POLICY).changed_since_boot(cluster.node("node4")) == ""
     assert not any(has_autostart_block(read_bootlocal(node)) for node in cluster)
     assert read_bootlocal(cluster.node("node1")) == ARTICLE.decode()
     require_success(run_step(cluster, Reboot()))

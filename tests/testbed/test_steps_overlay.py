@@ -226,7 +226,7 @@ def test_what_a_power_cut_leaves_in_the_store_is_taken_off_and_named(
         assert "alpine2" in [endpoint.name for endpoint in network.endpoints]
         rows = run_step(cluster, containers(run))
         assert rows[3].status.value == "changed", rows[3]
-        assert rows[3].detail == "takes the stale endpoint alpine2 off ovr0, which no container has"
+        assert rows[3].detail == "removes the stale endpoint alpine2 from ovr0"
         assert statuses(run_step(cluster, containers(run))) == ["ok"] * 4
 
 
@@ -239,7 +239,7 @@ def test_clean_up_removes_what_is_ours_and_nothing_else(cluster: Cluster, run: R
     assert statuses(alone).count("failed") == 1, "one network has one cause, which is said once"
     assert statuses(alone).count("skipped") == 3
     assert statuses(alone)[0] == "failed"
-    assert "containers that notebook 04_run_containers made are on it: " in alone[0].detail
+    assert "containers of notebook 04_run_containers are on it: " in alone[0].detail
     assert "node4/alpine2" in alone[0].detail
     planned = run_steps(cluster, clean_up_steps(run.parameters), plan=True)
     assert "planned" in statuses(planned)

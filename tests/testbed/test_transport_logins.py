@@ -280,9 +280,9 @@ def test_what_sudo_refuses_is_told_in_a_sentence(place: Place) -> None:
     place.trusted("node1")
     sentences = {
         ("worker", "LAB_WRONG"): "sudo refuses the password in the variable LAB_WRONG for worker",
-        ("worker", ""): "sudo asks worker for a password, and the inventory names none",
-        ("guest", "LAB_PASSWORD"): "guest has no right to become root there: sudo says so",
-        ("bound", ""): "sudo wants a terminal there (requiretty), and commands here have none",
+        ("worker", ""): "sudo asks worker for a password, but the inventory has none",
+        ("guest", "LAB_PASSWORD"): "guest has no sudo right on the node",
+        ("bound", ""): "sudo requires a terminal there (requiretty), but commands here have none",
     }
     for (user, variable), sentence in sentences.items():
         password = {"env": variable} if variable else None

@@ -174,7 +174,7 @@ def test_a_missing_forwarding_row_fails_its_direction_although_the_other_one_tea
         for _ in range(2):
             rows = ping_matrix(cluster, [FIRST, SECOND], NETWORK, by=["address"])
             assert [(row.source, row.verdict) for row in rows] == [(FIRST, Verdict.FAIL), (SECOND, Verdict.PASS)]
-            assert "forwarding table said before the first packet" in rows[0].detail
+            assert "forwarding table before the first packet" in rows[0].detail
     rows = ping_matrix(cluster, [FIRST, SECOND], NETWORK, by=["address"])
     assert {row.verdict for row in rows} == {Verdict.PASS}
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.errors import ExitCode, InputError, LockedError
-from runbook_lib.locking import cluster_lock, handed_on, holder_elsewhere, lock_names, take_locks
+from runbook_lib.locking import cluster_lock, foreign_holder, kernel_environment, lock_names, take_locks
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.locations import LOCK_TOKEN_VARIABLE, LOCKS_VARIABLE, locks_folder
 
@@ -192,7 +192,7 @@ def test_a_link_that_somebody_put_there_is_not_followed(folder: Path, tmp_path: 
 def test_a_pipe_that_somebody_put_there_does_not_hang_the_run(folder: Path) -> None:
     folder.mkdir()
     os.mkfifo(folder / "lab1_22.lock")
-    with pytest.raises(InputError, match="this is no lock"), cluster_lock(cluster("lab1"), "one"):
+    with pytest.raises(InputError, match="this file is not a lock"), cluster_lock(cluster("lab1"), "one"):
         pass
 
 
@@ -241,17 +241,17 @@ def asked_by_a_kernel(inventory: Inventory, environment: dict[str, str]) -> str:
 
 def test_a_kernel_works_under_the_lock_of_its_own_runner_and_under_no_other() -> None:
     inventory = cluster("lab1", "lab2")
-    assert handed_on() == {}
+    assert kernel_environment() == {}
     with cluster_lock(inventory, "runbook run, 7 notebooks"):
-        ours = handed_on()
+        ours = kernel_environment()
         with cluster_lock(inventory, "nested"):
-            assert handed_on() == ours
+            assert kernel_environment() == ours
         assert asked_by_a_kernel(inventory, ours) == "let in"
         assert asked_by_a_kernel(inventory, {}) == "refused"
         assert asked_by_a_kernel(inventory, {LOCK_TOKEN_VARIABLE: "another"}) == "refused"
     with cluster_lock(inventory, "the next run"):
         assert asked_by_a_kernel(inventory, ours) == "refused"
-    assert handed_on() == {}
+    assert kernel_environment() == {}
 
 
 def test_what_a_kernel_holds_by_itself_lets_no_other_kernel_in() -> None:
@@ -261,12 +261,12 @@ def test_what_a_kernel_holds_by_itself_lets_no_other_kernel_in() -> None:
 
 def test_who_holds_a_cluster_can_be_asked_without_taking_it(hold: Callable[[Inventory], subprocess.Popen[str]]) -> None:
     names = lock_names(cluster("lab1", "lab2"))
-    assert holder_elsewhere(names) is None
+    assert foreign_holder(names) is None
     holder = hold(cluster("lab2"))
-    found = holder_elsewhere(names)
+    found = foreign_holder(names)
     assert found is not None
     assert (found.pid, found.what) == (holder.pid, "runbook run, 7 notebooks")
-    assert holder_elsewhere(lock_names(cluster("lab1"))) is None
+    assert foreign_holder(lock_names(cluster("lab1"))) is None
 
 
 def test_a_holder_that_was_killed_is_none(hold: Callable[[Inventory], subprocess.Popen[str]], folder: Path) -> None:
@@ -274,15 +274,15 @@ def test_a_holder_that_was_killed_is_none(hold: Callable[[Inventory], subprocess
     holder.kill()
     holder.communicate()
     assert "7 notebooks" in next(folder.iterdir()).read_text()
-    assert holder_elsewhere(lock_names(cluster("lab1"))) is None
+    assert foreign_holder(lock_names(cluster("lab1"))) is None
 
 
 def test_this_process_and_the_run_that_it_works_for_are_nobody_else(
     hold: Callable[[Inventory], subprocess.Popen[str]], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with cluster_lock(cluster("lab1"), "this one"):
-        assert holder_elsewhere(lock_names(cluster("lab1"))) is None
+        assert foreign_holder(lock_names(cluster("lab1"))) is None
     hold(cluster("lab1"))
     note = json.loads(next(folder.iterdir()).read_text())
     monkeypatch.setenv(LOCK_TOKEN_VARIABLE, note["token"])
-    assert holder_elsewhere(lock_names(cluster("lab1"))) is None
+    assert foreign_holder(lock_names(cluster("lab1"))) is None

@@ -23,7 +23,7 @@ from jupyter_core.utils import run_sync
 
 from runbook_lib.execute.kernel.pacing import ACKNOWLEDGED_TOGETHER, PACE_VARIABLE, units
 from runbook_lib.journal import JOURNAL_VARIABLE
-from runbook_lib.locking import handed_on
+from runbook_lib.locking import kernel_environment
 from runbook_lib.model import commands
 from runbook_lib.model.locations import import_path
 
@@ -240,5 +240,5 @@ def _environment(kernel: ProjectKernelManager) -> dict[str, str]:
         **commands.environment(),
         JOURNAL_VARIABLE: str(kernel.journal),
         PACE_VARIABLE: str(kernel.pace),
-        **handed_on(),
+        **kernel_environment(),
     }

@@ -158,7 +158,7 @@ class Member:
 
     ``node`` is where it runs; empty if no node that answered has it. ``container_state`` is Docker's state of its
     container, ``absent`` (every node answered and none has it) or ``unknown`` (it may be on a node that did not
-    answer); that of a swarm's manager, which is no container, is ``running`` when its engine answers. ``health`` is
+    answer); that of a swarm's manager (not a container) is ``running`` when its engine answers. ``health`` is
     ``healthy`` (it reports so, which needs a leader), ``unhealthy`` (it reports a fault) or ``down`` (nothing answers
     at ``client_url``, or its node could not ask: see ``detail``). ``term`` and ``index`` are raft's; members with the
     same term follow the same leader. ``detail`` says what is wrong with it and ends with the ``remedy``, if there is

@@ -81,7 +81,7 @@ def read_store(store: Path, names: Sequence[str] = ()) -> tuple[Machine, ...]:
     """The machines of a store, or those of the given names, in the order of their names or as given.
 
     Raises:
-        InputError: the folder is no store, or has no machine of a given name.
+        InputError: the folder is not a store, or lacks a named machine.
         ParameterError: machines whose ``config.json`` cannot be used, each with its place.
     """
     store = store.absolute()
@@ -114,7 +114,7 @@ def _folders(store: Path) -> dict[str, Path]:
     if not root.is_dir():
         what = "it has no folder 'machines'" if store.is_dir() else "there is no such folder"
         raise InputError(
-            f"this is no docker-machine store: {what}",
+            f"not a docker-machine store: {what}",
             place=str(store),
             remedy=f"name the folder above 'machines' with --store, or set {STORE_VARIABLE} as docker-machine has it",
         )
@@ -135,7 +135,7 @@ def _read_machine(store: Path, folder: Path) -> Machine:
     driver, options = _part(config, "Driver"), _part(config, "HostOptions")
     kind = _text(config, "DriverName")
     if not driver or not kind:
-        raise InputError("it has no Driver with a DriverName: this is no machine that docker-machine made", place=place)
+        raise InputError("it has no Driver with a DriverName: docker-machine did not create this machine", place=place)
     if kind == "none":
         raise InputError("its driver is 'none', a URL without SSH, and a node needs SSH", place=place)
     name, address = folder.name, _text(driver, "IPAddress")
@@ -170,16 +170,16 @@ def _read_config(path: Path, place: str) -> Mapping[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
-        raise InputError("there is no such file: creating this machine did not come to its end", place=place) from error
+        raise InputError("there is no such file: creating this machine did not finish", place=place) from error
     except OSError as error:
         raise InputError(f"it cannot be read ({error.strerror})", place=place) from error
     except json.JSONDecodeError as error:
         where = f"{place}:{error.lineno}:{error.colno}"
-        raise InputError(f"this is broken JSON ({error.msg})", place=where) from error
+        raise InputError(f"invalid JSON ({error.msg})", place=where) from error
     except (UnicodeDecodeError, RecursionError) as error:
-        raise InputError("this is no JSON text", place=place) from error
+        raise InputError("not JSON text", place=place) from error
     if not isinstance(config, dict):
-        raise InputError("it holds no keys and values", place=place)
+        raise InputError("it contains no keys and values", place=place)
     return config
 
 
@@ -239,5 +239,5 @@ def _text(data: Mapping[str, Any], key: str) -> str:
 def _port(data: Mapping[str, Any], key: str, usual: int, place: str) -> int:
     value = data.get(key) or usual
     if not isinstance(value, int) or not 0 < value < 65536:
-        raise InputError(f"{key} is {value!r}, which is no port", place=place)
+        raise InputError(f"{key} is {value!r}, which is not a port", place=place)
     return value

@@ -21,9 +21,9 @@ from runbook_lib.errors import InputError, ParameterError
 from runbook_lib.model.base import ControlPlaneName, is_host_name
 from runbook_lib.model.loading import load_run
 
-#: Addresses that RFC 5737 keeps for documentation: what stands in a file until somebody fills the real ones in.
+#: Documentation addresses (RFC 5737): placeholders until the real ones are filled in.
 PLACEHOLDER_SUBNET = ipaddress.IPv4Network("192.0.2.0/24")
-# A range of this many addresses or more is no single network of hosts: then only a placeholder is honest.
+# A range of this many addresses or more is not a single network of hosts: use a placeholder.
 _WIDEST_PREFIX = 16
 _USUAL_PREFIX = 24
 _OVERLAYS = ("10.0.0.0/24", "172.30.0.0/24", "10.99.0.0/24")

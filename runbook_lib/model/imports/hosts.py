@@ -82,20 +82,20 @@ def draft_of_hosts(hosts: Sequence[Host], origin: str, name: str) -> Draft:
 
 def _guesses(subnet: ipaddress.IPv4Network | None) -> list[Note]:
     where = (
-        "A guess around the hosts' addresses; 'ip -4 addr' on a node tells the real prefix length."
+        "A guess around the hosts' addresses; 'ip -4 addr' on a node shows the real prefix length."
         if subnet
         else "The network between the nodes is not known: this is a placeholder. Fill it in."
     )
     return [
         Note(
             "control_plane",
-            "A login does not tell where the engines keep an overlay: swarm-mode is what people run today; etcd up to"
-            " Docker 20.10; classic-swarm has a manager's endpoint besides. 'inventory check' tells what it finds.",
+            "A login does not show where the engines keep an overlay: swarm-mode is what people run today; etcd up to"
+            " Docker 20.10; classic-swarm has a manager's endpoint besides. 'inventory check' shows what it finds.",
             fill_in=True,
         ),
         Note(
             "network.interface",
-            "The interface of every node on the network between them: 'ip -4 addr' on a node tells.",
+            "The interface of every node on the network between them: 'ip -4 addr' on a node shows it.",
             fill_in=True,
         ),
         Note("network.subnet", where + " Name gateway and dhcp_pool too, if the network has them.", fill_in=True),
@@ -157,7 +157,7 @@ def read_context(config: Path, name: str) -> Context:
         raise InputError(f"the context {name!r} has the endpoint {url!r}: {error}", place=str(place)) from error
     if parts.scheme not in ("ssh", "tcp") or not host:
         raise InputError(
-            f"the context {name!r} has the endpoint {url or 'of this computer'!r}, which is no other host",
+            f"the context {name!r} has the endpoint {url or 'of this computer'!r}, which is not another host",
             place=str(place),
             remedy="name contexts whose endpoint is ssh://USER@HOST or tcp://HOST:2376",
         )
@@ -186,7 +186,7 @@ def _url(place: Path, config: Path, name: str) -> str:
         raise InputError(f"it cannot be read ({error.strerror})", place=str(place)) from error
     except ValueError as error:
         raise InputError(
-            f"this is broken JSON ({error})", place=str(place), remedy="remove the context and make it again"
+            f"invalid JSON ({error})", place=str(place), remedy="remove the context and make it again"
         ) from error
     return _host(meta)
 

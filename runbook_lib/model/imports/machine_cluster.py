@@ -99,7 +99,7 @@ def _host_only(cidr: str, dhcp: bool) -> dict[str, Any]:
     try:
         here = ipaddress.IPv4Interface(cidr)
     except ValueError as error:
-        raise InputError(f"HostOnlyCIDR is {cidr!r}, which is no network", remedy=CHOOSE) from error
+        raise InputError(f"HostOnlyCIDR is {cidr!r}, which is not a network", remedy=CHOOSE) from error
     found = {"subnet": str(here.network), "gateway": str(here.ip)}
     pool = [ipaddress.IPv4Address(int(here.ip) & 0xFFFFFF00 | last) for last in (100, 254)]
     if dhcp and all(address in here.network for address in pool):
@@ -107,7 +107,7 @@ def _host_only(cidr: str, dhcp: bool) -> dict[str, Any]:
     return found
 
 
-def refuse_strangers(machines: Sequence[Machine], addresses: Mapping[str, str], subnet: str) -> None:
+def refuse_foreign_addresses(machines: Sequence[Machine], addresses: Mapping[str, str], subnet: str) -> None:
     """Raise ``InputError`` where the store contradicts itself: a host-only network that lacks a machine's address."""
     prefix = ipaddress.IPv4Network(subnet)
     known = [machine for machine in machines if machine.host_only and addresses[machine.name]]
@@ -159,7 +159,7 @@ def draft_of_machines(machines: Sequence[Machine], origin: str, name: str, known
     control_plane, store = _control_plane(machines)
     addresses = {machine.name: cluster_address(machine) for machine in machines}
     network = network_of(machines, addresses, store, notes)
-    refuse_strangers(machines, addresses, network["subnet"])
+    refuse_foreign_addresses(machines, addresses, network["subnet"])
     nodes = _nodes(machines, names, addresses, network, known_hosts, notes)
     refuse_twins(nodes, "start both, so that docker-machine notes what they have now; or " + CHOOSE)
     _tell_control_plane(control_plane, store, notes)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from runbook_lib.cluster import Cluster
 from runbook_lib.errors import InputError
-from runbook_lib.model.parameters import WAYS, Parameters, Way, external
+from runbook_lib.model.parameters import MODES, ExternalMode, Parameters, external
 from runbook_lib.model.parameters import External as Spec
 from runbook_lib.model.results import Check, Verdict
 from runbook_lib.session.claim import Claim, alone
@@ -17,15 +17,15 @@ from runbook_lib.session.questions.readings import Checked
 from runbook_lib.session.questions.recorded_tables import Kept, kept
 from runbook_lib.tables.frame import DECIMAL, FLAG, Column, Table, document_columns
 from runbook_lib.verify.external import (
-    Look,
+    ExternalState,
     NodePing,
-    Standing,
+    ReachProbe,
     find_candidates,
     judge_candidates,
     judge_kept,
-    judge_looks,
-    look_around,
+    judge_reach,
     ping_nodes,
+    probe_external,
 )
 
 NOT_HERE = "not on this kernel"
@@ -61,15 +61,15 @@ _KNOWN: tuple[tuple[str, Mapping[str, str]], ...] = (
 
 PLACES = Table[Spec](
     "One row per way to give a container an external address.",
-    Column("way", lambda spec: spec.way, meaning="``published``, ``macvlan`` or ``ipvlan``"),
+    Column("way", lambda spec: spec.mode, meaning="``published``, ``macvlan`` or ``ipvlan``"),
     Column("container", lambda spec: spec.container),
     Column("node", lambda spec: spec.node),
-    Column("looked at from", lambda spec: spec.witness, meaning="another node"),
+    Column("looked at from", lambda spec: spec.observer_node, meaning="another node"),
     Column("network", lambda spec: spec.network, meaning="the Docker network that it is on"),
     Column("its addresses", lambda spec: spec.block or "the node's", meaning="the block that the network gives out"),
 )
 
-PROBES = Table[Look](
+PROBES = Table[ReachProbe](
     "One row per container and node that probes it.",
     Column("container", lambda look: look.container),
     Column("address", lambda look: look.reach and look.reach.address),
@@ -91,12 +91,12 @@ PINGS = Table[NodePing](
 )
 
 
-def _answer(way: Way) -> Column[tuple[str, Mapping[str, str]]]:
-    return Column(way, lambda row: row[1].get(way))
+def _answer(mode: ExternalMode) -> Column[tuple[str, Mapping[str, str]]]:
+    return Column(mode, lambda row: row[1].get(mode))
 
 
 COMPARISON = Table[tuple[str, Mapping[str, str]]](
-    "One row per question, one column per way.", Column("question", lambda row: row[0]), *map(_answer, WAYS)
+    "One row per question, one column per way.", Column("question", lambda row: row[0]), *map(_answer, MODES)
 )
 
 
@@ -104,8 +104,8 @@ COMPARISON = Table[tuple[str, Mapping[str, str]]](
 class ReachProbes:
     """Every container with an external address, probed from another node and from its own."""
 
-    standings: tuple[Standing, ...]
-    looks: tuple[Look, ...]
+    states: tuple[ExternalState, ...]
+    looks: tuple[ReachProbe, ...]
 
     @property
     @document_columns(PROBES)
@@ -116,12 +116,12 @@ class ReachProbes:
     @property
     def checks(self) -> tuple[Check, ...]:
         """Whether each container is reached from exactly the nodes that should reach it."""
-        return judge_looks(self.standings, self.looks)
+        return judge_reach(self.states, self.looks)
 
     @property
     def nodes(self) -> tuple[str, ...]:
         """The nodes that such containers run on, or would in plan mode; each once."""
-        return tuple(dict.fromkeys(item.spec.node for item in self.standings if not item.trouble))
+        return tuple(dict.fromkeys(item.spec.node for item in self.states if not item.trouble))
 
     @property
     def macs(self) -> pd.DataFrame:
@@ -132,18 +132,18 @@ class ReachProbes:
 
     def whose(self, container: str) -> str:
         """Whose MAC another node sees at a container's address: ``the node's``, ``its own``, or why there is none."""
-        standing = next(item for item in self.standings if item.spec.container == container)
-        if standing.trouble:
+        state = next(item for item in self.states if item.spec.container == container)
+        if state.trouble:
             return NOT_HERE
         reach = next(look.reach for look in self.looks if look.container == container)
         mac = reach.mac if reach is not None else ""
         # an ipvlan container shares the node's MAC, so the node's entry must win
-        owners = {standing.mac: "its own", standing.node_mac: "the node's"}
+        owners = {state.mac: "its own", state.node_mac: "the node's"}
         return owners.get(mac, "a stranger's") if mac else "nobody's"
 
     def kept_since(self, before: ReachProbes) -> tuple[Check, ...]:
         """Whether each container kept its address since ``before``, over a restart of its node."""
-        return judge_kept(before.standings, self.standings)
+        return judge_kept(before.states, self.states)
 
 
 class ExternalAddresses:
@@ -171,7 +171,7 @@ class ExternalAddresses:
     @alone
     def look(self) -> ReachProbes:
         """Probe every container from another node and from its own."""
-        return ReachProbes(*look_around(self._cluster, self._specs()))
+        return ReachProbes(*probe_external(self._cluster, self._specs()))
 
     @kept
     @alone
@@ -199,38 +199,38 @@ class ExternalAddresses:
         return specs[container]
 
     def _specs(self) -> tuple[Spec, ...]:
-        return tuple(external(self._cluster.inventory, self._parameters, way) for way in WAYS)
+        return tuple(external(self._cluster.inventory, self._parameters, mode) for mode in MODES)
 
 
 @document_columns(COMPARISON)
 def comparison(before: ReachProbes, after: ReachProbes) -> pd.DataFrame:
     """The three modes compared: what both probes found, then what is known."""
-    checks = {item.spec.way: check for item, check in zip(after.standings, after.kept_since(before), strict=True)}
+    checks = {item.spec.mode: check for item, check in zip(after.states, after.kept_since(before), strict=True)}
     rows: list[tuple[str, Mapping[str, str]]] = [
-        ("its address is", {item.spec.way: _address(item) for item in after.standings}),
+        ("its address is", {item.spec.mode: _address(item) for item in after.states}),
         ("reached from another node", _reached(after, "another node")),
         ("reached from its own node", _reached(after, "its own node")),
-        ("MAC that others see", {item.spec.way: after.whose(item.spec.container) for item in after.standings}),
-        ("kept across a restart", {item.spec.way: _kept(item, checks[item.spec.way]) for item in after.standings}),
+        ("MAC that others see", {item.spec.mode: after.whose(item.spec.container) for item in after.states}),
+        ("kept across a restart", {item.spec.mode: _kept(item, checks[item.spec.mode]) for item in after.states}),
     ]
     return COMPARISON([*rows, *_KNOWN])
 
 
-def _address(item: Standing) -> str:
+def _address(item: ExternalState) -> str:
     if item.trouble:
         return NOT_HERE
-    own = "the node's" if item.spec.way == "published" else "its own"
+    own = "the node's" if item.spec.mode == "published" else "its own"
     return f"{own}, {item.address}" if item.address else "none now"
 
 
 def _reached(looks: ReachProbes, seen_from: str) -> dict[str, str]:
-    troubled = {item.spec.way for item in looks.standings if item.trouble}
+    troubled = {item.spec.mode for item in looks.states if item.trouble}
     return {
-        look.way: NOT_HERE if look.way in troubled else "yes" if look.reached else "no"
+        look.mode: NOT_HERE if look.mode in troubled else "yes" if look.reached else "no"
         for look in looks.looks
         if look.seen_from == seen_from
     }
 
 
-def _kept(item: Standing, check: Check) -> str:
+def _kept(item: ExternalState, check: Check) -> str:
     return NOT_HERE if item.trouble else {Verdict.PASS: "yes", Verdict.FAIL: "no"}.get(check.verdict, check.found)

@@ -81,7 +81,7 @@ def _proved(cluster: Cluster, work: Work, nodes: Sequence[Node]) -> tuple[StepRe
             return ()
 
     def look(node: Node) -> Boot | None:
-        return None if any(step.unproved(node) for step in steps) else read_boot(node)
+        return None if any(step.changed_since_boot(node) for step in steps) else read_boot(node)
 
     boots = [outcome.value for outcome in cluster.each(look, nodes=nodes)]
     rows = tuple(_left_alone(boot) for boot in boots if boot is not None)

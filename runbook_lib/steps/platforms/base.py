@@ -70,7 +70,7 @@ class FileChange:
 class Change:
     """The work of one node: its files before and after, and what the node's address must be for it to be confirmed.
 
-    ``wanted`` is ``None`` where the old configuration comes back, whose address nobody knows beforehand.
+    ``wanted`` is ``None`` if the old configuration is restored, whose address is not known beforehand.
     """
 
     host: HostNetwork
@@ -91,11 +91,11 @@ class Platform(ABC):
     live: ClassVar[bool]
     """Whether a change takes effect at once; else it does from the next boot on."""
     ours: ClassVar[str]
-    """What of ours sets an address, in a few words."""
+    """Our configuration of an address, in a few words."""
 
     @abstractmethod
     def is_ours(self, host: HostNetwork) -> bool:
-        """Whether something of ours sets the address. Raises ``RunbookError`` for unmatched markers."""
+        """Whether our configuration sets the address. Raises ``RunbookError`` for unmatched markers."""
 
     @abstractmethod
     def describe(self, host: HostNetwork, prefix: IPv4Network) -> str:
@@ -110,7 +110,7 @@ class Platform(ABC):
 
     @abstractmethod
     def original(self, host: HostNetwork) -> tuple[HostFile, ...]:
-        """The same files without anything of ours: byte for byte what was there before."""
+        """The same files without our changes, byte for byte as before."""
 
     @abstractmethod
     def apply(self, cluster: Cluster, node: Node, change: Change, seconds: float, say: Say) -> None:

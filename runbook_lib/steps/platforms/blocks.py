@@ -1,4 +1,4 @@
-"""Marked blocks in a text file that is not ours: put in, found, replaced and taken out, the rest kept byte for byte.
+"""Marked blocks in other programs' text files: add, find, replace and remove, the rest kept byte for byte.
 
 ::
 
@@ -152,7 +152,7 @@ class Restoration:
 
 
 def check_markers(node: str, path: str, text: str | None, block: str) -> None:
-    """Make sure that a block can be told from the rest of a file. Raises ``NodeError`` that names both."""
+    """Check that a block's markers match. Raises ``NodeError`` that names both."""
     try:
         find_block(text, block)
     except RunbookError as error:
@@ -171,7 +171,7 @@ def write_boot_script(node: Node, path: str, text: str) -> None:
 def restore(node: Node, restoration: Restoration) -> None:
     """Write what is left of a boot script, or remove it, and drop a backup that is of no more use.
 
-    A backup that differs from what is left stays: somebody has changed the file since.
+    A backup that differs from the remaining text is kept: the file was changed since.
 
     Raises ``UnreachableError`` or ``CommandError``.
     """

@@ -87,7 +87,8 @@ _STATIC_ADDRESS = Template(
         say "stopped the DHCP client (pid $$1) of $$interface"
     }
 
-    # The pid is read now, at boot: yesterday's may be a stranger's. A client without a pid file is looked for as well.
+    # The pid is read now, at boot: an earlier one may be another process's. A client without a pid file is looked for
+    # as well.
     pids=$$(cat "/var/run/udhcpc.$$interface.pid" 2>/dev/null)
     # shellcheck disable=SC2013
     for file in $$(grep -ls udhcpc /proc/[0-9]*/cmdline); do
@@ -113,7 +114,7 @@ _STATIC_ADDRESS = Template(
     fi
     if [ "$$status" -eq 0 ]; then say "$$interface has $$address"; else say "$$interface did not take $$address"; fi
 
-    # Tells the neighbours, whose tables may still lead to whoever had the address before. Several times, because a
+    # Tells the neighbours, whose ARP tables may still have the address's previous MAC. Several times, because a
     # neighbour that boots now may for a moment have been lent this very address by DHCP.
     if command -v busybox >/dev/null; then
         busybox arping -q -A -c 5 -I "$$interface" "$$address" </dev/null >/dev/null 2>&1 &
@@ -227,7 +228,7 @@ def etcd_autostart(
         peers=" ".join(peers),
         client=client,
         ask=_ask(access),
-        # without curl nobody could tell when to open the door again
+        # without curl the script cannot test when to open the port again
         able=" && command -v curl >/dev/null" if access.secure else "",
         patience=patience_seconds,
         peer_patience=peer_patience_seconds,

@@ -25,7 +25,7 @@ class Ifupdown(SystemdPlatform):
     """Hosts whose cluster interface is in ``/etc/network/interfaces``."""
 
     name: ClassVar[PlatformName] = "ifupdown"
-    ours = "block of ours for ifupdown"
+    ours = "our block for ifupdown"
 
     def is_ours(self, host: HostNetwork) -> bool:
         """True when our block is in one of the files. Raises ``RunbookError`` for unmatched markers."""

@@ -23,7 +23,7 @@ class Netplan(SystemdPlatform):
     """Hosts whose network is described for netplan, whichever renderer carries it out."""
 
     name: ClassVar[PlatformName] = "netplan"
-    ours = "file of ours for netplan"
+    ours = "our file for netplan"
 
     def is_ours(self, host: HostNetwork) -> bool:
         """True when our file is there."""

@@ -25,7 +25,7 @@ class NetworkManager(SystemdPlatform):
     """Hosts whose cluster interface NetworkManager sets up."""
 
     name: ClassVar[PlatformName] = "NetworkManager"
-    ours = "profile of ours for NetworkManager"
+    ours = "our profile for NetworkManager"
 
     def is_ours(self, host: HostNetwork) -> bool:
         """True when our profile is there."""

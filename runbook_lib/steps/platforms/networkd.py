@@ -23,7 +23,7 @@ class Networkd(SystemdPlatform):
     """Hosts whose cluster interface systemd-networkd sets up from its own files."""
 
     name: ClassVar[PlatformName] = "systemd-networkd"
-    ours = "file of ours for systemd-networkd"
+    ours = "our file for systemd-networkd"
 
     def is_ours(self, host: HostNetwork) -> bool:
         """True when our file is there."""
@@ -34,7 +34,7 @@ class Networkd(SystemdPlatform):
         return (host.file(unit_path(host.interface)).with_text(_unit(host, wanted)),)
 
     def original(self, host: HostNetwork) -> tuple[HostFile, ...]:
-        """No file of ours: the one that was in effect is so again."""
+        """Our file is removed: the previous one is in effect again."""
         return (HostFile(unit_path(host.interface)),)
 
 
@@ -59,7 +59,7 @@ def _unit(host: HostNetwork, wanted: Wanted) -> str:
     for section, line in kept:
         if section == "Network":
             continue
-        # A section that may come several times begins anew with its first key.
+        # A repeated section starts again with its first key.
         if section != current:
             lines += ["", f"[{section}]"]
             current = section

@@ -67,7 +67,7 @@ fi
 """
 
 Trouble = Callable[[Node], str]
-"""What a node that is reached anew still lacks, in a few words; empty when it has what is wanted."""
+"""What a node still lacks over a new connection, in a few words; empty if it is as wanted."""
 
 
 def change_under_guard(
@@ -85,14 +85,14 @@ def change_under_guard(
     Args:
         node: the node; its connections are closed by it.
         work: the files.
-        settings: what the guard's script is told: manager, connection, connection_before.
+        settings: those of the guard's script: manager, connection, connection_before.
         timeouts: those of the run; attempts to reach the node again are shorter.
         seconds: how long the guard waits for the confirmation.
         trouble: what the fresh reading must show.
         say: hears how far it is.
 
     Raises:
-        NodeError: the change was not confirmed and the node has put its old configuration back, or it cannot be
+        NodeError: the change was not confirmed and the node has restored its old configuration, or it cannot be
             guarded, and then nothing was changed.
         DeadlineError: the change was not confirmed, and the node cannot be reached to see whether it healed.
     """
@@ -112,7 +112,7 @@ def change_under_guard(
     probe = _probe(node, timeouts)
     try:
         while not deadline.passed:
-            say("looking for the node at its new configuration")
+            say("connecting to the node with its new configuration")
             found = _still_wrong(probe, trouble)
             if found == _HEALED:
                 break
@@ -126,14 +126,14 @@ def change_under_guard(
             if why.startswith(_FATAL):
                 break
             sleep(_PAUSE_SECONDS)
-        say("waiting for the node to put its old configuration back")
+        say("waiting for the node to restored its old configuration")
         _wait_until_healed(probe, why)
     finally:
         probe.close()
         node.close()
     raise NodeError(
         node.name,
-        f"the change did not prove itself, and the node has put its old configuration back: {why}",
+        f"the change did not prove itself, and the node has restored its old configuration: {why}",
         remedy=f"mend the inventory or the host's network; {LOG_REMEDY}",
     )
 
@@ -236,7 +236,7 @@ def _wait_until_healed(probe: Node, why: str) -> None:
     raise DeadlineError(
         f"the change did not prove itself ({why}), and the node was not seen to heal: {error}",
         place=probe.name,
-        remedy=f"look at the node's console; {LOG_REMEDY}",
+        remedy=f"check the node's console; {LOG_REMEDY}",
     )
 
 
@@ -252,11 +252,11 @@ class SystemdPlatform(Platform):
         return f"{what} by {self.name}"
 
     def settings(self, change: Change) -> Mapping[str, str]:
-        """What the guard's script is told: ``manager``, and NetworkManager's profile afterwards and before."""
+        """The settings of the guard's script: ``manager``, and NetworkManager's profile afterwards and before."""
         return {"manager": self.name, "connection": "", "connection_before": ""}
 
     def apply(self, cluster: Cluster, node: Node, change: Change, seconds: float, say: Say) -> None:
-        """Change the files under a guard, and confirm once the node is reached anew and has what is wanted."""
+        """Change the files under a guard, and confirm once a new connection finds the wanted state."""
         network = cluster.inventory.network
         gateway = (change.wanted.gateway or network.gateway) if change.wanted else ""
 
@@ -268,7 +268,7 @@ class SystemdPlatform(Platform):
                 found = ", ".join([current.address or "no address", *current.others])
                 return f"{current.interface} has {found} ({current.assigned_by}), not {change.wanted.address} by static"
             if gateway and arp_owner(fresh, network.interface, gateway) is None:
-                return f"nobody answers at the gateway {gateway}"
+                return f"no answer from the gateway {gateway}"
             return ""
 
         settings = self.settings(change)

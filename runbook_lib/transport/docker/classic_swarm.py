@@ -1,14 +1,14 @@
 """One node of a classic Swarm manager, with the interface of any node's engine.
 
-The manager serves the whole cluster at one address (``docker-machine env --swarm``): names carry the node
-(``node3/alpine1``), and it chooses the node of what is made unless it is told. Here every call is about one node again:
-lists are cut down to it, names lose and regain the prefix, and what is made is pinned to it. The manager answers from
-what it last heard of its nodes (cluster/engine.go refreshes it at events and every half minute), so what must be true
-of this node now, and what the manager cannot tell, is asked of the node's own engine, as the inventory reaches it.
+The manager serves the whole cluster at one address (``docker-machine env --swarm``): names have the node as a prefix
+(``node3/alpine1``), and the manager schedules new containers. Here every call is about one node: lists are filtered,
+prefixes are removed and added, and new containers are pinned to the node. The manager answers from its cache
+(cluster/engine.go refreshes it at events and every half minute), so current state, and what the manager does not know,
+is read from the node's own engine, as the inventory reaches it.
 
-A manager that has just started lists no node until their agents register, once a minute; and none at all while its
-discovery is down, which may be the very etcd that runs on these nodes and is to be started. So while it lists none, the
-nodes' own engines are asked for everything but what the manager must place; that waits for it.
+A manager lists a node only after its agent registers, once a minute, and no node while its discovery is down, which may
+be the etcd on these nodes that is yet to be started. Meanwhile the nodes' own engines do everything except what the
+manager must schedule; that waits for it.
 
 File names in comments are of docker/classicswarm, as of 1.2.
 """
@@ -30,7 +30,7 @@ _FULL_ID = re.compile(r"[0-9a-f]{64}")
 class SwarmEngine(ManagerConnection):
     """One node of a classic Swarm manager. Besides what an ``Engine`` raises, every call may raise
 
-    - ``InputError``: the endpoint is no manager, or too old, or knows this node's engine by another name;
+    - ``InputError``: the endpoint is not a manager, is too old, or lists this node's engine under another name;
     - ``UnreachableError``: the manager does not answer, or does not reach this node, or has not listed it within
       ``timeouts.reboot``.
     """
@@ -66,7 +66,7 @@ class SwarmEngine(ManagerConnection):
                 f"{self._name} of the Swarm manager ({managed.address}) is another engine than the one that the"
                 " inventory reaches under this name",
                 place=PLACE,
-                remedy="give the nodes of the inventory the hostnames of the machines that they lead to",
+                remedy="name the nodes of the inventory by the hostnames of their machines",
             )
         return {**own, "SystemStatus": [list(pair) for pair in managed.pairs]}
 
@@ -243,7 +243,7 @@ class SwarmEngine(ManagerConnection):
         return name if _FULL_ID.fullmatch(name) else str(self.container(name)["Id"])
 
     def _reference(self, container: str) -> str:
-        """How the manager is told which container: a name may be another node's, an ID is nobody else's."""
+        """The reference by which the manager finds the container: its ID, since a name may be another node's."""
         return container if _FULL_ID.fullmatch(container) else f"{self._name}/{container}"
 
     def _runs(self, summary: Json) -> bool:

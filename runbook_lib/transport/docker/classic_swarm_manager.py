@@ -49,12 +49,12 @@ class ManagedNode:
     pairs: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     def get(self, key: str) -> str:
-        """What the manager tells of it under a key (``ID``, ``Labels``, ``Reserved CPUs``, …); empty when nothing."""
+        """The manager's value for a key (``ID``, ``Labels``, ``Reserved CPUs``, …); empty if there is none."""
         return dict(self.pairs).get(key, "")
 
     @property
     def status(self) -> str:
-        """The manager's word for its state."""
+        """The manager's state of it."""
         return self.get("Status")
 
     @property
@@ -67,7 +67,7 @@ class ManagedNode:
 
     @property
     def registering(self) -> bool:
-        """Whether the manager has just heard of it: not tried yet, so that nothing speaks against it."""
+        """Whether the manager has just discovered it and not contacted it yet."""
         return self.status == PENDING and not self.get("Error")
 
     @property
@@ -141,7 +141,7 @@ class ManagerConnection(Engine):
         info = self._call("info of the Swarm manager", lambda api: api.info())
         if not info.get("SystemStatus"):
             raise InputError(
-                f"{self._manager} is no classic Swarm manager but one engine (Docker {info.get('ServerVersion')})",
+                f"{self._manager} is not a classic Swarm manager but one engine (Docker {info.get('ServerVersion')})",
                 place=PLACE,
                 remedy="name the port of the manager (docker-machine env --swarm tells it, normally 3376), or leave"
                 " swarm_manager out and choose control_plane: etcd",
@@ -150,9 +150,9 @@ class ManagerConnection(Engine):
             return parse_system_status(info["SystemStatus"])
         except ValueError as error:
             raise InputError(
-                f"{self._manager} does not list its nodes as a classic Swarm manager does: {error}",
+                f"{self._manager} does not list nodes like a classic Swarm manager: {error}",
                 place=PLACE,
-                remedy="is it a manager of the image swarm:1.2.9?",
+                remedy="run the manager from the image swarm:1.2.9",
             ) from error
 
     def managed(self, *, placing: bool = False) -> ManagedNode | None:
@@ -176,7 +176,7 @@ class ManagerConnection(Engine):
             if closed.wait(_LISTED_AGAIN_SECONDS):
                 raise self._lost("the connection was closed while it was waited for")
         if managed.status != HEALTHY:
-            reason = managed.get("Error") or "it tells no reason"
+            reason = managed.get("Error") or "it gives no reason"
             raise self._lost(f"{managed.status or 'no status'}: {reason}", managed)
         return managed
 
@@ -206,7 +206,7 @@ class ManagerConnection(Engine):
         for item in nodes:
             if own and item.engine_id == own:
                 raise InputError(
-                    f"the Swarm manager at {self._manager} knows no node {self._name!r}: it calls that engine"
+                    f"the Swarm manager at {self._manager} lists no node {self._name!r}: it lists that engine as"
                     f" {item.name}",
                     place=PLACE,
                     remedy=f"name the inventory's nodes as the manager does; its nodes: {', '.join(map(str, nodes))}",
@@ -217,7 +217,7 @@ class ManagerConnection(Engine):
         return UnreachableError(
             self._name,
             f"the Swarm manager at {self._manager} has not listed this node within {self._timeouts.reboot:g} s",
-            remedy="does its agent run there (docker ps shows swarm-agent), and does the manager's discovery answer?"
+            remedy="check that its agent runs there (docker ps shows swarm-agent) and the manager's discovery answers."
             " Where that is the cluster's own etcd, notebook 02_autostart_etcd starts it. A manager of nodes://… must"
             f" be told this node's address. Its nodes: {known}",
         )
@@ -227,7 +227,7 @@ class ManagerConnection(Engine):
         return UnreachableError(
             self._name,
             f"the Swarm manager does not reach this node{where} ({why})",
-            remedy="is dockerd running there and can the manager reach it? The manager tries again within a minute",
+            remedy="check that dockerd runs there and the manager reaches it. The manager retries within a minute",
         )
 
     @contextlib.contextmanager
@@ -244,13 +244,13 @@ class ManagerConnection(Engine):
         why = innermost(error)
         alert = _ALERT.search(why)
         message = f"the Swarm manager does not answer at {self._manager} over TLS ({why})"
-        remedy = "is the manager's container running? docker ps on its machine shows it"
+        remedy = "check the manager's container with docker ps on its machine"
         if alert is not None:
             fault = self._certificate_fault(alert[0])
             message = f"the Swarm manager at {self._manager} refuses the client certificate ({fault})"
-            remedy = "name as swarm_manager.cert and key a pair that its authority has signed and that is valid today"
+            remedy = "set swarm_manager.cert and key to a valid pair signed by its CA"
         elif isinstance(error, requests.exceptions.SSLError):
-            remedy = "name as swarm_manager.ca the authority of its certificate, which must be for this address"
+            remedy = "set swarm_manager.ca to the CA of its certificate, which must be valid for this address"
         return UnreachableError(self._name, message, remedy=remedy)
 
     def _certificate_fault(self, alert: str) -> str:

@@ -1,6 +1,4 @@
-"""How one node's Docker engine is reached and spoken to: connection, API version, errors.
-
-Which engines this package speaks to, and in which version of the Docker Engine API.
+"""One node's Docker engine: connection, choice of the API version, errors, certificate validity.
 
 Versions and what changed with them are from Docker's "Engine API version history". Of the calls made here these differ:
 
@@ -12,7 +10,7 @@ Versions and what changed with them are from Docker's "Engine API version histor
 Connecting (with a fixed address since 1.22), exec, and a container's networking at its creation are the same from 1.24
 to 1.51 as far as they are used here: one network, at most one address.
 
-From when to when a TLS certificate is valid.
+``Validity`` is a certificate's period of validity.
 """
 
 from __future__ import annotations
@@ -53,7 +51,7 @@ from runbook_lib.model.parameters import Timeouts
 from runbook_lib.transport.docker.http import EndableAdapter, SshAdapter, TlsAdapter, innermost
 from runbook_lib.transport.ssh import SshConnection
 
-# docker-py speaks none older.
+# The oldest that docker-py supports.
 LOWEST = "1.24"
 # Above docker-py's own default: nothing that is called here changed since.
 HIGHEST = "1.51"
@@ -67,7 +65,7 @@ NAMES_ALWAYS_CHECKED_SINCE = "1.44"
 class SupportedEngines:
     """A range of engines: their series, the newest API of each, and the control planes that they can have.
 
-    ``run`` is the version that this project's tests really ran, empty where documentation is all that vouches for it.
+    ``run`` is the version used by this project's tests, empty if only documentation supports the entry.
     """
 
     engines: str
@@ -97,7 +95,7 @@ def negotiate(node: str, version: Mapping[str, Any]) -> str:
 
     Raises:
         EngineError: the engine's newest is below ``LOWEST``, or its oldest above ``HIGHEST``.
-        NodeError: it says no version, so it is no engine.
+        NodeError: the answer has no version, so it is not an engine.
     """
     try:
         newest, oldest = str(version["ApiVersion"]), str(version.get("MinAPIVersion") or LOWEST)
@@ -105,7 +103,7 @@ def negotiate(node: str, version: Mapping[str, Any]) -> str:
     except (KeyError, TypeError, ValueError) as error:
         raise NodeError(
             node,
-            f"what answers there is no Docker engine: its /version is {str(version)[:80]}",
+            f"the endpoint is not a Docker engine: its /version is {str(version)[:80]}",
             remedy="correct the node's docker.host and docker.port",
         ) from error
     name = f"Docker {version.get('Version') or 'of an unknown version'}"
@@ -113,30 +111,29 @@ def negotiate(node: str, version: Mapping[str, Any]) -> str:
         raise EngineError(
             node,
             f"API {LOWEST} to {HIGHEST}",
-            f"{name} speaks API {newest} at most, and {LOWEST} is the lowest that can be spoken here",
-            remedy="this engine is too old to be spoken to: update Docker there to 1.12 or newer, a classic Swarm"
-            " manager to 1.2.9",
+            f"{name} supports API {newest} at most, but {LOWEST} is the lowest supported here",
+            remedy="this engine is too old: update Docker there to 1.12 or newer, a classic Swarm manager to 1.2.9",
         )
     if too_new:
         raise EngineError(
             node,
             f"API {LOWEST} to {HIGHEST}",
-            f"{name} accepts no API older than {oldest}, and {HIGHEST} is the highest that is known here",
-            remedy="this engine is too new to be spoken to: update this project, or start dockerd there with"
+            f"{name} accepts no API older than {oldest}, but {HIGHEST} is the highest supported here",
+            remedy="this engine is too new: update this project, or start dockerd there with"
             f" DOCKER_MIN_API_VERSION={HIGHEST} in its environment",
         )
     return min(newest, HIGHEST, key=number)
 
 
 def number(version: str) -> tuple[int, ...]:
-    """``1.41`` as numbers to compare. Raises ``ValueError`` for what is no version."""
+    """``1.41`` as numbers to compare. Raises ``ValueError``."""
     if re.fullmatch(r"\d+\.\d+", version) is None:
-        raise ValueError(f"{version!r} is no version of the Docker Engine API")
+        raise ValueError(f"{version!r} is not a version of the Docker Engine API")
     return tuple(int(part) for part in version.split("."))
 
 
 def has(spoken: str, since: str) -> bool:
-    """Whether what came with one version is there in the version spoken."""
+    """Whether the version ``spoken`` has what came with ``since``."""
     return number(spoken) >= number(since)
 
 
@@ -228,7 +225,7 @@ class EngineConnection:
         access = self._node.docker
         host, port = (access.host, access.port) if access.via == "tls" else ("localhost", 2375)
         api = docker.APIClient(f"tcp://{host}:{port}", version=version, timeout=int(self._timeouts.command) or 1)
-        # Proxies, netrc and REQUESTS_CA_BUNDLE of the environment must not come between a node and its authority.
+        # Ignore proxies, netrc and REQUESTS_CA_BUNDLE of the environment.
         api.trust_env = False
         if access.via == "tls":
             api.base_url = f"https://{host}:{port}"
@@ -259,12 +256,10 @@ class EngineConnection:
             raise DeadlineError(
                 f"the engine did not finish '{what}' in {self._timeouts.command:g} s",
                 place=node,
-                remedy=f"look at {_LOG}, or raise timeouts.command",
+                remedy=f"check {_LOG}, or raise timeouts.command",
             ) from error
         except docker.errors.InvalidVersion as error:
-            raise EngineError(
-                node, what, str(error), remedy="this engine is too old to be spoken to: update Docker there"
-            ) from error
+            raise EngineError(node, what, str(error), remedy="this engine is too old: update Docker there") from error
         except _CONNECTION_FAULTS as error:
             raise self._unreachable(error) from error
 
@@ -273,9 +268,9 @@ class EngineConnection:
         where = f"{access.host}:{access.port} over TLS" if access.via == "tls" else "its socket, reached over SSH"
         what = f"the Docker engine does not answer at {where} ({innermost(error)})"
         if isinstance(error, requests.exceptions.SSLError):
-            remedy = "make its certificate valid for this address and the authority the right one"
+            remedy = "use a certificate that is valid for this address, and the right CA"
             return CertificateError(self._node.name, what, remedy=remedy)
-        remedy = f"is dockerd running there? look at {_LOG}"
+        remedy = f"check that dockerd runs there, and {_LOG}"
         if access.via == "ssh" and "permission denied" in innermost(error).lower():
             user = self._node.ssh.user
             remedy = f"let {user} use it: usermod -aG docker {user} on the node, or give {user} sudo there"
@@ -304,5 +299,5 @@ def read_validity(path: str) -> Validity:
     except OSError as error:
         raise KeyFileError(f"the certificate {path} cannot be read ({error.strerror})", remedy="name it") from error
     except ValueError as error:
-        raise KeyFileError(f"{path} holds no certificate in PEM", remedy="name the right certificate") from error
+        raise KeyFileError(f"{path} does not contain a PEM certificate", remedy="name the right certificate") from error
     return Validity(certificate.not_valid_before_utc, certificate.not_valid_after_utc)

@@ -1,8 +1,6 @@
 """The calls of the Docker Engine API of one node.
 
-They return the API's own JSON; facts turn it into typed data. Errors become this package's.
-
-The part of an engine's API that is about Swarm mode. The docker SDK is called through the engine, its owner.
+They return the API's JSON, which facts turn into typed data, and raise this package's errors.
 """
 
 from __future__ import annotations
@@ -27,14 +25,14 @@ T = TypeVar("T")
 
 
 class SwarmCalls(ABC):
-    """What an engine does as a member of a swarm. Join tokens are secrets: they come as values that no print shows."""
+    """Swarm mode's calls. Join tokens are ``SecretStr`` values, which no print shows."""
 
     @abstractmethod
     def _call(self, what: str, call: Callable[[docker.APIClient], T]) -> T:
         """Make a call and turn its errors into this package's."""
 
     def swarm_init(self, advertise: str) -> str:
-        """Begin a swarm with this engine as its first manager; returns the ID of its node.
+        """Create a swarm with this engine as its first manager; returns its node ID.
 
         It listens at every address and tells the others ``advertise``. That address is kept for good: an engine that
         restarts with another one is not found by the other managers (moby#30455).
@@ -56,7 +54,7 @@ class SwarmCalls(ABC):
         )
 
     def swarm_join_token(self, role: Role) -> SecretStr:
-        """What lets an engine join in a role. Raises ``EngineError`` unless this engine is a manager of a quorum."""
+        """The join token of a role. Raises ``EngineError`` unless this engine is a manager of a quorum."""
         swarm: Json = self._call("swarm join-token", lambda api: api.inspect_swarm())
         return SecretStr(str(swarm["JoinTokens"][role.capitalize()]))
 
@@ -224,7 +222,7 @@ class Engine(EngineConnection, SwarmCalls):
                     host_config=host_config,
                     ports=list(ports or ()) or None,
                     networking_config=cast(Any, endpoint) and api.create_networking_config(cast(Any, endpoint)),
-                    # not the proxies of whoever runs this
+                    # not this machine's proxies
                     use_config_proxy=False,
                 ),
             )

@@ -1,7 +1,7 @@
-"""How HTTP requests reach an engine: over TLS, or through the node's SSH connection.
+"""HTTP to an engine: over TLS, or through the node's SSH connection.
 
-Both ways have one timeout to connect and another to answer, notice a node that vanished, forget kept
-connections that went stale, and can be ended from another thread.
+Both have separate timeouts to connect and to answer, detect a lost node, drop stale connections, and can be closed from
+another thread.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from runbook_lib.errors import SudoError
 from runbook_lib.redact import Redactor
 from runbook_lib.transport.ssh import SOCKET_OPTIONS, ChannelSocket, SshConnection
 
-# A kept connection this old is not used for a call that must not be repeated: the node may have rebooted.
+# An older kept connection is not used for calls that must not be repeated: the node may have rebooted.
 _FRESH_SECONDS = 1.0
 _DIAL_ENGINE = ("docker", "system", "dial-stdio")
-# What the client on a node says when its user may not use the engine's socket.
+# The docker client's error if the user may not use the engine's socket.
 _MAY_NOT = "permission denied"
 _FRAME_HEADER = 8
 # Knows no values, only the shapes that are nothing but secrets.
@@ -67,7 +67,7 @@ def read_frames(body: Readable, deadline: float) -> bytes:
 
 
 def innermost(error: BaseException) -> str:
-    """What the first cause of an error says."""
+    """The message of an error's first cause."""
     while inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
         error = inner
     return str(error) or type(error).__name__
@@ -138,8 +138,8 @@ class TlsAdapter(EndableAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make pools whose connections notice a dead peer and report to this adapter.
 
-        Certificates are judged as the docker command judges them: docker-machine makes none with the key identifiers
-        that RFC 5280 wants, and from Python 3.13 on urllib3 would refuse those (``VERIFY_X509_STRICT``).
+        Certificates are verified like by the docker command: docker-machine creates them without the key identifiers
+            that RFC 5280 requires, and from Python 3.13 on urllib3 would refuse those (``VERIFY_X509_STRICT``).
         """
         context = create_urllib3_context(verify_flags=0)
         super().init_poolmanager(*args, socket_options=SOCKET_OPTIONS, ssl_context=context, **kwargs)
@@ -171,7 +171,7 @@ class SshAdapter(EndableAdapter):
         self._pool = self._new_pool()
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> HTTPConnectionPool:
-        """The one pool there is: every address leads to the same engine."""
+        """The only pool: every address is the same engine."""
         return self._pool
 
     def forget(self) -> None:
@@ -185,7 +185,7 @@ class SshAdapter(EndableAdapter):
         super().close()
 
     def _send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send a request; where the node's user may not use the engine's socket, root does from then on.
+        """Send a request; if the user may not use the engine's socket, use root from then on.
 
         The request never reached the engine then, so that even one that changes something can be sent again.
         """
@@ -196,11 +196,11 @@ class SshAdapter(EndableAdapter):
                 raise
             answer = self._send_as_root(request, *args, **kwargs)
             if answer is None:
-                raise  # what is to be mended is the right to use the socket; sudo is only a way round
+                raise  # the fault is the missing right to the socket; sudo is only a workaround
             return answer
 
     def _send_as_root(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response | None:
-        """The answer through sudo, which is kept to from then on; nothing when sudo does not help."""
+        """The answer through sudo, used from then on; ``None`` if sudo fails too."""
         self._as_root = True
         self.forget()
         try:
@@ -246,7 +246,7 @@ class _SshHttpConnection(HTTPConnection):
         try:
             return super().getresponse(*args, **kwargs)
         except http.client.RemoteDisconnected as error:
-            # What the command on the node said instead of answering is the true reason.
+            # The command's error output on the node is the true reason.
             raise http.client.RemoteDisconnected(self._stream.complaint() or str(error)) from None
 
 
@@ -263,9 +263,9 @@ def _words(request: requests.PreparedRequest) -> list[str]:
 
 
 def _shut(sock: socket.socket | ChannelSocket | None) -> None:
-    """Wake whoever reads from it."""
+    """Wake its readers."""
     if isinstance(sock, ChannelSocket):
         sock.shut()
     elif sock is not None:
-        with contextlib.suppress(OSError):  # it may be closed already
+        with contextlib.suppress(OSError):  # already closed
             socket.socket.shutdown(sock, socket.SHUT_RDWR)

@@ -1,10 +1,10 @@
-"""One SSH connection a node: commands, scripts and files. The only user of paramiko."""
+"""One SSH connection per node: commands, scripts, files. The only user of paramiko."""
 
 from runbook_lib.transport.ssh.channel import ChannelSocket
 from runbook_lib.transport.ssh.connection import CommandResult, SshConnection
 from runbook_lib.transport.ssh.known_hosts import fingerprint
 from runbook_lib.transport.ssh.login import SOCKET_OPTIONS
-from runbook_lib.transport.ssh.route import OfferedKey, Standing, ask_for_key, machines_by_depth
+from runbook_lib.transport.ssh.route import OfferedKey, TrustState, ask_for_key, machines_by_depth
 from runbook_lib.transport.ssh.shell import without_marks
 
 __all__ = [
@@ -13,7 +13,7 @@ __all__ = [
     "CommandResult",
     "OfferedKey",
     "SshConnection",
-    "Standing",
+    "TrustState",
     "ask_for_key",
     "fingerprint",
     "machines_by_depth",

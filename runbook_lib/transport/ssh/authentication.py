@@ -1,9 +1,4 @@
-"""Logging in: by key file, then by the keys of the agent, then by password.
-
-The keys of the running ssh-agent.
-
-Private key files, with and without a passphrase.
-"""
+"""SSH authentication: by key file (with or without passphrase), then the ssh-agent's keys, then password."""
 
 from __future__ import annotations
 
@@ -50,10 +45,10 @@ class _Agent(AgentSSH):
 
 @contextlib.contextmanager
 def agent_keys(place: str, seconds: float) -> Iterator[tuple[AgentKey, ...]]:
-    """The keys of the agent that ``SSH_AUTH_SOCK`` leads to, at least one; they sign until the block ends.
+    """The agent's keys (``SSH_AUTH_SOCK``), at least one, usable until the block ends.
 
     Args:
-        place: who wants to log in, for the errors.
+        place: the place named in errors.
         seconds: how long the agent may take for each answer.
 
     Raises:
@@ -63,9 +58,7 @@ def agent_keys(place: str, seconds: float) -> Iterator[tuple[AgentKey, ...]]:
     try:
         keys = agent.get_keys()
         if not keys:
-            raise InputError(
-                "the ssh-agent is running and has no keys", place=place, remedy="give it one: ssh-add KEY_FILE"
-            )
+            raise InputError("the ssh-agent has no keys", place=place, remedy="add one: ssh-add KEY_FILE")
         yield tuple(keys)
     finally:
         agent.close()
@@ -91,9 +84,9 @@ def _open(place: str, seconds: float) -> _Agent:
 
 def _silent(path: str, why: str, place: str) -> InputError:
     return InputError(
-        f"the ssh-agent at {path} ({_VARIABLE}) cannot be asked ({why})",
+        f"the ssh-agent at {path} ({_VARIABLE}) does not answer ({why})",
         place=place,
-        remedy="is it still running? start a new one: eval $(ssh-agent); ssh-add KEY_FILE",
+        remedy="start a new one: eval $(ssh-agent); ssh-add KEY_FILE",
     )
 
 
@@ -105,8 +98,7 @@ def private_key(path: str, reference: SecretReference | None, node: str) -> para
     """The key in a file, opened with the passphrase that ``reference`` leads to where it needs one.
 
     Raises:
-        KeyFileError: it is missing, readable by others, no key, or encrypted and the passphrase is wrong or not
-            referred to.
+        KeyFileError: it is missing, readable by others, not a key, or encrypted with a wrong or no passphrase given.
         InputError: the passphrase cannot be found.
     """
     check_key_file(path, node)
@@ -120,15 +112,15 @@ def private_key(path: str, reference: SecretReference | None, node: str) -> para
         return _unlocked(path, reference, node)
     except (ValueError, TypeError, paramiko.SSHException, UnknownKeyType) as error:
         raise KeyFileError(
-            f"{path} holds no private key that SSH could use ({error})",
+            f"{path} does not contain a private key for SSH ({error})",
             place=node,
-            remedy="name the private half of an ed25519, ECDSA or RSA key",
+            remedy="set it to the private key file of an ed25519, ECDSA or RSA key",
         ) from error
     except OSError as error:
         raise KeyFileError(
             f"the private key {path} cannot be read ({error.strerror})",
             place=node,
-            remedy="name a key file that you may read",
+            remedy="set a readable key file",
         ) from error
 
 
@@ -139,12 +131,12 @@ def needs_passphrase(path: str) -> bool:
     except (paramiko.PasswordRequiredException, TypeError):
         return True
     except (ValueError, OSError, paramiko.SSHException, UnknownKeyType):
-        return False  # no key at all: whoever logs in with it is told
+        return False  # not a key: the login reports it
     return False
 
 
 def _load(path: str, passphrase: bytes | None) -> paramiko.PKey:
-    # paramiko says str, and cryptography, which it hands it to, takes bytes only.
+    # annotated as str, but cryptography accepts only bytes
     key: paramiko.PKey = paramiko.PKey.from_path(path, password=cast(Any, passphrase))
     return key
 
@@ -165,28 +157,28 @@ def _unlocked(path: str, reference: SecretReference, node: str) -> paramiko.PKey
         raise KeyFileError(
             f"the passphrase in {reference} does not open the private key {path}",
             place=node,
-            remedy=f"put the right one there (ssh-keygen -y -f {shlex.quote(path)} asks for it and tells)",
+            remedy=f"put the right one there (test: ssh-keygen -y -f {shlex.quote(path)})",
         ) from error
 
 
 def _needs_passphrase(path: str, node: str) -> KeyFileError:
     return KeyFileError(
-        f"the private key {path} is protected by a passphrase, and nobody is there to type it",
+        f"the private key {path} is protected by a passphrase, which cannot be typed here",
         place=node,
-        remedy="say where the passphrase is found, ssh: {passphrase: {env: VARIABLE}} or {file: PATH}, "
+        remedy="set the passphrase's reference, ssh: {passphrase: {env: VARIABLE}} or {file: PATH}, "
         f"or use a key without one (ssh-keygen -p -f {shlex.quote(path)} removes it from this one)",
     )
 
 
-# Each returns what the server still wants after it; nothing when that was enough.
+# Returns the methods that the server still requires; empty if authenticated.
 Attempt = Callable[[paramiko.Transport], list[str]]
 
 _AGENT_CANNOT_SIGN = "key cannot be used for signing"
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way to log in: its name in errors, the attempts that it consists of, and what to do when all are refused."""
+class AuthMethod:
+    """One authentication method: its name in errors, its attempts, and the remedy if all are refused."""
 
     what: str
     attempts: tuple[Attempt, ...]
@@ -195,58 +187,58 @@ class Way:
 
 
 @contextlib.contextmanager
-def ways_in(machine: Machine, budget: Budget) -> Iterator[tuple[Way, ...]]:
-    """The ways to log in that the inventory names, in their order. Nothing has been sent to the machine yet.
+def auth_methods(machine: Machine, budget: Budget) -> Iterator[tuple[AuthMethod, ...]]:
+    """The methods to log in that the inventory names, in their order. Nothing has been sent to the machine yet.
 
     Raises:
         KeyFileError, InputError: a key file that cannot be used, a secret that cannot be found, or, where the agent is
-            the only way, an agent without keys or none at all.
+            the only method, an agent without keys or none at all.
     """
     hop = machine.hop
-    ways: list[Way] = []
+    methods: list[AuthMethod] = []
     with contextlib.ExitStack() as stack:
         key = private_key(hop.key_file, hop.passphrase, machine.name) if hop.key_file is not None else None
         if key is not None:
-            ways.append(_by_key(machine, key))
+            methods.append(_by_key(machine, key))
         if hop.agent:
             try:
                 keys = stack.enter_context(agent_keys(machine.name, budget.left))
             except InputError as error:
                 if key is None and hop.password is None:
                     raise
-                # Another way may do; if none does, this is part of the reason.
-                ways.append(Way(f"no key of an agent was tried: {error.message}", (), error.remedy))
+                # Another method may do; if none does, this is part of the reason.
+                methods.append(AuthMethod(f"no key of an agent was tried: {error.message}", (), error.remedy))
             else:
-                ways.append(_by_agent(machine, [one for one in keys if key is None or one.blob != key.asbytes()]))
+                methods.append(_by_agent(machine, [one for one in keys if key is None or one.blob != key.asbytes()]))
         if hop.password is not None:
             secret = hop.password.resolve(f"{machine.name}: ssh.password")
-            ways.append(_by_password(machine, str(hop.password), secret))
-        yield tuple(ways)
+            methods.append(_by_password(machine, str(hop.password), secret))
+        yield tuple(methods)
 
 
-def _by_key(machine: Machine, key: paramiko.PKey) -> Way:
-    return Way(
+def _by_key(machine: Machine, key: paramiko.PKey) -> AuthMethod:
+    return AuthMethod(
         f"the key {machine.hop.key_file}",
         (lambda transport: transport.auth_publickey(machine.hop.user, key),),
         "check user and key, and that the public half is in the node's authorized_keys",
     )
 
 
-def _by_agent(machine: Machine, keys: Sequence[paramiko.PKey]) -> Way:
+def _by_agent(machine: Machine, keys: Sequence[paramiko.PKey]) -> AuthMethod:
     def attempt(key: paramiko.PKey, transport: paramiko.Transport) -> list[str]:
         return transport.auth_publickey(machine.hop.user, key)
 
     count = f"all {len(keys)} keys" if len(keys) > 1 else "the only key"
-    return Way(
+    return AuthMethod(
         f"{count} of the ssh-agent" if keys else "no other key is in the ssh-agent",
         tuple(partial(attempt, key) for key in keys),
         "check the user, and with 'ssh-add -l' that the agent has the key that authorized_keys there names",
     )
 
 
-def _by_password(machine: Machine, where: str, secret: str) -> Way:
+def _by_password(machine: Machine, where: str, secret: str) -> AuthMethod:
     # A server that asks by keyboard-interactive only, as PAM's do, is answered by paramiko with the same password.
-    return Way(
+    return AuthMethod(
         f"the password in {where}",
         (lambda transport: transport.auth_password(machine.hop.user, secret),),
         "check the user and the password, and that its sshd takes passwords at all (PasswordAuthentication)",
@@ -254,35 +246,37 @@ def _by_password(machine: Machine, where: str, secret: str) -> Way:
     )
 
 
-def authenticate(transport: paramiko.Transport, machine: Machine, ways: Sequence[Way], budget: Budget) -> None:
-    """Log in, by the first way that the server takes; where it wants several (``AuthenticationMethods``), by those.
+def authenticate(
+    transport: paramiko.Transport, machine: Machine, methods: Sequence[AuthMethod], budget: Budget
+) -> None:
+    """Log in, by the first method that the server takes; where it wants several (``AuthenticationMethods``), by those.
 
     Raises:
-        UnreachableError: it takes none of them, or does not answer in time.
+        UnreachableError: it accepts none, or does not answer in time.
     """
-    tried: list[Way] = []
+    tried: list[AuthMethod] = []
     wanted: list[str] = []
-    for way in ways:
-        for attempt in way.attempts:
+    for method in methods:
+        for attempt in method.attempts:
             transport.auth_timeout = budget.left
             try:
                 still = attempt(transport)
             except (paramiko.SSHException, OSError, EOFError) as error:
-                _refused(transport, machine, (*tried, way), budget, error)
+                _refused(transport, machine, (*tried, method), budget, error)
                 allowed = getattr(error, "allowed_types", [])
-                if way.password and allowed and not {"password", "keyboard-interactive"} & set(allowed):
-                    way = replace(way, attempts=(), what=f"it takes no passwords, only {', '.join(allowed)}")
+                if method.password and allowed and not {"password", "keyboard-interactive"} & set(allowed):
+                    method = replace(method, attempts=(), what=f"it accepts no passwords, only {', '.join(allowed)}")
                     break
             else:
                 if not still:
                     return
                 wanted = still
-        tried.append(way)
-    raise _no_way(machine, tried, wanted)
+        tried.append(method)
+    raise _all_refused(machine, tried, wanted)
 
 
 def _refused(
-    transport: paramiko.Transport, machine: Machine, tried: Sequence[Way], budget: Budget, error: Exception
+    transport: paramiko.Transport, machine: Machine, tried: Sequence[AuthMethod], budget: Budget, error: Exception
 ) -> None:
     """Return where the next attempt may begin: the server said no and waits for it."""
     if budget.passed:
@@ -292,10 +286,10 @@ def _refused(
     if _AGENT_CANNOT_SIGN in str(error):
         raise UnreachableError(
             machine.name,
-            f"the ssh-agent does not sign with its key for {machine.address}: it is locked, or its owner said no",
+            f"the ssh-agent does not sign with its key for {machine.address}: it is locked, or its owner refused",
             remedy="unlock it (ssh-add -X), or confirm when it asks",
         ) from error
-    attempts = sum(len(way.attempts) for way in tried)
+    attempts = sum(len(method.attempts) for method in tried)
     if attempts > 1:
         raise UnreachableError(
             machine.name,
@@ -306,13 +300,13 @@ def _refused(
     raise machine.unreachable("the connection was closed during the login") from error
 
 
-def _no_way(machine: Machine, tried: Sequence[Way], wanted: Sequence[str]) -> UnreachableError:
-    refused = " and ".join(way.what for way in tried if way.attempts)
-    more = f" (it wants more than one way to log in, also: {', '.join(wanted)})" if wanted else ""
+def _all_refused(machine: Machine, tried: Sequence[AuthMethod], wanted: Sequence[str]) -> UnreachableError:
+    refused = " and ".join(method.what for method in tried if method.attempts)
+    more = f" (it wants more than one method to log in, also: {', '.join(wanted)})" if wanted else ""
     said = [f"refuses {refused}{more}"] if refused else []
-    said += [way.what for way in tried if not way.attempts]
+    said += [method.what for method in tried if not method.attempts]
     return UnreachableError(
         machine.name,
         f"{machine.address} {'; '.join(said)}",
-        remedy="; ".join(dict.fromkeys(way.remedy for way in tried)),
+        remedy="; ".join(dict.fromkeys(method.remedy for method in tried)),
     )

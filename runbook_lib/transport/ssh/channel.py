@@ -15,7 +15,7 @@ import paramiko
 from runbook_lib.transport.ssh.shell import without_marks
 
 _CHUNK = 1 << 17
-# paramiko tells nobody that the send window opened, so it is looked at this often while input waits.
+# paramiko has no event for an opened send window: poll it while input waits.
 _WINDOW_LOOK = 0.005
 _LONGEST_WAIT = 1.0
 
@@ -25,7 +25,7 @@ FAULTS = (paramiko.SSHException, OSError, EOFError)
 
 
 def close(channel: paramiko.Channel) -> None:
-    """Close a channel; one whose connection died under it has nobody left to tell."""
+    """Close a channel, even if its connection is lost."""
     with contextlib.suppress(*FAULTS):
         channel.close()
 
@@ -41,7 +41,7 @@ def closing(channel: paramiko.Channel) -> Iterator[paramiko.Channel]:
 
 @contextlib.contextmanager
 def closed_at(channel: paramiko.Channel, deadline: float) -> Iterator[None]:
-    """Close the channel if the block, whose calls know no timeout, is not done by the deadline.
+    """Close the channel if the block, whose calls have no timeout, is not done by the deadline.
 
     Raises:
         TimeoutError: it was not.
@@ -59,7 +59,7 @@ def closed_at(channel: paramiko.Channel, deadline: float) -> Iterator[None]:
         watchdog.cancel()
 
 
-# Whether outputs, the standard one and that of errors, have nothing yet but marks of our own.
+# Whether stdout and stderr contain only our own marks so far.
 Quiet = Callable[[bytes, bytes], bool]
 
 
@@ -224,14 +224,14 @@ class ChannelSocket:
         return io.BufferedReader(_Reader(self))
 
     def complaint(self) -> str:
-        """What the command at the other end has said on its standard error."""
+        """The standard error of the command at the other end."""
         said = b""
         while self._channel.recv_stderr_ready():
             said += self._channel.recv_stderr(65536)
         return without_marks(said.decode(errors="replace"))
 
     def release(self) -> None:
-        """Take note that a file made from it was closed."""
+        """Record that a file made from it was closed."""
         self._files -= 1
         if self._closing:
             self.close()
@@ -243,7 +243,7 @@ class ChannelSocket:
             self.shut()
 
     def shut(self) -> None:
-        """Close it now, which ends whoever reads from it."""
+        """Close it now; pending reads end."""
         close(self._channel)
 
 

@@ -1,6 +1,6 @@
-"""What OpenSSH's own configuration says of a host.
+"""A host's settings in OpenSSH's configuration.
 
-OpenSSH itself is asked (``ssh -G``), since paramiko's reader knows no ``Include`` and only some of the rest.
+Read with ``ssh -G``, since paramiko's parser lacks ``Include`` and other options.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MOST_JUMPS = 8
 
 @dataclass(frozen=True)
 class ConfiguredHost:
-    """How OpenSSH logs in on a host; ``notes`` say what of it could not be taken over."""
+    """OpenSSH's login for a host; ``notes`` list settings that could not be used."""
 
     access: SshAccess
     notes: tuple[str, ...] = ()
@@ -61,14 +61,14 @@ class SshConfig:
         """The jump hosts on the way. As OpenSSH has it, the first one's own ``ProxyJump`` holds, the others' do not."""
         if _first(options, "proxycommand", "none") != "none":
             raise InputError(
-                f"{name} is reached through a ProxyCommand, a program that is not run here",
+                f"{name} uses a ProxyCommand, which is not supported",
                 remedy="write it as ProxyJump, or write this node into the inventory by hand",
             )
         given = _first(options, "proxyjump", "none")
         if given == "none":
             return []
         if depth == _MOST_JUMPS:
-            raise InputError(f"the jump hosts of {name} lead into each other", remedy=f"see: ssh -G {name}")
+            raise InputError(f"the jump hosts of {name} form a loop", remedy=f"see: ssh -G {name}")
         hops = [_Hop.parse(text) for text in given.split(",")]
         first = hops[0]
         before = self._chain(first.host, self._ask(first.host, first.user, first.port), depth + 1)
@@ -79,7 +79,7 @@ class SshConfig:
         program = shutil.which("ssh")
         if program is None:
             raise InputError(
-                "there is no OpenSSH on this machine to read its own configuration",
+                "OpenSSH is not installed on this machine: its configuration cannot be read",
                 remedy="install it: apt-get install -y openssh-client",
             )
         argv = [program, "-G", *(["-F", str(self.file)] if self.file else [])]

@@ -32,10 +32,10 @@ from runbook_lib.transport.ssh.shell import (
     typed_password,
 )
 
-# sshd takes 10 sessions a connection unless told otherwise (MaxSessions); two are left to the Docker API.
+# sshd's default MaxSessions is 10 per connection; two are left to the Docker API.
 _SESSIONS_AT_ONCE = 8
-# A login shell that says something and has not begun the command after this time waits for something. One that is
-# silent may be that of a busy node, which has as long as its command.
+# A login shell with output that has not begun the command by then is waiting for something. A silent one may be on a
+# busy node and gets the command's whole time.
 _SHELL_SECONDS = 10.0
 
 Words = tuple[str, ...]
@@ -59,7 +59,7 @@ _WRITE = (
 class CommandResult:
     """A finished command: who ran what, its exit status, its output and how long it took.
 
-    ``stdout`` is ``raw`` as text. ``refused`` tells that sudo did not run it: what stands there are sudo's own words.
+    ``stdout`` is ``raw`` as text. ``refused``: sudo did not run it, and the output is sudo's.
     """
 
     node: str
@@ -75,7 +75,7 @@ class CommandResult:
 class SshConnection:
     """A node's SSH connection: opened at first use, kept, reopened when the node went away in between.
 
-    Threads may share it: each command has a channel of its own.
+    Threads may share it: each command has its own channel.
     """
 
     def __init__(self, node: NodeSpec, timeouts: Timeouts | None = None) -> None:
@@ -97,7 +97,7 @@ class SshConnection:
 
     @property
     def destination(self) -> str:
-        """What a person would type after ``ssh``: the same key, known hosts and jump hosts."""
+        """The arguments of an equivalent ``ssh`` command."""
         return destination(self._node.ssh)
 
     def close(self) -> None:
@@ -163,9 +163,9 @@ class SshConnection:
             return self._judged(result, stdin, check)
 
     def _password_tried(self) -> CommandResult:
-        """What sudo says to the password, with no other input that it could take for further passwords.
+        """sudo's answer to the password, with no other input that it could read as a password.
 
-        It is asked once a connection: a wrong one must not be tried again and again, which may lock the user out.
+        Once per connection: repeated wrong passwords may lock the user out.
         """
         with self._trying_password:
             tried = self._tried_password
@@ -188,10 +188,10 @@ class SshConnection:
         deadline = started + limit
         try:
             with self._sessions, closing(self._link.session(deadline)) as channel:
-                with self._link.may_vanish(channel), closed_at(channel, deadline):
+                with self._link.translate_disconnects(channel), closed_at(channel, deadline):
                     channel.exec_command(way.line)
                 sign, begin_by = way.token(Stage.LOGIN_SHELL), self._begin_by()
-                with self._link.may_vanish(channel):
+                with self._link.translate_disconnects(channel):
                     output = exchange(
                         channel, way.head + stdin, deadline, sign=sign, begin_by=begin_by, quiet=way.quiet
                     )
@@ -324,11 +324,11 @@ class SshConnection:
         way = self._passage(prefix, words, has_input=False)
         channel = self._link.session(deadline)
         try:
-            with self._link.may_vanish(channel), closed_at(channel, deadline):
+            with self._link.translate_disconnects(channel), closed_at(channel, deadline):
                 channel.exec_command(way.line)
                 if way.head:
                     channel.sendall(way.head)
-            with self._link.may_vanish(channel):
+            with self._link.translate_disconnects(channel):
                 output = read_until(channel, way.last_token, deadline, begin_by=self._begin_by(), quiet=way.quiet)
             arrival = way.arrived(*output)
             if arrival.stage is not Stage.BEGUN:

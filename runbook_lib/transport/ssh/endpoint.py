@@ -1,7 +1,4 @@
-"""The machine that a connection leads to, as errors name it, and the time that reaching it may take.
-
-What a person would type after ``ssh`` to get where a connection gets.
-"""
+"""The machine that a connection leads to, its name in errors, its ``ssh`` command line, and the time budget."""
 
 from __future__ import annotations
 
@@ -13,14 +10,12 @@ from runbook_lib.model.commands import command_on_testbed, testbed_at_hand
 from runbook_lib.model.inventory import NodeSpec, SshAccess, SshHop
 from runbook_lib.waiting import Deadline
 
-_JUMP_HOST_REMEDY = (
-    "is the jump host on, and does its address still hold? the nodes behind it are reached through it only"
-)
+_JUMP_HOST_REMEDY = "check that the jump host is on and its address is right: the nodes behind it need it"
 
 
 def _node_remedy() -> str:
-    question = "is the node on, and does its address still hold?"
-    return f"{question} '{command_on_testbed('status')}' tells for a testbed" if testbed_at_hand() else question
+    remedy = "check that the node is on and its address is right"
+    return f"{remedy}: '{command_on_testbed('status')}' shows it for a testbed" if testbed_at_hand() else remedy
 
 
 @dataclass(frozen=True)
@@ -67,7 +62,7 @@ class Budget(Deadline):
 
     @property
     def left(self) -> float:
-        """What is left of it, a tenth of a second at least: no call here understands less."""
+        """The seconds left, at least a tenth of a second."""
         return max(0.1, super().left)
 
 

@@ -1,7 +1,4 @@
-"""Which host keys an OpenSSH known_hosts file vouches for.
-
-The rule for host keys of SSH clients that other packages open: known_hosts decides, nothing is trusted on sight.
-"""
+"""Reads and extends OpenSSH known_hosts files, and verifies host keys by them, never on first use."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ def fingerprint(key: paramiko.PKey) -> str:
 
 @dataclass(frozen=True)
 class KnownKeys:
-    """What known_hosts says of one host: the keys that it may show, and the keys that it must not."""
+    """One host's keys in known_hosts: trusted and revoked."""
 
     trusted: tuple[paramiko.PKey, ...] = ()
     revoked: tuple[paramiko.PKey, ...] = ()
@@ -61,7 +58,7 @@ def read_known_keys(path: str, host: str, port: int) -> KnownKeys:
     except OSError as error:
         raise InputError(
             f"known_hosts {path} cannot be read ({error.strerror})",
-            remedy="name a file that holds the host keys of your nodes",
+            remedy="set a file with the host keys of your nodes",
         ) from error
     name = known_hosts_name(host, port)
     keys: dict[str, list[paramiko.PKey]] = {"": [], "@revoked": []}
@@ -85,7 +82,7 @@ def known_hosts_name(host: str, port: int) -> str:
 def record_key(path: str, host: str, port: int, key: paramiko.PKey) -> None:
     """Add a host's key to a known_hosts file, which is made (for its owner only) where there is none.
 
-    The file is replaced in one step: whoever reads it meanwhile finds all of it, before or after.
+    The file is replaced in one step: a reader sees the old or the new file, never a part.
 
     Raises:
         InputError: the file cannot be written.
@@ -101,7 +98,7 @@ def record_key(path: str, host: str, port: int, key: paramiko.PKey) -> None:
     except OSError as error:
         raise InputError(
             f"the host key cannot be written into {path} ({error.strerror})",
-            remedy="name a known_hosts file that you may write",
+            remedy="set a writable known_hosts file",
         ) from error
 
 
@@ -119,7 +116,7 @@ def _names(patterns: str, host: str) -> bool:
 
 
 def _matches(pattern: str, host: str) -> bool:
-    # '*' and '?' only: a bracket belongs to [host]:port and is no character class
+    # '*' and '?' only: a bracket belongs to [host]:port and is not a character class
     return fnmatchcase(host, pattern.replace("[", "[[]"))
 
 
@@ -127,7 +124,7 @@ def _is_hash_of(hashed: str, host: str) -> bool:
     try:
         return HostKeys.hash_host(host, hashed) == hashed
     except (ValueError, IndexError, AssertionError):
-        return False  # a damaged line names no host, as OpenSSH sees it
+        return False  # a damaged line matches no host, as in OpenSSH
 
 
 def _parse_key(fields: Sequence[str], place: str) -> paramiko.PKey | None:
@@ -138,7 +135,7 @@ def _parse_key(fields: Sequence[str], place: str) -> paramiko.PKey | None:
         return None
     except (IndexError, binascii.Error, ValueError, paramiko.SSHException) as error:
         raise InputError(
-            "this line holds no host key",
+            "this line does not contain a host key",
             place=place,
             remedy="it should read 'HOST TYPE KEY', as ssh-keyscan writes it",
         ) from error
@@ -149,7 +146,7 @@ _WITH_PORT = re.compile(r"\[(?P<host>.*)\]:(?P<port>\d+)")
 
 
 class KnownHostsPolicy(paramiko.MissingHostKeyPolicy):
-    """Accepts a host key that an OpenSSH known_hosts file vouches for."""
+    """Accepts a host key that is in an OpenSSH known_hosts file."""
 
     def __init__(self, known_hosts: Path) -> None:
         self._known_hosts = known_hosts

@@ -1,6 +1,6 @@
-"""Opens an SSH transport whose host key known_hosts vouches for, through jump hosts if need be, in a budget of time.
+"""Opens an SSH transport with a known host key, through jump hosts if needed, within a time budget.
 
-Notices a machine that goes away without a word behind a jump host, where no kernel on the way tells of it.
+A keepalive detects a lost machine behind a jump host, where no TCP keepalive does.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import paramiko
 
 from runbook_lib.errors import HostKeyError
 from runbook_lib.model.commands import inventory_command
-from runbook_lib.transport.ssh.authentication import authenticate, ways_in
+from runbook_lib.transport.ssh.authentication import auth_methods, authenticate
 from runbook_lib.transport.ssh.channel import FAULTS
 from runbook_lib.transport.ssh.endpoint import Budget, Machine
 from runbook_lib.transport.ssh.known_hosts import KnownKeys, fingerprint, read_known_keys
 
 # As long as a straight connection's silence may last before the kernel drops it (login.SOCKET_OPTIONS).
-EVERY_SECONDS = 5.0
+KEEPALIVE_SECONDS = 5.0
 PATIENCE_SECONDS = 10.0
 
 
-class Pulse(threading.Thread):
-    """Asks the other end for a sign of life, again and again, and cuts the connection when none comes.
+class Keepalive(threading.Thread):
+    """Sends keepalive requests and closes the connection when no answer comes.
 
     The jump host's sshd holds the TCP connection to the machine, and the one from here to the jump host stays well.
     OpenSSH's client asks in the same way (ServerAliveInterval); every server answers, if only that it cannot do that.
@@ -39,8 +39,8 @@ class Pulse(threading.Thread):
         self._over = threading.Event()
 
     def run(self) -> None:
-        """Ask until the transport is closed or silent."""
-        while not self._over.wait(EVERY_SECONDS) and self._transport.is_active():
+        """Send requests until the transport is closed or silent."""
+        while not self._over.wait(KEEPALIVE_SECONDS) and self._transport.is_active():
             cut = threading.Timer(PATIENCE_SECONDS, self._transport.close)
             cut.daemon = True
             cut.start()
@@ -52,11 +52,11 @@ class Pulse(threading.Thread):
                 cut.cancel()
 
     def end(self) -> None:
-        """Ask no more."""
+        """Stop sending."""
         self._over.set()
 
 
-# After this silence the kernel drops the connection of a node that went away without a word.
+# After this time without answers the kernel drops the connection to a lost node.
 DEAD_PEER_SECONDS = 15
 _PROBES_BEGIN_AFTER, _PROBE_EVERY, _PROBES = 5, 3, 3
 SOCKET_OPTIONS = (
@@ -77,22 +77,22 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class Transport(paramiko.Transport):
-    """A transport that gives back what it runs over when it is closed: its share of a jump host's connection."""
+    """A transport that releases its share of a jump host's connection when it is closed."""
 
     def __init__(self, sock: socket.socket | paramiko.Channel, release: Callable[[], None]) -> None:
         super().__init__(cast(Any, sock))
         self._release = release
-        self._pulse = Pulse(self) if isinstance(sock, paramiko.Channel) else None
+        self._keepalive = Keepalive(self) if isinstance(sock, paramiko.Channel) else None
 
-    def keep_watch(self) -> None:
-        """Notice a silent end from now on, where the kernel does not."""
-        if self._pulse is not None:
-            self._pulse.start()
+    def start_keepalive(self) -> None:
+        """Send keepalives from now on, if the kernel does not."""
+        if self._keepalive is not None:
+            self._keepalive.start()
 
     def close(self) -> None:
         """Close it, and what it runs over if nothing else does."""
-        if self._pulse is not None:
-            self._pulse.end()
+        if self._keepalive is not None:
+            self._keepalive.end()
         # What it runs over may have died first: a channel then cannot say goodbye to the jump host.
         with contextlib.suppress(*FAULTS):
             super().close()
@@ -112,20 +112,20 @@ def log_in(machine: Machine, over: paramiko.Transport | None, release: Callable[
         KeyFileError: a private key that cannot be used.
         InputError: known_hosts cannot be read, a secret cannot be found, or the agent has no keys.
         HostKeyError: the host key is unknown, changed or revoked.
-        UnreachableError: no answer, or the machine refuses every way to log in.
+        UnreachableError: no answer, or the machine refuses every method.
     """
     hop = machine.hop
-    with ways_in(machine, budget) as ways:
+    with auth_methods(machine, budget) as methods:
         known = read_known_keys(hop.known_hosts, hop.host, hop.port)
-        with greeted(machine, over, known, release, budget) as transport:
+        with key_exchanged(machine, over, known, release, budget) as transport:
             _verify(transport.get_remote_server_key(), machine, known)
-            authenticate(transport, machine, ways, budget)
-            transport.keep_watch()
+            authenticate(transport, machine, methods, budget)
+            transport.start_keepalive()
             return transport
 
 
 @contextlib.contextmanager
-def greeted(
+def key_exchanged(
     machine: Machine,
     over: paramiko.Transport | None,
     known: KnownKeys,
@@ -195,7 +195,7 @@ def _greet(transport: paramiko.Transport, machine: Machine, known: KnownKeys, bu
         transport.get_remote_server_key()
     except (paramiko.SSHException, OSError, EOFError) as error:
         if budget.passed:
-            why = f"something listens there, but no SSH greeting within {budget.seconds:g} s"
+            why = f"the port is open, but no SSH greeting came within {budget.seconds:g} s"
             raise machine.unreachable(why) from error
         raise machine.unreachable(str(error) or "the connection was closed during the greeting") from error
 

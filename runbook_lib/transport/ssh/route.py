@@ -1,7 +1,8 @@
-"""The way to a machine: through jump hosts, kept open as one transport, and what host keys are found on it.
+"""The route to a machine through shared jump host connections, and the host keys on it.
 
-They have to: an sshd lets about ten clients log in at once (MaxStartups 10:30:100) and drops others at random.
-Forwarded connections do not count as sessions (MaxSessions), so that one connection carries any number of them.
+Jump host connections are shared because an sshd lets about ten clients log in at once (MaxStartups 10:30:100) and drops
+others at random. Forwarded connections do not count as sessions (MaxSessions), so that one connection carries any
+number of them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from runbook_lib.model.inventory import Inventory, SshHop
 from runbook_lib.transport.ssh.channel import FAULTS
 from runbook_lib.transport.ssh.endpoint import Budget, Machine, machine_of_jump, machine_of_node
 from runbook_lib.transport.ssh.known_hosts import KnownKeys, fingerprint, read_known_keys, record_key
-from runbook_lib.transport.ssh.login import Transport, greeted, log_in
+from runbook_lib.transport.ssh.login import Transport, key_exchanged, log_in
 
 Path = tuple[SshHop, ...]
 
@@ -140,7 +141,7 @@ def offered_key(machine: Machine, seconds: float) -> tuple[paramiko.PKey, KnownK
             raise
         known = KnownKeys()
     with _way_to(machine, budget) as (before, share):
-        with greeted(machine, before, known, share.give_back, budget) as transport:
+        with key_exchanged(machine, before, known, share.give_back, budget) as transport:
             key = transport.get_remote_server_key()
         transport.close()
     return key, known
@@ -150,7 +151,7 @@ _SESSION_RETRY_SECONDS = 0.05
 
 
 class Link:
-    """A node's transport, shared by threads: each of them gets channels of its own."""
+    """A node's transport, shared by threads: each gets its own channels."""
 
     def __init__(self, machine: Machine, connect_seconds: float) -> None:
         self._machine = machine
@@ -241,15 +242,15 @@ class Link:
         transport.close()
 
     @contextlib.contextmanager
-    def may_vanish(self, channel: paramiko.Channel) -> Iterator[None]:
-        """Turn the faults of a connection that dies in the middle into ``UnreachableError``."""
+    def translate_disconnects(self, channel: paramiko.Channel) -> Iterator[None]:
+        """Raise a lost connection's faults as ``UnreachableError``."""
         try:
             yield
         except TimeoutError:
             raise
         except FAULTS as error:
             transport = transport_of(channel)
-            # paramiko calls a transport active for a moment after it has read its end, which is no refusal.
+            # paramiko calls a transport active for a moment after it has read its end, which is not a refusal.
             if transport.is_active() and not isinstance(error, EOFError):
                 raise NodeError(self._machine.name, f"sshd refuses to run a command ({error})") from error
             self.discard(transport)
@@ -261,8 +262,8 @@ def transport_of(channel: paramiko.Channel) -> paramiko.Transport:
     return channel.get_transport()
 
 
-class Standing(Enum):
-    """What known_hosts says of a machine and the key that it offers."""
+class TrustState(Enum):
+    """Whether known_hosts trusts the key that a machine offers."""
 
     KNOWN = "known"
     UNKNOWN = "unknown"
@@ -276,7 +277,7 @@ class OfferedKey:
 
     machine: Machine
     key: paramiko.PKey
-    standing: Standing
+    trust: TrustState
     expected: tuple[str, ...] = ()
 
     @property
@@ -296,10 +297,10 @@ class OfferedKey:
             ValueError: another key is recorded, or this one is revoked; neither is ever replaced.
             InputError: the file cannot be written.
         """
-        if self.standing in (Standing.DIFFERENT, Standing.REVOKED):
-            raise ValueError(f"the key of {self.machine.address} is {self.standing.value}")
+        if self.trust in (TrustState.DIFFERENT, TrustState.REVOKED):
+            raise ValueError(f"the key of {self.machine.address} is {self.trust.value}")
         hop = self.machine.hop
-        if self.standing is Standing.UNKNOWN:
+        if self.trust is TrustState.UNKNOWN:
             record_key(hop.known_hosts, hop.host, hop.port, self.key)
 
 
@@ -324,20 +325,20 @@ def ask_for_key(machine: Machine, seconds: float) -> OfferedKey:
     """The key that a machine offers now. Its jump hosts are logged in on, the machine itself is not.
 
     Raises:
-        UnreachableError: it does not answer, or a jump host lets nobody through.
+        UnreachableError: it does not answer, or a jump host forwards no connection.
         HostKeyError: the key of a jump host is not known yet, or not the right one.
         InputError: known_hosts cannot be read; or as a login on a jump host.
     """
     key, known = offered_key(machine, seconds)
-    return OfferedKey(machine, key, _standing(key, known.trusted, known.revokes(key)), _fingerprints(known.trusted))
+    return OfferedKey(machine, key, _trust(key, known.trusted, known.revokes(key)), _fingerprints(known.trusted))
 
 
-def _standing(key: paramiko.PKey, trusted: Sequence[paramiko.PKey], revoked: bool) -> Standing:
+def _trust(key: paramiko.PKey, trusted: Sequence[paramiko.PKey], revoked: bool) -> TrustState:
     if revoked:
-        return Standing.REVOKED
+        return TrustState.REVOKED
     if key.asbytes() in {one.asbytes() for one in trusted}:
-        return Standing.KNOWN
-    return Standing.DIFFERENT if trusted else Standing.UNKNOWN
+        return TrustState.KNOWN
+    return TrustState.DIFFERENT if trusted else TrustState.UNKNOWN
 
 
 def _fingerprints(keys: Sequence[paramiko.PKey]) -> tuple[str, ...]:

@@ -1,12 +1,12 @@
-"""How a command gets past a node's login shell, and past sudo, whatever they are, say and set.
+"""Runs a command through a node's login shell and sudo, whatever they print and set.
 
 sshd hands one line to the user's login shell, which may be any shell and reads its own files first (``~/.bashrc``,
 ``/etc/csh.cshrc``, …). They may print, change the folder, the language or the way to Docker, set proxies, or end. So
 the line has only characters that mean the same to every shell, its one command is ``/bin/sh``, and what that says when
-its turn comes is a mark that nobody knows: output before it is not the command's, and without it the command did not
-run, or nobody hears of it. As root there is a second mark behind sudo: a refusal is known in any language.
+its turn comes is a random mark: output before it is not the command's, and without it the command did not run, or its
+output is lost. As root there is a second mark behind sudo: a refusal is known in any language.
 
-Commands as root: sudo without a password, or with one that it reads from its standard input.
+sudo runs without a password, or reads one from its standard input.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PREPARE = (
     "PATH=${PATH:+$PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; "
     "LC_ALL=C; DOCKER_CONTEXT=default; export PATH LC_ALL DOCKER_CONTEXT; "
 )
-# The exit status of a command whose input does not have its mark: somebody else has read it.
+# The exit status of a command whose input lacks its mark: the login shell has read it.
 _INPUT_TAKEN = 97
 # 'read' takes a byte at a time, so that the command finds all that stands behind the mark.
 _SKIP = 'while :; do IFS= read -r line || exit {taken}; [ "$line" = {mark} ] && break; done; '
@@ -45,7 +45,7 @@ _LINE = """exec /bin/sh -c 'eval "$(printf %b "$1")"' sh '{}'"""
 
 
 class Stage(Enum):
-    """How far a command got."""
+    """The stages of a command's start."""
 
     LOGIN_SHELL = "login shell"
     SUDO = "sudo"
@@ -54,7 +54,7 @@ class Stage(Enum):
 
 @dataclass(frozen=True)
 class Arrival:
-    """Where a command got to, and what came on both outputs since then; ``said`` is what came before on either."""
+    """The stage that a command reached, its outputs since then, and (``said``) before."""
 
     stage: Stage
     stdout: bytes
@@ -95,7 +95,7 @@ class Passage:
         return Arrival(Stage.BEGUN, stdout, stderr, said)
 
     def quiet(self, stdout: bytes, stderr: bytes) -> bool:
-        """Whether the one whose turn it is, login shell or sudo, has said nothing: nobody can tell why it waits."""
+        """Whether the current stage, login shell or sudo, has printed nothing."""
         arrival = self.arrived(stdout, stderr)
         return not _tidy(arrival.stdout, arrival.stderr)
 
@@ -140,13 +140,13 @@ def trouble(arrival: Arrival, exit_status: int | None, user: str) -> tuple[str, 
     """
     if arrival.stage is Stage.SUDO:
         why = f"sudo has not begun the command yet; it says: {_tidy(arrival.stderr) or 'nothing'}"
-        return why, "is the node overloaded? else look for what it waits for: sudo true"
+        return why, "check the node's load; else look for what it waits for: sudo true"
     files = "the files that it reads at its start (~/.bashrc, ~/.profile, ~/.cshrc, /etc/profile.d, …)"
     said = f"; it says: {arrival.said}" if arrival.said else ""
     if exit_status is None:
         return (
             f"the login shell of {user} has not begun the command yet{said or ', and says nothing'}",
-            f"is the node overloaded? else look for what waits in {files}",
+            f"check the node's load; else look for what waits in {files}",
         )
     if exit_status == _INPUT_TAKEN:
         return (
@@ -154,7 +154,7 @@ def trouble(arrival: Arrival, exit_status: int | None, user: str) -> tuple[str, 
             f"look for what reads its standard input in {files}: it should only do so on a terminal",
         )
     return (
-        f"the login shell of {user} ended (exit status {exit_status}) without a sign of the command{said}",
+        f"the login shell of {user} ended (exit status {exit_status}) without starting the command{said}",
         f"look for 'exit', 'exec' or a menu in {files}, and for ForceCommand in sshd_config: they must let commands"
         " through that come without a terminal",
     )
@@ -234,31 +234,31 @@ _THROUGH_SHELL = "; it must allow /bin/sh, which every command goes through, not
 
 
 def refusal(stderr: str, access: SshAccess) -> tuple[str, str]:
-    """Why sudo, which said this, did not run a command, and the remedy. Words that nobody knows are told as such."""
+    """Why sudo did not run a command, from its error output, and the remedy."""
     user = access.user
     if _NO_RIGHT.search(stderr):
         return (
-            f"{user} has no right to become root there: sudo says so",
+            f"{user} has no sudo right on the node",
             f"let an administrator of the node add {user} to its sudoers{_THROUGH_SHELL}, or name another user",
         )
     if _WANTS_TERMINAL.search(stderr):
         return (
-            "sudo wants a terminal there (requiretty), and commands here have none",
+            "sudo requires a terminal there (requiretty), but commands here have none",
             f"write 'Defaults:{user} !requiretty' into a file in /etc/sudoers.d",
         )
     if _WRONG.search(stderr) and access.sudo_password is not None:
         return (
             f"sudo refuses the password in {access.sudo_password} for {user}",
-            "put the right one there; ssh.sudo_password of the inventory says where it is looked for",
+            "put the right one there; the inventory's ssh.sudo_password is its reference",
         )
     if _WANTS_PASSWORD.search(stderr):
         return (
-            f"sudo asks {user} for a password, and the inventory names none",
-            "say where it is found, ssh: {sudo_password: {env: VARIABLE}} or {file: PATH}, or let sudoers ask for none "
+            f"sudo asks {user} for a password, but the inventory has none",
+            "set its reference, ssh: {sudo_password: {env: VARIABLE}} or {file: PATH}, or let sudoers ask for none "
             f"(NOPASSWD){_THROUGH_SHELL}",
         )
     if _NO_SUDO.search(stderr):
-        return "there is no sudo on the node", "install it there, or name root as ssh.user"
+        return "sudo is not installed on the node", "install it there, or name root as ssh.user"
     words = " ".join(stderr.split())[:300]
     return (
         f"sudo did not run the command for {user}: it says {words or 'nothing'}",

@@ -11,7 +11,7 @@
 # A watchdog removes the chains after SECONDS in case nobody comes back to do it.
 #
 # "start" prints "counting TABLE", with " in out" where these are counted, too; or "cannot REASON". Both print
-# "strayed NUMBER", the packets that the reverse-path filter dropped since boot. "stop" prints the chains with their
+# "rp_filtered NUMBER", the packets that the reverse-path filter dropped since boot. "stop" prints the chains with their
 # counters, "route ADDRESS INTERFACE" for the way back to each address, and removes all.
 mode=$1
 chain=$2
@@ -47,20 +47,20 @@ fill() { # TABLE HOOK CHAIN -s|-d ADDRESS...
     iptables -w 5 -t "$table" -I "$hook" -p udp -j "$name" && iptables -w 5 -t "$table" -I "$hook" -p tcp --syn -j "$name"
 }
 
-strayed() {
+rp_filtered() {
     while read -r first rest; do
         if [ "$first" != TcpExt: ]; then continue; fi
         if [ -z "$titles" ]; then titles=$rest && continue; fi
         # shellcheck disable=SC2086 # a word a number
         set -- $rest
         for title in $titles; do
-            if [ "$title" = IPReversePathFilter ]; then echo "strayed $1"; fi
+            if [ "$title" = IPReversePathFilter ]; then echo "rp_filtered $1"; fi
             shift
         done
     done </proc/net/netstat
 }
 
-strayed
+rp_filtered
 if [ "$mode" = stop ]; then
     shift 2
     for table in security nat; do iptables -w 5 -t "$table" -nvxL "$chain" 2>/dev/null; done

@@ -66,7 +66,7 @@ def test_known_hosts_that_are_there_are_left_as_they_are(runbook, store: Store, 
 def test_the_store_of_the_environment_is_the_usual_one(runbook, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     code, out, err = runbook("import-docker-machine")
     assert (code, out) == (ExitCode.BAD_INPUT, "")
-    assert ".docker/machine: this is no docker-machine store: there is no such folder" in err
+    assert ".docker/machine: not a docker-machine store: there is no such folder" in err
     monkeypatch.setenv("MACHINE_STORAGE_PATH", str(store.folder))
     assert runbook("import-docker-machine")[0] == ExitCode.PASS
 
@@ -75,7 +75,7 @@ def test_a_broken_store_leaves_stdout_empty(runbook, store: Store) -> None:
     store.write("machines/node2/config.json", "{")
     code, out, err = runbook("import-docker-machine", "--store", str(store.folder))
     assert (code, out) == (ExitCode.BAD_INPUT, "")
-    assert "node2/config.json:1:2: this is broken JSON" in err
+    assert "node2/config.json:1:2: invalid JSON" in err
     assert "Traceback" not in err
 
 
@@ -132,7 +132,7 @@ def test_a_machine_that_is_off_is_red_in_the_table_with_its_remedy(runbook, stor
     assert code == ExitCode.CHECK_FAILED, err
     assert "node1   no " in out
     assert "node1, SSH: no SSH connection to docker@127.0.0.1:9 (Connection refused)" in out
-    assert "remedy:   is the node on" in out
+    assert "remedy:   check that the node is on" in out
     code, out, _ = runbook("check", "-f", str(path), "--json")
     found = json.loads(out)
     assert (code, found["passed"]) == (ExitCode.CHECK_FAILED, False)

@@ -107,8 +107,8 @@ def test_a_notebook_that_no_command_started_names_its_inventory() -> None:
 
 def test_a_node_that_is_off_is_asked_for_where_it_is() -> None:
     machine = Machine("node1", SshHop(host="192.0.2.1", key_file="key", known_hosts="known_hosts"))
-    assert "'./runbook testbed status' tells" in machine.unreachable("no answer").remedy
+    assert "'./runbook testbed status' shows" in machine.unreachable("no answer").remedy
     commands.at_hand(LEARN, testbed="learn")
-    assert "'./runbook testbed status --name learn' tells" in machine.unreachable("no answer").remedy
+    assert "'./runbook testbed status --name learn' shows" in machine.unreachable("no answer").remedy
     commands.at_hand(LEARN)
-    assert machine.unreachable("no answer").remedy == "is the node on, and does its address still hold?"
+    assert machine.unreachable("no answer").remedy == "check that the node is on and its address is right"

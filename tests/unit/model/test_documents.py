@@ -29,7 +29,7 @@ def write(folder: Path, text: str) -> Path:
         ("a: \0", ": not valid YAML: unacceptable character #x0000"),
         ("- a", ":1: the file must hold keys and values"),
         ("only text", ":1: the file must hold keys and values"),
-        ("a: &x [*x]", ": the file nests too deep, or into itself"),
+        ("a: &x [*x]", ": the file is nested too deeply, or refers to itself"),
     ],
 )
 def test_what_is_no_yaml_mapping_is_refused_at_its_place(tmp_path: Path, text: str, said: str) -> None:

@@ -22,12 +22,12 @@ def inventory(count: int = 4, **network: str) -> Inventory:
 
 
 def plans(known: Inventory) -> tuple[External, ...]:
-    return tuple(external(known, Parameters(), way) for way in ("published", "macvlan", "ipvlan"))
+    return tuple(external(known, Parameters(), mode) for mode in ("published", "macvlan", "ipvlan"))
 
 
 def test_macvlan_and_ipvlan_get_nodes_without_wanted_containers_and_a_third_one_looks() -> None:
     published, macvlan, ipvlan = plans(inventory())
-    assert [(plan.node, plan.witness) for plan in (published, macvlan, ipvlan)] == [
+    assert [(plan.node, plan.observer_node) for plan in (published, macvlan, ipvlan)] == [
         ("node1", "node3"),
         ("node1", "node3"),
         ("node2", "node3"),
@@ -36,7 +36,10 @@ def test_macvlan_and_ipvlan_get_nodes_without_wanted_containers_and_a_third_one_
 
 def test_with_two_nodes_each_looks_at_the_other() -> None:
     _, macvlan, ipvlan = plans(inventory(2))
-    assert {(macvlan.node, macvlan.witness), (ipvlan.node, ipvlan.witness)} == {("node1", "node2"), ("node2", "node1")}
+    assert {(macvlan.node, macvlan.observer_node), (ipvlan.node, ipvlan.observer_node)} == {
+        ("node1", "node2"),
+        ("node2", "node1"),
+    }
 
 
 def test_the_blocks_are_the_highest_that_neither_the_dhcp_pool_nor_a_node_touches() -> None:

@@ -85,7 +85,7 @@ def test_a_container_on_an_unknown_node_is_refused_with_the_nodes_there_are(file
     files.append("containers:\n  - name: alpine1\n    node: node9")
     assert (
         "/run.yaml:5: containers.0.node: alpine1 is placed on 'node9', "
-        "which is no node of the inventory (node1, node2)" in files.refusal()
+        "which is not a node of the inventory (node1, node2)" in files.refusal()
     )
 
 
@@ -166,7 +166,7 @@ def test_a_missing_or_empty_inventory_says_what_may_stand_there(files: Files) ->
         assert f"/run.yaml:1: {expected}" in files.refusal()
     files.parameters.write_text("inventory: nowhere.yaml\ncontainers: []\n")
     message = files.refusal()
-    assert message.startswith("/run.yaml:1: inventory: there is no inventory file /nowhere.yaml")
+    assert message.startswith("/run.yaml:1: inventory: the inventory file does not exist: /nowhere.yaml")
     assert "remedy: name an inventory file, or testbed:NAME" in message
 
 
@@ -186,7 +186,7 @@ def test_a_testbed_that_is_not_up_is_said_with_the_command(files: Files, monkeyp
 @pytest.mark.parametrize("name", ["../../etc", "", "A", "a b"])
 def test_a_testbed_is_named_by_a_name_and_never_by_a_path(files: Files, name: str) -> None:
     files.parameters.write_text(f"inventory: 'testbed:{name}'\n")
-    assert f"{name!r} is no name of a testbed" in files.refusal()
+    assert f"{name!r} is not a testbed name" in files.refusal()
 
 
 def test_a_testbeds_inventory_is_found_by_its_name(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,7 +274,7 @@ def test_tls_without_its_files_is_refused(files: Files) -> None:
     [
         ({"overlay.name": "a b"}, "-p overlay.name: 'a b' is not a name"),
         ({"overlay": {"name": "a b"}}, "-p overlay: overlay.name: 'a b' is not a name"),
-        ({"containers.0.node": "node1"}, "-p containers.0.node: '0' is no item of a list of 0"),
+        ({"containers.0.node": "node1"}, "-p containers.0.node: '0' is not an item of a list of 0"),
         ({"name.first": "x"}, "-p name.first: a single value stands there, which has no 'first' that could be set"),
         ({"nothing": 1}, "-p nothing: unknown parameter"),
     ],
@@ -302,5 +302,5 @@ def test_a_fault_in_the_inventorys_own_yaml_is_told_at_its_place(files: Files) -
     assert files.refusal().startswith("/inventory.yaml:2:1: not valid YAML")
     files.inventory.write_text("version: 2\nnetwork: {subnet: 10.0.0.0/24}\nnodes: []\n")
     message = files.refusal()
-    assert "/inventory.yaml:1: version: version 2 of the inventory's format is not known here, only 1 is" in message
+    assert "/inventory.yaml:1: version: version 2 of the inventory's format is unknown, only 1 is supported" in message
     assert "/inventory.yaml:3: nodes: this list must not be empty" in message

@@ -53,7 +53,7 @@ def test_a_secret_that_cannot_be_found_is_told_with_place_and_remedy(
         reference(env="EMPTY"): ("the variable EMPTY holds nothing", "at least 4 characters"),
         reference(env="SHORT"): ("the variable SHORT holds less than 4 characters", "at least 4 characters"),
         reference(file=str(tmp_path / "none")): ("cannot be read (No such file or directory)", "the right file"),
-        reference(file=str(tmp_path)): ("is no regular file", "the right file"),
+        reference(file=str(tmp_path)): ("is not a regular file", "the right file"),
         reference(file=str(open_to_all)): ("may be read by others (mode 0644)", f"chmod 600 {open_to_all}"),
         reference(file=str(binary)): ("is not UTF-8 text", "the right file"),
     }
@@ -121,7 +121,7 @@ def test_a_declared_secret_that_is_given_as_something_else_is_not_repeated(
     message = files.refusal({"inventory": f"/nowhere/{VALUE}"})
     assert VALUE not in message
     assert "'[REDACTED:password]' is not one of 'auto', 'boot2docker'" in message
-    assert "there is no inventory file /nowhere/[REDACTED:password]" in message
+    assert "the inventory file does not exist: /nowhere/[REDACTED:password]" in message
 
 
 def test_paths_of_secrets_are_relative_to_their_file(files: Files) -> None:

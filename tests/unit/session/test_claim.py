@@ -218,9 +218,9 @@ def test_a_reading_of_a_node_that_is_down_says_who_works_on_the_cluster_meanwhil
     with pytest.raises(UnreachableError) as caught:
         run.read.engines()
     assert caught.value.remedy.startswith(f"notebook 01_fix_node_ips (process {other_page.pid} of user ")
-    assert "wait for its end and read again; else is the node on" in caught.value.remedy
+    assert "wait for its end and read again; else check that the node is on" in caught.value.remedy
     other_page.kill()
     other_page.communicate()
     with pytest.raises(UnreachableError) as caught:
         run.read.engines()
-    assert caught.value.remedy.startswith("is the node on")
+    assert caught.value.remedy.startswith("check that the node is on")

@@ -97,7 +97,7 @@ def test_every_node_answers_and_no_failure_hides_another(cluster: Cluster) -> No
 def test_a_row_is_decided_by_a_fresh_reading_and_not_by_what_was_written(cluster: Cluster) -> None:
     rows = run_step(cluster, Put(shelves("old", "old", "old", "old"), deaf=frozenset({"node2"})))
     assert statuses(rows) == ["changed", "failed", "changed", "changed"]
-    assert rows[1].detail == "a fresh reading still shows: old"
+    assert rows[1].detail == "a new reading still shows: old"
 
 
 def test_a_node_that_dies_in_the_middle_is_unreachable_and_the_others_are_finished(cluster: Cluster) -> None:
@@ -186,7 +186,7 @@ class Doubting(Put):
             self.shelves[node.name] = "new"
         return found
 
-    def doubted(self, readings: Mapping[str, str]) -> list[str]:
+    def contradicted(self, readings: Mapping[str, str]) -> list[str]:
         return [name for name, found in readings.items() if found in ("blurred", "dark")]
 
 
@@ -198,7 +198,7 @@ def test_a_reading_that_others_contradict_is_made_again_before_it_is_judged(clus
 
 def test_a_reading_that_stays_contradicted_is_judged_as_it_is(cluster: Cluster) -> None:
     step = Doubting(shelves("new", "dark", "new", "new"))
-    step.doubt_seconds = 0.05
+    step.recheck_seconds = 0.05
     assert statuses(run_step(cluster, step, plan=True)) == ["ok", "planned", "ok", "ok"]
 
 

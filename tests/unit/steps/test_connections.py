@@ -61,7 +61,7 @@ def test_an_address_that_docker_has_forgotten_is_to_be_connected_anew() -> None:
     assert verbs(CONNECT, forgotten)["node3"] is Verb.PENDING
     assert verbs(DISCONNECT, forgotten)["node3"] is Verb.PENDING
     finding = CONNECT.assess({"node3": forgotten}, frozenset())["node3"]
-    assert finding.before == "connected, eth0 10.0.0.2, which Docker has forgotten"
+    assert finding.before == "connected, eth0 10.0.0.2, but Docker has lost the address"
 
 
 def test_a_container_that_is_nowhere_is_a_failure_with_the_notebook_that_makes_it() -> None:
@@ -164,11 +164,11 @@ def test_a_call_that_the_engine_lost_is_made_again_and_what_it_left_behind_is_re
     cluster: Callable[..., Any], lost_calls: int
 ) -> None:
     nodes = cluster(lost_calls=lost_calls)
-    connections.connect_whole(nodes, nodes.nodes[0], STORE, "alpine1", "ovr0")
+    connections.connect_with_address(nodes, nodes.nodes[0], STORE, "alpine1", "ovr0")
     assert nodes.engines["node3"].attached
     assert nodes.engines["node3"].store.endpoints == ["alpine1"]
     nodes.engines["node3"].lost_calls = lost_calls
-    connections.take_off(nodes, nodes.nodes[0], STORE, "alpine1", "ovr0")
+    connections.disconnect_and_release(nodes, nodes.nodes[0], STORE, "alpine1", "ovr0")
     assert not nodes.engines["node3"].attached
     assert nodes.engines["node3"].store.endpoints == []
 
@@ -176,14 +176,14 @@ def test_a_call_that_the_engine_lost_is_made_again_and_what_it_left_behind_is_re
 def test_an_engine_that_never_reaches_its_store_is_an_error_in_the_end(cluster: Callable[..., Any]) -> None:
     nodes = cluster(lost_calls=1000)
     with pytest.raises(StoreUnavailable, match="network is unreachable"):
-        connections.connect_whole(nodes, nodes.nodes[0], STORE, "alpine1", "ovr0")
+        connections.connect_with_address(nodes, nodes.nodes[0], STORE, "alpine1", "ovr0")
 
 
 def test_an_endpoint_that_may_be_of_another_nodes_container_is_left_alone(cluster: Callable[..., Any]) -> None:
     nodes = cluster(lost_calls=0, elsewhere=True)
     nodes.engines["node3"].store.endpoints.append("alpine1")
-    with pytest.raises(NodeError, match="may be of the container on node4"):
-        connections.connect_whole(nodes, nodes.nodes[0], STORE, "alpine1", "ovr0")
+    with pytest.raises(NodeError, match="may belong to the container on node4"):
+        connections.connect_with_address(nodes, nodes.nodes[0], STORE, "alpine1", "ovr0")
     assert nodes.engines["node3"].store.endpoints == ["alpine1"]
 
 
@@ -204,7 +204,7 @@ def test_connecting_waits_for_a_network_that_the_engine_cannot_read_at_this_mome
             raise EngineNotFound("node1", "network connect", "network ovr0 not found", status=404)
 
     monkeypatch.setattr(connections, "wait_for_gossip", lambda *arguments: None)
-    monkeypatch.setattr(connections, "connect_whole", connect)
+    monkeypatch.setattr(connections, "connect_with_address", connect)
     nodes, said = Cluster(make_inventory(1)), list[str]()
     CONNECT.apply(nodes, nodes.node("node1"), "alpine1", said.append)
     assert len(calls) == 2
@@ -230,11 +230,11 @@ def test_a_network_that_one_engine_does_not_find_is_asked_for_again_and_then_nam
         (DISCONNECT, {"node1": other, "node3": lost}, "node1 has"),
         (DISCONNECT, {"node1": NOT_HERE, "node3": lost}, "node3/alpine1 is on"),
     ):
-        assert list(step.doubted(readings)) == ["node3"]
+        assert list(step.contradicted(readings)) == ["node3"]
         finding = step.assess(readings, frozenset())["node3"]
         assert finding.verb is Verb.BLOCKED
         assert f"node3's engine does not find ovr0 (aaaaaaaaaaaa), which {holder}" in finding.detail
         assert "remedy: restart dockerd on node3" in finding.detail
         assert "there is no network" not in finding.detail
-    assert list(DISCONNECT.doubted({"node1": other, "node3": ON})) == []
-    assert list(CONNECT.doubted({"node1": NOT_HERE, "node3": replace(OFF, network=None)})) == []
+    assert list(DISCONNECT.contradicted({"node1": other, "node3": ON})) == []
+    assert list(CONNECT.contradicted({"node1": NOT_HERE, "node3": replace(OFF, network=None)})) == []

@@ -18,7 +18,7 @@ from runbook_lib.steps.base import (
     OWNER_LABEL,
     Finding,
     Verb,
-    our_labels,
+    owner_labels,
     run_step,
 )
 from runbook_lib.steps.containers import ContainersReading, Job, RemoveContainers, RunContainers
@@ -197,7 +197,7 @@ def test_a_started_container_whose_address_the_engine_does_not_keep_is_connected
 
     monkeypatch.setattr("runbook_lib.steps.containers.read_container", look)
     monkeypatch.setattr("runbook_lib.steps.containers.wait_for_gossip", lambda *arguments: None)
-    monkeypatch.setattr("runbook_lib.steps.containers.connect_whole", lambda *arguments: calls.append("connect"))
+    monkeypatch.setattr("runbook_lib.steps.containers.connect_with_address", lambda *arguments: calls.append("connect"))
     monkeypatch.setattr(Engine, "start", lambda engine, name: calls.append("start"))
     step = RunContainers([PINNED], Overlay(), EtcdStore(Etcd()), "mine")
     cluster = Cluster(make_inventory(2))
@@ -207,14 +207,14 @@ def test_a_started_container_whose_address_the_engine_does_not_keep_is_connected
 
 def test_undoing_one_notebook_leaves_the_containers_of_another_and_says_so() -> None:
     old = replace(RUNNING, id="2" * 64, name="web-old", labels={OWNER_LABEL: "mine", EXTERNAL_LABEL: "macvlan"})
-    new = replace(RUNNING, id="3" * 64, name="web-new", labels=our_labels("mine", EXTERNAL_NOTEBOOK))
-    run = replace(RUNNING, id="4" * 64, name="alpine2", labels=our_labels("mine", CONTAINERS_NOTEBOOK))
+    new = replace(RUNNING, id="3" * 64, name="web-new", labels=owner_labels("mine", EXTERNAL_NOTEBOOK))
+    run = replace(RUNNING, id="4" * 64, name="alpine2", labels=owner_labels("mine", CONTAINERS_NOTEBOOK))
     step = RemoveContainers("mine", CONTAINERS_NOTEBOOK)
     findings = step.assess({"node1": (old, new), "node2": (RUNNING, old, run)}, frozenset())
-    assert (findings["node1"].verb, findings["node1"].before) == (Verb.SATISFIED, "none that 04_run_containers made")
+    assert (findings["node1"].verb, findings["node1"].before) == (Verb.SATISFIED, "none created by 04_run_containers")
     assert findings["node2"].work == ("1" * 64, "4" * 64)
     assert findings["node2"].before == "alpine1, alpine2"
-    assert findings["node2"].detail == "web-old stays, notebook 08_fixed_external_address made it"
+    assert findings["node2"].detail == "web-old stays: notebook 08_fixed_external_address created it"
     everything = RemoveContainers("mine").assess({"node1": (old, new)}, frozenset())["node1"]
     assert everything.work == ("2" * 64, "3" * 64)
 
@@ -236,8 +236,8 @@ def test_a_worker_of_a_swarm_runs_a_container_on_a_network_that_it_has_not_seen_
 def test_a_network_that_one_engine_does_not_find_is_not_called_missing() -> None:
     step = RunContainers([PINNED], Overlay(), EtcdStore(Etcd()), "mine")
     readings = {"node1": EMPTY, "node2": replace(EMPTY, network=None)}
-    assert list(step.doubted(readings)) == ["node2"]
-    assert list(step.doubted({"node1": EMPTY, "node2": EMPTY})) == []
+    assert list(step.contradicted(readings)) == ["node2"]
+    assert list(step.contradicted({"node1": EMPTY, "node2": EMPTY})) == []
     detail = step.assess(readings, frozenset())["node2"].detail
     assert "node2's engine does not find ovr0 (aaaaaaaaaaaa), which node1 has" in detail
     assert "restart dockerd on node2" in detail

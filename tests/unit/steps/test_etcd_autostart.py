@@ -13,8 +13,8 @@ from runbook_lib.steps.etcd_autostart import (
     EtcdAutostart,
     RemoveAutostart,
     StartMembers,
+    changed_starts,
     peer_engines,
-    unproved_starts,
 )
 from runbook_lib.steps.platforms.blocks import find_block
 from runbook_lib.steps.platforms.boot2docker import ETCD_AUTOSTART
@@ -138,8 +138,8 @@ def test_an_enabled_unit_that_starts_before_the_engine_is_not_enough() -> None:
     ("autostart", "reading", "why"),
     [
         ("systemd-unit", AutostartReading((member(),), None, systemd=True), "etcd1 is a container"),
-        ("restart-policy", AutostartReading((unit(),), None, systemd=True), "etcd3 is no container"),
-        ("bootlocal", AutostartReading((member(),), None, systemd=True), "nothing runs a bootlocal.sh here"),
+        ("restart-policy", AutostartReading((unit(),), None, systemd=True), "etcd3 is the unit"),
+        ("bootlocal", AutostartReading((member(),), None, systemd=True), "nothing runs bootlocal.sh here"),
     ],
 )
 def test_a_mechanism_that_cannot_start_the_node_s_member_is_refused(
@@ -172,7 +172,7 @@ def test_a_restart_policy_that_was_set_since_the_boot_is_proved_by_no_boot() -> 
 
     def told(**changed: float) -> str:
         paths = {"policy": "/d/containers/1/hostconfig.json", "block": "/b/bootlocal.sh"}
-        return unproved_starts(BootClock(1000.0, 2000.0, {paths[key]: at for key, at in changed.items()}), policies)
+        return changed_starts(BootClock(1000.0, 2000.0, {paths[key]: at for key, at in changed.items()}), policies)
 
     assert told(policy=900.0, block=900.0) == ""
     assert told(policy=1500.0, block=900.0) == "the restart policy of etcd1"

@@ -6,7 +6,7 @@ import pytest
 from runbook_lib.facts.docker.containers import ContainerFacts
 from runbook_lib.facts.docker.networks import NetworkFacts
 from runbook_lib.model.inventory import Inventory
-from runbook_lib.model.parameters import Parameters, Way, external
+from runbook_lib.model.parameters import ExternalMode, Parameters, external
 from runbook_lib.steps.base import Finding, Verb
 from runbook_lib.steps.external_address import ExternalAddress, ExternalJob, ExternalReading
 from runbook_lib.steps.published_port import RESTART_POLICY, labels
@@ -50,14 +50,16 @@ Assess = Callable[..., dict[str, Finding[ExternalJob]]]
 
 @pytest.fixture
 def assess(make_inventory: Callable[..., Inventory]) -> Assess:
-    """Judge the readings of the container's node and of the witness."""
+    """Judge the readings of the container's node and of the observer_node."""
 
     def judge(
-        own: ExternalReading | None, witness: ExternalReading | None = NOBODY, way: Way = "macvlan"
+        own: ExternalReading | None, observer_node: ExternalReading | None = NOBODY, mode: ExternalMode = "macvlan"
     ) -> dict[str, Finding[ExternalJob]]:
         inventory = make_inventory(4, dhcp_pool=POOL)
-        step = ExternalAddress(external(inventory, Parameters(), way), inventory, "mine")
-        readings = {"node1": own, "node3": witness} if way == "macvlan" else {"node2": own, "node3": witness}
+        step = ExternalAddress(external(inventory, Parameters(), mode), inventory, "mine")
+        readings = (
+            {"node1": own, "node3": observer_node} if mode == "macvlan" else {"node2": own, "node3": observer_node}
+        )
         known = {name: reading for name, reading in readings.items() if reading is not None}
         return dict(step.assess(known, frozenset(readings) - frozenset(known)))
 
@@ -69,7 +71,7 @@ def test_on_a_new_node_the_network_and_the_container_are_made_at_the_first_free_
     assert findings["node1"].work == ExternalJob(network=True, create=True, start=True, address=ADDRESS)
     assert findings["node1"].after == f"web-macvlan at {ADDRESS} on ext-macvlan"
     assert (findings["node3"].verb, findings["node3"].work) == (Verb.PENDING, None)
-    assert findings["node3"].before == f"nobody answers at {ADDRESS}"
+    assert findings["node3"].before == f"no answer at {ADDRESS}"
 
 
 def test_an_address_that_answers_to_either_node_is_left_out_and_reserved(assess: Assess) -> None:
@@ -108,7 +110,7 @@ def test_a_container_that_nobody_sees_from_outside_is_not_done(assess: Assess) -
 def test_another_machine_at_the_address_is_a_failure_that_names_both(assess: Assess) -> None:
     finding = assess(DONE, ExternalReading(SILENCE | {ADDRESS: STRANGER}))["node3"]
     assert finding.verb is Verb.REFUSED
-    assert f"two machines have {ADDRESS}" in finding.detail
+    assert f"two hosts have {ADDRESS}" in finding.detail
 
 
 def test_an_ipvlan_container_is_seen_under_its_nodes_mac(assess: Assess) -> None:
@@ -132,7 +134,7 @@ def test_an_ipvlan_container_is_seen_under_its_nodes_mac(assess: Assess) -> None
 def test_a_kernel_without_the_device_is_skipped_on_both_nodes_in_its_own_words(assess: Assess) -> None:
     findings = assess(replace(EMPTY, trouble="Unknown device type."))
     assert {finding.verb for finding in findings.values()} == {Verb.SKIPPED}
-    assert findings["node1"].detail == "no macvlan in this kernel: Unknown device type."
+    assert findings["node1"].detail == "this kernel has no macvlan: Unknown device type."
 
 
 def test_a_stopped_container_is_started_unless_somebody_took_its_address(assess: Assess) -> None:

@@ -12,7 +12,7 @@ from runbook_lib.facts.docker.containers import ContainerFacts
 from runbook_lib.facts.docker.networks import GATEWAY_BRIDGE, Endpoint, GatewayBridge, NetworkFacts
 from runbook_lib.model.parameters import Etcd, Parameters
 from runbook_lib.steps.base import OWNER_LABEL, Finding, Verb
-from runbook_lib.steps.leftovers import BARE_LABEL, BRIDGED_LABEL, BridgeReading, RemoveGatewayBridges
+from runbook_lib.steps.leftovers import WITH_BRIDGE_LABEL, WITHOUT_BRIDGE_LABEL, BridgeReading, RemoveGatewayBridges
 
 REMOVE = RemoveGatewayBridges("mine", EtcdStore(Etcd()))
 BRIDGE = NetworkFacts("node3", "b" * 64, GATEWAY_BRIDGE, "bridge", "local", "172.18.0.0/16", "")
@@ -24,7 +24,7 @@ OVR0 = NetworkFacts(
     "global",
     "10.0.0.0/24",
     "",
-    labels={OWNER_LABEL: "mine", BARE_LABEL: "node2, node3", BRIDGED_LABEL: "node1"},
+    labels={OWNER_LABEL: "mine", WITHOUT_BRIDGE_LABEL: "node2, node3", WITH_BRIDGE_LABEL: "node1"},
 )
 ALPINE1 = ContainerFacts(
     "node3", "c1", "alpine1", "alpine", "", "sh", "running", "", "no", networks=("ovr0",), labels={OWNER_LABEL: "mine"}
@@ -53,12 +53,12 @@ def test_our_own_containers_on_it_must_go_first_which_a_plan_shows() -> None:
 @pytest.mark.parametrize("on_it", [("w1",), ("c1", "w1"), ("unknown",)])
 def test_one_that_others_use_stays(on_it: tuple[str, ...]) -> None:
     assert finding(*on_it).verb is Verb.SATISFIED
-    assert "of others is on it" in finding(*on_it).detail
+    assert "not ours, but on it" in finding(*on_it).detail
 
 
 def test_one_that_was_there_before_stays() -> None:
     assert finding(node="node1").verb is Verb.SATISFIED
-    assert "was there before our overlay" in finding(node="node1").detail
+    assert "is older than our overlay" in finding(node="node1").detail
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_one_that_was_there_before_stays() -> None:
     [
         None,
         replace(OVR0, labels={OWNER_LABEL: "mine"}),
-        replace(OVR0, labels={OWNER_LABEL: "yours", BARE_LABEL: "node3"}),
+        replace(OVR0, labels={OWNER_LABEL: "yours", WITHOUT_BRIDGE_LABEL: "node3"}),
     ],
     ids=["no overlay", "made by an earlier version", "of another cluster's runs"],
 )
@@ -76,11 +76,11 @@ def test_where_nobody_can_know_it_stays_and_the_row_says_how_to_remove_it(overla
     assert "on node3: docker network rm docker_gwbridge" in left.detail
 
 
-@pytest.mark.parametrize("labels", [OVR0.labels, OVR0.labels | {BARE_LABEL: "", BRIDGED_LABEL: ""}])
+@pytest.mark.parametrize("labels", [OVR0.labels, OVR0.labels | {WITHOUT_BRIDGE_LABEL: "", WITH_BRIDGE_LABEL: ""}])
 def test_of_a_node_that_was_down_then_or_came_later_nobody_knows(labels: dict[str, str]) -> None:
     left = finding(node="node4", overlay=replace(OVR0, labels=labels))
     assert left.verb is Verb.SKIPPED
-    assert "nobody knows whether it was there before; to remove it, on node4: docker network rm" in left.detail
+    assert "unknown whether it is older than our overlay; to remove it, on node4: docker network rm" in left.detail
 
 
 def test_in_a_swarm_it_always_stays() -> None:

@@ -11,7 +11,7 @@ from runbook_lib.facts.overlay.gossip import Gossip
 from runbook_lib.model.inventory import Inventory
 from runbook_lib.model.parameters import Etcd
 from runbook_lib.steps.base import Verb
-from runbook_lib.steps.gossip import Introduction, JoinGossip, once_store_answers
+from runbook_lib.steps.gossip import JoinGossip, JoinPlan, retry_while_store_fails
 
 STORE = EtcdStore(Etcd())
 JOIN = JoinGossip(STORE)
@@ -32,12 +32,12 @@ def test_engines_that_know_each_other_are_left_alone() -> None:
 def test_islands_are_introduced_to_each_other_from_both_sides() -> None:
     findings = JOIN.assess(TOGETHER | {"node3": ALONE}, frozenset())
     assert {finding.verb for finding in findings.values()} == {Verb.PENDING}
-    assert findings["node1"].work == Introduction("192.168.99.104", (("node3", "192.168.99.106"),))
+    assert findings["node1"].work == JoinPlan("192.168.99.104", (("node3", "192.168.99.106"),))
     assert findings["node3"].before == "does not know node1, node2"
     assert {finding.detail for finding in findings.values()} == {
-        "look at node3 first: it is in every pair that does not know each other"
+        "check node3 first: it is in every pair of engines that do not know each other"
     }
-    assert findings["node3"].work == Introduction(
+    assert findings["node3"].work == JoinPlan(
         "192.168.99.106", (("node1", "192.168.99.104"), ("node2", "192.168.99.105"))
     )
 
@@ -69,7 +69,7 @@ def refusing(times: int, explanation: str) -> tuple[Callable[[], None], list[str
 def test_a_network_that_the_engines_store_does_not_show_at_this_moment_is_waited_for(node: Node) -> None:
     start, calls = refusing(2, "network d42a3b9a1f5e not found")
     said: list[str] = []
-    once_store_answers(node, STORE, "ovr0", start, said.append)
+    retry_while_store_fails(node, STORE, "ovr0", start, said.append)
     assert len(calls) == 3
     assert said == ["waiting until the cluster store answers the engine"]
 
@@ -82,14 +82,14 @@ def test_a_store_that_the_engine_cannot_write_at_this_moment_is_waited_for_too(n
         if len(calls) == 1:
             raise StoreUnavailable("node1", "start bad1", "client: etcd cluster is unavailable or misconfigured")
 
-    once_store_answers(node, STORE, "ovr0", start, lambda state: None)
+    retry_while_store_fails(node, STORE, "ovr0", start, lambda state: None)
     assert len(calls) == 2
 
 
 def test_another_thing_that_is_not_found_is_not_waited_for(node: Node) -> None:
     start, calls = refusing(9, "No such container: bad1")
     with pytest.raises(EngineNotFound, match="No such container"):
-        once_store_answers(node, STORE, "ovr0", start, lambda state: None)
+        retry_while_store_fails(node, STORE, "ovr0", start, lambda state: None)
     assert len(calls) == 1
 
 
@@ -99,9 +99,9 @@ def test_a_network_that_does_not_come_back_is_a_failure_that_names_node_cause_an
     monkeypatch.setattr("runbook_lib.steps.gossip.STORE_RECHECK_SECONDS", 0.0)
     start, _ = refusing(10**9, "network d42a3b9a1f5e not found")
     with pytest.raises(EngineError) as caught:
-        once_store_answers(node, STORE, "ovr0", start, lambda state: None)
+        retry_while_store_fails(node, STORE, "ovr0", start, lambda state: None)
     error = caught.value
     assert (error.place, error.call) == ("node1", "start bad1")
-    assert "the cluster store has not answered this engine, or somebody has removed ovr0: network d42a" in error.message
+    assert "the cluster store has not answered this engine, or ovr0 was removed: network d42a" in error.message
     assert "notebook 02_autostart_etcd" in error.remedy
     assert "notebook 03_create_overlay" in error.remedy

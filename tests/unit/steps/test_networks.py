@@ -18,9 +18,9 @@ from runbook_lib.steps.base import (
     OVERLAY_NOTEBOOK,
     OWNER_LABEL,
     Verb,
-    our_labels,
+    owner_labels,
 )
-from runbook_lib.steps.leftovers import BARE_LABEL, BRIDGED_LABEL
+from runbook_lib.steps.leftovers import WITH_BRIDGE_LABEL, WITHOUT_BRIDGE_LABEL
 from runbook_lib.steps.networks import (
     CreateNetwork,
     NetworkReading,
@@ -60,10 +60,10 @@ def test_it_tells_for_ever_which_nodes_had_no_docker_gwbridge() -> None:
     work = CREATE.assess(readings, frozenset({"node4"}))["node1"].work or {}
     assert work[OWNER_LABEL] == "mine"
     # of a node that did not answer nobody knows
-    assert work[BARE_LABEL] == "node1, node3"
-    assert work[BRIDGED_LABEL] == "node2"
+    assert work[WITHOUT_BRIDGE_LABEL] == "node1, node3"
+    assert work[WITH_BRIDGE_LABEL] == "node2"
     in_a_swarm = SWARM_CREATE.assess(readings, frozenset())["node1"].work or {}
-    assert BARE_LABEL not in in_a_swarm
+    assert WITHOUT_BRIDGE_LABEL not in in_a_swarm
 
 
 def test_the_same_network_seen_from_every_node_satisfies() -> None:
@@ -169,16 +169,16 @@ def test_a_network_of_the_cluster_that_others_are_on_is_refused_once_with_the_co
 
 
 def test_undone_alone_a_network_says_which_notebook_s_containers_are_on_it() -> None:
-    alpine = replace(container("alpine1"), labels=our_labels("mine", CONTAINERS_NOTEBOOK))
-    web = replace(container("web", endpoint="e2"), labels=our_labels("mine", EXTERNAL_NOTEBOOK))
+    alpine = replace(container("alpine1"), labels=owner_labels("mine", CONTAINERS_NOTEBOOK))
+    web = replace(container("web", endpoint="e2"), labels=owner_labels("mine", EXTERNAL_NOTEBOOK))
     readings = {"node1": OwnedNetworks((OVR0,), (alpine, web, container("theirs", owner="other", endpoint="e3")))}
     finding = RemoveNetworks("mine", STORE, OVERLAY_NOTEBOOK).assess(readings, frozenset())["node1"]
     assert finding.verb is Verb.REFUSED
-    assert "containers of others are on it: node1/theirs" in finding.detail
-    assert "containers that notebook 04_run_containers made are on it: node1/alpine1" in finding.detail
-    assert "containers that notebook 08_fixed_external_address made are on it: node1/web" in finding.detail
+    assert "other owners' containers are on it: node1/theirs" in finding.detail
+    assert "containers of notebook 04_run_containers are on it: node1/alpine1" in finding.detail
+    assert "containers of notebook 08_fixed_external_address are on it: node1/web" in finding.detail
     assert finding.detail.endswith(
-        "for we touch only what is ours, undo notebook 04_run_containers first,"
+        "the runbook changes only its own objects, undo notebook 04_run_containers first,"
         " undo notebook 08_fixed_external_address first"
     )
 
@@ -191,8 +191,8 @@ def test_cleaning_up_removes_the_containers_of_ours_before_and_they_keep_no_netw
 def test_undoing_the_overlay_leaves_the_networks_of_other_notebooks(monkeypatch: pytest.MonkeyPatch) -> None:
     everything = (
         OVR0,  # of an earlier version, which had no label for it
-        replace(OVR0, id="b" * 64, name="ovr1", labels=our_labels("mine", OVERLAY_NOTEBOOK)),
-        replace(OVR0, id="c" * 64, name="ext-new", labels=our_labels("mine", EXTERNAL_NOTEBOOK)),
+        replace(OVR0, id="b" * 64, name="ovr1", labels=owner_labels("mine", OVERLAY_NOTEBOOK)),
+        replace(OVR0, id="c" * 64, name="ext-new", labels=owner_labels("mine", EXTERNAL_NOTEBOOK)),
         replace(OVR0, id="d" * 64, name="ext-old", labels={OWNER_LABEL: "mine", EXTERNAL_LABEL: "macvlan"}),
         replace(OVR0, id="e" * 64, name="theirs", labels={OWNER_LABEL: "other"}),
     )
@@ -234,7 +234,7 @@ def test_a_worker_is_told_of_the_network_later_and_does_not_make_it() -> None:
 def test_workers_alone_are_told_that_a_manager_is_needed() -> None:
     finding = SWARM_CREATE.assess({"node4": WORKER}, frozenset())["node4"]
     assert finding.verb is Verb.BLOCKED
-    assert "only a manager makes networks, this is a worker" in finding.detail
+    assert "only a manager can create networks, this node is a worker" in finding.detail
 
 
 def test_a_swarm_without_a_leader_blocks_with_its_own_sentence() -> None:
@@ -262,7 +262,7 @@ def test_an_overlay_is_encrypted_by_all_nodes_or_not_made() -> None:
     findings = step.assess({"node1": NOTHING, "node2": plain}, frozenset())
     assert {finding.verb for finding in findings.values()} == {Verb.REFUSED}
     assert "no ESP with AES-GCM" in findings["node2"].detail
-    assert "not by node2" in findings["node1"].detail
+    assert "not supported by node2" in findings["node1"].detail
     encrypted = replace(SWARM_OVR0, options={"encrypted": ""})
     assert step.assess({"node1": NetworkReading((encrypted,))}, frozenset())["node1"].verb is Verb.SATISFIED
     assert differences(Overlay(), encrypted, SWARM)[0].setting == "option encrypted"
@@ -278,7 +278,7 @@ def test_a_manager_removes_a_swarms_network_and_a_worker_waits_for_it() -> None:
 def test_a_network_that_a_container_is_on_is_not_created_a_second_time() -> None:
     alpine1 = replace(container("alpine1"), node="node2", network_ids={"ovr0": "a" * 64})
     readings = {"node1": NOTHING, "node2": replace(NOTHING, containers=(alpine1,))}
-    assert set(CREATE.doubted(readings)) == {"node1", "node2"}
+    assert set(CREATE.contradicted(readings)) == {"node1", "node2"}
     findings = CREATE.assess(readings, frozenset())
     assert [finding.work for finding in findings.values()] == [None, None]
     assert "node2's engine does not find ovr0" in findings["node2"].detail
@@ -290,7 +290,7 @@ def test_a_network_that_is_listed_and_not_found_is_not_called_removed(monkeypatc
     monkeypatch.setattr("runbook_lib.steps.networks.read_containers", lambda node: ())
     step = RemoveNetworks("mine", STORE)
     readings = {"node1": step.read(cast(Node, SimpleNamespace(name="node1")))}
-    assert list(step.doubted(readings)) == ["node1"]
+    assert list(step.contradicted(readings)) == ["node1"]
     finding = step.assess(readings, frozenset())["node1"]
     assert finding.verb is Verb.PENDING
     assert "node1's engine does not find ovr0" in finding.detail

@@ -81,7 +81,7 @@ def test_a_target_in_the_dhcp_pool_fails_unless_it_is_allowed_and_then_warns_why
 def test_a_stranger_at_the_target_fails(make_inventory: MakeInventory) -> None:
     inventory = make_inventory()
     readings = {"node1": reading(inventory, "node1", "192.168.99.110", answering="02:ff:ff:ff:ff:ff")}
-    check = one(judge_readings(inventory, readings), "nobody else answers")
+    check = one(judge_readings(inventory, readings), "no other host answers")
     assert check.verdict is Verdict.FAIL
     assert "02:ff:ff:ff:ff:ff" in check.found
 
@@ -94,13 +94,13 @@ def test_a_node_of_the_cluster_that_will_move_away_is_no_obstacle(make_inventory
     }
     checks = judge_readings(inventory, readings)
     assert {check.verdict for check in checks} == {Verdict.PASS}
-    assert one(checks, "nobody else answers").found == "node2 has it until its next boot, then 192.168.99.105"
+    assert one(checks, "no other host answers").found == "node2 has it until its next boot, then 192.168.99.105"
 
 
 def test_a_silent_target_passes(make_inventory: MakeInventory) -> None:
     inventory = make_inventory()
     readings = {"node1": reading(inventory, "node1", "192.168.99.104")}
-    assert one(judge_readings(inventory, readings), "nobody else answers").verdict is Verdict.PASS
+    assert one(judge_readings(inventory, readings), "no other host answers").verdict is Verdict.PASS
 
 
 def test_the_articles_lines_in_bootsync_are_reported(make_inventory: MakeInventory) -> None:

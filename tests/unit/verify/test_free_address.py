@@ -46,7 +46,7 @@ def test_two_macs_at_its_address_are_a_failure() -> None:
 def test_a_block_without_a_free_address_is_a_failure_with_its_remedy() -> None:
     candidate = choose(SPEC, OFFER[:1], {OFFER[0]: {"node3": STRANGER}}, {})
     (check,) = verdicts(candidate)
-    assert (check.verdict, check.found) == (Verdict.FAIL, "every address of 192.168.99.96/29 is taken")
+    assert (check.verdict, check.found) == (Verdict.FAIL, "every address of 192.168.99.96/29 is in use")
 
 
 def test_an_address_in_the_pool_fails_and_an_unknown_pool_is_a_warning() -> None:

@@ -75,7 +75,7 @@ def test_an_address_is_compared_with_the_inventory(address: str | None, verdict:
     [
         ("netplan", "auto", ""),
         ("netplan", "netplan", ""),
-        ("netplan", "ifupdown", "write platform: netplan, or auto"),
+        ("netplan", "ifupdown", "set platform: netplan, or auto"),
         (None, "auto", "notebook 01 cannot fix its address"),
         (None, "ifupdown", "notebook 01 cannot fix its address"),
     ],

@@ -73,7 +73,7 @@ def test_a_missing_forwarding_row_fails_while_its_neighbour_stands(hidden: Hidde
     half = replace(hidden, forwarding=())
     assert verdicts(half, CONTAINERS) == {"neighbour": Verdict.PASS, "forwarding": Verdict.FAIL}
     (row,) = [check for check in check_entries(audit([half], CONTAINERS, "ovr0", VTEPS)) if check.remedy]
-    assert "no row, though the neighbour table has this MAC" in row.found
+    assert "no entry, although the neighbour table has this MAC" in row.found
     write = "bridge fdb replace 02:42:0a:00:00:02 dev vxlan0 dst 192.168.95.107 self permanent"
     assert f"on node3 as root: nsenter --net={hidden.path} {write}" in row.remedy
 
@@ -89,7 +89,7 @@ def test_a_row_that_was_only_learned_does_not_hide_that_the_engines_own_is_missi
 def test_a_row_that_leads_to_no_container_warns_and_says_so(hidden: HiddenNamespace) -> None:
     entries = audit([hidden], CONTAINERS[:1], "ovr0", VTEPS)
     assert {entry.verdict for entry in entries} == {Verdict.WARN}
-    assert "no such row" in check_entries(entries)[0].expected
+    assert "no such entry" in check_entries(entries)[0].expected
 
 
 def test_a_row_that_leads_to_a_load_balancer_of_a_swarm_is_not_counted(hidden: HiddenNamespace) -> None:

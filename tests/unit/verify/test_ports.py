@@ -128,7 +128,7 @@ def test_a_datagram_of_any_size_is_sent_whole(tool: str, size: int, tmp_path: Pa
 def test_what_came_how_far_is_read_from_the_counters(captured: Captured) -> None:
     found = parse_counts(captured("count_started.txt"), captured("count_stopped.txt"))
     assert found is not None
-    assert (found.table, found.stages, found.strayed) == ("security", ALL, 22)
+    assert (found.table, found.stages, found.rp_filtered) == ("security", ALL, 22)
     assert found.routes == {"192.168.93.104": "eth0", "192.168.93.106": "eth1", "192.168.93.107": "eth1"}
     way = {
         peer: [found.of(stage, "udp", f"192.168.93.{peer}", 4789) for stage in ("left", "arrived", "passed")]
@@ -141,7 +141,7 @@ def test_what_came_how_far_is_read_from_the_counters(captured: Captured) -> None
 
 def test_a_node_that_cannot_count_is_no_node_without_packets(captured: Captured) -> None:
     assert parse_counts("cannot iptables: Permission denied", "") is None
-    bare = parse_counts("strayed 1\ncounting nat", captured("count_stopped.txt"))
+    bare = parse_counts("rp_filtered 1\ncounting nat", captured("count_stopped.txt"))
     assert bare is not None
     assert bare.of("left", "udp", "192.168.93.107", 4789) is None
 
@@ -149,7 +149,7 @@ def test_a_node_that_cannot_count_is_no_node_without_packets(captured: Captured)
 def test_chains_that_are_gone_when_they_are_read_are_not_taken_for_chains_without_packets(captured: Captured) -> None:
     stopped = captured("count_stopped.txt")
     started = captured("count_started.txt")
-    gone = "".join(line for line in stopped.splitlines(keepends=True) if line.startswith(("strayed", "route")))
+    gone = "".join(line for line in stopped.splitlines(keepends=True) if line.startswith(("rp_filtered", "route")))
     assert parse_counts(started, gone) is None
     first, inward, rest = re.split(r"^(?=Chain .*-(?:in|out) )", stopped, flags=re.MULTILINE)
     partly = parse_counts(started, first + rest)
@@ -242,13 +242,13 @@ def test_losses_that_have_no_node_in_common_are_the_receivers() -> None:
 @pytest.mark.parametrize(("protocol", "port"), [("udp", 4789), ("tcp", 7946)])
 def test_what_a_reverse_path_filter_drops_is_not_called_a_closed_port(protocol: str, port: int) -> None:
     found = reading([(protocol, "node1", "node2", port)], after="arrived")
-    astray = replace(found.counts["node2"], strayed=3, routes={"10.1.0.1": "eth0"})
+    astray = replace(found.counts["node2"], rp_filtered=3, routes={"10.1.0.1": "eth0"})
     row = rows(replace(found, counts={**found.counts, "node2": astray}), f"{protocol} {port}")["node2"]
     assert "reverse-path filter" in row.found
     assert row.remedy.startswith("node2's route back to 10.1.0.1 leads out of eth0")
     assert "open" not in row.remedy
     # a filter that dropped nothing is not to blame
-    still = rows(replace(found, counts={**found.counts, "node2": replace(astray, strayed=0)}), f"{protocol} {port}")
+    still = rows(replace(found, counts={**found.counts, "node2": replace(astray, rp_filtered=0)}), f"{protocol} {port}")
     assert still["node2"].remedy.startswith(f"open {protocol} {port}")
 
 
@@ -282,7 +282,7 @@ def test_a_refusal_shows_an_open_path_which_is_enough_for_store_and_gossip_but_n
     assert rows(refused, "tcp 7946")["node1"].verdict is Verdict.WARN
     assert rows(refused, "tcp 2379")["node1"].verdict is Verdict.WARN
     assert rows(refused, "tcp 2376")["node1"].verdict is Verdict.FAIL
-    assert rows(refused, "tcp 2376")["node1"].remedy.startswith("is dockerd running on node1")
+    assert rows(refused, "tcp 2376")["node1"].remedy.startswith("check that dockerd runs on node1")
 
 
 @pytest.mark.parametrize("port", [2376, 2379, 7946])

@@ -72,7 +72,7 @@ def test_a_silent_node_fails_and_the_others_still_answer() -> None:
 def test_cloned_engines_are_named() -> None:
     engines = {name: replace(ENGINE, node=name) for name in ("node1", "node2")}
     first, second = judge_engine_ids(engines)
-    assert (first.verdict, first.node, first.found) == (Verdict.FAIL, "node1", "AAAA, which node2 has, too")
+    assert (first.verdict, first.node, first.found) == (Verdict.FAIL, "node1", "AAAA, also the ID of node2")
     assert "all but one of node1, node2" in first.remedy
     assert second.node == "node2"
     fine = judge_engine_ids({**engines, "node2": replace(ENGINE, node="node2", engine_id="BBBB")})

@@ -53,10 +53,10 @@ def test_of_few_probes_the_bound_allows_one_and_the_cold_first_is_not_counted() 
 
 
 def test_a_first_probe_is_only_cold_where_the_tables_did_not_know_the_way() -> None:
-    row = judge(pair(), "10.0.0.3", (None, 0.2, 0.4), evidence=Evidence(way_known=True))
+    row = judge(pair(), "10.0.0.3", (None, 0.2, 0.4), evidence=Evidence(route_known=True))
     assert row.verdict is Verdict.FAIL
-    assert row.detail == "the first of 3 probes was lost, though the tables knew the way"
-    allowed = judge(pair(), "10.0.0.3", (None, 0.2, 0.4), evidence=Evidence(way_known=True, may_lose=1))
+    assert row.detail == "the first of 3 probes was lost, although the tables had the route"
+    allowed = judge(pair(), "10.0.0.3", (None, 0.2, 0.4), evidence=Evidence(route_known=True, may_lose=1))
     assert (allowed.verdict, allowed.detail) == (Verdict.WARN, "1 of 3 probes lost, of 50 1 may be")
 
 

@@ -78,7 +78,7 @@ def test_what_was_never_seen_has_no_time() -> None:
 
 
 def test_no_samples_at_all_are_an_error() -> None:
-    with pytest.raises(RunbookError, match="nothing was sampled"):
+    with pytest.raises(RunbookError, match="there are no samples"):
         summarize([], "connect", True, 0.1)
 
 

@@ -79,11 +79,11 @@ def test_a_cluster_without_a_manager_has_no_row_of_one(own: EngineServer, tls: P
 @pytest.mark.parametrize(
     ("fault", "found", "remedy"),
     [
-        ("down", "does not answer at", "is the manager's container running?"),
-        ("other authority", "certificate verify failed", "name as swarm_manager.ca the authority"),
-        ("other client", "refuses the client certificate", "name as swarm_manager.cert and key a pair"),
+        ("down", "does not answer at", "check the manager's container"),
+        ("other authority", "certificate verify failed", "set swarm_manager.ca to the CA"),
+        ("other client", "refuses the client certificate", "set swarm_manager.cert and key to a valid pair"),
         ("too old", "is too old: it speaks API 1.22", "swarm:1.2.9"),
-        ("an engine", "is no classic Swarm manager but one engine", "docker-machine env --swarm"),
+        ("an engine", "is not a classic Swarm manager but one engine", "docker-machine env --swarm"),
     ],
 )
 def test_a_fault_of_the_manager_is_told_once_with_its_own_remedy_and_the_nodes_are_looked_at(
@@ -120,4 +120,4 @@ def test_what_the_manager_says_of_one_node_keeps_its_remedy(
     row = rows["node3", ENGINE]
     assert row.verdict is Verdict.FAIL
     assert "does not reach this node at 10.0.0.3:2376 (Unhealthy: no route to host)" in row.found
-    assert "can the manager reach it?" in row.remedy
+    assert "the manager reaches it" in row.remedy

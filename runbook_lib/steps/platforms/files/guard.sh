@@ -91,7 +91,7 @@ networkd_settled() {
     done
 }
 
-# Neighbours' tables may still lead to whoever had the address before: nine seconds on Linux, on others for longer.
+# Neighbours' ARP tables may still have the address's previous MAC: nine seconds on Linux, on others for longer.
 # An address is fixed only after arping has asked for it; if it fails here, the neighbours find out by themselves.
 announce() {
     if busybox arping --help >/dev/null 2>&1; then tool='busybox arping'; else tool=arping; fi

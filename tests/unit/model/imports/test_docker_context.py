@@ -55,7 +55,7 @@ def test_an_endpoint_without_tls_is_reached_over_ssh_and_the_reader_is_told(tmp_
 @pytest.mark.parametrize("host", ["unix:///var/run/docker.sock", "npipe:////./pipe/docker_engine", "", "tcp://"])
 def test_an_engine_of_this_computer_is_refused(tmp_path: Path, host: str) -> None:
     add(tmp_path, "here", host)
-    with pytest.raises(InputError, match="which is no other host"):
+    with pytest.raises(InputError, match="which is not another host"):
         read_context(tmp_path, "here")
 
 
@@ -78,7 +78,7 @@ def test_a_broken_file_is_refused_with_its_place(tmp_path: Path) -> None:
     add(tmp_path, "lab", "ssh://lab")
     (meta,) = tmp_path.glob("contexts/meta/*/meta.json")
     meta.write_text("{")
-    with pytest.raises(InputError, match=r"meta.json: this is broken JSON"):
+    with pytest.raises(InputError, match=r"meta.json: invalid JSON"):
         read_context(tmp_path, "lab")
 
 

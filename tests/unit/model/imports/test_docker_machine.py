@@ -103,9 +103,9 @@ def test_the_store_is_where_docker_machine_keeps_it(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_folder_that_is_no_store_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no docker-machine store: it has no folder 'machines'"):
+    with pytest.raises(InputError, match="not a docker-machine store: it has no folder 'machines'"):
         read_store(tmp_path)
-    with pytest.raises(InputError, match="no docker-machine store: there is no such folder"):
+    with pytest.raises(InputError, match="not a docker-machine store: there is no such folder"):
         read_store(tmp_path / "absent")
     (tmp_path / "machines").mkdir()
     with pytest.raises(InputError, match="this store has no machines"):
@@ -121,13 +121,13 @@ def test_a_machine_that_the_store_does_not_have_is_refused_with_those_it_has(sto
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"Driver": {', "config.json:1:13: this is broken JSON"),
-        ("[]", "it holds no keys and values"),
+        ('{"Driver": {', "config.json:1:13: invalid JSON"),
+        ("[]", "it contains no keys and values"),
         ("{}", "it has no Driver with a DriverName"),
         ('{"DriverName": "none", "Driver": {"URL": "tcp://1.2.3.4:2376"}}', "a URL without SSH"),
-        ('{"DriverName": "generic", "Driver": {"SSHPort": "22a"}}', "SSHPort is '22a', which is no port"),
-        ('{"DriverName": "generic", "Driver": {"SSHPort": 70000}}', "SSHPort is 70000, which is no port"),
-        (None, "creating this machine did not come to its end"),
+        ('{"DriverName": "generic", "Driver": {"SSHPort": "22a"}}', "SSHPort is '22a', which is not a port"),
+        ('{"DriverName": "generic", "Driver": {"SSHPort": 70000}}', "SSHPort is 70000, which is not a port"),
+        (None, "creating this machine did not finish"),
     ],
     ids=str,
 )

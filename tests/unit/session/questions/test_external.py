@@ -1,31 +1,31 @@
 from runbook_lib.facts.host.addresses import Reach
 from runbook_lib.facts.host.host import Boot
-from runbook_lib.model.parameters import WAYS, External, Way
+from runbook_lib.model.parameters import MODES, External, ExternalMode
 from runbook_lib.session.questions.external import NOT_HERE, ReachProbes, comparison
-from runbook_lib.verify.external import Look, Standing
+from runbook_lib.verify.external import ExternalState, ReachProbe
 
 NODE_MAC, OWN_MAC = "02:00:00:00:01:01", "02:42:c0:a8:63:60"
 
 
 def looks(ticks: int, *, ipvlan: str = "Unknown device type.") -> ReachProbes:
     """Every way on node1, looked at from node3: ipvlan as the kernel says, the others as they should be."""
-    standings, seen = [], []
-    for way in WAYS:
-        trouble = ipvlan if way == "ipvlan" else ""
-        spec = External(way, "node1", "node3", f"web-{way}", f"ext-{way}", "alpine")
-        address = "" if trouble else f"192.168.99.{96 + WAYS.index(way)}"
-        mac = OWN_MAC if way == "macvlan" else NODE_MAC
-        standings.append(Standing(spec, None, address, mac, NODE_MAC, Boot("node1", "b0", ticks, 60.0), trouble))
+    states, seen = [], []
+    for mode in MODES:
+        trouble = ipvlan if mode == "ipvlan" else ""
+        spec = External(mode, "node1", "node3", f"web-{mode}", f"ext-{mode}", "alpine")
+        address = "" if trouble else f"192.168.99.{96 + MODES.index(mode)}"
+        mac = OWN_MAC if mode == "macvlan" else NODE_MAC
+        states.append(ExternalState(spec, None, address, mac, NODE_MAC, Boot("node1", "b0", ticks, 60.0), trouble))
         for where, node in (("another node", "node3"), ("its own node", "node1")):
-            answers = way == "published" or where == "another node"
-            reach = Reach(node, address, 2, 2, 0.1, f"web-{way}" if answers else "", mac if answers else "")
-            seen.append(Look(way, f"web-{way}", where, node, reach if address else None))  # type: ignore[arg-type]
-    return ReachProbes(tuple(standings), tuple(seen))
+            answers = mode == "published" or where == "another node"
+            reach = Reach(node, address, 2, 2, 0.1, f"web-{mode}" if answers else "", mac if answers else "")
+            seen.append(ReachProbe(mode, f"web-{mode}", where, node, reach if address else None))  # type: ignore[arg-type]
+    return ReachProbes(tuple(states), tuple(seen))
 
 
-def column(way: Way, before: ReachProbes, after: ReachProbes) -> dict[str, str]:
+def column(mode: ExternalMode, before: ReachProbes, after: ReachProbes) -> dict[str, str]:
     table = comparison(before, after)
-    return dict(zip(table["question"], table[way], strict=True))
+    return dict(zip(table["question"], table[mode], strict=True))
 
 
 def test_the_comparison_tells_what_was_measured_and_what_is_known() -> None:
@@ -53,7 +53,7 @@ def test_without_a_restart_nothing_is_claimed_about_one() -> None:
 
 def test_no_cell_of_the_comparison_is_cut_off_when_it_is_shown() -> None:
     table = comparison(looks(100, ipvlan=""), looks(9000, ipvlan=""))
-    assert max(len(str(cell)) for way in WAYS for cell in table[way]) <= 50
+    assert max(len(str(cell)) for mode in MODES for cell in table[mode]) <= 50
 
 
 def test_the_nodes_to_restart_are_those_of_the_ways_that_the_kernel_knows() -> None:

@@ -72,7 +72,7 @@ class Made(Step[str, str]):
     def apply(self, cluster: Cluster, node: Node, work: str, say: Say) -> None:
         raise AssertionError("only read")
 
-    def unproved(self, node: Node) -> str:
+    def changed_since_boot(self, node: Node) -> str:
         return "its file" if node.name == self.unproved_on else ""
 
 

@@ -150,7 +150,7 @@ def test_an_engine_that_does_not_find_the_overlay_for_a_moment_is_asked_again(mo
 
 
 def test_an_engine_that_never_finds_an_overlay_which_another_has_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preconditions, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(preconditions, "STORE_RECHECK_SECONDS", 0.0)
     found = look_for_the_overlay(monkeypatch, iter(lambda: None, OVR0))
     assert found.faults == ("node2's engine does not find ovr0 (aaaaaaaaaaaa), which node1 has",)
     assert found.remedy.startswith("restart dockerd on node2")

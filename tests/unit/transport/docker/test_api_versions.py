@@ -110,7 +110,7 @@ def test_an_engine_whose_oldest_is_above_the_highest_is_refused_with_what_to_do(
 
 @pytest.mark.parametrize("says", [{}, {"ApiVersion": "new"}, {"ApiVersion": None}, {"ApiVersion": "1.41.2"}, []])
 def test_what_says_no_version_is_no_engine(says: Any) -> None:
-    with pytest.raises(NodeError, match="no Docker engine"):
+    with pytest.raises(NodeError, match="not a Docker engine"):
         negotiate("node1", says)
 
 

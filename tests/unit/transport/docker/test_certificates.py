@@ -30,5 +30,5 @@ def test_what_is_no_certificate_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KeyFileError, match="No such file"):
         read_validity(str(path))
     path.write_text("nothing")
-    with pytest.raises(KeyFileError, match="holds no certificate in PEM"):
+    with pytest.raises(KeyFileError, match="does not contain a PEM certificate"):
         read_validity(str(path))

@@ -98,7 +98,7 @@ def test_a_name_that_the_manager_does_not_know_is_told_with_those_that_it_knows(
     manager: ManagerServer, own: EngineServer, tls: Path
 ) -> None:
     # at once: an engine that is listed under another name will never be listed under this one
-    said = "no node 'box3': it calls that engine node3"
+    said = "no node 'box3': it lists that engine as node3"
     with connect(manager, own, tls, name="box3") as engine, pytest.raises(InputError, match=said) as caught:
         engine.containers()
     assert "its nodes: node1 (" in caught.value.remedy
@@ -211,14 +211,16 @@ def test_an_endpoint_that_is_one_engine_is_told(
     engine: SwarmEngine, manager: ManagerServer, status: dict[str, None]
 ) -> None:
     manager.replace("info", json={"ServerVersion": "20.10.24", **status})
-    with pytest.raises(InputError, match=r"is no classic Swarm manager but one engine \(Docker 20.10.24\)") as caught:
+    with pytest.raises(
+        InputError, match=r"is not a classic Swarm manager but one engine \(Docker 20.10.24\)"
+    ) as caught:
         engine.containers()
     assert "docker-machine env --swarm" in caught.value.remedy
 
 
 def test_pairs_that_make_no_sense_are_told(engine: SwarmEngine, manager: ManagerServer) -> None:
     manager.replace("info", json={"SystemStatus": [["  └ ID", "x"]]})
-    with pytest.raises(InputError, match="does not list its nodes as a classic Swarm manager does"):
+    with pytest.raises(InputError, match="does not list nodes like a classic Swarm manager"):
         engine.containers()
 
 

@@ -204,7 +204,7 @@ def test_a_certificate_for_another_address_is_told_with_its_remedy(stand_in: Mod
         engine.ping()
     daemon.close()
     assert "certificate is not valid for '127.0.0.1'" in str(caught.value)
-    assert "make its certificate valid for this address" in caught.value.remedy
+    assert "use a certificate that is valid for this address" in caught.value.remedy
 
 
 def test_a_certificate_of_another_authority_is_refused(

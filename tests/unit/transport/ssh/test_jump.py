@@ -151,7 +151,7 @@ def test_all_hops_share_one_budget_of_time(
         budgets.append(budget)
 
     monkeypatch.setattr(Budget, "__init__", noted)
-    said = "no SSH greeting within 2 s"
+    said = "no SSH greeting came within 2 s"
     with through(server, jump, connect=2.0) as ssh, pytest.raises(UnreachableError, match=said):
         ssh.run(["true"])
     assert jump.attempts == ["publickey"]

@@ -114,7 +114,7 @@ def test_comments_damaged_lines_of_others_and_unknown_types_are_passed_over(serv
 
 def test_a_damaged_line_about_this_very_host_is_named(server: SshServer) -> None:
     server.known_hosts.write_text(f"# mine\n[127.0.0.1]:{server.port} ssh-ed25519 not-base64\n")
-    with server.connection() as ssh, pytest.raises(InputError, match="this line holds no host key") as caught:
+    with server.connection() as ssh, pytest.raises(InputError, match="this line does not contain a host key") as caught:
         ssh.run(["true"])
     assert caught.value.place == f"{server.known_hosts}:2"
 
@@ -189,7 +189,7 @@ def test_a_passphrase_that_a_key_does_not_need_does_no_harm(server: SshServer) -
 @pytest.mark.parametrize("text", ["", "no key", "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n"])
 def test_a_file_that_is_no_key_is_told_as_such(server: SshServer, text: str) -> None:
     server.key_file.write_text(text)
-    with server.connection() as ssh, pytest.raises(KeyFileError, match="holds no private key that SSH could use"):
+    with server.connection() as ssh, pytest.raises(KeyFileError, match="does not contain a private key for SSH"):
         ssh.run(["true"])
 
 
@@ -220,7 +220,7 @@ def test_a_server_without_a_greeting_is_given_up_in_time(
         ssh.run(["true"])
     assert len(limits) == 3
     assert all(0 < limit <= 0.5 for limit in limits)
-    assert "something listens there, but no SSH greeting within 0.5 s" in str(caught.value)
+    assert "the port is open, but no SSH greeting came within 0.5 s" in str(caught.value)
 
 
 def test_an_address_that_never_answers_is_given_up_in_time(server: SshServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,11 +76,11 @@ def test_an_engine_of_the_nodes_user_behind_a_socket_stays_the_one_that_is_asked
     [
         (
             "echo 'closed today' >&2; exit 3",
-            r"ended \(exit status 3\) without a sign of the command; it says: closed today",
+            r"ended \(exit status 3\) without starting the command; it says: closed today",
             "look for 'exit'",
         ),
-        ("exit", r"ended \(exit status 0\) without a sign of the command\n", "ForceCommand"),
-        ("exec >/dev/null", "without a sign of the command", "look for 'exit', 'exec'"),
+        ("exit", r"ended \(exit status 0\) without starting the command\n", "ForceCommand"),
+        ("exec >/dev/null", "without starting the command", "look for 'exit', 'exec'"),
         ("read -r line; cat >/dev/null", "reads the input of the command that it is to begin", "standard input"),
     ],
 )
@@ -138,7 +138,7 @@ def test_a_login_shell_that_stays_silent_to_the_end_is_named_and_not_the_command
         for call in (lambda: ssh.run(["true"]), lambda: ssh.stream(["true"])):
             with pytest.raises(NodeError, match="has not begun the command yet, and says nothing") as caught:
                 call()
-            assert caught.value.remedy.startswith("is the node overloaded?")
+            assert caught.value.remedy.startswith("check the node's load")
 
 
 def test_a_sudo_that_waits_is_named_with_its_own_words(server: SshServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,8 +95,8 @@ def test_a_name_that_is_no_alias_is_a_host(config: SshConfig) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("command", "reached through a ProxyCommand"),
-        ("loop1", "lead into each other"),
+        ("command", "uses a ProxyCommand"),
+        ("loop1", "form a loop"),
         ("-x", "OpenSSH refuses '-x'"),
         ("odd", "'+++' is not a user name"),
     ],

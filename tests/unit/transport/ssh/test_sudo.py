@@ -97,7 +97,7 @@ def test_a_wrong_password_is_given_once_and_told_in_a_sentence(
 def test_a_password_that_the_inventory_does_not_name_is_asked_for_in_a_sentence(server: SshServer, asks: Path) -> None:
     with server.connection() as ssh, pytest.raises(SudoError) as caught:
         ssh.run(["true"], sudo=True)
-    assert caught.value.message == "sudo asks docker for a password, and the inventory names none"
+    assert caught.value.message == "sudo asks docker for a password, but the inventory has none"
     assert "sudo_password: {env: VARIABLE}" in caught.value.remedy
 
 
@@ -111,16 +111,16 @@ def test_a_command_of_its_own_that_fails_is_no_refusal(server: SshServer, asks: 
 ACCESS = {"host": "h", "known_hosts": "k", "agent": True, "user": "jo", "sudo_password": PASSWORD}
 # What sudo 1.9 says, and sudo-rs where it says something else.
 SAYINGS = {
-    "jo is not in the sudoers file.\n": "jo has no right to become root there: sudo says so",
-    "Sorry, user jo is not allowed to execute '/bin/true' as root on n1.\n": "jo has no right to become root there",
-    "jo is not allowed to run sudo on n1.\n": "jo has no right to become root there",
-    "Sorry, user jo may not run sudo on n1.\n": "jo has no right to become root there",
-    "sudo: I'm sorry jo. I'm afraid I can't do that\n": "jo has no right to become root there",
+    "jo is not in the sudoers file.\n": "jo has no sudo right on the node",
+    "Sorry, user jo is not allowed to execute '/bin/true' as root on n1.\n": "jo has no sudo right on the node",
+    "jo is not allowed to run sudo on n1.\n": "jo has no sudo right on the node",
+    "Sorry, user jo may not run sudo on n1.\n": "jo has no sudo right on the node",
+    "sudo: I'm sorry jo. I'm afraid I can't do that\n": "jo has no sudo right on the node",
     "Sorry, try again.\nsudo: 1 incorrect password attempt\n": "sudo refuses the password",
     "sudo: a password is required\n": "sudo asks jo for a password",
     "sudo: interactive authentication is required\n": "sudo asks jo for a password",
-    "sudo: sorry, you must have a tty to run sudo\n": "sudo wants a terminal there (requiretty)",
-    "sh: 1: sudo: not found\n": "there is no sudo on the node",
+    "sudo: sorry, you must have a tty to run sudo\n": "sudo requires a terminal there (requiretty)",
+    "sh: 1: sudo: not found\n": "sudo is not installed on the node",
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from runbook_lib.errors import HostKeyError, InputError
 from runbook_lib.model.inventory import Inventory
-from runbook_lib.transport.ssh import SshConnection, Standing, ask_for_key, fingerprint, machines_by_depth
+from runbook_lib.transport.ssh import SshConnection, TrustState, ask_for_key, fingerprint, machines_by_depth
 from runbook_lib.transport.ssh.endpoint import machine_of_node
 from runbook_lib.transport.ssh.known_hosts import record_key
 
@@ -32,7 +32,7 @@ def test_a_key_is_recorded_in_a_file_that_did_not_exist_and_lets_the_node_in(ser
     known_hosts = tmp_path / "new" / "folder" / "known_hosts"
     node = server.node(known_hosts=str(known_hosts))
     offered = ask_for_key(machine_of_node(node), 5)
-    assert (offered.standing, offered.expected) == (Standing.UNKNOWN, ())
+    assert (offered.trust, offered.expected) == (TrustState.UNKNOWN, ())
     assert f"{offered.type} {offered.fingerprint}" == fingerprint(server.host_keys[0])
     assert server.attempts == []
     offered.record()
@@ -40,7 +40,7 @@ def test_a_key_is_recorded_in_a_file_that_did_not_exist_and_lets_the_node_in(ser
     assert os.listdir(known_hosts.parent) == ["known_hosts"]  # noqa: PTH208
     with SshConnection(node) as ssh:
         ssh.run(["true"])
-    assert ask_for_key(machine_of_node(node), 5).standing is Standing.KNOWN
+    assert ask_for_key(machine_of_node(node), 5).trust is TrustState.KNOWN
 
 
 def test_what_stands_in_the_file_stays_as_it_is(server: SshServer, tmp_path: Path) -> None:
@@ -62,14 +62,14 @@ def test_a_key_that_differs_or_is_revoked_is_never_recorded(server: SshServer) -
     server.know(other)
     before = server.known_hosts.read_text()
     offered = ask_for_key(machine_of_node(server.node()), 5)
-    assert (offered.standing, offered.expected) == (Standing.DIFFERENT, (fingerprint(other),))
+    assert (offered.trust, offered.expected) == (TrustState.DIFFERENT, (fingerprint(other),))
     with pytest.raises(ValueError, match="different"):
         offered.record()
     key = server.host_keys[0]
     revoked = f"{before}@revoked * {key.get_name()} {key.get_base64()}\n"
     server.known_hosts.write_text(revoked)
     offered = ask_for_key(machine_of_node(server.node()), 5)
-    assert offered.standing is Standing.REVOKED
+    assert offered.trust is TrustState.REVOKED
     with pytest.raises(ValueError, match="revoked"):
         offered.record()
     assert server.known_hosts.read_text() == revoked
@@ -80,7 +80,7 @@ def test_a_server_with_several_keys_shows_the_one_that_is_recorded(make_server: 
     server = make_server(rsa, ecdsa)
     for known in (rsa, ecdsa):
         server.know(known)
-        assert ask_for_key(machine_of_node(server.node()), 5).standing is Standing.KNOWN
+        assert ask_for_key(machine_of_node(server.node()), 5).trust is TrustState.KNOWN
 
 
 def test_a_file_that_cannot_be_written_is_named(server: SshServer, tmp_path: Path) -> None:

@@ -70,10 +70,10 @@ def test_no_agent_is_told_before_anything_is_sent(server: SshServer, monkeypatch
 def test_an_agent_without_keys_is_told_as_such(server: SshServer, agent: Path) -> None:
     with (
         server.connection(key_file=None, agent=True) as ssh,
-        pytest.raises(InputError, match="the ssh-agent is running and has no keys") as caught,
+        pytest.raises(InputError, match="the ssh-agent has no keys") as caught,
     ):
         ssh.run(["true"])
-    assert caught.value.remedy == "give it one: ssh-add KEY_FILE"
+    assert caught.value.remedy == "add one: ssh-add KEY_FILE"
     assert caught.value.exit_code == ExitCode.BAD_INPUT
     assert server.connections == 0
 
@@ -83,14 +83,14 @@ def test_an_agent_that_is_gone_and_one_that_hangs_are_told_in_time(
 ) -> None:
     path = tmp_path / "hanging"
     monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
-    gone = "cannot be asked .No such file or directory."
+    gone = "does not answer .No such file or directory."
     with server.connection(key_file=None, agent=True) as ssh, pytest.raises(InputError, match=gone):
         ssh.run(["true"])
     with socket.socket(socket.AF_UNIX) as hanging:
         hanging.bind(str(path))
         hanging.listen()
         connection = server.connection(key_file=None, agent=True, connect=0.5)
-        with connection as ssh, pytest.raises(InputError, match=r"cannot be asked \(no answer within 0\.\d+ s\)"):
+        with connection as ssh, pytest.raises(InputError, match=r"does not answer \(no answer within 0\.\d+ s\)"):
             ssh.run(["true"])
 
 
@@ -146,7 +146,7 @@ def test_a_server_that_takes_no_passwords_is_told_as_such(server: SshServer, mon
     monkeypatch.setenv("LAB_PASSWORD", server.password)
     with server.connection(key_file=None, password=PASSWORD) as ssh, pytest.raises(UnreachableError) as caught:
         ssh.run(["true"])
-    assert "takes no passwords, only publickey" in str(caught.value)
+    assert "accepts no passwords, only publickey" in str(caught.value)
 
 
 def test_a_password_is_tried_after_the_key_was_refused(
@@ -165,7 +165,7 @@ def test_a_server_that_wants_key_and_password_gets_both(server: SshServer, monke
     server.logins, server.wants_all = ["publickey", "password"], True
     with server.connection(password=PASSWORD) as ssh:
         ssh.run(["true"])
-    with server.connection() as ssh, pytest.raises(UnreachableError, match="wants more than one way to log in"):
+    with server.connection() as ssh, pytest.raises(UnreachableError, match="wants more than one method to log in"):
         ssh.run(["true"])
 
 
