@@ -30,7 +30,7 @@ name = "overlay-runbook"
 version = "1"
 """
 
-# Stands for setuptools, so that no test waits for a registry. While the file `hold` is there, it builds on and on.
+# Stands for setuptools: no test waits for a registry. While the file `hold` is there, it builds on and on.
 BACKEND = """
 import pathlib, time, zipfile
 
@@ -346,8 +346,7 @@ def test_help_needs_no_environment_and_lists_every_command(launcher: Launcher) -
 
 
 def test_a_missing_python_is_named_where_nothing_can_install_it(launcher: Launcher, tmp_path: Path) -> None:
-    tools = folder_with(tmp_path / "tools", *BASIC_TOOLS)
-    status, stdout, stderr = launcher.call(PATH=str(tools))
+    status, stdout, stderr = launcher.call(PATH=str(folder_with(tmp_path / "tools", *BASIC_TOOLS)))
     assert (status, stdout) == (2, "")
     assert stderr.startswith("runbook: Python >= 3.11 is missing. Install it")
 
@@ -387,8 +386,8 @@ def test_a_missing_python_waits_for_another_package_manager(launcher: Launcher, 
     assert status == 2
     assert stderr.count("another package manager is at work; waiting up to 10 minutes for it") == 1
     assert "no such mirror\nrunbook: apt-get could not install" in stderr
-    calls = (tmp_path / "calls").read_text().splitlines()
-    assert calls == ["-o DPkg::Lock::Timeout=0 update", "-o DPkg::Lock::Timeout=600 update"]
+    calls = (tmp_path / "calls").read_text()
+    assert calls == "-o DPkg::Lock::Timeout=0 update\n-o DPkg::Lock::Timeout=600 update\n"
 
 
 def test_an_apt_that_fails_shows_its_last_lines(launcher: Launcher, tmp_path: Path) -> None:
