@@ -41,7 +41,7 @@ LONG = (
     ("tests/testbed/test_testbed_nodes.py",),
     ("tests/testbed/test_steps_etcd.py",),
 )
-REST = ("tests/testbed/", "tests/notebooks/", "tests/unit/test_code_style.py")
+REST = ("tests/testbed/", "tests/notebooks/", "tests/unit/launcher/", "tests/unit/test_code_style.py")
 NEEDS_ROOT = "needs root, to boot the testbed's nodes: sudo ./runbook test"
 NEEDS_LINUX = "needs Linux, for the testbed's nodes"
 
