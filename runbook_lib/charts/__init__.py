@@ -1,9 +1,9 @@
 """Pictures as pure functions: typed rows in, a matplotlib ``Figure`` or an SVG string out.
 
-All read without colour. The ``…_text`` functions give the text alternative to each.
+All are readable without colour. The ``…_text`` functions return their text alternatives.
 
-What needs matplotlib is imported at its first use (PEP 562): importing it takes half a second, a third of what opening
-a notebook may take. A notebook's modules therefore write ``charts.ping_heatmap``, not ``from … import ping_heatmap``.
+Functions that need matplotlib are imported at their first use (PEP 562), because its import takes half a second.
+Modules therefore write ``charts.ping_heatmap``, not ``from … import ping_heatmap``.
 """
 
 from importlib import import_module
@@ -76,7 +76,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs matplotlib when it is asked for."""
+    """Import a function that needs matplotlib at its first use."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

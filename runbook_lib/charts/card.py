@@ -44,7 +44,7 @@ _ADDRESS = 34
 
 @dataclass(frozen=True)
 class Levels:
-    """Where things stand in every card of one row, so that equal things stand side by side."""
+    """The vertical positions in every card of one row, so that equal items are aligned."""
 
     top: float
     step: float  # from one container to the next
@@ -55,7 +55,7 @@ class Levels:
 
     @classmethod
     def of(cls, views: Sequence[ClusterView], nodes: Sequence[str], top: float, *, tight: bool) -> Levels:
-        """The levels that the fullest of some nodes needs, in all of the views that stand side by side."""
+        """The levels that the largest of some nodes needs, in all views that are side by side."""
         cards = [(view, node) for view in views for node in nodes]
         return cls(
             top=top,
@@ -73,37 +73,37 @@ class Levels:
 
     @property
     def first(self) -> float:
-        """Where the first container begins."""
+        """The position of the first container."""
         return self.top + _PAD
 
     @property
     def gateway(self) -> float:
-        """Where docker_gwbridge begins."""
+        """The position of docker_gwbridge."""
         return self.first + self.containers * self.step
 
     @property
     def head(self) -> float:
-        """Where the node's name and engine begin."""
+        """The position of the node's name and engine."""
         return self.gateway + (_BRIDGE if self.bridge else 0) + 14
 
     @property
     def store(self) -> float:
-        """Where the members of the store begin."""
+        """The position of the members of the store."""
         return self.head - 14 + _HEAD
 
     @property
     def talk(self) -> float:
-        """Where the line on gossip begins."""
+        """The position of the line about gossip."""
         return self.store + _MEMBER * self.members
 
     @property
     def address(self) -> float:
-        """Where the node's address begins."""
+        """The position of the node's address."""
         return self.talk + (_GOSSIP if self.gossip else 0)
 
     @property
     def bottom(self) -> float:
-        """Where the card ends."""
+        """The end of the card."""
         return self.address + _ADDRESS
 
 
@@ -216,7 +216,7 @@ class Card:
             marked=self._differs(container.name),
         )
         wide = self._room - 18
-        # The container's name comes first; short of room, an address elsewhere goes without its network's name.
+        # The container's name has priority; without space, a foreign address is shown without its network's name.
         name = min(len(container.name) * 8.3, wide * 0.62)
         if len(words) * 7.4 > wide - name - 6 and not (joined or broken):
             words = ", ".join(container.addresses.values()) or words

@@ -1,6 +1,6 @@
 """The cluster as a picture, in layers: the overlay above, containers, nodes, and the cluster's network below.
 
-What is broken is drawn broken: dashed, crossed out and said in words, never by colour alone.
+Broken parts are dashed, crossed out and described in words, never marked by colour alone.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _DEEP = 6
 
 @dataclass(frozen=True)
 class Frame:
-    """Where a cluster is drawn: from ``left``, ``width`` wide, so many nodes a row."""
+    """The area of a cluster: its left edge, its width, and the nodes per row."""
 
     left: float
     width: float
@@ -48,12 +48,12 @@ class Frame:
         return (self.width - (self.columns - 1) * _GAP) / self.columns
 
     def span(self, cards: int) -> float:
-        """The width of so many nodes side by side, with room for a band's words."""
+        """The width of some nodes side by side, wide enough for a band's text."""
         return max(cards * (self.card + _GAP) - _GAP, min(3, self.columns) * (self.card + _GAP) - _GAP)
 
 
 def cluster_picture(view: ClusterView) -> str:
-    """The SVG, 1200 wide; four nodes a row. Its ``<desc>`` is the same in words."""
+    """The SVG, 1200 wide, with four nodes per row. Its ``<desc>`` is the text alternative."""
     canvas = Canvas()
     title = f"Cluster of {len(view.nodes)} node{'s' if len(view.nodes) != 1 else ''}"
     canvas.text(_MARGIN, 32, title, size=20, bold=True)
@@ -65,7 +65,7 @@ def cluster_picture(view: ClusterView) -> str:
 
 
 def before_and_after(before: ClusterView, after: ClusterView) -> str:
-    """Two pictures side by side, 1200 wide, what differs outlined in the second and said below both."""
+    """Two pictures side by side, 1200 wide; differences are outlined in the second one and listed below."""
     canvas = Canvas()
     changed = differences(before, after)
     count = f"{len(changed)} thing{'s' if len(changed) != 1 else ''} changed" if changed else "nothing changed"
@@ -86,7 +86,7 @@ def before_and_after(before: ClusterView, after: ClusterView) -> str:
 
 
 def before_and_after_text(before: ClusterView, after: ClusterView) -> str:
-    """The text alternative of both pictures: what differs, and what there is now."""
+    """The text alternative of both pictures: the differences, and the current state."""
     changed = differences(before, after)
     return f"Before and after: {'; '.join(changed.values()) or 'nothing changed'}. Now: {describe(after)}"
 
@@ -119,9 +119,9 @@ def _cluster(
     changed: Collection[Thing] = (),
     beside: Sequence[ClusterView] = (),
 ) -> float:
-    """Draw all nodes in rows; each row has both networks, and rails at the sides join those of all rows.
+    """Draw all nodes in rows; each row has both networks, and lines at the sides connect those of all rows.
 
-    ``beside`` are all the views that stand side by side, so that equal things stand at equal heights.
+    ``beside`` are all views that are side by side, so that equal items are at equal heights.
     """
     tight = len(view.nodes) > _CROWDED
     overlays, networks = [], []
@@ -146,7 +146,7 @@ def _cluster(
 
 
 def _nowhere(canvas: Canvas, view: ClusterView, frame: Frame, top: float) -> None:
-    """Members of the store that cannot be drawn on a node."""
+    """Draw members of the store that are on no node."""
     width = min(frame.card, (frame.width + _GAP) / len(view.members_nowhere) - _GAP)
     for place, member in enumerate(view.members_nowhere):
         left = frame.left + place * (width + _GAP)

@@ -1,7 +1,7 @@
-"""The way of one packet from container to container through the overlay, with the cluster's real names and numbers.
+"""The path of one packet from container to container through the overlay, with the cluster's real names and numbers.
 
-Above, the interfaces it passes; below, the packet as its container sends it and as the nodes' network carries it, equal
-parts in one column, so that what the overlay adds stands out.
+The upper part shows the interfaces that it passes. The lower part shows the packet inside the container and on the
+nodes' network, with equal parts in one column, so that the overlay's headers are visible.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ WIDTH = 1200
 _MARGIN = 24
 _CARD = 548
 _PART_HEIGHT = 46
-# the least width of a part that still takes its words
+# the minimum width of a part with its text
 _LEAST, _PIXELS_A_BYTE, _MOST = 74, 5.2, 210
 
 
 @dataclass(frozen=True)
 class End:
-    """One end of the way: a container and everything of its node that the packet passes, as they are called there.
+    """One end of the path: a container and the interfaces of its node that the packet passes.
 
-    ``veth`` is the other end of the container's ``interface``; ``leads_to`` is where the VXLAN interface's forwarding
-    table sends what is meant for the other container (an address), empty without a row.
+    ``veth`` is the other end of the container's ``interface``; ``leads_to`` is the node address that the VXLAN
+    interface's forwarding table has for the other container, empty without an entry.
     """
 
     node: str
@@ -58,7 +58,7 @@ class End:
 
 @dataclass(frozen=True)
 class Part:
-    """One header, or the data: its name, its bytes, and whether it is there only because of the overlay."""
+    """One header, or the data: its name, its bytes, and whether the overlay adds it."""
 
     name: str
     length: int
@@ -67,7 +67,7 @@ class Part:
 
 @dataclass(frozen=True)
 class PacketPath:
-    """What is drawn. ``parts`` are those of the packet on the wire, from its first byte to its last."""
+    """The path of a packet. ``parts`` are those of the packet on the wire, from its first byte to its last."""
 
     network: str
     vni: int | None
@@ -101,7 +101,7 @@ def packet_path(path: PacketPath) -> str:
 
 
 def path_text(path: PacketPath) -> str:
-    """The picture in words."""
+    """The text alternative."""
     one, other = path.source, path.target
     sentences = [
         f"{one.container} ({one.address}) on {one.node} sends a packet to {other.container} ({other.address}) on "

@@ -1,4 +1,4 @@
-"""The colours of all pictures, each with its twin for a dark page. They print well in grey, and never speak alone."""
+"""The colours of all pictures, each with its variant for a dark page. No information is in colour alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BAD_WASH = "#fdeceb"
 GOOD_WASH = "#e3f3ec"
 MARK = "#f2c94c"
 
-#: From quick to slow.
+#: From fast to slow.
 SHADES = ("#eaf4f4", "#d0e8e8", "#aed7d8", "#86c1c4", "#5aa8ae")
 
 _DARK = {
@@ -43,10 +43,10 @@ _DARK = {
 
 
 def dark_rules(svg: str) -> str:
-    """A ``<style>`` that gives an SVG of these colours its dark twins where the reader prefers a dark page.
+    """A ``<style>`` that replaces these colours in an SVG by the dark variants if the reader prefers a dark page.
 
-    It knows colours as attributes (``fill="#…"``) and as matplotlib writes them (``style="fill: #…"``). A viewer that
-    knows no style sheets, and a printer, keep the light ones.
+    It matches colours as attributes (``fill="#…"``) and as in matplotlib's output (``style="fill: #…"``). Viewers
+    without style sheets, and printers, keep the light ones.
     """
     rules = []
     for light, dark in _DARK.items():

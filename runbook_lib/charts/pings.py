@@ -1,4 +1,4 @@
-"""Pings as pictures that read in black and white: the matrix as a heat map, and every round trip as a dot."""
+"""Pictures of pings, readable in black and white: the matrix as a heat map, and every round trip as a dot."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ from runbook_lib.charts.palette import (
 from runbook_lib.charts.style import bare, blank, title
 from runbook_lib.model.results import Probe, Verdict
 
-# Where the next shade begins, in milliseconds: the same in every picture, so that two of them can be compared.
+# The limits of the shades in milliseconds: the same in every picture, so that pictures can be compared.
 _STEPS_MS = (0.05, 0.2, 1.0, 10.0)
 _NUMBERS_UP_TO = 12  # containers; in a larger matrix numbers would be too small to read
 _COLD_UP_TO = 6
 
 
 def ping_heatmap(probes: Sequence[Probe]) -> Figure:
-    """One panel for each way (by name, by address); a row a source, a column a target, in the order of the probes.
+    """One panel per kind (by name, by address); one row per source, one column per target, in the order of the probes.
 
-    A cell holds the warm probes' average in milliseconds (and, in a small matrix, the cold first probe's), ``✗`` for
-    a failure with its loss or the largest packet that passes, ``!`` with the loss for a warning, ``silent`` where no
-    answer is what was expected. A bar at its foot is as long as the part that was lost without being expected to.
+    A cell has the warm probes' average in milliseconds (and, in a small matrix, the cold first probe's), ``✗`` for a
+    failure with its loss or the largest packet that passes, ``!`` with the loss for a warning, ``silent`` if no answer
+    was expected. The length of the bar at its foot is the unexpected loss.
     """
     names = list(dict.fromkeys(name for probe in probes for name in (probe.source, probe.target)))
     ways = list(dict.fromkeys(probe.by for probe in probes))
@@ -94,7 +94,7 @@ def _subtitle(probes: Sequence[Probe]) -> str:
 
 
 def _legend(figure: Figure, count: int) -> None:
-    """What the shades mean, in boxes; what the marks mean, in words."""
+    """The legend of shades and marks."""
     width, height = figure.get_size_inches()
     scale = figure.add_axes((0.3 / width, 0.42 / height, 5.9 / width, 0.24 / height))
     scale.set_xlim(0, 5.9)
@@ -132,7 +132,7 @@ def _panel(axes: Any, probes: Sequence[Probe], names: Sequence[str], row_labels:
 
 
 def _fill(axes: Any, faces: Mapping[tuple[int, int], str], count: int) -> None:
-    """All cells of one colour are one path, which keeps the picture of a large matrix small."""
+    """Draw all cells of one colour as one path, which keeps the file of a large matrix small."""
     axes.add_patch(Rectangle((0, 0), count, count, facecolor=WASH, edgecolor="none"))
     alike: dict[str, list[Path]] = defaultdict(list)
     for (x, y), face in faces.items():
@@ -215,7 +215,7 @@ def _milliseconds(time: float | None) -> str:
     return f"{time:.2f}" if time < 10 else f"{time:.0f}"
 
 
-#: With more pairs than this, all of a source's make one row.
+#: With more pairs than this, each source has only one row.
 MOST_PAIRS = 16
 _ROW = 0.4
 _LEFT, _RIGHT, _TOP, _BELOW = 0.3, 2.75, 1.2, 0.85
@@ -237,14 +237,14 @@ class RoundTrips:
         return median(self.warm) if self.warm else None
 
     def share(self, part: float) -> float | None:
-        """The time that this part of the warm ones did not exceed (0.95: the 95th percentile, by nearest rank)."""
+        """A percentile of the warm ones (0.95: the 95th, by nearest rank)."""
         if not self.warm:
             return None
         return self.warm[max(0, math.ceil(round(part * len(self.warm), 6)) - 1)]
 
 
 def round_trips(probes: Sequence[Probe]) -> tuple[RoundTrips, ...]:
-    """The round trips between containers that should reach each other, a row a pair and way or, if many, a source."""
+    """The round trips of pairs that should reach each other; one row per pair and kind, or per source if many."""
     wanted = [probe for probe in probes if probe.expected == "reachable"]
     ways = {probe.by for probe in wanted}
     pairs = {(probe.source, probe.target, probe.by) for probe in wanted}
@@ -256,7 +256,7 @@ def round_trips(probes: Sequence[Probe]) -> tuple[RoundTrips, ...]:
 
 
 def latency_spread(probes: Sequence[Probe]) -> Figure:
-    """A dot a round trip on a logarithmic axis, a bar at the median, a band to the 95th percentile, ◇ a cold one."""
+    """One dot per round trip on a logarithmic axis, a bar at the median, a band to the 95th percentile, ◇ cold."""
     rows = round_trips(probes)
     width, height = 10.5, _TOP + _ROW * max(1, len(rows)) + _BELOW
     figure = blank(width, height)
@@ -335,7 +335,7 @@ def _draw(axes: Any, row: RoundTrips, place: int) -> None:
     middle, most = row.middle, row.share(0.95)
     if middle is not None and most is not None:
         axes.fill_between([row.warm[0], most], place - 0.3, place + 0.3, color=OVERLAY_WASH, linewidth=0, zorder=1)
-        # Neighbours in time stand on different levels, so that equal ones do not hide each other.
+        # Consecutive dots are on different levels, so that equal ones do not hide each other.
         levels = [place + 0.22 * ((number * 7) % 11 - 5) / 5 for number in range(len(row.warm))]
         size = 14 if len(row.warm) <= 200 else 6
         axes.scatter(row.warm, levels, s=size, color=ACCENT, linewidths=0, zorder=3)

@@ -1,4 +1,4 @@
-"""What the matplotlib pictures share: a blank figure that leaves pyplot alone, and the way from a figure to SVG."""
+"""Shared by the matplotlib pictures: a blank figure without pyplot, and its conversion to SVG."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UNDATED = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
 def blank(width: float, height: float) -> Figure:
-    """A white figure of that many inches with a canvas of its own."""
+    """A white figure of that size in inches with its own canvas."""
     figure = Figure(figsize=(width, height), facecolor=PAPER)
     FigureCanvasAgg(figure)
     return figure
@@ -32,7 +32,7 @@ def title(figure: Figure, text: str, subtitle: str = "", *, left: float = 0.3) -
 
 
 def bare(axes: Any) -> None:
-    """Take frame and tick marks away."""
+    """Remove frame and tick marks."""
     for side in axes.spines.values():
         side.set_visible(False)
     axes.tick_params(length=0, colors=INK)
@@ -40,9 +40,9 @@ def bare(axes: Any) -> None:
 
 
 def figure_svg(figure: Figure, description: str) -> str:
-    """The figure as SVG, light and dark, with ``description`` for those who do not see it."""
+    """The figure as SVG, light and dark, with ``description`` as its text alternative."""
     buffer = io.StringIO()
-    # Text stays text, in whatever fonts the reader has; the same picture is the same bytes.
+    # Text stays text, in the reader's fonts; the same picture gives the same bytes.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "runbook", "font.sans-serif": FONT}):
         figure.savefig(buffer, format="svg", metadata=_UNDATED)
     drawing = buffer.getvalue()

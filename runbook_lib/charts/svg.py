@@ -1,4 +1,4 @@
-"""A small canvas that writes SVG: boxes, lines, words and marks, and words that never leave their box."""
+"""A small canvas that writes SVG: boxes, lines, marks, and text that never exceeds its box."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Canvas:
             self.cross((x1 + x2) / 2, (y1 + y2) / 2)
 
     def cross(self, x: float, y: float, size: float = 5) -> None:
-        """A small cross, for what is broken."""
+        """A small cross, for a broken item."""
         low, whole = -size, 2 * size
         self._elements.append(
             f'<path d="M{x + low:g} {y + low:g}l{whole:g} {whole:g}m0 {-whole:g}l{-whole:g} {whole:g}" '
@@ -67,7 +67,7 @@ class Canvas:
         )
 
     def warning(self, x: float, y: float, size: float = 8) -> None:
-        """A triangle, for what is there but not as it should be."""
+        """A triangle, for an item that is not as it should be."""
         self._elements.append(
             f'<path d="M{x:g} {y - size:g}l{size:g} {1.7 * size:g}h{-2 * size:g}z" fill="{PAPER}" '
             f'stroke="{WARN}" stroke-width="2"/>'
@@ -86,7 +86,7 @@ class Canvas:
         width: float | None = None,
         mono: bool = False,
     ) -> None:
-        """Text on a baseline. Words wider than ``width`` are cut; the whole stays readable as a tooltip."""
+        """Text on a baseline. Text wider than ``width`` is cut; a tooltip has all of it."""
         room = len(words) if width is None else max(4, int(width / (size * (_BOLD_LETTER if bold else _LETTER))))
         shown = words if len(words) <= room else words[: room - 1] + "…"
         tooltip = f"<title>{escape(words)}</title>" if shown != words else ""
@@ -98,7 +98,7 @@ class Canvas:
         )
 
     def document(self, width: float, height: float, title: str, description: str) -> str:
-        """The whole SVG, light and dark, with title and description for those who do not see it."""
+        """The complete SVG, light and dark, with title and description as its text alternative."""
         body = f'<rect width="{width:g}" height="{height:g}" fill="{PAPER}"/>' + "".join(self._elements)
         if "url(#hatch)" in body:
             body = _HATCH + body

@@ -1,4 +1,4 @@
-"""Pictures over time: a peer around a change, a number from run to run, addresses before and after a restart."""
+"""Pictures over time: a peer's probes around a change, a metric over runs, addresses before and after a restart."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _HALF = 0.2  # half of a lane's height
 
 @dataclass(frozen=True)
 class Phase:
-    """Looks in a row that saw the same: from when to when (seconds since the event), how many, and what.
+    """Consecutive probes with the same result: from when to when (seconds since the event), how many, and the result.
 
-    ``resolved`` is the address of the name, or empty; ``slowest_ms`` is the slowest answer among them.
+    ``resolved`` is the address that the name resolved to, or empty; ``slowest_ms`` is the slowest answer among them.
     """
 
     begin: float
@@ -43,7 +43,7 @@ class Phase:
 
 
 def phases(samples: Sequence[Sample]) -> tuple[Phase, ...]:
-    """The time line in as few rows as say everything."""
+    """The time line as phases."""
     found = []
     for (resolved, answered), group in groupby(samples, key=lambda sample: (sample.resolved, sample.answered)):
         own = list(group)
@@ -53,9 +53,9 @@ def phases(samples: Sequence[Sample]) -> tuple[Phase, ...]:
 
 
 def convergence_timeline(convergence: Convergence) -> Figure:
-    """A filled dot where the name resolved or the peer answered, a cross where not; the event is a vertical line.
+    """A dot where the name resolved or the peer answered, a cross where not; the event is a vertical line.
 
-    The lanes are shaded in between, say in words what was seen, and show how long it took until that was so for good.
+    The lanes are shaded in between, have the result as text, and show the time until the final state.
     """
     figure = blank(_WIDTH, _HEIGHT)
     title(figure, f"{convergence.target}, as {convergence.source} sees it: {convergence.event}", _subtitle(convergence))
@@ -84,7 +84,7 @@ def convergence_timeline(convergence: Convergence) -> Figure:
 
 
 def timeline_text(convergence: Convergence) -> str:
-    """The text alternative: the two times, and every phase of what was seen."""
+    """The text alternative: the two times, and every phase."""
     seen = [
         f"{phase.begin:+.1f} s: {f'resolves to {phase.resolved}' if phase.resolved else 'does not resolve'}, "
         f"{'answers' if phase.answered else 'silent'}"
@@ -113,7 +113,7 @@ def _after(words: str, otherwise: str, seconds: float | None) -> str:
 def _lane(
     axes: Any, samples: Sequence[Sample], height: float, states: Sequence[str], otherwise: str, step: float
 ) -> None:
-    """One lane: a stretch for each run of equal states with its words where there is room, and a mark a look."""
+    """One lane: a bar per phase, with its text if there is space, and a mark per probe."""
     width = samples[-1].elapsed - samples[0].elapsed + 2 * step
     looks = list(zip(samples, states, strict=True))
     begin = samples[0].elapsed - step / 2
@@ -137,7 +137,7 @@ def _lane(
 
 
 def _span(axes: Any, seconds: float | None, height: float) -> None:
-    """How long after the event it was as it should be, above the lane."""
+    """Show above the lane how long after the event the expected state was reached."""
     if seconds is None or seconds <= 0:
         return
     level = height + _HALF + 0.14
@@ -147,18 +147,18 @@ def _span(axes: Any, seconds: float | None, height: float) -> None:
 
 
 def _beside(axes: Any, place: tuple[float, float], words: str, *, color: str) -> None:
-    """Words to the right of a place."""
+    """Text to the right of a position."""
     style = {"fontsize": 9.5, "fontweight": "bold", "color": color, "va": "center", "ha": "left"}
     axes.annotate(words, place, xytext=(5, 0), textcoords="offset points", **style)
 
 
-# Told apart by their line and mark too, since not everybody sees or prints colours.
+# Distinguished by line and mark too, because not all readers see or print colours.
 _STYLES = ((ACCENT, "-", "o"), (GOOD, "--", "s"), (WARN, "-.", "D"), (INK, ":", "^"))
 _MOST_WITH_MARKS = 120
 
 
 def trend_picture(trend: Trend) -> Figure:
-    """Time from left to right, the value upwards from zero; the thin line is the median of all."""
+    """The values over time, from zero; the thin line is the median."""
     figure = blank(9.6, 3.9)
     title(figure, f"{trend.metric} of {trend.notebook}", _trend_subtitle(trend))
     axes = figure.add_axes((0.085, 0.13, 0.895, 0.62))
@@ -206,7 +206,7 @@ def trend_text(trend: Trend) -> str:
 
 
 def _times(points: Sequence[TrendPoint]) -> Any:
-    """Matplotlib draws moments, and does not say so in its annotations."""
+    """Dates as matplotlib accepts them, though its annotations do not say so."""
     return [point.started for point in points]
 
 
@@ -222,7 +222,7 @@ _NONE = "no address"
 
 
 def address_drift(before: Sequence[ClusterAddress], after: Sequence[ClusterAddress]) -> Figure:
-    """Every address is a row; a node that moved is a solid arrow across rows, one that stayed a dashed level line."""
+    """One row per address; a moved node is a solid arrow between rows, one that stayed a dashed horizontal line."""
     rows = _rows([*before, *after])
     height = 1.35 + 0.46 * len(rows)
     figure = blank(8.6, height)

@@ -1,7 +1,4 @@
-"""What a picture of the cluster shows, looked up by node.
-
-The picture of the cluster in words: the text alternative, and what differs between two of them.
-"""
+"""The facts of a cluster picture by node, its text alternative, and the differences between two pictures."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ GATEWAY_BRIDGE = "docker_gwbridge"
 
 @dataclass(frozen=True)
 class Terms:
-    """What a picture calls the control plane's parts: its members, and an engine that is connected, not, or nowhere."""
+    """The control plane's terms in a picture: its members, and the states of an engine's link to it."""
 
     members: str = "etcd members"
     connected: str = "store connected"
@@ -46,7 +43,7 @@ SWARM_TERMS = Terms(
 
 @dataclass(frozen=True)
 class ClusterView:
-    """Facts to draw, as they were gathered. Whatever was not gathered is not drawn.
+    """The facts to draw. Facts that were not read are not drawn.
 
     ``nodes`` gives the order, ``silent`` the reason for each node that did not answer, ``engineless`` for each whose
     engine did not although the node did; ``overlay`` is the network's name, ``vnis`` its number by network ID (an
@@ -92,7 +89,7 @@ class ClusterView:
         return [item for item in self.members if item.node not in self.nodes]
 
     def containers_on(self, node: str) -> list[ContainerFacts]:
-        """The node's containers but the store's."""
+        """The node's containers without those of the store."""
         members = {item.name for item in self.members if item.name != item.node}
         return [item for item in self.containers if item.node == node and item.name not in members]
 
@@ -101,21 +98,21 @@ class ClusterView:
         return next((item for item in self.networks if item.node == node and item.name == GATEWAY_BRIDGE), None)
 
     def belongs(self, container: ContainerFacts) -> bool:
-        """True when the container ought to be on the overlay, so that it is broken when it is not."""
+        """Whether the container should be on the overlay, so that it is broken if it is not."""
         return self.wanted is None or container.name in self.wanted
 
     def unknown_peers(self, node: str) -> tuple[str, ...] | None:
-        """Nodes of engines that this one does not know; ``None`` when it does not gossip, or nobody asked."""
+        """Nodes of engines that this one does not know; ``None`` if it does not gossip, or if that was not read."""
         return unknown_peers(self.gossip).get(node)
 
     @property
     def overlay_network(self) -> NetworkFacts | None:
-        """The overlay, as the first node that knows it does."""
+        """The overlay, as the first node lists it."""
         return next((item for item in self.networks if item.name == self.overlay and item.driver == "overlay"), None)
 
     @property
     def vni(self) -> int | None:
-        """The overlay's number on the wire; ``None`` where it is unknown, or not given out yet.
+        """The overlay's VNI; ``None`` if it is unknown, or not assigned yet.
 
         With a cluster store that happens when its first container joins (libnetwork ``ov_network.go``:
         ``obtainVxlanID``); until then the store says 0.
@@ -125,19 +122,19 @@ class ClusterView:
 
     @property
     def has_no_vni_yet(self) -> bool:
-        """True when the overlay is known to have no number yet."""
+        """Whether the overlay is known to have no VNI yet."""
         overlay = self.overlay_network
         return overlay is not None and self.vni is None and overlay.id in self.vnis
 
 
-#: A thing in the picture: the node that it is on (empty for the overlay) and its name.
+#: An item in the picture: its node (empty for the overlay) and its name.
 Thing = tuple[str, str]
-#: The name of the thing that a node is itself.
+#: The name of the item for a node itself.
 NODE = "node"
 
 
 def statements(view: ClusterView) -> dict[Thing, str]:
-    """What the picture says of each thing in it, in the order in which it is read."""
+    """The description of each item in the picture, in reading order."""
     overlay = view.overlay_network
     found = {("", view.overlay): missing_overlay_words(view)}
     if overlay is not None:
@@ -150,7 +147,7 @@ def statements(view: ClusterView) -> dict[Thing, str]:
 
 
 def describe(view: ClusterView) -> str:
-    """The picture in words: a sentence for the overlay and one a node."""
+    """The picture as text: one sentence for the overlay and one per node."""
     said = statements(view)
     beside = [words for (place, _), words in said.items() if not place]
     sentences = [f"{len(view.nodes)} nodes on {view.network.subnet}; {'; '.join(beside)}."]
@@ -161,7 +158,7 @@ def describe(view: ClusterView) -> str:
 
 
 def differences(before: ClusterView, after: ClusterView) -> dict[Thing, str]:
-    """A phrase for each thing that is not as before: ``node3: container alpine1 10.0.0.2 → not on ovr0``."""
+    """The description of each changed item: ``node3: container alpine1 10.0.0.2 → not on ovr0``."""
     old, new = statements(before), statements(after)
     found = {}
     for thing in [*new, *(thing for thing in old if thing not in new)]:
@@ -180,21 +177,21 @@ def differences(before: ClusterView, after: ClusterView) -> dict[Thing, str]:
 
 
 def missing_overlay_words(view: ClusterView) -> str:
-    """Why there is no overlay in the picture."""
+    """Why the picture has no overlay."""
     if any(view.overlay in container.addresses for container in view.containers):
         return f"no engine lists {view.overlay} now, although containers are on it"
     return f"no overlay network {view.overlay}"
 
 
 def vni_words(view: ClusterView) -> str:
-    """The overlay's number on the wire in words; empty when it is unknown."""
+    """The overlay's VNI as text; empty if it is unknown."""
     if view.vni is None:
         return "no VNI before its first container" if view.has_no_vni_yet else ""
     return f"VNI {view.vni}"
 
 
 def container_words(view: ClusterView, container: ContainerFacts) -> tuple[str, bool]:
-    """Where a container is, in a few words, and whether that is broken."""
+    """A container's place as text, and whether it is broken."""
     address = container.addresses.get(view.overlay)
     if address and container.running:
         return address, False
@@ -208,12 +205,12 @@ def container_words(view: ClusterView, container: ContainerFacts) -> tuple[str, 
 
 
 def member_name(member: Member) -> str:
-    """What a member is called where its node is told anyway: a manager of a swarm has no other name than its node's."""
+    """A member's name beside its node: a swarm's manager has no other name than its node's."""
     return "manager" if member.name == member.node else member.name
 
 
 def member_words(member: Member) -> str:
-    """How a member of the store is: healthy, who leads, or what its container is where that is why it is not."""
+    """A member's state: healthy, leader, or the state of its container if that is the reason."""
     state = member.health
     if not member.node:
         return "is on no node" if member.container_state == "absent" else "is on no node that answers"
@@ -223,7 +220,7 @@ def member_words(member: Member) -> str:
 
 
 def store_words(view: ClusterView, node: str) -> tuple[str, bool]:
-    """The engine's link to its store in a few words (empty when nobody asked), and whether that is broken."""
+    """The engine's link to its store as text (empty if it was not read), and whether it is broken."""
     engine, registration = view.engine(node), view.registration(node)
     if engine is not None and engine.mode == "none":
         return view.terms.nowhere, True
@@ -233,7 +230,7 @@ def store_words(view: ClusterView, node: str) -> tuple[str, bool]:
 
 
 def gossip_words(view: ClusterView, node: str) -> tuple[str, bool]:
-    """Whom the engine knows in a few words (empty when it does not gossip), and whether somebody is missing."""
+    """The engine's peers as text (empty if it does not gossip), and whether one is missing."""
     unknown = view.unknown_peers(node)
     if unknown is None:
         return "", False
@@ -275,7 +272,7 @@ def _engine_and_address(view: ClusterView, node: str) -> dict[str, str]:
 
 
 def _change(old: str, new: str) -> str:
-    """Both, without saying twice what they begin with."""
+    """Both descriptions, with their common beginning only once."""
     before, after = old.split(" "), new.split(" ")
     same = 0
     while same < min(len(before), len(after)) - 1 and before[same] == after[same]:

@@ -1,7 +1,7 @@
-"""The command line: ``main(arguments)`` returns an exit code and never lets a user's mistake become a traceback.
+"""The command line: ``main(arguments)`` returns an exit code; a user's mistake never shows a traceback.
 
-Each command lives in a module of its own that defines ``app``, a typer application. It is imported when the command
-is called, so that ``--help`` and the light commands do not wait for the libraries of the heavy ones.
+Each command is a module that defines ``app``, a typer application. It is imported when the command is called, so that
+``--help`` and the light commands do not wait for the libraries of the heavy ones.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from runbook_lib.execute.interruption import signals_unwind
 
 __all__ = ["COMMANDS", "app", "main"]
 
-#: Every command with the line that ``--help`` shows for it; its module is ``runbook_lib.cli.NAME``.
+#: Every command with its line in ``--help``; its module is ``runbook_lib.cli.NAME``.
 COMMANDS = {
     "run": "Testbed up if needed, all notebooks, a summary table.",
-    "batch": "Notebooks on many clusters side by side, one summary.",
+    "batch": "Notebooks on many clusters in parallel, one summary.",
     "test": "Run all tests.",
     "testbed": "A real Docker cluster on this machine: up, status, ssh, env, reboot, down.",
-    "inventory": "A cluster of your own: import, trust, check.",
+    "inventory": "Your own cluster: import, trust, check.",
     "records": "What was executed: list, show, diff, trend, export, verify, prune.",
     "notebook": "JupyterLab on the notebooks.",
-    "docs": "The papers and the reference as web pages.",
+    "docs": "The documentation and the reference as web pages.",
 }
 
 
 class CommandGroup(TyperGroup):
-    """A group that imports a command when it is called, and tells an interruption from a failure."""
+    """A group that imports a command when it is called, and distinguishes interruptions from failures."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return name, command and remaining arguments, with the placeholder replaced by the real command."""
@@ -49,7 +49,7 @@ class CommandGroup(TyperGroup):
         return name, command, remaining
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; Ctrl-C becomes the package's own error, since typer's exit code for it is another."""
+        """Run the command; Ctrl-C becomes the package's own error, because typer's exit code for it differs."""
         try:
             return super().invoke(ctx)
         except (KeyboardInterrupt, typer.Abort) as error:
@@ -68,7 +68,7 @@ app = typer.Typer(
 
 
 def _placeholder() -> None:
-    """Stands for a command in the list; ``CommandGroup.resolve_command`` puts the real one in its place."""
+    """A placeholder for a command in the list; ``CommandGroup.resolve_command`` replaces it."""
 
 
 for _name, _help in COMMANDS.items():
@@ -87,7 +87,7 @@ def _options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Options that stand before a command."""
+    """Options before a command."""
 
 
 def _unhandled() -> list[signal.Signals]:
@@ -98,8 +98,8 @@ def _unhandled() -> list[signal.Signals]:
 def main(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code (``runbook_lib.errors.ExitCode``).
 
-    A ``RunbookError`` is told on stderr as it tells itself: message, place, remedy. Anything else unexpected is a
-    fault of this program, shown with its traceback.
+    A ``RunbookError`` is printed to stderr with message, place and remedy. Any other exception is a bug, shown with its
+    traceback.
     """
     try:
         with signals_unwind(_unhandled()):
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str]) -> int:
     except RunbookError as error:
         print(f"runbook: {error}", file=sys.stderr)
         return int(error.exit_code)
-    except Exception:  # noqa: BLE001 - the last resort: shown whole and never swallowed, since the exit code is 3
+    except Exception:  # noqa: BLE001 - the last resort: shown completely, with the exit code 3
         traceback.print_exc()
         print(
             "runbook: this is a fault of the program, not yours. Please report it with the lines above,\n"

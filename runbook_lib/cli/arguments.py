@@ -1,4 +1,4 @@
-"""What several commands share: arguments that typer does not know, aligned columns, JSON, the project's folder."""
+"""Shared by several commands: arguments that typer lacks, aligned columns, JSON, the project's folder."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ NotebookTimeout = Annotated[
 
 
 class PairCommand(TyperCommand):
-    """Lets ``-p`` take a key and a value, as papermill's does; typer's repeated options take one word only."""
+    """Lets ``-p`` take a key and a value, as in papermill; typer's repeated options take only one word."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
-        """Join each ``-p KEY VALUE`` to the one word ``KEY=VALUE`` before typer parses the line."""
+        """Join each ``-p KEY VALUE`` to ``KEY=VALUE`` before typer parses the line."""
         joined, words = [], iter(args)
         for word in words:
             joined.append(word)
@@ -61,7 +61,7 @@ def pairs(joined: Sequence[str] | None) -> list[tuple[str, str]]:
 
 
 def project_folder() -> Path:
-    """Return the checkout that this package runs from: notebooks, parameter files and tests are in it.
+    """Return this package's checkout, with notebooks, parameter files and tests.
 
     Raises:
         InputError: the package was installed without them.
@@ -69,7 +69,7 @@ def project_folder() -> Path:
     folder = Path(__file__).resolve().parents[2]
     if not (folder / "pyproject.toml").is_file():
         raise InputError(
-            "the notebooks, parameter files and tests are not here",
+            "the notebooks, parameter files and tests are not installed",
             place=str(folder),
             remedy="call ./runbook of a checkout instead of an installed package",
         )
@@ -81,7 +81,7 @@ _NARROWEST = 8
 
 
 def terminal_width() -> int | None:
-    """The columns that stdout has to show something in; ``None`` where it is no terminal, and nothing is cut."""
+    """The width of stdout's terminal; ``None`` without a terminal, and then nothing is cut."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
@@ -94,10 +94,10 @@ def columns(
     width: int | None = None,
     indent: str = "",
 ) -> list[str]:
-    """A line for the header (unless all of it is empty) and one a row, each column as wide as its longest value.
+    """One line for the header (unless empty) and one per row, each column as wide as its longest value.
 
-    Columns named in ``right`` are aligned to the right. Where all are wider than ``width``, those in ``shrink`` that it
-    has are cut, the widest first, and end in ``…``.
+    Columns named in ``right`` are aligned to the right. If lines are wider than ``width``, the columns in ``shrink``
+    are cut, the widest first, and end in ``…``.
     """
     table = [tuple(header), *rows] if any(header) else list(rows)
     if not table:
@@ -141,29 +141,27 @@ Location = Annotated[
         show_default=False,
     ),
 ]
-Wanted = Annotated[
-    str, typer.Argument(metavar="ID", help="A record's id, or the beginning of one.", show_default=False)
-]
+Wanted = Annotated[str, typer.Argument(metavar="ID", help="A record's id, or a prefix of it.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Cluster = Annotated[str, typer.Option(metavar="NAME", help="Only this cluster's.", show_default=False)]
 Since = Annotated[
     str,
-    typer.Option(metavar="WHEN", help="Only since a date, a time (UTC), or so long ago: 7d, 12h.", show_default=False),
+    typer.Option(metavar="WHEN", help="Only since a date, a time (UTC), or a duration: 7d, 12h.", show_default=False),
 ]
 
 
 def archive_at(location: str | None) -> Archive:
-    """The archive that the user named, else the default one."""
+    """The named archive, or the default one."""
     return open_archive(location or default_location())
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print all at once: ten thousand lines are one write."""
+    """Print all lines in one write."""
     text = "\n".join(lines)
     if text:
         sys.stdout.write(text + "\n")
 
 
 def print_json(value: object) -> None:
-    """Print JSON that a person can read too."""
+    """Print indented JSON."""
     print(json.dumps(value, indent=2, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""``runbook batch``: executes notebooks on many clusters side by side, a parameter file each, and sums up."""
+"""``runbook batch``: executes notebooks on many clusters in parallel, one parameter file each, with a summary."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ _NOTEBOOK = ("-n", "--notebook")
 
 
 class _BatchCommand(PairCommand):
-    """Lets ``-n`` take several notebooks, as many as follow it that are no parameter files."""
+    """Lets ``-n`` take several notebooks, up to the next parameter file."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
-        """Put ``-n`` before each of them before typer parses the line."""
+        """Add ``-n`` before each of them before typer parses the line."""
         words: list[str] = []
         following = False
         for place, word in enumerate(args):
@@ -61,10 +61,10 @@ class _BatchCommand(PairCommand):
 
 @app.command(cls=_BatchCommand)
 def batch(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Parameter files, each of them one cluster.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Parameter files, one per cluster.")],
     notebook: Annotated[
         list[str] | None,
-        typer.Option(*_NOTEBOOK, metavar="NOTEBOOK...", help="Names, beginnings such as 05, or paths (default: all)."),
+        typer.Option(*_NOTEBOOK, metavar="NOTEBOOK...", help="Names, prefixes such as 05, or paths (default: all)."),
     ] = None,
     parameter: Annotated[
         list[str] | None,
@@ -73,25 +73,25 @@ def batch(
     plan: PlanMode = False,
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", "-j", min=1, metavar="N", help="Clusters at once (default: as many as processors)."),
+        typer.Option("--jobs", "-j", min=1, metavar="N", help="Clusters in parallel (default: number of processors)."),
     ] = None,
     scheduler: Annotated[
         str | None,
         typer.Option(metavar="ADDRESS", help="Run on the workers of this Dask scheduler, such as tcp://10.0.0.1:8786."),
     ] = None,
     junit: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a report for build servers: a suite a cluster.")
+        Path | None, typer.Option(metavar="FILE", help="Write a report for build servers: one suite per cluster.")
     ] = None,
     records: RecordsLocation = None,
     timeout: CellTimeout = None,
     notebook_timeout: NotebookTimeout = None,
 ) -> None:
-    """Execute notebooks on many clusters, side by side, and print one summary.
+    """Execute notebooks on many clusters in parallel, and print one summary.
 
-    On each cluster the notebooks run in order, until one fails; no failure stops another cluster. Ctrl-C ends all of
-    them and lets running cells clean up, a second one kills their kernels.
+    On each cluster the notebooks run in order, until one fails; a failure does not stop other clusters. Ctrl-C ends
+    all of them and lets running cells clean up, a second one kills their kernels.
 
-    Exit code: 4 if a cluster was interrupted or not begun, else that of the first cluster, in the order given, that
+    Exit code: 4 if a cluster was interrupted or not started, else that of the first cluster, in the given order, that
     did not pass (1 a check failed, 2 bad input, 3 error, 5 timeout, 6 kernel died, 7 locked), else 0.
     """
     chosen = tuple(choose_notebooks(notebook or (), project_folder() / "notebooks"))
@@ -128,7 +128,7 @@ def batch(
 
 
 def _prepare_for_testbeds(clusters: Sequence[BatchCluster], *, plan: bool) -> None:
-    """What the jobs that bring testbeds up cannot do: become root, and install packages, once for all of them."""
+    """Become root and install packages once, which jobs that start testbeds cannot do."""
     if any(cluster.testbed is not None for cluster in clusters):
         become_root({name for cluster in clusters for name in cluster.secret_variables})
         if not plan:

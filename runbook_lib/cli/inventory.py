@@ -1,10 +1,7 @@
-"""``runbook inventory``: a cluster of your own, imported, trusted and checked.
+"""``runbook inventory``: import, trust and check your own cluster.
 
-``runbook inventory check``: every node tried, one table, and for each red cell its remedy.
-
-``runbook inventory trust``: shows the host keys of a cluster's machines and records those that a person accepts.
-
-``runbook inventory import-…``: other tools' descriptions of a cluster, as a parameter file on stdout.
+``check`` tests every node and shows one table, with a remedy for each red cell. ``trust`` shows the host keys of the
+cluster's machines and records those that the user accepts. ``import-…`` writes a parameter file from other tools' data.
 """
 
 from __future__ import annotations
@@ -40,11 +37,11 @@ if TYPE_CHECKING:
     from runbook_lib.transport.ssh.endpoint import Machine
 
 
-# A log or a pipe has no width of its own; this one holds every row.
+# The width for a log or a pipe, enough for every row.
 _LOG_WIDTH = 120
 _WORDS = {Verdict.PASS: "ok", Verdict.WARN: "look", Verdict.FAIL: "no", Verdict.SKIP: "-"}
 _STYLES = {Verdict.PASS: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red", Verdict.SKIP: "dim"}
-# What is worth reading when all is well.
+# Rows that are shown even if all is well.
 _TELLING = (ENGINE, NETWORK, CLOCK, PLATFORM)
 
 
@@ -52,9 +49,9 @@ def check(
     file: Annotated[Path, typer.Option("-f", "--file", metavar="FILE", help="The parameter file.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Test every node, all at once: SSH, sudo, engine, control plane, network, clock, platform; and the Swarm manager.
+    """Test all nodes in parallel: SSH, sudo, engine, control plane, network, clock, platform; and the Swarm manager.
 
-    It only reads. The exit code is 0 when nothing is red, 1 when something is, 2 for a file that does not validate.
+    It only reads. The exit code is 0 if nothing is red, 1 if something is, 2 for an invalid file.
     """
     at_hand(file)
     run = load_run(file)
@@ -113,7 +110,7 @@ _AT_ONCE = 8
 
 @dataclass
 class _Tally:
-    """What became of the machines' keys."""
+    """The counts of the machines' keys by result."""
 
     known: int = 0
     recorded: int = 0
@@ -132,9 +129,9 @@ def trust(
     file: Annotated[
         Path, typer.Option("-f", "--file", metavar="FILE", help="The parameter file that names the nodes.")
     ],
-    yes: Annotated[bool, typer.Option("--yes", help="Record unknown keys without a question.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Record unknown keys without asking.")] = False,
 ) -> None:
-    """Show the host keys of nodes and jump hosts, and record those that are unknown once you said yes.
+    """Show the host keys of nodes and jump hosts, and record the unknown ones after your confirmation.
 
     Compare each fingerprint with what 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' prints on the machine itself.
     A key that differs from a recorded one is never replaced. Exit code: 0 all are known now, 2 a key was refused,
@@ -146,7 +143,7 @@ def trust(
     seconds = run.parameters.timeouts.connect
     tally = _Tally()
     for level in machines_by_depth(run.inventory):
-        # What is behind a jump host can be asked only when the jump host's key is recorded.
+        # Machines behind a jump host can be reached only after the jump host's key is recorded.
         _record(_ask(level, seconds, tally), yes, tally)
     counts = f"{tally.recorded} recorded, {tally.known} known before, {len(tally.refused)} refused"
     print(f"{counts}, {len(tally.silent)} without an answer")
@@ -156,7 +153,7 @@ def trust(
 
 
 def _ask(machines: Sequence[Machine], seconds: float, tally: _Tally) -> list[OfferedKey]:
-    """The keys of machines that are unknown; all others are counted."""
+    """The unknown keys; all others are counted."""
     from runbook_lib.transport.ssh import TrustState, ask_for_key
 
     def ask(machine: Machine) -> OfferedKey | RunbookError:
@@ -204,7 +201,7 @@ def _record(unknown: Sequence[OfferedKey], yes: bool, tally: _Tally) -> None:
         )
         for offered in unknown
     ]
-    # Never cut: a fingerprint is compared to its last letter.
+    # Never cut: all characters of a fingerprint are compared.
     print("\n".join(columns(("MACHINE", "HOST", "TYPE", "FINGERPRINT", "INTO"), rows)), flush=True)
     if not yes and not _accepted(len(unknown)):
         tally.refused += [
@@ -219,19 +216,19 @@ def _record(unknown: Sequence[OfferedKey], yes: bool, tally: _Tally) -> None:
 def _accepted(count: int) -> bool:
     if not sys.stdin.isatty():
         raise InputError(
-            f"nobody is there to accept {'this key' if count == 1 else f'these {count} keys'}: stdin is no terminal",
+            f"cannot ask whether to accept {'this key' if count == 1 else f'these {count} keys'}: stdin is no terminal",
             place="inventory trust",
-            remedy="compare the fingerprints above with the machines' own, then say --yes",
+            remedy="compare the fingerprints above with the machines' own, then add --yes",
         )
     return typer.confirm("Are these the machines' own keys? Record them", default=False)
 
 
 KnownHosts = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Where the nodes' host keys are, or shall be (default ~/.ssh/known_hosts)."),
+    typer.Option(metavar="FILE", help="The file for the nodes' host keys (default ~/.ssh/known_hosts)."),
 ]
 SshConfigFile = Annotated[
-    Path | None, typer.Option("--ssh-config", metavar="FILE", help="Another configuration, as ssh -F takes it.")
+    Path | None, typer.Option("--ssh-config", metavar="FILE", help="Another configuration file, as with ssh -F.")
 ]
 ClusterName = Annotated[str, typer.Option("--name", help="The cluster's name in its records.")]
 
@@ -256,19 +253,21 @@ def import_docker_machine(
 
 
 def import_ssh_config(
-    hosts: Annotated[list[str], typer.Argument(metavar="HOST", help="Hosts as ssh knows them.", show_default=False)],
+    hosts: Annotated[
+        list[str], typer.Argument(metavar="HOST", help="Hosts in ssh's configuration.", show_default=False)
+    ],
     ssh_config: SshConfigFile = None,
     known_hosts: KnownHosts = None,
     name: ClusterName = "ssh-hosts",
 ) -> None:
-    """Write a parameter file from what OpenSSH's configuration says of hosts, jump hosts included."""
+    """Write a parameter file from hosts and jump hosts in OpenSSH's configuration."""
     contexts = [Context(host, host, None, None, {"via": "ssh"}) for host in hosts]
     _write(_draft(contexts, "OpenSSH's configuration", name, ssh_config, known_hosts))
 
 
 def import_docker_context(
     contexts: Annotated[
-        list[str], typer.Argument(metavar="NAME", help="Contexts as docker knows them.", show_default=False)
+        list[str], typer.Argument(metavar="NAME", help="Names of Docker contexts.", show_default=False)
     ],
     config: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Docker's folder (default $DOCKER_CONFIG, or ~/.docker).")
@@ -277,7 +276,7 @@ def import_docker_context(
     known_hosts: KnownHosts = None,
     name: ClusterName = "docker-contexts",
 ) -> None:
-    """Write a parameter file from Docker's contexts, whose hosts ssh reaches as well."""
+    """Write a parameter file from Docker contexts, whose hosts must also be reachable by ssh."""
     folder = config or default_config()
     found = [read_context(folder, context) for context in contexts]
     _write(_draft(found, f"Docker's contexts in {folder}", name, ssh_config, known_hosts))
@@ -306,7 +305,7 @@ def _draft(
 
 
 def _write(draft: Draft) -> None:
-    """The file to stdout; to stderr what it does not know, and what comes next."""
+    """Write the file to stdout, and missing values and the next commands to stderr."""
     for path in dict.fromkeys(file for node in draft.nodes for file in _known_hosts_files(node.ssh)):
         _make_known_hosts(Path(path))
     text = parameter_file(draft)
@@ -329,7 +328,7 @@ def _known_hosts_files(ssh: object) -> list[str]:
 
 
 def _make_known_hosts(path: Path) -> None:
-    """An empty file where there is none yet: it trusts nobody, and the parameter file that names it is valid."""
+    """Create a missing host key file, empty: it trusts no host, and makes the parameter file valid."""
     if path.exists():
         return
     try:
@@ -339,11 +338,11 @@ def _make_known_hosts(path: Path) -> None:
         raise InputError(
             f"the file for host keys cannot be made ({error.strerror})", place=str(path), remedy="name another one"
         ) from error
-    print(f"runbook: {path}: made, empty; it is where the nodes' host keys will be", file=sys.stderr)
+    print(f"runbook: {path}: created, empty; for the nodes' host keys", file=sys.stderr)
 
 
 app = typer.Typer(
-    help="A cluster of your own: import it, trust its host keys, check that everything can be reached.",
+    help="Your own cluster: import it, trust its host keys, check that everything can be reached.",
     no_args_is_help=True,
     add_completion=False,
 )

@@ -1,4 +1,4 @@
-"""``runbook notebook``: the testbed, and JupyterLab on the notebooks."""
+"""``runbook notebook``: starts the testbed, and JupyterLab with the notebooks."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def notebook(
     project = project_folder()
     folder = project / "notebooks"
     if not folder.is_dir():
-        raise InputError("there are no notebooks", place=str(folder), remedy="call ./runbook of a whole checkout")
+        raise InputError("there are no notebooks", place=str(folder), remedy="call ./runbook of a complete checkout")
     copies = Copies(folder, copies_folder(project))
     if reset:
         _reset(copies, choose_notebooks(reset, folder))
@@ -77,7 +77,7 @@ def _reset(copies: Copies, notebooks: Sequence[Path]) -> None:
     for original in notebooks:
         if not original.is_relative_to(copies.originals):
             remedy = "name one of those, such as 05 or 05_ping_tests"
-            raise InputError("this is none of the notebooks", place=str(original), remedy=remedy)
+            raise InputError("unknown notebook", place=str(original), remedy=remedy)
         kept = copies.reset(str(original.relative_to(copies.originals)))
         _say(f"{original.stem}: your copy is as committed" + (f"; what you had is kept as {kept}" if kept else ""))
 

@@ -1,4 +1,4 @@
-"""Becoming root, which the testbed needs: its nodes are namespaces, its keys are root's."""
+"""Becomes root, which the testbed needs: its nodes are namespaces, and root owns its keys."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ KEPT_SETTINGS = (
 
 
 def asks_for_help(words: Sequence[str]) -> bool:
-    """Return whether a command line asks for help only; what follows ``--`` is meant for somebody else."""
+    """Return whether a command line only asks for help; arguments after ``--`` are for another program."""
     return any(word in {"-h", "--help"} for word in takewhile(lambda word: word != "--", words))
 
 
 def become_root(secrets: Iterable[str] = ()) -> None:
-    """Continue this very command as root; returns at once where it is root already.
+    """Continue this command as root; returns at once if it is root already.
 
     Args:
-        secrets: environment variables that hold secrets of the run. sudo hands them over by name: on the command line
-            every user of the machine could read them.
+        secrets: environment variables with secrets of the run. sudo passes them by name: on the command line every
+            user of the machine could read them.
 
     Raises:
-        RequirementError: it is not, and there is no sudo that could make it so.
+        RequirementError: it is not root, and there is no sudo.
     """
     if os.geteuid() == 0:
         return
     arguments = sys.argv[1:]
     if not may_become_root():
         raise RequirementError(
-            "the testbed needs root, and there is no sudo here that would give it",
+            "the testbed needs root, and sudo is not installed",
             remedy=f"as root: ./runbook {shlex.join(arguments)}",
         )
     print("runbook: the testbed needs root: continuing with sudo", file=sys.stderr, flush=True)

@@ -22,7 +22,7 @@ _SHOWN_HASH = 16
 
 
 def record_lines(record: Record, folder: Path, faults: Sequence[str], width: int | None) -> list[str]:
-    """A record for a reader: what matters first, then every step, check and file."""
+    """A record as text: a summary first, then every step, check and file."""
     lines = [f"{record.notebook} on {record.cluster}: {record.verdict_text}", *_facts(_head(record, folder))]
     if faults:
         lines += _section("Wrong", (f"{_INDENT}✗ {fault}" for fault in faults))
@@ -99,7 +99,7 @@ def _tables(record: Record) -> Iterable[tuple[str, tuple[str, ...], list[tuple[s
 
 
 def file_faults(folder: Path, record: Record) -> list[str]:
-    """What is wrong with a record's files at first sight; their contents are for ``verify`` to look at."""
+    """The obvious faults of a record's files; ``verify`` checks their contents."""
     faults = []
     for name, file in sorted(record.files.items()):
         path = folder / name
@@ -114,7 +114,7 @@ def file_faults(folder: Path, record: Record) -> list[str]:
 
 
 def unreadable_lines(folder: Path) -> list[str]:
-    """What there is of a record that cannot be read."""
+    """The files of a record that cannot be read."""
     try:
         files = sorted(files_in(folder))
     except OSError as error:
@@ -125,7 +125,7 @@ def unreadable_lines(folder: Path) -> list[str]:
 
 
 def difference_lines(a: Record, b: Record, found: Sequence[Difference], width: int | None) -> list[str]:
-    """Two records and what differs, grouped by what it is about."""
+    """Two records and their differences, grouped by subject."""
     header = ("", "record", "notebook", "cluster", "verdict", "started (UTC)")
     rows = [(name, r.id, r.notebook, r.cluster, r.verdict_text, _time(r.started)) for name, r in (("A", a), ("B", b))]
     lines = columns(header, rows, shrink=("notebook", "cluster"), width=width)
@@ -142,7 +142,7 @@ def difference_lines(a: Record, b: Record, found: Sequence[Difference], width: i
 
 
 def _used_columns(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], width: int | None) -> list[str]:
-    """The table without the columns that are empty in every row."""
+    """The table without empty columns."""
     used = [place for place in range(len(header)) if any(row[place] for row in rows)]
     names = [header[place] for place in used]
     shrink = [name for name in names if name not in ("node", "")]
@@ -150,7 +150,7 @@ def _used_columns(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], widt
 
 
 def difference_objects(a: Record, b: Record, found: Sequence[Difference]) -> dict[str, Any]:
-    """The same for programs."""
+    """The same as JSON objects."""
     return {
         "a": a.id,
         "b": b.id,
@@ -169,7 +169,7 @@ def difference_objects(a: Record, b: Record, found: Sequence[Difference]) -> dic
 
 
 def trend_lines(trend: Trend, width: int | None) -> list[str]:
-    """The points as a table, a line of bars, and the middle and both ends of the values."""
+    """The points as a table, a line of bars, and the lowest, median and highest value."""
     value = f"{trend.metric} ({trend.unit})" if trend.unit else trend.metric
     rows = [
         (
@@ -192,7 +192,7 @@ def trend_lines(trend: Trend, width: int | None) -> list[str]:
 
 
 def trend_object(trend: Trend) -> dict[str, Any]:
-    """The same for programs."""
+    """The same as JSON objects."""
     return {
         "notebook": trend.notebook,
         "metric": trend.metric,

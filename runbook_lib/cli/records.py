@@ -1,6 +1,6 @@
-"""``runbook records``: what was executed. Each command imports what it needs, so that ``list`` is quick.
+"""``runbook records``: lists, shows, compares, exports, verifies and prunes records.
 
-``runbook records export``, ``verify`` and ``prune``: to give evidence away, to check it, to let go of it.
+Each command imports what it needs, so that ``list`` is fast.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ def verify(
     as_json: AsJson = False,
     records: Location = None,
 ) -> None:
-    """Find records that were changed, removed, added or moved since they were written, and say which and where.
+    """Find records that were changed, removed, added or moved since they were written.
 
-    Exit code: 0 nothing is wrong, 1 something is.
+    Exit code: 0 no fault, 1 a fault was found.
     """
     from runbook_lib.records.verify import examine, verify_folder
 
@@ -115,7 +115,7 @@ def prune(
     keep: Annotated[
         str,
         typer.Option(
-            metavar="HOW-MANY", help="Keep so many of the newest (100), or those not older (30d).", show_default=False
+            metavar="HOW-MANY", help="Keep this many of the newest (100), or those not older (30d).", show_default=False
         ),
     ] = "",
     keep_days: Annotated[
@@ -124,7 +124,7 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
     records: Location = None,
 ) -> None:
-    """Remove old records, after telling which. The chain stays verifiable: it keeps a signed entry of each removal.
+    """Remove old records, after listing them. The chain stays verifiable: it keeps a signed entry of each removal.
 
     On a terminal it asks first; elsewhere it needs --yes. A record that is being written is never removed.
     """
@@ -149,13 +149,14 @@ def prune(
 
 
 def _ask(count: str) -> None:
-    """Go on only with the user's consent.
+    """Ask the user for confirmation.
 
     Raises:
-        InputError: there is nobody to ask, or the answer is no.
+        InputError: stdin is not a terminal, or the answer is no.
     """
     if not sys.stdin.isatty():
-        raise InputError("nothing was removed: nobody is there to be asked", place="prune", remedy="consent with --yes")
+        what = "nothing was removed: cannot ask for confirmation without a terminal"
+        raise InputError(what, place="prune", remedy="confirm with --yes")
     if not typer.confirm(f"Remove {count} for good?"):
         raise InputError("nothing was removed", place="prune", remedy="answer y to remove")
 
@@ -163,7 +164,7 @@ def _ask(count: str) -> None:
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="What was executed: records of notebooks, as evidence that can be listed, compared and verified.",
+    help="Records of executed notebooks, which can be listed, compared and verified.",
 )
 
 _MOST_FAULTS_TOLD = 10
@@ -173,10 +174,10 @@ _MOST_FAULTS_TOLD = 10
 def list_command(
     cluster: Cluster = "",
     notebook: Annotated[
-        str, typer.Option(metavar="NAME", help="Only this notebook's; the beginning will do: 05.", show_default=False)
+        str, typer.Option(metavar="NAME", help="Only this notebook's; a prefix is enough: 05.", show_default=False)
     ] = "",
     verdict: Annotated[
-        str, typer.Option(metavar="VERDICT", help="Only those that ended so, such as: failed.", show_default=False)
+        str, typer.Option(metavar="VERDICT", help="Only those with this verdict, such as: failed.", show_default=False)
     ] = "",
     since: Since = "",
     as_json: AsJson = False,
@@ -184,7 +185,7 @@ def list_command(
 ) -> None:
     """List records, newest first.
 
-    Seconds are how long the notebook took; changed is how many things it changed on the cluster. Times are UTC.
+    ``seconds`` is the duration of the notebook; ``changed`` the number of its changes on the cluster. Times are UTC.
     """
     archive = archive_at(records)
     filters = Filters(
@@ -197,7 +198,7 @@ def list_command(
     else:
         print_lines(_list_lines(found))
         if not found:
-            what = "no record is like that" if everything else "there are no records yet"
+            what = "no record matches" if everything else "there are no records yet"
             print(f"runbook: {archive.location}: {what}", file=sys.stderr)
     _tell_unreadable(everything)
 
@@ -248,7 +249,7 @@ def _tell_unreadable(everything: Sequence[Row]) -> None:
 
 @app.command()
 def show(wanted: Wanted, as_json: AsJson = False, records: Location = None) -> None:
-    """Show one record: how it ended, what it did and found, and where it comes from."""
+    """Show one record: its result, steps, checks and provenance."""
     from runbook_lib.cli.record_text import file_faults, record_lines, unreadable_lines
     from runbook_lib.errors import RecordError
     from runbook_lib.records.store.reading import find_record, read_record
@@ -307,9 +308,7 @@ def diff(
 
 @app.command()
 def trend(
-    notebook: Annotated[
-        str, typer.Argument(metavar="NOTEBOOK", help="Its name, or the beginning: 05.", show_default=False)
-    ],
+    notebook: Annotated[str, typer.Argument(metavar="NOTEBOOK", help="Its name, or a prefix: 05.", show_default=False)],
     metric: Annotated[
         str, typer.Argument(metavar="METRIC", help="seconds, 'ping latency', convergence, …", show_default=False)
     ],
@@ -321,9 +320,9 @@ def trend(
     as_json: AsJson = False,
     records: Location = None,
 ) -> None:
-    """Follow one number of a notebook over time: a table, a line of bars, and on request a picture.
+    """Show one metric of a notebook over time: a table, a line of bars, and optionally a picture.
 
-    Quote a metric of several words. An unknown one is answered with those there are.
+    Quote a metric of several words. For an unknown one the known ones are listed.
     """
     from runbook_lib.cli.record_text import trend_lines, trend_object
     from runbook_lib.records.query.trend import trend as read_trend

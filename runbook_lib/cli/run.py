@@ -1,4 +1,4 @@
-"""``runbook run``: executes notebooks, a line a step, and sums up."""
+"""``runbook run``: executes notebooks, prints one line per step, and a summary."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ app = typer.Typer(add_completion=False)
 def run(
     notebooks: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NOTEBOOK]...", help="Names, beginnings such as 05, or paths; none means all of them."),
+        typer.Argument(metavar="[NOTEBOOK]...", help="Names, prefixes such as 05, or paths (default: all)."),
     ] = None,
     file: Annotated[
         Path | None, typer.Option("--file", "-f", metavar="FILE", help="Parameter file (default params/testbed.yaml).")
@@ -65,18 +65,18 @@ def run(
         bool,
         typer.Option(
             "--undo",
-            help="Take back what notebook 01 or 02 changed on the hosts, every file as it was (notebooks/undo).",
+            help="Undo what notebook 01 or 02 changed on the hosts, and restore every file (notebooks/undo).",
         ),
     ] = False,
     resume: Annotated[
         str | None,
-        typer.Option(metavar="RUN", help="Go on with an earlier run: its ID, that of one of its records, or 'last'."),
+        typer.Option(metavar="RUN", help="Resume an earlier run: its ID, that of one of its records, or 'last'."),
     ] = None,
     records: RecordsLocation = None,
     timeout: CellTimeout = None,
     notebook_timeout: NotebookTimeout = None,
     output_limit: Annotated[
-        int, typer.Option(min=1000, metavar="N", help="Characters of output a cell that the notebook keeps.")
+        int, typer.Option(min=1000, metavar="N", help="Characters of output per cell that the notebook keeps.")
     ] = OUTPUT_LIMIT,
     log_output: Annotated[
         bool, typer.Option("--log-output", help="Write the cells' output to stderr as well.")
@@ -84,8 +84,8 @@ def run(
 ) -> None:
     """Execute notebooks on a cluster, in order, until one fails, and print a summary.
 
-    A testbed that the parameter file names is brought up if it is not, and stays up. Every executed notebook becomes
-    a record: ./runbook records list.
+    A testbed in the parameter file is started if it is not up, and stays up. Every executed notebook becomes a
+    record: ./runbook records list.
 
     Exit code: 0 pass, 1 a check failed, 2 bad input, 3 error, 4 interrupted, 5 timeout, 6 kernel died, 7 locked.
     """
@@ -114,7 +114,7 @@ def run(
 
 
 def _say_cluster(prepared: Run, file: Path | None, overrides: Mapping[str, Any], *, resumed: bool) -> None:
-    """Let commands in texts name this run's cluster; a run that goes on with another one got it from its record."""
+    """Let commands in texts name this run's cluster; a resumed run has it from its record."""
     at_hand(file, overrides, inventory=prepared.parameters.inventory)
     if resumed and file is None:
         at_hand_by_record(prepared.parameters.inventory)
@@ -127,7 +127,7 @@ def _choose(names: Sequence[str], folder: Path, *, undo: bool) -> list[Path]:
 
 
 def _prepare(chosen: Sequence[Path], request: Request, earlier: EarlierRun | None, *, given: bool) -> Run | None:
-    """Check everything and bring the testbed up that the parameters name; ``None`` if no notebook needs a cluster.
+    """Validate everything and start the parameters' testbed; ``None`` if no notebook needs a cluster.
 
     Args:
         given: the user named the parameter file.

@@ -30,7 +30,7 @@ Nodes = Annotated[list[str] | None, typer.Argument(help="Nodes such as node1; no
 OneNode = Annotated[str, typer.Argument(metavar="NODE", help="A node such as node1.")]
 Hard = Annotated[bool, typer.Option("--hard", help="Cut the power instead of shutting down.")]
 
-# A log or a pipe has no width of its own; this one holds every row.
+# The width for a log or a pipe, enough for every row.
 _LOG_WIDTH = 120
 _STYLES = {"running": "green", "booting": "yellow", "no engine": "red", "off": "dim"}
 
@@ -61,7 +61,7 @@ def up(
         str | None, typer.Option(help="Where engines keep an overlay: etcd (default) or swarm-mode.")
     ] = None,
 ) -> None:
-    """Bring the testbed up; what runs already is left alone."""
+    """Create or start the testbed; running nodes are unchanged."""
     said = any(option is not None for option in (platform, engine, control_plane))
     kind = choose_kind(platform, engine, control_plane) if said else None
     install_missing_packages(kind or Kind())
@@ -145,15 +145,17 @@ def poweroff(nodes: Nodes = None, name: Name = DEFAULT_NAME, hard: Hard = False)
 def cut(
     node: OneNode,
     name: Name = DEFAULT_NAME,
-    management: Annotated[bool, typer.Option("--management", help="Pull the management cable as well.")] = False,
+    management: Annotated[
+        bool, typer.Option("--management", help="Disconnect the management network as well.")
+    ] = False,
 ) -> None:
-    """Pull a node's cluster cable."""
+    """Disconnect a node from the cluster network."""
     Testbed.load(name).cut(node, management=management)
 
 
 @app.command()
 def restore(node: OneNode, name: Name = DEFAULT_NAME) -> None:
-    """Plug a node's cables in again."""
+    """Connect a node to its networks again."""
     Testbed.load(name).restore(node)
 
 

@@ -1,8 +1,7 @@
-"""Executes notebooks headlessly: papermill with an engine of ours, a line a step, an honest record, a verdict.
+"""Executes notebooks in batch mode: papermill with our own engine, progress lines, a record and a verdict.
 
-Importing this package imports no papermill: a mistake in the parameters is told before that takes its time.
-
-Imports papermill without the two seconds that one of its libraries spends on something unused here.
+This package does not import papermill, so that errors in the parameters are reported without that delay.
+``without_slow_formats`` saves the two seconds that one of papermill's libraries needs for an unused feature.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ _SLOW = "rfc3987_syntax"
 
 @contextmanager
 def without_slow_formats() -> Iterator[None]:
-    """Let imports within the block believe that the package is not installed."""
+    """Block the import of the slow package within the block."""
     if _SLOW in sys.modules:
         yield
         return
-    sys.modules[_SLOW] = None  # type: ignore[assignment]  # Python's own way to say: cannot be imported
+    sys.modules[_SLOW] = None  # type: ignore[assignment]  # None blocks the import
     try:
         yield
     finally:

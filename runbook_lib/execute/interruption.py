@@ -1,9 +1,8 @@
 """Turns Ctrl-C, SIGTERM and SIGHUP into an interrupt of the running cell, so that its ``finally`` runs.
 
-A process that just died of the signal would leave the kernel in the middle of a change and its record saying
+A process that died of the signal would leave the kernel in the middle of a change, and the record in the state
 "running". The first signal interrupts the cell. A second one, or the end of the grace period, kills the kernel.
-The cells that run at the end whatever happened are no cells to be interrupted: the first signal leaves them alone, the
-second one ends them.
+Clean-up cells, which always run at the end, are not interrupted by the first signal; the second one ends them.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: How long a cell's ``finally`` may take after an interruption or a timeout, in seconds.
 GRACE_SECONDS = 60.0
 
-# One Ctrl-C may arrive twice, from the terminal and from a parent that passes it on.
+# One Ctrl-C may arrive twice, from the terminal and from a parent process that forwards it.
 _SAME_SIGNAL_SECONDS = 0.5
 
 
 class EndSignals:
-    """Ctrl-C, SIGTERM and SIGHUP: how often the user has asked for the end, an echo not counted.
+    """Counts Ctrl-C, SIGTERM and SIGHUP; a signal that is delivered twice counts once.
 
     Args:
-        heard: called with a signal and how often the user has asked by now, from within a signal handler.
-        clock: tells the seconds by which a signal is told from an echo of the one before.
+        heard: called from the signal handler with the signal and the number of signals so far.
+        clock: the time in seconds, to recognise a signal that is delivered twice.
     """
 
     def __init__(
@@ -53,13 +52,13 @@ class EndSignals:
 
 
 def install(handler: Callable[[int, FrameType | None], None], numbers: Iterable[int] = SIGNALS) -> dict[int, Any]:
-    """Handle signals from now on; what this process ignores, as a program started with nohup does SIGHUP, stays so.
+    """Handle signals from now on; ignored ones stay ignored, such as SIGHUP under nohup.
 
     Returns:
-        What handled each of them before.
+        The previous handler of each.
     """
-    heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    return {number: signal.signal(number, handler) for number in heeded}
+    unignored = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in unignored}
 
 
 @contextmanager
@@ -75,7 +74,7 @@ def handled(handler: Callable[[int, FrameType | None], None], numbers: Iterable[
 
 @contextmanager
 def signals_unwind(numbers: Iterable[int] = SIGNALS) -> Iterator[None]:
-    """Let a signal within the block raise ``InterruptedRun``, so that what is open is closed."""
+    """Raise ``InterruptedRun`` for a signal within the block, so that resources are closed."""
 
     def end(number: int, _frame: FrameType | None) -> None:
         raise InterruptedRun(f"interrupted by {signal.Signals(number).name}")
@@ -85,12 +84,12 @@ def signals_unwind(numbers: Iterable[int] = SIGNALS) -> Iterator[None]:
 
 
 class Interruption:
-    """What has been received so far, and the kernel that is to be told.
+    """The signals received so far, and the kernel to interrupt.
 
     Args:
         grace_seconds: how long an interrupted cell may go on before its kernel is killed.
-        notify: called with a line for the user, from within a signal handler: it must not lock or buffer.
-        clock: tells the seconds by which a signal is told from an echo of the one before.
+        notify: called with a line for the user from the signal handler: it must not lock or buffer.
+        clock: the time in seconds, to recognise a signal that is delivered twice.
     """
 
     def __init__(
@@ -106,16 +105,16 @@ class Interruption:
         self._kernel: int | None = None
         self._cell_runs = False
         self._cleaning_up = False
-        #: Whether the cell that was sent last was interrupted by a signal.
+        #: Whether the last cell was interrupted by a signal.
         self.interrupted_cell = False
-        #: Whether the user wants no clean-up either.
+        #: Whether a second signal has ended the clean-up too.
         self.force_killed = False
         self._deadline: threading.Timer | None = None
         self._depth = 0
 
     @contextmanager
     def installed(self) -> Iterator[Interruption]:
-        """Handle the signals within the block (in the main thread; elsewhere signals are not ours to handle)."""
+        """Handle the signals within the block; in the main thread only."""
         if self._depth or threading.current_thread() is not threading.main_thread():
             yield self
             return
@@ -128,21 +127,21 @@ class Interruption:
                 self.cell_ended()
 
     def watch(self, kernel: int | None) -> None:
-        """The kernel (its process id) that signals are for from now on; ``None``: there is none."""
+        """Set the kernel (its process id) that signals are forwarded to; ``None`` for no kernel."""
         self._kernel = kernel
 
     def cell_sent(self) -> None:
-        """A cell is on its way to the kernel."""
+        """A cell was sent to the kernel."""
         self.interrupted_cell = False
 
     def cell_runs(self) -> None:
-        """The kernel has begun a cell; a signal that came while it was on its way reaches it now."""
+        """The kernel has started a cell; a signal received since it was sent is forwarded now."""
         self._cell_runs = True
         if self.received is not None and not self._cleaning_up:
             self._tell_kernel()
 
     def clean_up(self) -> None:
-        """From now on the cells run that run whatever happened."""
+        """The clean-up cells start."""
         self._cleaning_up = True
 
     def reset(self) -> None:
@@ -150,31 +149,31 @@ class Interruption:
         self._cleaning_up = self.interrupted_cell = self.force_killed = False
 
     def cell_ended(self) -> None:
-        """The kernel does not run a cell any more."""
+        """The cell has ended."""
         self._cell_runs = False
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
     def interrupt_kernel(self) -> None:
-        """Send SIGINT to the kernel alone: programs that it started stay, for its ``finally`` may need them."""
+        """Send SIGINT only to the kernel: its ``finally`` may need the programs that it started."""
         self._send(signal.SIGINT)
 
     def raise_if_received(self) -> None:
-        """End the notebook between two cells, unless these clean up. Raises ``InterruptedRun``."""
+        """End the notebook between two cells, except clean-up cells. Raises ``InterruptedRun``."""
         if self.received is not None and (self.force_killed or not self._cleaning_up):
             raise InterruptedRun(f"interrupted by {self.received.name}")
 
     def _heard(self, number: signal.Signals, times: int) -> None:
         if times == 1:
             self.received = number
-            what = "the cells that clean up go on" if self._cleaning_up else "the running cell may clean up"
-            self._notify(f"{self.received.name}: {what}; once more ends it at once")
+            what = "the clean-up cells continue" if self._cleaning_up else "the running cell may clean up"
+            self._notify(f"{self.received.name}: {what}; a second signal ends it at once")
             if self._cell_runs and not self._cleaning_up:
                 self._tell_kernel()
         else:
             self.interrupted_cell, self.force_killed = self._cell_runs, self._cleaning_up
-            self._notify("again: the kernel is killed")
+            self._notify("second signal: the kernel is killed")
             self._send(signal.SIGKILL)
 
     def _tell_kernel(self) -> None:

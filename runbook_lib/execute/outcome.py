@@ -1,6 +1,6 @@
-"""How a notebook ended: its verdict, its exit code, and what its user must know of a failure.
+"""The result of a notebook: its verdict, its exit code, and the description of its failure.
 
-Errors as papermill's command line should show them: the message alone, and the exit code of this project.
+``errors_for_command_line`` gives papermill's command line our messages without a traceback, and our exit codes.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from runbook_lib.model.results import with_warnings
 
 NOT_RUN = "not run"
 
-#: Of notebooks that an earlier run passed: looked at again, and still as it left them; or with nothing to look at.
+#: Verdicts of notebooks that passed in an earlier run: checked again and still valid; or with nothing to check.
 STILL_HOLDS = "still holds"
 PASSED_BEFORE = "passed before"
 
-# Ends of a cell that are no errors of this package, and need no trace either.
+# Errors that end a cell and are not from this package, but need no traceback either.
 _OTHER_CODES = {
     "KeyboardInterrupt": ExitCode.INTERRUPTED,
     "CellTimeoutError": ExitCode.TIMEOUT,
@@ -38,10 +38,10 @@ _TRACE_LINES = 25
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a notebook did not come to its end.
+    """Why a notebook failed.
 
-    ``cell`` says where, as the record shows it (``In [5]``), empty if no cell was running; ``trace`` is there only
-    for errors that do not explain themselves.
+    ``cell`` is the place as the record shows it (``In [5]``), empty if no cell was running; ``trace`` is set only for
+    errors that need a traceback.
     """
 
     name: str
@@ -58,8 +58,7 @@ class Failure:
 class NotebookResult:
     """One notebook of a run; ``steps`` counts result rows (a step on a node), ``changed`` those that changed it.
 
-    ``warnings`` counts checks that warned; ``record`` is the folder of its record, ``record_id`` what the ``records``
-    commands call it.
+    ``warnings`` counts checks with a warning; ``record`` is the folder of its record, ``record_id`` its ID.
     """
 
     notebook: str
@@ -88,12 +87,12 @@ def exit_code_of(name: str) -> ExitCode:
 def failure_of(
     notebook: Mapping[str, Any], error: BaseException | None, received: signal.Signals | None
 ) -> Failure | None:
-    """Why an execution did not come to a good end; ``None`` if it did.
+    """Why an execution failed; ``None`` if it did not.
 
     Args:
-        notebook: as it is now, with the states of its cells.
-        error: what the execution raised, if it raised anything but a cell's own exception.
-        received: the signal that interrupted it: what a cell made of that is its own affair.
+        notebook: the notebook with the states of its cells.
+        error: what the execution raised, other than a cell's own exception.
+        received: the signal that interrupted it, which takes precedence over the cell's error.
     """
     failure = failure_in_cells(notebook) or (_failure_of_error(error) if error is not None else None)
     if failure is not None and received is not None:
@@ -102,16 +101,16 @@ def failure_of(
 
 
 def failure_in_cells(notebook: Mapping[str, Any]) -> Failure | None:
-    """The failure that an executed notebook shows: that of its first failed cell.
+    """The failure of an executed notebook's first failed cell.
 
-    A cell that ended by ``sys.exit(0)`` is a failed cell too: what follows it was not run.
+    A cell that ended by ``sys.exit(0)`` is a failed cell too: the cells after it did not run.
     """
     executed = 0
     for cell in notebook["cells"]:
         executed += cell.get("execution_count") is not None
         if cell["metadata"].get("papermill", {}).get("status") == "failed":
             errors_shown = [output for output in cell["outputs"] if output["output_type"] == "error"]
-            # A kernel that died at once did not even number the cell.
+            # A kernel that died at once has not numbered the cell.
             where = f"In [{cell['execution_count'] or executed + 1}]"
             if not errors_shown:
                 return Failure("Error", "the cell failed without a message", ExitCode.ERROR, where)
@@ -126,7 +125,7 @@ def _failure_of_error(error: BaseException) -> Failure:
         return Failure(name, message, error.exit_code)
     if name in _OTHER_CODES:
         return Failure(name, message, _OTHER_CODES[name])
-    # A kernel that dies while it starts is told by nbclient through the message of a RuntimeError alone.
+    # nbclient reports a kernel that dies during its start only by the message of a RuntimeError.
     if isinstance(error, RuntimeError) and "Kernel died" in message:
         return Failure("DeadKernelError", "the kernel died before its first cell", ExitCode.KERNEL_DIED)
     if isinstance(error, OSError):
@@ -135,7 +134,7 @@ def _failure_of_error(error: BaseException) -> Failure:
 
 
 def _failure(name: str, message: str, traceback: list[str], cell: str) -> Failure:
-    """A failed cell's failure; an error of this package explains itself, any other needs its trace."""
+    """A failed cell's failure, with the traceback unless it is an error of this package."""
     trace = ""
     if _known_error(name) is None and name not in _OTHER_CODES:
         lines = _COLOURS.sub("", "\n".join(traceback)).rstrip().splitlines()
@@ -150,10 +149,10 @@ def _known_error(name: str) -> type[RunbookError] | None:
 
 
 def raise_for_bad_input(notebook: Mapping[str, Any]) -> None:
-    """Pass on that a cell refused what it was given, which papermill would call a failure like any other (exit code 1).
+    """Raise if a cell rejected its input, which papermill would report like any failure (exit code 1).
 
     Raises:
-        InputError: as the cell had it.
+        InputError: the cell's error.
     """
     failure = failure_in_cells(notebook)
     if failure is not None and failure.exit_code is ExitCode.BAD_INPUT:
@@ -162,10 +161,10 @@ def raise_for_bad_input(notebook: Mapping[str, Any]) -> None:
 
 @contextmanager
 def errors_for_command_line() -> Iterator[None]:
-    """Turn errors within the block into those that end a command with message and exit code, if one is running.
+    """Convert errors within the block into click's errors with our message and exit code, if a command is running.
 
-    A program that calls ``papermill.execute_notebook`` gets the errors as they are; so does everybody, of errors that
-    need a traceback.
+    A program that calls ``papermill.execute_notebook`` gets the original errors. Errors that need a traceback are never
+    converted.
     """
     try:
         yield

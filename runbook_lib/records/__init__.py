@@ -1,4 +1,4 @@
-"""The archive of executed notebooks: written once, listed, compared, followed over time and verified.
+"""The archive of executed notebooks: records can be listed, compared, followed over time and verified.
 
 ``records.frame()`` gives it as DataFrames and ``records.compare(a, b)`` what changed between two records. They are
 imported at first use, since the command line lists records without pandas.

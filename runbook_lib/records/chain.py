@@ -1,12 +1,11 @@
-"""The chain: an entry for every record and every removal, each signed and tied to the one before it.
+"""The chain: one signed entry for every record and every removal, linked to the previous entry by its hash.
 
-An entry is a line of canonical JSON. Its ``hash`` is the SHA-256 of all its other fields but the signature, and the
-next entry has it as ``previous``; the signature is made over the same bytes. So no entry can be changed, removed or
-moved without breaking either the next one or a signature.
+An entry is a line of canonical JSON. Its ``hash`` is the SHA-256 of all its other fields except the signature, and the
+next entry has it as ``previous``; the signature covers the same bytes. So no entry can be changed, removed or moved
+without breaking the next one or a signature.
 
-The last entry of every archive that this machine wrote to, so that it notices when a chain's end is cut off.
-
-The notes lie beside the signing key, outside every archive.
+This machine also notes the last entry (head) of every archive that it wrote to, beside the signing key and outside the
+archive, to detect a truncated chain.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from runbook_lib.records.store.keys import PublicKey, SigningKey, canonical
 
 
 class Head(BaseModel):
-    """The last entry known: its number, its hash, and where its line is in the chain, in bytes."""
+    """The last known entry: its number, its hash, and the byte offset of its line in the chain."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -44,13 +43,13 @@ class Head(BaseModel):
 
 
 def head_file(location: str) -> Path:
-    """Where the head of the archive at a location is noted."""
+    """The file with the noted head of the archive at a location."""
     name = location if is_url(location) else str(Path(location).resolve())
     return signing_key_file().parent / "heads" / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
 
 
 def read_head(location: str) -> Head | None:
-    """The head noted for an archive; ``None`` when this machine never wrote to it.
+    """The noted head of an archive; ``None`` if this machine never wrote to it.
 
     Raises:
         RecordError: the note cannot be read.
@@ -64,7 +63,7 @@ def read_head(location: str) -> Head | None:
         raise RecordError(
             "the note of the archive's last entry cannot be read",
             place=str(path),
-            remedy="restore it, or remove it if you accept that a cut off end of the chain is not found",
+            remedy="restore it, or remove it if you accept that a truncated chain is not detected",
         ) from error
 
 
@@ -75,15 +74,15 @@ def write_head(head: Head) -> None:
     write_whole(path, head.model_dump_json().encode() + b"\n", durable=True, mode=0o600)
 
 
-#: What the first entry has as ``previous``.
+#: The ``previous`` of the first entry.
 BEGINNING = "0" * 64
 _BLOCK = 64 * 1024
 
 
 class Entry(BaseModel):
-    """One entry. ``sha256`` is that of the record's ``record.json`` (empty: there was none); ``time`` UTC, ISO 8601.
+    """One entry. ``sha256`` is that of the record's ``record.json`` (empty: it had none); ``time`` UTC, ISO 8601.
 
-    ``lost`` is empty, or the hash of the last entry that the writer knew and no longer found in the chain.
+    ``lost`` is empty, or the hash of the last entry that the writer knew but did not find in the chain any more.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -102,15 +101,15 @@ class Entry(BaseModel):
     signature: str = ""
 
     def signed_bytes(self) -> bytes:
-        """What is hashed and signed: every field but those two, as canonical JSON."""
+        """The bytes to hash and sign: every field except hash and signature, as canonical JSON."""
         return canonical(self.model_dump(exclude={"hash", "signature"}))
 
     def line(self) -> bytes:
-        """The entry as the chain has it, with its newline."""
+        """The entry's line in the chain, with its newline."""
         return canonical(self.model_dump()) + b"\n"
 
     def is_signed_by(self, key: PublicKey) -> bool:
-        """Whether the signature over the entry is the key's."""
+        """Whether the entry is signed by the key."""
         try:
             signature = base64.b64decode(self.signature, validate=True)
         except binascii.Error:
@@ -124,7 +123,7 @@ class Entry(BaseModel):
 
 @dataclass(frozen=True)
 class Draft:
-    """What an entry is about, before it has its place in the chain."""
+    """The content of an entry before it is appended to the chain."""
 
     kind: Literal["record", "prune"]
     record: str
@@ -134,7 +133,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the chain, ``number`` from 1: its entry, or its ``fault`` when it has none."""
+    """One line of the chain, ``number`` from 1: its entry, or its ``fault``."""
 
     number: int
     entry: Entry | None
@@ -143,7 +142,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Appended:
-    """What was appended, and how long the chain was before, so that it can be undone."""
+    """The appended entries, and the chain's length before, to undo this."""
 
     entries: tuple[Entry, ...]
     size_before: int
@@ -151,7 +150,7 @@ class Appended:
 
 
 def read_chain(data: bytes) -> tuple[tuple[Line, ...], bool]:
-    """The lines of a chain, and whether its last one was cut short, as by a crash (that one is left out)."""
+    """The lines of a chain, and whether its last one was incomplete, as after a crash (it is left out)."""
     *whole, rest = data.split(b"\n")
     lines = tuple(_read_line(number, text) for number, text in enumerate(whole, start=1))
     return lines, bool(rest)
@@ -188,7 +187,7 @@ def append(archive: Archive, drafts: Sequence[Draft], key: SigningKey) -> Append
 
 
 def undo(archive: Archive, appended: Appended) -> None:
-    """Take back what ``append`` did, the lock still being held. Raises ``OSError``."""
+    """Undo ``append``, with the lock still held. Raises ``OSError``."""
     os.truncate(archive.chain_file, appended.size_before)
 
 
@@ -210,7 +209,7 @@ def _sign(draft: Draft, last: Entry | None, lost: str, key: SigningKey) -> Entry
 
 
 def end_of(path: Path) -> tuple[int, Entry | None]:
-    """The chain's length, once a crash's half line is cut off, and its last entry; the lock is held.
+    """Remove an incomplete last line, and return the chain's length and its last entry; the lock is held.
 
     Raises:
         OSError: it cannot be read or cut.
@@ -229,7 +228,7 @@ def end_of(path: Path) -> tuple[int, Entry | None]:
 
 
 def _last_line(path: Path, size: int) -> tuple[int, bytes]:
-    """Where the last whole line ends, and its text without the newline."""
+    """The end of the last complete line, and its text without the newline."""
     with path.open("rb") as file:
         begin, tail = size, b""
         while begin > 0 and tail.count(b"\n") < 2:
@@ -244,9 +243,9 @@ def _last_line(path: Path, size: int) -> tuple[int, bytes]:
 
 
 def _lost(archive: Archive, head: Head | None) -> str:
-    """The hash of the head that this machine knows of, if the chain has it no longer.
+    """The hash of the head that this machine noted, if the chain does not have it any more.
 
-    An archive that was begun anew (no chain, no record but those being written) lost nothing.
+    A new archive (no chain, and only records being written) has lost nothing.
     """
     if head is None or has_head(archive, head):
         return ""
@@ -256,7 +255,7 @@ def _lost(archive: Archive, head: Head | None) -> str:
 
 
 def has_head(archive: Archive, head: Head) -> bool:
-    """Whether the chain still has the entry that was its last when the head was noted. Raises ``OSError``."""
+    """Whether the chain still has the noted head. Raises ``OSError``."""
     try:
         with archive.chain_file.open("rb") as file:
             file.seek(head.start)

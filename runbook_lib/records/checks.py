@@ -1,4 +1,4 @@
-"""Finds what is wrong with a chain and with a record's folder."""
+"""Finds the faults of a chain and of a record's folder."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from runbook_lib.records.store.reading import UNLISTED, parse_record
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong: with which record (its id; empty: with the archive), where, and what.
+    """One fault: of which record (its id; empty: of the archive), where, and what.
 
-    A ``leftover`` is no manipulation but what a crash left, as the next run mends.
+    A ``leftover`` is not a manipulation but the result of a crash, which the next run repairs.
     """
 
     record: str
@@ -38,11 +38,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verification:
-    """What was looked at, and what is wrong with it.
+    """What was checked, and the faults found.
 
     ``records`` were compared with their entries, ``running`` are being written now, ``pruned`` were removed by a signed
-    entry; ``signed`` has the number of entries by key id, and ``ends_known`` says whether this machine knew which entry
-    has to be the last.
+    entry; ``signed`` has the number of entries by key id, and ``ends_known`` says whether this machine has noted the
+    chain's last entry.
     """
 
     findings: tuple[Finding, ...]
@@ -60,7 +60,7 @@ class Verification:
 
 
 def digest_of(folder: Path) -> str:
-    """The SHA-256 of a folder's ``record.json``; empty when that cannot be read."""
+    """The SHA-256 of a folder's ``record.json``; empty if it cannot be read."""
     try:
         return hashlib.sha256((folder / RECORD_FILE).read_bytes()).hexdigest()
     except OSError:
@@ -143,7 +143,7 @@ def _in(folder: Path, name: str) -> str:
 
 
 def check_lines(lines: Sequence[Line], keys: Mapping[str, PublicKey], trusted: PublicKey | None) -> Iterator[Finding]:
-    """Check each line for itself: an entry, its hash, its signature, and whose it is."""
+    """Check each line by itself: its format, hash, signature and key."""
     for line in lines:
         if line.entry is None:
             yield Finding("", _place(line), line.fault)
@@ -154,7 +154,7 @@ def check_lines(lines: Sequence[Line], keys: Mapping[str, PublicKey], trusted: P
 
 
 def entry_fault(entry: Entry, keys: Mapping[str, PublicKey], trusted: PublicKey | None) -> str:
-    """What is wrong with one entry for itself; empty when nothing is."""
+    """The fault of one entry by itself; empty if it has none."""
     what = f"entry {entry.sequence}"
     if not entry.has_its_hash():
         return f"{what} was changed: its hash is not that of its content"
@@ -169,7 +169,7 @@ def entry_fault(entry: Entry, keys: Mapping[str, PublicKey], trusted: PublicKey 
 
 
 def check_order(lines: Sequence[Line]) -> Iterator[Finding]:
-    """Check the lines with each other: none removed, none moved, each tied to the one before."""
+    """Check the lines against each other: none removed, none moved, each linked to the previous one."""
     present = [(line, line.entry) for line in lines if line.entry is not None]
     for (_, before), (line, entry) in pairwise(present):
         if entry.sequence < before.sequence:
@@ -193,14 +193,14 @@ def check_order(lines: Sequence[Line]) -> Iterator[Finding]:
 
 
 def _missing(entries: Mapping[int, Entry], faulty_lines: set[int]) -> Iterator[Finding]:
-    """Numbers that no entry has; a line that is no entry any more was reported as such."""
+    """Missing entry numbers; invalid lines have been reported already."""
     for number in range(1, max(entries, default=0)):
         if number not in entries and number not in faulty_lines:
             yield Finding("", CHAIN_FILE, f"entry {number} is missing: it was removed")
 
 
 def check_end(entries: Sequence[Entry], head: Head | None, cut_short: bool) -> Iterator[Finding]:
-    """Check that the chain still has what this machine knows to have been its end, now and when it was written."""
+    """Check that the chain still has the last entries that this machine and the writers have noted."""
     hashes = {entry.hash for entry in entries}
     for entry in entries:
         if entry.lost and entry.lost not in hashes:

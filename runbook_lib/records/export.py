@@ -1,7 +1,4 @@
-"""A record as one file for somebody who does not have the archive.
-
-Records as JUnit XML, which every build server shows: a suite a record, a case for each step, check and notebook.
-"""
+"""Exports a record to one file: as HTML page, as ZIP, or as JUnit XML for build servers."""
 
 from __future__ import annotations
 
@@ -21,19 +18,19 @@ from runbook_lib.records.store.archive import HTML_FILE, NOTEBOOK_FILE, Archive
 from runbook_lib.records.store.disk import files_in
 from runbook_lib.records.store.reading import read_record
 
-# The clock of a file in an archive says nothing here, and without it the same record gives the same bytes.
+# A fixed file time, so that the same record gives the same bytes.
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def export(archive: Archive, folder: Path, form: str, output: Path | None = None) -> Path:
     """Write a record as ``html``, ``junit`` or ``zip``, and return the file: ``output``, else one in this folder.
 
-    ``html`` is the record's own page, rendered anew where it has none. ``junit`` has a case for every step and check.
-    ``zip`` has all files of the record as they are, and beside it the public keys of its archive.
+    ``html`` is the record's own page, rendered now if it has none. ``junit`` has a case for every step and check.
+    ``zip`` has all files of the record unchanged, and the public keys of its archive.
 
     Raises:
-        InputError: there is no such form, or the file cannot be written.
-        RecordError: the record, or what of it is wanted, cannot be read.
+        InputError: an unknown format, or the file cannot be written.
+        RecordError: the record, or the requested part of it, cannot be read.
     """
     if form not in FORMS:
         raise InputError(f"a record cannot be exported to {form!r}", place="--to", remedy=f"one of: {', '.join(FORMS)}")
@@ -88,7 +85,7 @@ def _bytes(path: Path) -> bytes:
         ) from error
 
 
-#: What a record can be exported to: the file's suffix, and what makes its contents.
+#: The export formats: the file's suffix, and the function that makes its content.
 FORMS: dict[str, tuple[str, Callable[[Archive, Path], bytes]]] = {
     "html": ("html", _html),
     "junit": ("xml", _junit),
@@ -96,17 +93,17 @@ FORMS: dict[str, tuple[str, Callable[[Archive, Path], bytes]]] = {
 }
 
 
-# What XML 1.0 cannot hold, not even escaped.
+# Characters that XML 1.0 cannot contain, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _CHECKS_FAILED = {RecordVerdict.FAILED}
 _GOOD = {RecordVerdict.PASS, RecordVerdict.PLANNED}
 
 
 def junit(records: Iterable[Record]) -> str:
-    """One suite a record, with a case for every step on a node, every check, and the notebook as a whole.
+    """One suite per record, with a case for every step on a node, every check, and the notebook as a whole.
 
-    The notebook's own case fails or errs as its verdict says, so that a record which did not pass is never green, not
-    even one that ended before its first check.
+    The notebook's own case has the record's verdict, so that a record that did not pass is never green, even if it
+    ended before its first check.
     """
     document = JUnitXml("overlay-runbook")
     for record in records:

@@ -1,4 +1,4 @@
-"""A notebook as one HTML page that needs nothing else: no network, no script, no other file."""
+"""A notebook as one self-contained HTML page: no network, no script, no other file."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from runbook_lib.model.record import FailureRecord, NodeRecord, Record, RecordVe
 
 TEMPLATES = Path(__file__).parent / "files"
 
-#: Text longer than this is folded: it is in the page, behind one line that says how much it is.
+#: Longer text is folded behind one line that shows its size.
 FOLDED_LINES = 60
 FOLDED_CHARACTERS = 12_000
 
-# Shown richest first; what only a running notebook could show is not among them.
+# The richest format first, without those that need a running notebook.
 _SHOWN = ("text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/latex", "text/plain")
 _WIDGETS = "application/vnd.jupyter.widget-"
 _LEFT_OUT = "(an interactive view, which only a running notebook can show)"
@@ -30,11 +30,11 @@ _WARMING_UP = """{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [
   {"id": "a", "cell_type": "markdown", "metadata": {}, "source": "# A title\\n\\n```bash\\nls\\n```"},
   {"id": "b", "cell_type": "code", "metadata": {}, "execution_count": 1, "outputs": [], "source": "up = 1"}]}"""
 
-# What would run, or fetch something from elsewhere.
+# Elements that would run code, or fetch something.
 _ACTIVE = ("script", "link", "meta", "base", "iframe", "frame", "object", "embed", "applet", "form", "noscript")
 _SOURCES = ("src", "srcset", "data", "poster", "background", "action", "formaction", "ping", "xlink:href")
 _FETCHING_STYLE = re.compile(r"@import|url\(\s*['\"]?(?!data:|#)|expression\(", re.IGNORECASE)
-# Where a link may lead: to another page, or to a file beside this one; nothing that runs.
+# Allowed link targets: another page, or a file beside this one; no script.
 _SAFE_LINK = re.compile(r"(https?|mailto|ftp):|[^:]*$", re.IGNORECASE)
 
 _GOOD = {RecordVerdict.PASS, RecordVerdict.PLANNED}
@@ -43,7 +43,7 @@ _OPEN = {RecordVerdict.RUNNING, RecordVerdict.INTERRUPTED, RecordVerdict.LOCKED}
 
 @dataclass(frozen=True)
 class _Header:
-    """What a page's head and foot say of its record."""
+    """The record's facts in a page's header and footer."""
 
     notebook: str
     cluster: str
@@ -57,10 +57,10 @@ class _Header:
 
 
 def render(notebook_text: str, record: Record | None = None, *, title: str = "") -> str:
-    """The notebook (JSON text, format 4) as a page that opens offline; ``record`` gives it a head, a foot and a title.
+    """The notebook (JSON text, format 4) as an offline page; ``record`` gives its title, header and footer.
 
-    Nothing in the page is active: what an output contains in scripts, frames and links to elsewhere is taken out, and a
-    content security policy keeps a browser from fetching anything that is overlooked. Widgets become a line of text.
+    Nothing in the page is active: scripts, frames and external links in outputs are removed, and a content security
+    policy prevents a browser from fetching anything that remains. Widgets become a line of text.
 
     Raises:
         nbformat.reader.NotJSONError: the text is no notebook.
@@ -74,21 +74,21 @@ def render(notebook_text: str, record: Record | None = None, *, title: str = "")
         title = title or f"{record.notebook} on {record.cluster}: {record.verdict_text}"
     header = None if record is None else _header(record)
     resources = {"title": title or "notebook", "style": _style(), "record": header}
-    # HTMLExporter's own method goes over the finished page once more to add alternative texts, which takes as long as
-    # all the rest; here the template writes them.
+    # HTMLExporter's own method parses the finished page again to add alternative texts, which doubles the time;
+    # here the template writes them.
     page, _ = TemplateExporter.from_notebook_node(_exporter(), notebook, resources)
     return str(page)
 
 
 def render_without_notebook(record: Record, why: str) -> str:
-    """The page of a record whose notebook cannot be shown: head and foot as ever, and ``why`` between them."""
+    """The page of a record whose notebook cannot be shown: the usual header and footer, and the reason ``why``."""
     words = f"The notebook cannot be shown as a page. It is in notebook.ipynb, as it was executed.\n\n{why}"
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_raw_cell(words)])  # type: ignore[no-untyped-call]
     return render(nbformat.v4.writes_json(notebook), record)  # type: ignore[no-untyped-call]
 
 
 def warm_up() -> None:
-    """Do what the first page needs only once (templates, lexers), so that a later ``render`` is quick."""
+    """Load templates and lexers in advance, so that a later ``render`` is fast."""
     render(_WARMING_UP)
 
 
@@ -122,7 +122,7 @@ def _leave_widgets_out(output: Any) -> None:
 
 
 def _folding(text: str) -> str:
-    """How much text there is, if it is so much that it is folded."""
+    """The size of the text, if it is so long that it is folded."""
     lines = text.count("\n") + 1
     if lines <= FOLDED_LINES and len(text) <= FOLDED_CHARACTERS:
         return ""
@@ -130,22 +130,22 @@ def _folding(text: str) -> str:
 
 
 def inert_with_links(html: str) -> str:
-    """The HTML with balanced tags and its links, without anything that runs, or fetches when it is looked at.
+    """The HTML with balanced tags and links, without elements that run code or fetch something.
 
-    In the place of nbconvert's filter ``clean_html``: that one knows neither headed tables nor pictures, and leaves
-    their tags and base64 behind as text.
+    Replaces nbconvert's filter ``clean_html``, which supports neither table headers nor pictures, and leaves their
+    tags and base64 as text.
     """
     soup = _inert_soup(html)
     for element in soup.find_all(href=True):
         address = str(element["href"]).strip()
-        # Other elements than links (an image in a drawing) fetch what they refer to.
+        # Elements other than links (an image in an SVG) fetch their target.
         if not address.startswith("#") and (element.name != "a" or not _SAFE_LINK.match(address)):
             del element["href"]
     return str(soup)
 
 
 def _inert(html: str) -> str:
-    """The HTML with balanced tags, without anything that runs or fetches, and with addresses for links to elsewhere."""
+    """The HTML with balanced tags, without active elements, and with external links as text."""
     soup = _inert_soup(html)
     for element in soup.find_all(href=True):
         if not str(element["href"]).startswith("#"):
@@ -176,7 +176,7 @@ def _make_inert(element: Tag) -> None:
 
 
 def _unlink(soup: BeautifulSoup, element: Tag) -> None:
-    """A link to elsewhere becomes its text and, where that leads on from a printed page too, its address."""
+    """Replace an external link by its text and, if that is useful on a printed page, its URL."""
     address = str(element.attrs.pop("href"))
     if element.name == "a" and re.match(r"(https?|mailto|ftp):", address) and address not in element.get_text():
         element.insert_after(soup.new_string(f" ({address})"))

@@ -1,4 +1,4 @@
-"""Removes old records; a signed entry for each says so, and the chain stays verifiable."""
+"""Removes old records with a signed entry for each, so that the chain stays verifiable."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=
 
 
 def not_kept(archive: Archive, keep: str, *, now: datetime | None = None) -> tuple[Path, ...]:
-    """The records that ``prune --keep`` would remove, the oldest first; never one that is being written.
+    """The records that ``prune --keep`` would remove, the oldest first, without records that are being written.
 
-    ``keep`` is a number (that many of the newest are kept) or an age such as ``12h``, ``30d`` or ``8w`` (those begun
-    within it are kept).
+    ``keep`` is a number (so many of the newest are kept) or an age such as ``12h``, ``30d`` or ``8w`` (newer records
+    are kept).
 
     Raises:
-        InputError: ``keep`` is neither, or there is no archive.
+        InputError: ``keep`` is invalid, or there is no archive.
     """
     found = _KEEP.fullmatch(keep)
     if found is None:
@@ -48,13 +48,13 @@ def not_kept(archive: Archive, keep: str, *, now: datetime | None = None) -> tup
 
 
 def prune(archive: Archive, folders: Sequence[Path]) -> tuple[chain.Entry, ...]:
-    """Remove records: the entries that say so come first, so that a crash in between leaves no gap that nobody signed.
+    """Remove records, after their signed entries: a crash in between then leaves no unsigned gap.
 
-    What an earlier prune did not live to remove is removed too.
+    Folders that an interrupted prune has left are removed too.
 
     Raises:
         InputError: the archive cannot be written.
-        RecordError: a record is being written, the disk is full, or a remote place cannot be reached.
+        RecordError: a record is being written, the disk is full, or a remote archive cannot be reached.
     """
     for folder in folders:
         if marker_of(folder).exists():
@@ -90,7 +90,7 @@ def _remove(archive: Archive) -> None:
 
 
 def _still_there(archive: Archive) -> list[str]:
-    """Folders that are still there although their newest entry says that they were removed."""
+    """Folders that still exist although their newest entry is a removal."""
     there = {folder.name for folder in archive.folders()}
     lines, _ = chain.read_chain(archive.chain_file.read_bytes()) if archive.chain_file.exists() else ((), False)
     kinds = {line.entry.folder: line.entry.kind for line in lines if line.entry}

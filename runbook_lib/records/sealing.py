@@ -1,4 +1,4 @@
-"""Seals records: an entry in the chain, a copy of it in the record's folder, and, for a remote archive, the upload."""
+"""Seals records: appends to the chain, copies the entry into the record's folder, and uploads to a remote archive."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from runbook_lib.records.store.keys import PublicKey, SigningKey
 
 
 class Seal(BaseModel):
-    """What ``seal.json`` says: the record's entry in the chain, and the public key (PEM) that it is signed with."""
+    """The content of ``seal.json``: the record's entry in the chain, and the public key (PEM) of its signature."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,21 +29,21 @@ class Seal(BaseModel):
 
 
 def read_seal(folder: Path) -> Seal:
-    """The seal of the record in a folder. Raises ``OSError``, or ``ValueError`` when it is not a seal."""
+    """The seal of the record in a folder. Raises ``OSError``, or ``ValueError`` for an invalid seal."""
     return Seal.model_validate_json((folder / SEAL_FILE).read_bytes())
 
 
 def write_seal(folder: Path, entry: chain.Entry, key: PublicKey) -> None:
-    """Put the seal into a record's folder. Raises ``OSError``."""
+    """Write the seal into a record's folder. Raises ``OSError``."""
     text = Seal(entry=entry, public_key=key.pem).model_dump_json(indent=1) + "\n"
     write_whole(folder / SEAL_FILE, text.encode(), durable=True)
 
 
 def seal(archive: Archive, folders: Sequence[Path], key: SigningKey) -> None:
-    """Chain and sign finished records, in this order; upload them to a remote archive. All of them or none.
+    """Chain and sign finished records in this order, and upload them to a remote archive; all or none.
 
     Raises:
-        RecordError: nothing was sealed; the folders are as they were, and can be sealed later.
+        RecordError: nothing was sealed; the folders are unchanged, and can be sealed later.
     """
     try:
         remote.upload(archive, folders)
@@ -68,7 +68,7 @@ def seal(archive: Archive, folders: Sequence[Path], key: SigningKey) -> None:
 
 
 def note_head(archive: Archive, appended: chain.Appended) -> None:
-    """Remember what the chain ends with now. Raises ``OSError``."""
+    """Note the chain's current head. Raises ``OSError``."""
     last = appended.entries[-1]
     start = appended.size - len(last.line())
     write_head(Head(location=archive.location, sequence=last.sequence, hash=last.hash, start=start, end=appended.size))
@@ -81,7 +81,7 @@ def append(archive: Archive, drafts: Sequence[chain.Draft], key: SigningKey) -> 
 
 
 def check_chain(archive: Archive) -> None:
-    """Make sure that something can be appended, the lock being held. Raises ``RecordError``, ``OSError``."""
+    """Check that entries can be appended, with the lock held. Raises ``RecordError``, ``OSError``."""
     with _explained(archive):
         chain.end_of(archive.chain_file)
 
@@ -94,7 +94,7 @@ def _explained(archive: Archive) -> Iterator[None]:
         raise RecordError(
             "the chain's last line is not an entry, so nothing can be appended",
             place=str(archive.chain_file),
-            remedy="see what happened to it: ./runbook records verify; name another archive: --records LOCATION",
+            remedy="check it: ./runbook records verify; or name another archive: --records LOCATION",
         ) from error
 
 

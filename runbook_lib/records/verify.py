@@ -1,7 +1,4 @@
-"""Verifies an archive: says which record was changed, removed, added or moved, and where.
-
-One verification of one archive: its chain and its folders, held against each other.
-"""
+"""Verifies an archive: compares its chain with its folders, and names records that were changed, removed or added."""
 
 from __future__ import annotations
 
@@ -25,9 +22,9 @@ from runbook_lib.records.store.running import is_begun_by, is_running
 
 @dataclass
 class Examination:
-    """One verification: what the archive says of itself, and what is found.
+    """One verification of an archive.
 
-    ``mirror`` is the folder that tells which records this machine began: the archive's own, or that of its mirror.
+    ``mirror`` is the folder with the markers of this machine's unfinished records: the archive's own, or its mirror's.
     """
 
     archive: Archive
@@ -69,7 +66,7 @@ class Examination:
         )
 
     def _read(self, head: Head | None) -> tuple[dict[str, Path], bytes, set[str]]:
-        """The folders there are, the chain, and which records are running, all of the same moment."""
+        """The folders, the chain and the running records, all at the same moment."""
         if not self.archive.root.is_dir() and head is None:
             raise InputError(
                 "there is no archive", place=self.archive.location, remedy="name one that is: --records LOCATION"
@@ -78,7 +75,7 @@ class Examination:
             with locked(self.archive.lock_file, shared=True):
                 return self._read_now()
         except (FileNotFoundError, PermissionError):
-            # Nobody ever wrote here, or nobody who may be kept waiting.
+            # No archive was written here, or its lock cannot be taken.
             return self._read_now()
 
     def _read_now(self) -> tuple[dict[str, Path], bytes, set[str]]:
@@ -118,12 +115,12 @@ class Examination:
                 return
         findings = [*check_folder(folder, entry), *check_seal(folder, entry, keys.get(entry.key))]
         if findings and self._begun_here(folder, keys):
-            # Its runner was killed between the entry and the end: the seal may be missing or half made.
+            # Its runner was killed after the entry: the seal may be missing or incomplete.
             findings = [replace(finding, leftover=_is_of_seal(finding)) for finding in findings]
         self.findings += findings
 
     def _unchained(self, folder: Path, entries: Sequence[Entry], keys: Mapping[str, PublicKey]) -> Iterator[Finding]:
-        """Why a folder is there that no entry of the chain is about."""
+        """Why a folder has no entry in the chain."""
         id_ = id_of(folder)
         sealed = _sealed_as(folder, keys)
         if self.archive.is_remote and self._begun_here(folder, keys):
@@ -145,10 +142,10 @@ class Examination:
             problem = "is being uploaded, or was not uploaded whole; the next run of its writer uploads it"
             yield Finding(id_, folder.name, problem, leftover=True)
         else:
-            yield Finding(id_, folder.name, "was added: the chain has no entry of it, and it has no seal of its own")
+            yield Finding(id_, folder.name, "was added: the chain has no entry for it, and it has no seal")
 
     def _begun_here(self, folder: Path, keys: Mapping[str, PublicKey]) -> bool:
-        """Whether a record was begun and not finished, as a marker signed with a key known here says."""
+        """Whether a record was started and not finished, by a marker that is signed with a known key."""
         own = [signing_key().public] if signing_key_file().exists() else []
         return is_begun_by(self.mirror / folder.name, [*keys.values(), *own])
 
@@ -159,7 +156,7 @@ def _is_of_seal(finding: Finding) -> bool:
 
 
 def _where_to(entry: Entry, folders: Mapping[str, Path], latest: Mapping[str, Entry]) -> str:
-    """What became of a record whose folder is gone."""
+    """What happened to a record whose folder is missing."""
     for name, folder in folders.items():
         if name not in latest and digest_of(folder) == entry.sha256:
             return f"was renamed: the record is in {name}"
@@ -201,15 +198,15 @@ __all__ = ["Finding", "Verification", "examine", "verify", "verify_folder"]
 
 
 def verify(archive: Archive, *, record_id: str | None = None, public_key: Path | None = None) -> tuple[Finding, ...]:
-    """What is wrong with an archive, as ``examine`` finds it; nothing when it is intact."""
+    """The faults of an archive, found by ``examine``; empty if it is intact."""
     return examine(archive, record_id=record_id, public_key=public_key).findings
 
 
 def examine(archive: Archive, *, record_id: str | None = None, public_key: Path | None = None) -> Verification:
-    """Verify an archive: its chain, and each record's files, or those of one record (an id or its beginning).
+    """Verify an archive: its chain, and each record's files, or those of one record (an id or a prefix of it).
 
-    With ``public_key`` every entry has to be signed with that key; else with one of those in the archive. A remote
-    archive is fetched afresh.
+    With ``public_key`` every entry must be signed with that key; else with one of those in the archive. A remote
+    archive is fetched again.
 
     Raises:
         InputError: there is no archive, no such record, or no key in the file.
@@ -222,7 +219,7 @@ def examine(archive: Archive, *, record_id: str | None = None, public_key: Path 
             found = Examination(local, trusted, archive.root).result(record_id)
             if not found.findings or before == _stamp(local):
                 return found
-            # A record was finished or pruned meanwhile: what was found may only have been half of that.
+            # A record was finished or pruned in the meantime, which may explain the findings.
         return Examination(local, trusted, archive.root).result(record_id)
 
 
@@ -231,9 +228,9 @@ def _stamp(archive: Archive) -> int:
 
 
 def verify_folder(folder: Path, *, public_key: Path | None = None) -> Verification:
-    """Verify a record that was taken out of its archive, by the seal in it.
+    """Verify a single record outside its archive, by its seal.
 
-    Without ``public_key`` this proves that the folder is as it was sealed by whoever holds the key that the seal names.
+    Without ``public_key`` this only proves that the folder is unchanged since the owner of the seal's key sealed it.
 
     Raises:
         InputError: no such folder, or no key in the file.

@@ -1,6 +1,6 @@
-"""Writes one record, so that whatever ends its writer leaves nothing or a record that can be read.
+"""Writes one record so that it is readable, or absent, whatever ends its writer.
 
-Finishes what killed runners left behind: their records are sealed as interrupted, half-made ones are removed.
+``recover`` finishes the records of killed runners: they are sealed as interrupted, incomplete ones are removed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from runbook_lib.records.store.running import Marker, claim, is_begun_by, is_uns
 
 
 def recover(archive: Archive, key: SigningKey) -> tuple[Path, ...]:
-    """Seal every record that a runner of this key's holder began and did not live to finish; return their folders.
+    """Seal every unfinished record of this key's killed runners; return their folders.
 
     Raises:
         OSError: the archive cannot be written.
@@ -61,9 +61,9 @@ def recover(archive: Archive, key: SigningKey) -> tuple[Path, ...]:
 
 
 def _ours(archive: Archive, key: SigningKey) -> list[Marker]:
-    """The markers of this key's holder that nobody holds, now held here."""
+    """The markers of this key without a living runner, now locked by this process."""
     found = []
-    # A record that begins has its marker locked before this lock is free.
+    # A new record locks its marker before it releases this lock.
     with locked(archive.lock_file):
         for path in sorted((archive.root / RUNNING_FOLDER).iterdir()):
             if path.name.startswith("."):
@@ -84,7 +84,7 @@ def _ours(archive: Archive, key: SigningKey) -> list[Marker]:
 
 
 def _has_record(archive: Archive, marker: Marker) -> bool:
-    """Whether a record was begun; what a runner left that did not come so far is removed with its marker."""
+    """Whether a record was started; else the remains of its runner are removed with the marker."""
     name = marker.path.name
     if (archive.root / name).is_dir():
         return True
@@ -94,7 +94,7 @@ def _has_record(archive: Archive, marker: Marker) -> bool:
 
 
 def _unsealed(archive: Archive, folders: list[Path], key: SigningKey) -> list[Path]:
-    """Those that the chain has no entry of. A record that was chained and lacks no more than its seal gets it."""
+    """The records without an entry in the chain. A chained record that only lacks its seal gets it."""
     with locked(archive.lock_file), remote.chain_held(archive):
         lines, _ = chain.read_chain(archive.chain_file.read_bytes()) if archive.chain_file.exists() else ((), False)
     entries = {line.entry.folder: line.entry for line in lines if line.entry and line.entry.kind == "record"}
@@ -106,7 +106,7 @@ def _unsealed(archive: Archive, folders: list[Path], key: SigningKey) -> list[Pa
 
 
 def _finish(folder: Path) -> bool:
-    """Make the record say that it was interrupted, if it still says running; ``False`` when it cannot be read."""
+    """Change the record from running to interrupted; ``False`` if it cannot be read."""
     path = folder / RECORD_FILE
     try:
         record = parse_record(path.read_bytes(), path)
@@ -127,8 +127,8 @@ _UNSPOILT = frozenset({RecordVerdict.PASS, RecordVerdict.PLANNED})
 class RecordWriter:
     """One record that is being written. Its methods may be called from several threads.
 
-    Every method raises ``RecordError`` when the archive cannot be written; the record can still be finished then, and
-    says what it lacks.
+    Every method raises ``RecordError`` if the archive cannot be written; the record can still be finished then, and
+    lists what it lacks.
     """
 
     def __init__(
@@ -145,9 +145,9 @@ class RecordWriter:
 
     @classmethod
     def create(cls, archive: Archive, record: Record, notebook: str, redact: Callable[[str], str]) -> RecordWriter:
-        """Begin a record: its folder is there at once, whole, and reads ``running`` as long as this process lives.
+        """Start a record: its complete folder exists at once, and is ``running`` while this process lives.
 
-        What killed runners left is sealed first. ``notebook`` is the text of the notebook before it runs.
+        Records of killed runners are sealed first. ``notebook`` is the text of the notebook before it runs.
 
         Raises:
             InputError: the archive is not a folder that can be written.
@@ -179,7 +179,7 @@ class RecordWriter:
         self._append(LOG_FILE, line + "\n")
 
     def table(self, name: str, csv: str) -> str:
-        """Keep a whole table; return its path in the record's folder. A name that repeats is numbered."""
+        """Store a table; return its path in the record's folder. A repeated name gets a number."""
         with self._writing:
             stem, number = f"tables/{safe_name(self._redact(name))}", 1
             path = f"{stem}.csv"
@@ -191,19 +191,19 @@ class RecordWriter:
         return path
 
     def overflow(self, cell: str, text: str) -> str:
-        """Append what a notebook's cell cannot hold; return its path in the record's folder."""
+        """Append output above the notebook's limit; return the file's path in the record's folder."""
         path = f"outputs/{safe_name(self._redact(cell))}.log"
         self._append(path, text)
         return path
 
     def finish(self, record: Record, html: str | None) -> Record:
-        """Write the page and ``record.json``, seal the record and let it go; return it as it was written.
+        """Write the page and ``record.json``, seal the record and release it; return it as written.
 
-        Where something could not be written, now or before, the record is sealed without it and says so: a ``pass``
+        If something could not be written, now or before, the record is sealed without it and says so: a ``pass``
         becomes ``error``; then the error is raised.
 
         Raises:
-            RecordError: the record is not whole, or not sealed (the next writer seals it then).
+            RecordError: the record is incomplete, or not sealed (then the next writer seals it).
         """
         with self._writing:
             try:
@@ -223,7 +223,7 @@ class RecordWriter:
         return record
 
     def abandon(self) -> None:
-        """Let the record go unfinished: it reads ``interrupted``, and the next writer seals it."""
+        """Release the record unfinished: it becomes ``interrupted``, and the next writer seals it."""
         self._marker.let_go()
 
     def _completed(self, record: Record) -> Record:
@@ -250,7 +250,7 @@ class RecordWriter:
         try:
             self._write(path, text)
         except RecordError:
-            # It is noted, and raised once the record is sealed without it.
+            # It is raised after the record is sealed without the missing part.
             return
 
     def _write(self, path: str, text: str) -> None:
@@ -280,7 +280,7 @@ def new_record_id() -> str:
 
 
 def _begin(folder: Path, record: Record, notebook: str, marker: Marker) -> None:
-    """Make the folder under a hidden name, then give it its own. Raises ``OSError``; nothing is left then."""
+    """Create the folder under a hidden name, then rename it. Raises ``OSError`` and then leaves nothing."""
     hidden = folder.with_name(f".{folder.name}")
     try:
         marker.reserve()

@@ -1,4 +1,4 @@
-"""How every table is made: a list of named, typed columns, each with the way from a row to its value."""
+"""The definition of tables: a list of named, typed columns, each with a function from a row to its value."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# Where the list of columns goes in a docstring: before the first of these sections.
+# The list of columns is inserted in a docstring before the first of these sections.
 _SECTION = re.compile(r"^(?:Args|Returns|Raises):$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Column(Generic[Row]):
-    """One column of a table: ``getter`` takes its value from a row, ``None`` is a missing value.
+    """One column of a table: ``getter`` returns its value for a row, ``None`` is a missing value.
 
     ``unit`` is shown in the heading (``MTU (bytes)``), ``meaning`` in the documentation.
     """
@@ -48,9 +48,9 @@ class Column(Generic[Row]):
 
 
 class Table(Generic[Row]):
-    """A kind of table. Called with rows, it makes a DataFrame of them.
+    """A kind of table. A call with rows returns a DataFrame.
 
-    ``about`` says what a row is. The docstring of a table is that and the list of its columns.
+    ``about`` describes a row. The docstring of a table is that and the list of its columns.
     """
 
     def __init__(self, about: str, *columns: Column[Row]) -> None:
@@ -60,28 +60,28 @@ class Table(Generic[Row]):
         self.__doc__ = f"{about} Columns:\n\n" + "\n".join(lines)
 
     def __call__(self, rows: Iterable[Row] = ()) -> pd.DataFrame:
-        """One row each, with the same columns and dtypes even where there is none."""
+        """A DataFrame of the rows, with the same columns and dtypes even without rows."""
         return frame(([column.getter(row) for column in self.columns] for row in rows), self.dtypes)
 
     def only(self, *headings: str) -> Table[Row]:
-        """The same table with these columns alone, in this order."""
+        """The same table with only these columns, in this order."""
         columns = {column.heading: column for column in self.columns}
         return Table(self.about, *(columns[heading] for heading in headings))
 
     def with_column(self, column: Column[Row], place: int | None = None) -> Table[Row]:
-        """The same table with one more column, at a place from 0 on, or at the end."""
+        """The same table with one more column, at an index, or at the end."""
         columns = list(self.columns)
         columns.insert(len(columns) if place is None else place, column)
         return Table(self.about, *columns)
 
 
 def document_columns(table: Table[Any]) -> Callable[[Function], Function]:
-    """Add what a table says of its rows and columns to the docstring of a function that returns such a table."""
+    """Add a table's description and columns to the docstring of a function that returns it."""
     return add_to_docstring(table.__doc__ or "")
 
 
 def add_to_docstring(text: str) -> Callable[[Function], Function]:
-    """Add a text to the docstring of a function, before the sections on what it takes, returns and raises."""
+    """Add a text to the docstring of a function, before its sections (Args, Returns, Raises)."""
 
     def add(function: Function) -> Function:
         own = inspect.cleandoc(function.__doc__ or "")
@@ -94,7 +94,7 @@ def add_to_docstring(text: str) -> Callable[[Function], Function]:
 
 
 def grouped(rows: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
-    """The rows by their key, keys and rows in the order in which they come."""
+    """The rows grouped by their key, in their order."""
     groups: dict[Key, list[Item]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
@@ -102,7 +102,7 @@ def grouped(rows: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[
 
 
 def frame(rows: Iterable[Sequence[Any]], columns: Columns) -> pd.DataFrame:
-    """A table whose columns are known only together with its rows; for all others see ``Table``.
+    """A table whose columns depend on its rows; for all others see ``Table``.
 
     Args:
         rows: each has one value a column; ``None`` is a missing value, in a text column an empty text.

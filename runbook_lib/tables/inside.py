@@ -73,7 +73,7 @@ OVERLAY_LINKS = Table[_HiddenLink](
     Column("node", lambda row: row.node),
     Column("interface", lambda row: row.link.name),
     Column("kind", lambda row: row.link.kind, meaning="``bridge``, ``vxlan`` or ``veth``"),
-    Column("port of", lambda row: row.link.bridge, meaning="the bridge that it is plugged into"),
+    Column("port of", lambda row: row.link.bridge, meaning="the bridge that it is a port of"),
     Column("other end", lambda row: row.other_end, meaning="of a veth ``alpine1 eth0``, of VXLAN its VNI and UDP port"),
     Column("address", lambda row: row.link.address, meaning="in CIDR notation"),
     Column("MTU", lambda row: row.link.mtu, WHOLE, "bytes"),
@@ -82,7 +82,7 @@ OVERLAY_LINKS = Table[_HiddenLink](
 
 @document_columns(OVERLAY_LINKS)
 def overlay_links(hidden: Iterable[HiddenNamespace], insides: Sequence[Inside]) -> pd.DataFrame:
-    """The interfaces of hidden namespaces, their veths held against the interfaces inside containers."""
+    """The interfaces of hidden namespaces, with the container interface of each veth."""
     return OVERLAY_LINKS(
         _HiddenLink(own.node, link, _other_end(own.node, link, insides)) for own in hidden for link in own.links
     )
@@ -126,7 +126,7 @@ CONTAINER_LINKS = Table[_ContainerLink](
 
 @document_columns(CONTAINER_LINKS)
 def container_links(inside: Inside, hidden: HiddenNamespace | None, host: Iterable[HostInterface]) -> pd.DataFrame:
-    """A container's interfaces, with the other end of each cable and where that leads."""
+    """A container's interfaces, with the other end of each veth and its bridge."""
     ends: list[tuple[OverlayLink | HostInterface, str, str]] = []
     if hidden is not None:
         ends += [(link, f"{link.name} in {hidden.name}", link.bridge) for link in hidden.links]
@@ -187,7 +187,7 @@ MASQUERADES = Table[tuple[str, NatRule]](
 
 @document_columns(MASQUERADES)
 def masquerades(rules: Mapping[str, Sequence[NatRule]]) -> pd.DataFrame:
-    """The rules by which a node puts its own address in the place of a container's."""
+    """The masquerade rules by which a node replaces a container's address by its own."""
     return MASQUERADES((node, rule) for node, own in rules.items() for rule in own if rule.action == "MASQUERADE")
 
 
@@ -206,7 +206,7 @@ STORE_KEYS = Table[_KindOfKey](
     Column("says", lambda row: row.says, meaning="what their values say"),
 )
 
-# (the beginning of a key, what is kept there), in the order in which they are shown
+# (prefix of a key, its content), in the order of the table
 _KINDS = (
     ("node/", "members of the swarm: role, state and address (raft, kept by the managers)"),
     ("swarm-network/", "networks of scope swarm, each with its VNI (raft, kept by the managers)"),
@@ -258,7 +258,7 @@ def _says(prefix: str, own: Sequence[StoreKey], keys: Sequence[StoreKey]) -> str
 
 
 def _member_says(item: StoreKey) -> str:
-    """One object of a swarm in a few words."""
+    """A short description of one object of a swarm."""
     name, value = item.key.partition("/")[2], json.loads(item.value)
     vni = (value.get("Options") or {}).get("com.docker.network.driver.overlay.vxlanid_list", "")
     words = value.get("role") or value.get("address") or (f"is VNI {vni}" if vni else "")
@@ -293,7 +293,7 @@ def stored_endpoint_rows(
     addresses: Mapping[str, str],
     wanted: Collection[str],
 ) -> pd.DataFrame:
-    """A network's endpoints in the store, held against what the containers' own engines say; ours come first.
+    """A network's endpoints in the store, compared with those of the containers' own engines; ours come first.
 
     Args:
         rows: the endpoints in the store.

@@ -12,7 +12,7 @@ from runbook_lib.facts.overlay.interfaces import ContainerInterface, HostInterfa
 from runbook_lib.tables.frame import FLAG, TEXT, WHOLE, Column, Table, document_columns, frame, grouped
 
 SHORT_ID = 12
-"""Digits of an ID that ``docker network ls`` and ``docker ps`` show."""
+"""The number of digits of an ID in ``docker network ls`` and ``docker ps``."""
 
 
 def _full_name(row: Endpoint | Route, otherwise: str) -> str:
@@ -42,10 +42,10 @@ def _name_driver_scope(row: NetworkFacts) -> tuple[str, str, str]:
 
 
 def network_presence(rows: Iterable[NetworkFacts]) -> pd.DataFrame:
-    """``docker network ls`` over all nodes on one page: one row per network name, one column per node.
+    """``docker network ls`` over all nodes: one row per network name, one column per node.
 
     Columns: ``network``, ``driver``, ``scope``, then each node's name with the network's ID (12 digits) there, empty
-    where the node has none. A name whose driver or scope differ from node to node has a row for each.
+    if the node has none. A name with different drivers or scopes has a row for each.
     """
     known = list(rows)
     nodes = list(dict.fromkeys(row.node for row in known))
@@ -92,7 +92,7 @@ NETWORK_SETTINGS = Table[tuple[str, str]](
 
 @document_columns(NETWORK_SETTINGS)
 def network_settings(row: NetworkFacts) -> pd.DataFrame:
-    """One network in full."""
+    """All settings of one network."""
     return NETWORK_SETTINGS(
         [
             ("name", row.name),

@@ -1,4 +1,4 @@
-"""Tables of what was done and what was found: steps, checks and probes."""
+"""Tables of steps, checks and probes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ steps = Table[StepResult](
     Column("node", lambda row: row.node),
     Column("status", lambda row: row.status, meaning="ok, changed, planned, failed, unreachable or skipped"),
     Column("before", lambda row: row.before, meaning="what the step found"),
-    Column("after", lambda row: row.after, meaning="what it left behind"),
+    Column("after", lambda row: row.after, meaning="what the step set"),
     Column("time", lambda row: round(row.seconds, 2), DECIMAL, "s"),
     Column("detail", lambda row: row.detail),
 )

@@ -1,4 +1,4 @@
-"""Shows a testbed's progress to a person: a moving line on a terminal, plain lines in a log."""
+"""Shows a testbed's progress: a live line on a terminal, plain lines in a log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MARKS = {"done": ("✓", "green"), "failed": ("✗", "red")}
 
 
 class ConsoleReport:
-    """A reporter: a line for every step that ended; on a terminal also one that says what is under way."""
+    """A reporter: one line per finished step; on a terminal also a live line with the current steps."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)

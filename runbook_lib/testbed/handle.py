@@ -1,7 +1,4 @@
-"""The testbed as the layers above use it: one object with the testbed's whole life in its methods.
-
-How a testbed stands at this moment.
-"""
+"""The testbed's API for the layers above: one object for its whole life cycle, and its current status."""
 
 from __future__ import annotations
 
@@ -31,10 +28,10 @@ _TIMEOUTS = Timeouts(connect=3, command=5)
 
 @dataclass(frozen=True)
 class NodeStatus:
-    """One node: ``cluster_address`` is the one it has now, ``inventory_address`` the one it should have.
+    """One node: ``cluster_address`` is its current address, ``inventory_address`` the one it should have.
 
-    ``swarm`` is what it is in the swarm of a testbed in Swarm mode: leader, manager, worker, with what is wrong.
-    ``platform`` is boot2docker, or the network manager that a Debian node is under.
+    ``swarm`` is its role in Swarm mode (leader, manager or worker), with any fault. ``platform`` is boot2docker, or the
+    network manager of a Debian node.
     """
 
     name: str
@@ -50,7 +47,7 @@ class NodeStatus:
 
 @dataclass(frozen=True)
 class TestbedStatus:
-    """A testbed and all of its nodes; ``kind`` says in words what it is made of."""
+    """A testbed and all of its nodes; ``kind`` is a description of its kind."""
 
     __test__: ClassVar[bool] = False  # pytest would otherwise collect a class whose name begins with Test
 
@@ -72,7 +69,7 @@ class TestbedStatus:
 
 
 def read(layout: Layout) -> TestbedStatus:
-    """Ask every node, all at once; nothing is changed and no root is needed.
+    """Read all nodes in parallel; needs no root.
 
     Raises:
         InputError: the client's key cannot be read by this user.
@@ -82,10 +79,12 @@ def read(layout: Layout) -> TestbedStatus:
         key.read_bytes()
     except PermissionError as error:
         raise InputError(
-            f"the key {key} belongs to somebody else", place=layout.name, remedy="ask as the user who brought it up"
+            f"the key {key} belongs to another user",
+            place=layout.name,
+            remedy="run this as the user who started the testbed",
         ) from error
     except FileNotFoundError:
-        pass  # an `up` that has not come that far: no engine can be asked
+        pass  # an unfinished `up`: no engine can be read yet
     with ThreadPoolExecutor(max_workers=len(layout.nodes)) as pool:
         rows = tuple(pool.map(lambda node: _node(layout, node), layout.nodes))
     return TestbedStatus(
@@ -124,7 +123,7 @@ def _state(node: NodeLayout, *, alive: bool, engine: bool) -> NodeState:
 
 
 def _engine(layout: Layout, node: NodeLayout) -> tuple[str | None, str | None]:
-    """The version that the node's engine says it has, and what it is in its swarm; None where it says nothing."""
+    """The version of the node's engine, and its role in the swarm; None if it does not answer."""
     spec = client.node_spec(layout, node)
     version = None
     with SshConnection(spec, _TIMEOUTS) as ssh, Engine(spec, ssh, _TIMEOUTS) as engine:
@@ -137,9 +136,9 @@ def _engine(layout: Layout, node: NodeLayout) -> tuple[str | None, str | None]:
 
 
 class Testbed:
-    """A testbed that exists. Every method that changes it holds its lock and, for a plain user, goes through sudo.
+    """An existing testbed. Every method that changes it holds its lock and, for a normal user, runs through sudo.
 
-    ``nodes`` arguments take node names; None means every node. ``report`` hears of every step.
+    ``nodes`` arguments take node names; None means every node. ``report`` is called for every step.
     """
 
     __test__: ClassVar[bool] = False  # pytest would otherwise collect a class whose name begins with Test
@@ -168,7 +167,7 @@ class Testbed:
         kind: Kind | None = None,
         report: Report = silent,
     ) -> Testbed:
-        """Make the testbed, or bring back what is down of it; a second call changes nothing.
+        """Create the testbed, or start what is down; a second call changes nothing.
 
         Args:
             nodes: how many, 1 to 32; None keeps what exists, or makes four.
@@ -177,7 +176,7 @@ class Testbed:
             kind: how nodes boot, their engine and control plane; None keeps what exists, or takes the article's.
 
         Raises:
-            InputError: bad arguments, or a machine that cannot carry it; nothing was touched.
+            InputError: bad arguments, or a machine without the requirements; nothing was changed.
             TestbedError: it failed; a new testbed is removed again.
         """
         if privilege.is_root():
@@ -196,7 +195,7 @@ class Testbed:
 
     @property
     def inventory_file(self) -> Path:
-        """The inventory that describes it to everything above."""
+        """The testbed's inventory file."""
         return self.layout.inventory_file
 
     @property
@@ -208,19 +207,19 @@ class Testbed:
         """A node's folder, logs and addresses.
 
         Raises:
-            InputError: no node has that name.
+            InputError: unknown node.
         """
         return lifecycle.chosen(self.layout, [name])[0]
 
     def status(self) -> TestbedStatus:
-        """How every node stands now; needs no root."""
+        """The current status of every node; needs no root."""
         return read(self.layout)
 
     def start(self, nodes: Sequence[str] | None = None) -> None:
-        """Switch on what is off and wait until it is ready.
+        """Switch on nodes that are off and wait until they are ready.
 
         Raises:
-            TestbedError: a node did not become ready; the stage and the log's end are told.
+            TestbedError: a node did not become ready; with the readiness stage and the end of the log.
         """
         if privilege.is_root():
             lifecycle.start(self.name, nodes or (), self.report)
@@ -231,8 +230,8 @@ class Testbed:
         """Switch nodes off and on again, and wait until they are ready.
 
         Args:
-            shuffle: make DHCP forget its leases, and let the nodes ask in an order in which none of
-                them is given the address that it had. Nodes that are not rebooted keep theirs.
+            shuffle: delete the DHCP leases, and boot the nodes in an order in which none of them gets its previous
+                address. Nodes that are not rebooted keep theirs.
             hard: cut the power instead of shutting down.
 
         Raises:
@@ -255,11 +254,11 @@ class Testbed:
             self._as_root("poweroff", nodes, hard=hard)
 
     def cut(self, node: str, *, management: bool = False) -> None:
-        """Pull a node's cable out of the cluster's switch (and the management's, too); it stays out over reboots."""
+        """Unplug a node from the cluster network (and the management network); it stays unplugged over reboots."""
         self._plug(node, up=False, management=management)
 
     def restore(self, node: str) -> None:
-        """Plug both of a node's cables in again."""
+        """Plug in both of a node's cables again."""
         self._plug(node, up=True, management=True)
 
     def down(self) -> None:
@@ -272,7 +271,7 @@ class Testbed:
 
     @staticmethod
     def remove(name: str = DEFAULT_NAME, report: Report = silent) -> bool:
-        """Remove a testbed by its name, also one that a crash left half there; False when there is none.
+        """Remove a testbed by its name, also an incomplete one after a crash; False if there is none.
 
         Raises:
             TestbedError: something is left; the message lists it.

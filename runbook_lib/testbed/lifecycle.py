@@ -1,7 +1,4 @@
-"""What the testbed's commands do, each a readable list of steps.
-
-Takes a testbed down: removes exactly what it owns, then looks again.
-"""
+"""The testbed's commands, each as a list of steps. ``down`` removes exactly what the testbed owns, and verifies it."""
 
 from __future__ import annotations
 
@@ -27,13 +24,13 @@ from runbook_lib.testbed.node import node as nodes
 from runbook_lib.testbed.progress import Report, step
 from runbook_lib.testbed.state import State
 
-# nspawn leaves a folder a machine behind where /run is on a disk.
+# nspawn leaves a folder per machine if /run is on a disk.
 _PROPAGATE = Path("/run/systemd/nspawn/propagate")
 _NO_SUBNET = Network("0.0.0.0/0")
 
 
 def down(name: str, report: Report) -> bool:
-    """Remove a testbed; False when there was none. Also works on one that a crash left half there.
+    """Remove a testbed, also an incomplete one after a crash; False if there was none.
 
     Raises:
         TestbedError: something of it is left; the message lists it.
@@ -72,7 +69,7 @@ def remove(layout: Layout, report: Report) -> None:
         left = list(_processes(layout))
         if not left:
             refuse_mounts(layout.folder)
-            # The record goes last: until then a second try knows what there is.
+            # The record is removed last: until then a second attempt knows what exists.
             for entry in sorted(layout.folder.iterdir(), key=lambda path: path.name == state.FILE):
                 if entry.is_dir():
                     shutil.rmtree(entry)
@@ -83,7 +80,7 @@ def remove(layout: Layout, report: Report) -> None:
 
 
 def _end_nodes(layout: Layout) -> None:
-    """End everything in every node without ceremony, for the disks go anyway; then supervisors that are stuck."""
+    """Kill everything in every node, because the disks are removed anyway; then supervisors that are stuck."""
     try:
         power.kill(layout.nodes)
     except TestbedError:
@@ -95,7 +92,7 @@ def _end_nodes(layout: Layout) -> None:
 
 
 def _processes(layout: Layout) -> Iterable[str]:
-    """Living processes that carry the testbed's own names in their arguments."""
+    """Living processes with the testbed's own names in their arguments."""
     ours = {f"--machine={node.machine}" for node in layout.nodes} | {str(node.folder) for node in layout.nodes}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -103,13 +100,13 @@ def _processes(layout: Layout) -> Iterable[str]:
         try:
             arguments = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
         except OSError:
-            continue  # it ended while we were looking
+            continue  # it ended in the meantime
         if Process.of(int(entry.name)) is not None and ours.intersection(arguments):
             yield f"process {entry.name} ({' '.join(arguments[:2])})"
 
 
 def _refuse_leftovers(layout: Layout) -> None:
-    """Make sure that nothing of the testbed is left.
+    """Check that nothing of the testbed is left.
 
     Raises:
         TestbedError: with a line for each thing.
@@ -119,18 +116,18 @@ def _refuse_leftovers(layout: Layout) -> None:
         left.append(f"folder {layout.folder}")
     if left:
         raise TestbedError(
-            "this is still there:" + "".join(f"\n  - {thing}" for thing in left),
+            "these still exist:" + "".join(f"\n  - {thing}" for thing in left),
             place=layout.name,
             remedy="end the processes named above, 'ip netns del' and 'ip link del' the rest, then run down again",
         )
 
 
 def up(name: str, node_count: int | None, subnet: str | None, report: Report, kind: Kind | None = None) -> Layout:
-    """Bring the testbed up, or bring back what is down of it; a second call changes nothing.
+    """Create the testbed, or start what is down; a second call changes nothing.
 
     Raises:
-        InputError: bad arguments, or a machine that cannot carry it; nothing was touched.
-        TestbedError: it failed on the way; a testbed that was new is removed again.
+        InputError: bad arguments, or a machine without the requirements; nothing was changed.
+        TestbedError: it failed; a new testbed is removed again.
     """
     requirements.check_name(name)
     with state.locked(name):
@@ -171,7 +168,7 @@ def _build(current: State, report: Report) -> None:
             rootfs.wait_for_builder(wanted)
     with step(report, "root filesystem and images") as now:
         now.detail = "cached" if rootfs.is_cached(wanted) else "built from Debian packages, once"
-        # A testbed stays with the tree that it was made with, whatever is built for new ones.
+        # A testbed keeps the root filesystem that it was created with.
         tree = Path(current.rootfs) if current.rootfs else rootfs.ensure(wanted)
         archive = images.ensure(tree)
         current = replace(current, rootfs=str(tree))
@@ -192,7 +189,7 @@ def _build(current: State, report: Report) -> None:
 
 
 def _give_up(current: State, error: BaseException, report: Report) -> None:
-    """Remove a testbed that never came up; one that was complete before is left for a second try."""
+    """Remove a testbed that never came up; one that was complete before is kept for a second attempt."""
     layout = current.layout
     command = command_on_testbed("down", layout.name)
     if current.complete:
@@ -203,12 +200,12 @@ def _give_up(current: State, error: BaseException, report: Report) -> None:
         remove(layout, report)
     except RunbookError as trouble:
         if isinstance(error, RunbookError):
-            error.remedy = f"what it made could not all be removed again; run: {command}"
+            error.remedy = f"some of its resources could not be removed; run: {command}"
         raise error from trouble
 
 
 def start(name: str, names: Sequence[str], report: Report) -> None:
-    """Start nodes that are off; the others are left alone."""
+    """Start nodes that are off; running nodes are unchanged."""
     with _existing(name) as current:
         power.boot(current, chosen(current.layout, names), report)
 
@@ -220,14 +217,14 @@ def poweroff(name: str, names: Sequence[str], report: Report, *, hard: bool) -> 
 
 
 def reboot(name: str, names: Sequence[str], report: Report, *, shuffle: bool, hard: bool) -> None:
-    """Switch nodes off and on again; with ``shuffle`` DHCP gives each of them another address than it had."""
+    """Switch nodes off and on again; with ``shuffle`` DHCP gives each of them another address."""
     with _existing(name) as current:
         layout = current.layout
         order = chosen(layout, names)
         plan = _shuffle_plan(layout, order) if shuffle else None
         _stop(order, report, hard=hard)
         if plan is not None:
-            with step(report, "DHCP forgets its leases") as now:
+            with step(report, "delete the DHCP leases") as now:
                 now.detail = "arrival: " + " ".join(plan.order)
                 current = _restart_dhcp(current, moving=order, blocked=plan.blocked, expected=plan.expected)
             order = [layout.node(node) for node in plan.order]
@@ -267,7 +264,7 @@ def _check_moved(layout: Layout, expected: Mapping[str, str]) -> None:
     for name, address in expected.items():
         given = leases.get(layout.node(name).cluster_mac)
         if given is None and layout.kind.platform == "debian":
-            continue  # its address is fixed, so it asks nobody: boot2docker does all the same, before bootsync.sh
+            continue  # its address is fixed, so it needs no DHCP (boot2docker still asks before bootsync.sh)
         if given != address:
             raise TestbedError(
                 f"DHCP was to give {address}, and gave {given}", place=name, remedy=f"see {layout.dhcp_log}"
@@ -306,10 +303,10 @@ def _restart_dhcp(
     blocked: Sequence[str] = (),
     expected: Mapping[str, str] | None = None,
 ) -> State:
-    """Start the DHCP server anew, its leases forgotten; nodes that keep running keep their addresses.
+    """Restart the DHCP server without leases; running nodes keep their addresses.
 
-    Debian nodes remember their last lease on disk and ask for it again, so who comes first decides nothing:
-    there the server is told what each of them gets, which is ``expected`` or else the address that it should have.
+    Debian nodes store their last lease on disk and request it again, so the order of requests has no effect: for them
+    the server has reservations, by ``expected`` or else by the address that each node should have.
     """
     layout = current.layout
     if current.dhcp is not None:
@@ -317,13 +314,13 @@ def _restart_dhcp(
     reservations = {dhcp.blocking_mac(index): address for index, address in enumerate(blocked)}
     reservations |= _kept_by_others(layout, moving)
     if layout.kind.platform == "debian":
-        reservations = _told(layout, reservations, expected or {})
+        reservations = _with_all_nodes(layout, reservations, expected or {})
     renewed = replace(current, dhcp=dhcp.start(layout, Path(current.rootfs), reservations))
     state.write(renewed)
     return renewed
 
 
-def _told(layout: Layout, reservations: Mapping[str, str], expected: Mapping[str, str]) -> dict[str, str]:
+def _with_all_nodes(layout: Layout, reservations: Mapping[str, str], expected: Mapping[str, str]) -> dict[str, str]:
     """The reservations, and one for every node that has none yet."""
     found = dict(reservations) | {layout.node(name).cluster_mac: address for name, address in expected.items()}
     for node in layout.nodes:

@@ -1,10 +1,10 @@
 """Builds the nodes' root filesystem while the launcher makes the Python environment.
 
-The launcher's ``runbook_lib/bootstrap.py`` starts it with the system's Python, when there is no library yet: whatever
-is imported here needs the standard library alone. It installs the packages that the testbed needs first.
+The launcher's ``runbook_lib/bootstrap.py`` starts it with the system's Python, before any library is installed: all
+imports here need only the standard library. It first installs the packages that the testbed needs.
 
-Nothing depends on its success: ``runbook testbed up`` waits for it while it is at work, and builds what is still
-missing itself, telling why where that fails as well.
+Nothing depends on its success: ``runbook testbed up`` waits for it while it runs, and then builds what is missing
+itself, with its own error message.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from runbook_lib.testbed.image import images, rootfs
 from runbook_lib.testbed.machine.kind import ARTICLES_KIND
 from runbook_lib.testbed.system_packages import install_missing_packages, missing_packages
 
-# With one of these options the testbed is another one than usual, or none.
+# With one of these options the testbed is not the default one, or there is none.
 _UNUSUAL_OPTIONS = {
     "run": ("-h", "--help", "-f", "--file", "-p", "--parameter", "--plan", "--resume"),
     "notebook": ("-h", "--help", "-f", "--file", "--no-testbed", "--reset"),
@@ -33,7 +33,7 @@ _UNUSUAL_OPTIONS = {
 
 
 def needs_testbed(command: Sequence[str]) -> bool:
-    """Return whether a command line will bring up the usual testbed."""
+    """Return whether a command line will start the default testbed."""
     name, *words = command
     unusual = _UNUSUAL_OPTIONS.get(name)
     if unusual is None or any(word.split("=")[0] in unusual for word in words):
@@ -44,9 +44,9 @@ def needs_testbed(command: Sequence[str]) -> bool:
 
 
 def main() -> None:
-    """Do what is missing; the arguments are this project, the process to end with, the log, and the command line.
+    """Build what is missing; the arguments are this project, the process to end with, the log, and the command line.
 
-    The only line on stdout says what will be done. stderr is the log, which is removed unless it has a failure to tell.
+    The only line on stdout says what will be done. stderr is the log, which is kept only after a failure.
     """
     owner, log, command = int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:]
     if needs_testbed(command):
@@ -64,14 +64,14 @@ def _build(owner: int, log: Path) -> None:
         return
     threading.Thread(target=_end_with, args=(owner,), daemon=True).start()
     print(f"runbook: meanwhile {' and '.join(work)}; log: {log}", flush=True)
-    os.dup2(2, 1)  # nobody reads a second line
+    os.dup2(2, 1)  # the launcher reads only one line
     try:
         install_missing_packages()
         images.ensure(rootfs.ensure(tree))
     except RunbookError as error:
         sys.exit(f"runbook: {error}")
     except KeyboardInterrupt:
-        sys.exit("runbook: ended, since the command has ended that it was for")
+        sys.exit("runbook: ended, because its command has ended")
 
 
 def _end_with(owner: int) -> None:

@@ -1,4 +1,4 @@
-"""Changing the testbed needs root: a plain user's calls go through sudo to the command line and back."""
+"""Changing the testbed needs root: a normal user's calls run the command line through sudo."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from runbook_lib.testbed.progress import Progress, Report
 
 PROGRESS_VARIABLE = "OVERLAY_RUNBOOK_PROGRESS"
 _JSON = "json"
-# What sudo drops and the child needs: where things are, and how this machine's apt reaches its mirror.
+# Variables that sudo drops and the child needs: locations, and the proxies for apt.
 _KEPT = (
     STATE_VARIABLE,
     CACHE_VARIABLE,
@@ -36,7 +36,7 @@ def is_root() -> bool:
 
 
 def may_become_root() -> bool:
-    """Return whether commands can be run as root: already so, or sudo that needs no password or can ask for it."""
+    """Return whether commands can be run as root: directly, or by a sudo that needs no password or can ask for it."""
     if os.geteuid() == 0:
         return True
     if shutil.which("sudo") is None:
@@ -45,11 +45,11 @@ def may_become_root() -> bool:
 
 
 def call_as_root(arguments: Sequence[str], report: Report) -> None:
-    """Run ``runbook testbed ARGUMENTS`` as root and hand on its progress.
+    """Run ``runbook testbed ARGUMENTS`` as root and forward its progress.
 
     Raises:
-        RequirementError: there is no sudo, or it wants a password and nobody can type one.
-        RunbookError: what the command failed with, of the class that its exit status stands for.
+        RequirementError: sudo is not installed, or needs a password without a terminal.
+        RunbookError: the command's error, with the class of its exit status.
     """
     argv = [*_sudo(), "env", *_environment(), sys.executable, "-m", "runbook_lib", "testbed", *arguments]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace") as child:
@@ -68,12 +68,14 @@ def call_as_root(arguments: Sequence[str], report: Report) -> None:
 def _sudo() -> list[str]:
     remedy = "run the command as root, or set up sudo for this user"
     if shutil.which("sudo") is None:
-        raise RequirementError("the testbed needs root, and there is no sudo on this machine", remedy=remedy)
+        raise RequirementError("the testbed needs root, and sudo is not installed", remedy=remedy)
     if subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0:
         return ["sudo", "-n"]
     if sys.stdin is not None and sys.stdin.isatty():
         return ["sudo"]
-    raise RequirementError("the testbed needs root, and sudo wants a password that nobody can type", remedy=remedy)
+    raise RequirementError(
+        "the testbed needs root, and sudo needs a password without a terminal to type it", remedy=remedy
+    )
 
 
 def _environment() -> list[str]:
@@ -83,7 +85,7 @@ def _environment() -> list[str]:
 
 
 def wants_json() -> bool:
-    """Whether this process was called by ``call_as_root`` and has to tell its progress as JSON lines."""
+    """Whether this process was called by ``call_as_root`` and must print its progress as JSON lines."""
     return os.environ.get(PROGRESS_VARIABLE) == _JSON
 
 
@@ -93,7 +95,7 @@ def encode(event: Progress) -> str:
 
 
 def decode(line: str) -> Progress | None:
-    """The event on a line, or None when the line is something else."""
+    """The event on a line, or None for another line."""
     try:
         return Progress(**json.loads(line))
     except (ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""What a long operation tells while it runs: one event when a step of it begins, one when it ends."""
+"""The progress of a long operation: one event at the start of each step, and one at its end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ State = Literal["started", "done", "failed"]
 
 @dataclass(frozen=True)
 class Progress:
-    """One event: which step, of which node ("" for the whole testbed), and how it stands."""
+    """One event: the step, its node ("" for the whole testbed), and its state."""
 
     step: str
     node: str
@@ -26,11 +26,11 @@ Report = Callable[[Progress], None]
 
 
 def silent(_event: Progress) -> None:
-    """A reporter that tells nobody."""
+    """A reporter that does nothing."""
 
 
 class Step:
-    """A step under way; what is put into ``detail`` is told at its end."""
+    """A running step; its end event has ``detail``."""
 
     def __init__(self) -> None:
         self.detail = ""
@@ -38,7 +38,7 @@ class Step:
 
 @contextmanager
 def step(report: Report, name: str, node: str = "") -> Iterator[Step]:
-    """Report a step's begin and end; it has failed unless the block reaches its end."""
+    """Report a step's start and end; it has failed if the block raises."""
     begun = time.monotonic()
     report(Progress(name, node, "started"))
     current, state = Step(), "failed"

@@ -1,4 +1,4 @@
-"""What a testbed needs of the machine, checked before anything is touched; every lack is told at once."""
+"""A testbed's requirements of the machine, checked before any change; all faults are reported together."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ _MODULES = {"overlayfs": "overlay"}
 
 
 def check_name(name: str) -> None:
-    """Make sure that a name can be part of namespaces, machines and folders.
+    """Check that a name is valid for namespaces, machines and folders.
 
     Raises:
-        InputError: it cannot.
+        InputError: it is not.
     """
     if not _NAME.fullmatch(name):
         raise InputError(
-            f"{name!r} is no name for a testbed: a lower-case letter, then letters, digits and inner '-', at most 32",
+            f"{name!r} is not a valid testbed name: a lower-case letter, then letters, digits and '-', at most 32",
             place="--name",
             remedy="give a name such as 'runbook'",
         )
 
 
 def new_layout(name: str, node_count: int | None, subnet: str | None, kind: Kind = ARTICLES_KIND) -> Layout:
-    """The layout of a testbed that does not exist yet, on subnets that nobody here uses.
+    """The layout of a new testbed, on subnets that are not in use on this machine.
 
     Raises:
         InputError: a bad name, number or subnet; a colliding subnet names what it collides with.
@@ -79,7 +79,7 @@ def new_layout(name: str, node_count: int | None, subnet: str | None, kind: Kind
 
 
 def _claims_of_testbeds() -> Iterable[Claim]:
-    """What other testbeds will use when they run, even if they are off now."""
+    """The subnets of other testbeds, also of those that are off."""
     for name in state.names():
         other = state.read(name)
         if other is not None:
@@ -88,7 +88,7 @@ def _claims_of_testbeds() -> Iterable[Claim]:
 
 
 def check_same(layout: Layout, node_count: int | None, subnet: str | None, kind: Kind | None = None) -> None:
-    """Make sure that what is asked for is what exists.
+    """Check that the requested testbed is the existing one.
 
     Raises:
         InputError: the name belongs to a testbed of another size, subnet or kind.
@@ -109,10 +109,10 @@ def check_same(layout: Layout, node_count: int | None, subnet: str | None, kind:
 
 
 def check_machine(layout: Layout, *, new: bool) -> None:
-    """Make sure that this machine can carry the testbed.
+    """Check that this machine meets the testbed's requirements.
 
     Raises:
-        RequirementError: every lack in one message.
+        RequirementError: with all faults.
     """
     if platform.system() != "Linux":
         raise RequirementError(
@@ -141,12 +141,12 @@ def _missing_programs(kind: Kind) -> list[str]:
 
 
 def _kernel_lacks() -> list[str]:
-    """What the kernel cannot do, tried for real in namespaces that end with the trial."""
+    """The missing features of the kernel, tested in temporary namespaces."""
     if any(shutil.which(program) is None for program in ("unshare", "ip")):
-        return []  # told already as a missing package
+        return []  # reported already as a missing package
     root = state_root()
     root.mkdir(mode=0o755, parents=True, exist_ok=True)
-    # On the file system that the nodes' disks will be on: overlayfs does not work on top of every other.
+    # On the file system of the nodes' disks: overlayfs does not work on top of every file system.
     with tempfile.TemporaryDirectory(prefix=".probe-", dir=root) as folder:
         argv = ["unshare", "--net", "--mount", "sh", "-c", _KERNEL_PROBE, "sh", folder]
         done = host.run(argv, check=False)
@@ -182,7 +182,7 @@ def _available_memory() -> int:
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
-    raise RequirementError("/proc/meminfo does not tell the available memory", remedy="use a kernel of 3.14 or later")
+    raise RequirementError("/proc/meminfo does not have the available memory", remedy="use a kernel of 3.14 or later")
 
 
 def _existing(path: Path) -> Path:

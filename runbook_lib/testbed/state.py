@@ -1,4 +1,4 @@
-"""What a testbed owns, kept in its state folder, and the lock that keeps two commands apart."""
+"""A testbed's record in its state folder, and the lock against concurrent commands."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def names() -> list[str]:
 
 
 def read(name: str) -> State | None:
-    """The testbed's record, or None when there is none.
+    """The testbed's record, or None.
 
     Raises:
         TestbedError: the file is damaged or from another version.
@@ -98,7 +98,7 @@ def write(state: State) -> None:
 
 @contextmanager
 def allocation() -> Iterator[None]:
-    """Hold the right to choose subnets and to write them down, so that two testbeds never choose the same."""
+    """Hold the lock for choosing and recording subnets, so that two testbeds never choose the same."""
     root = state_root()
     root.mkdir(mode=0o755, parents=True, exist_ok=True)
     with files.locked(root / ".allocation.lock"):
@@ -107,7 +107,7 @@ def allocation() -> Iterator[None]:
 
 @contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Hold the testbed's lock, so that one command at a time changes it.
+    """Hold the testbed's lock, so that only one command at a time changes it.
 
     The lock lies in the state folder, which ``down`` removes while holding it: a lock that is no
     longer the file of that name is taken again.
@@ -146,7 +146,7 @@ def _same_file(descriptor: int, path: Path) -> bool:
 
 
 def discard_if_empty(name: str) -> None:
-    """Remove a state folder in which nothing but the lock was ever made."""
+    """Remove a state folder that has nothing but the lock."""
     folder = testbed_folder(name)
     if folder.is_dir() and {entry.name for entry in folder.iterdir()} <= {"lock"}:
         (folder / "lock").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The Debian packages whose programs the testbed calls: which of them this machine lacks, and installing them."""
+"""Finds and installs missing Debian packages with the programs that the testbed calls."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def install_missing_packages(kind: Kind = ARTICLES_KIND) -> None:
 
 
 def install_packages(packages: Sequence[str], who_needs: str) -> str:
-    """Install packages with apt-get and return the line that would do it by hand.
+    """Install packages with apt-get and return the equivalent command line.
 
     Args:
         packages: their names in Debian and Ubuntu.
@@ -93,7 +93,7 @@ def install_packages(packages: Sequence[str], who_needs: str) -> str:
 
 
 def run_apt(command: Sequence[str], *, remedy: str) -> None:
-    """Run one apt-get command as root, asking nothing; it waits for another package manager that is at work.
+    """Run one apt-get command as root without questions; waits for another running package manager.
 
     Raises:
         RequirementError: it failed; the message has the end of its output.
@@ -101,8 +101,8 @@ def run_apt(command: Sequence[str], *, remedy: str) -> None:
     deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
     patience = 0.0
     while True:
-        # apt-get can wait for dpkg's lock by itself, but tells nobody, and for the lock of the package lists it does
-        # not wait at all. So it is asked to wait only after it has said who has the lock.
+        # apt-get can wait for dpkg's lock by itself, but without a message, and it does not wait for the lock of the
+        # package lists. So it is called with a wait only after the holder of the lock was printed.
         status, output = _apt([command[0], "-o", f"DPkg::Lock::Timeout={patience:.0f}", *command[1:]])
         held = _HELD_LOCK.search(output)
         if status == 0 or held is None or time.monotonic() > deadline:

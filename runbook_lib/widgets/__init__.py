@@ -1,7 +1,7 @@
-"""Controls over the plain functions of a session: ipywidgets is used here and nowhere else.
+"""Controls for the functions of a session; the only package that uses ipywidgets.
 
-Each function returns a panel, which a cell shows as its last expression. Where nobody sits in front of the notebook
-(``papermill``, ``./runbook run``), and where ipywidgets is not installed, it shows its tables and pictures only.
+Each function returns a panel, which a cell shows as its last expression. In batch runs (``papermill``,
+``./runbook run``), and without ipywidgets, it shows only its tables and pictures.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def choose_cluster(run: Session) -> ClusterChooser:
 
 
 def step_panel(run: Session, step: Step[Any, Any]) -> StepPanel:
-    """A step with buttons for plan and apply, a progress bar and a row a node. It begins with the plan.
+    """A step with buttons for plan and apply, a progress bar and one row per node. It starts with the plan.
 
     Shown are: node, status, before, after, time (s), detail. What fails is a row; nothing is raised.
     """
@@ -47,7 +47,7 @@ def connections(run: Session) -> ConnectionPanel:
 
 
 def live_matrix(run: Session) -> LiveMatrix:
-    """The ping matrix with start and stop. It begins with one reading.
+    """The ping matrix with start and stop. It starts with one reading.
 
     Shown are the heat map, and: from, to, by name, by address (``answers in 0.15 ms``).
 

@@ -1,10 +1,8 @@
-"""Work beside the cells: one thing after the other, stopped by a kernel's interrupt, never in the way of its end.
+"""Background work of panels, in order, which a kernel's interrupt (■ in JupyterLab) stops.
 
-A kernel's interrupt (■ in JupyterLab) also stops what panels do beside the cells.
-
-While a cell runs, the interrupt ends the cell, and what runs beside it. While none does, ipykernel ignores SIGINT;
-here it is listened to instead. ipykernel puts back, after each request, the handler that it found before: what is set
-between two requests stays.
+While a cell runs, the interrupt ends the cell and the background work. Between cells ipykernel ignores SIGINT; here it
+is handled. After each request ipykernel restores the handler that it found before, so a handler that is set between
+two requests stays.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ Job = Callable[[], object]
 
 
 class Serial:
-    """Does jobs one after the other. Of the jobs with one key that are still waiting only the last is done."""
+    """Runs jobs in order. Of several waiting jobs with the same key only the last one runs."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -31,7 +29,7 @@ class Serial:
         self._running = False
 
     def put(self, key: Hashable, job: Job) -> None:
-        """Do the job after those that wait already; it takes the place of a waiting one with the same key."""
+        """Queue the job; it replaces a waiting one with the same key."""
         with self._condition:
             self._waiting.pop(key, None)
             self._waiting[key] = job
@@ -40,12 +38,12 @@ class Serial:
                 threading.Thread(target=self._work, name=self._name, daemon=True).start()
 
     def forget(self) -> None:
-        """Drop what is waiting; a job that has begun goes on to its end."""
+        """Drop waiting jobs; a running one continues to its end."""
         with self._condition:
             self._waiting.clear()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is left to do. Returns whether that is so; after ``timeout`` seconds it may not be."""
+        """Wait until all jobs are done, at most ``timeout`` seconds. Returns whether they are."""
         with self._condition:
             return self._condition.wait_for(lambda: not self._running, timeout)
 
@@ -54,7 +52,7 @@ class Serial:
             while (job := self._next()) is not None:
                 job()
         except BaseException:
-            # A defect: the thread ends with its traceback, and what waits must not wait for ever.
+            # A bug: the thread ends with its traceback, and waiting callers must be released.
             with self._condition:
                 self._waiting.clear()
                 self._stopped()
@@ -77,16 +75,16 @@ _SHARED_LOCK = threading.Lock()
 
 
 def shared(*key: Any) -> Serial:
-    """The one ``Serial`` of this kernel for a key, so that two panels over one container cannot get into a race."""
+    """This kernel's only ``Serial`` for a key, so that two panels on one container do not race."""
     with _SHARED_LOCK:
         return _SHARED.setdefault(key, Serial(" ".join(map(str, key))))
 
 
 class Stoppable(Protocol):
-    """What can be stopped from any thread, at once and without waiting."""
+    """An object that any thread can stop, without waiting."""
 
     def stop(self) -> None:
-        """Begin no more work."""
+        """Start no more work."""
 
 
 _RUNNING: WeakSet[Any] = WeakSet()
@@ -94,7 +92,7 @@ _LISTENING: WeakSet[InteractiveShell] = WeakSet()
 
 
 def stop_on_interrupt(thing: Stoppable) -> None:
-    """Have ``stop`` called on every interrupt from now on. Called from a cell; elsewhere there is no kernel."""
+    """Call ``stop`` on every interrupt from now on. Must be called from a cell."""
     _RUNNING.add(thing)
     if not InteractiveShell.initialized():
         return
@@ -111,7 +109,7 @@ def stop_on_interrupt(thing: Stoppable) -> None:
 
 
 def stop_all() -> None:
-    """Stop everything that runs beside the cells."""
+    """Stop all background work."""
     for thing in tuple(_RUNNING):
         thing.stop()
 

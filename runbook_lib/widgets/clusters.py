@@ -47,14 +47,14 @@ NODES = Table[tuple[NodeSpec, str]](
 )
 
 WHAT = Table[tuple[str, str]](
-    "One row per thing that the runbook would make there.",
+    "One row per object that the runbook would create there.",
     Column("what", lambda row: row[0]),
     Column("value", lambda row: row[1]),
 )
 
 
 class ClusterChooser(Panel):
-    """Choose a parameter file and see what it leads to; files are read and validated, no node is contacted."""
+    """Choose a parameter file and see its cluster; files are read and validated, no node is contacted."""
 
     css = "runbook-cluster-chooser"
 
@@ -67,7 +67,7 @@ class ClusterChooser(Panel):
         run.kept.keep("parameter files", self.overview)
 
     def parts(self) -> tuple[Part, ...]:
-        """Every file in a row; the chosen one's cluster, or its faults as the command line shows them."""
+        """One row per file; the chosen one's cluster, or its faults as on the command line."""
         return (self.overview, *self.chosen())
 
     @property
@@ -77,7 +77,7 @@ class ClusterChooser(Panel):
         return FILES(map(self._row, self.files))
 
     def choose(self, name: str) -> None:
-        """Read the file of that name (one of ``files``) and show what it leads to."""
+        """Read the file of that name (one of ``files``) and show its cluster."""
         self._found[name] = self._load(name)
         with self._lock:
             self.choice = name
@@ -92,21 +92,21 @@ class ClusterChooser(Panel):
         return (f"{self.choice}: {use}", what(found.parameters), nodes(found.inventory))
 
     def stop(self) -> None:
-        """There is nothing to stop."""
+        """Do nothing: there is no background work."""
 
     def wait(self, timeout: float | None = None) -> bool:
-        """There is nothing to wait for."""
+        """Do nothing: there is no background work."""
         return True
 
     def build(self) -> Any:
-        """The list of files and what the chosen one leads to."""
+        """The list of files and the chosen one's cluster."""
         from runbook_lib.widgets.controls import ClusterControls
 
         self._view = ClusterControls(self)
         return self._view.box
 
     def draw(self) -> None:
-        """Bring it up to date."""
+        """Update the controls."""
         self._view.draw()
 
     def _load(self, name: str) -> Run | RunbookError:
@@ -129,7 +129,7 @@ class ClusterChooser(Panel):
 
 
 def what(parameters: Parameters) -> pd.DataFrame:
-    """What the runbook would make there."""
+    """The objects that the runbook would create there."""
     overlay, stored = parameters.overlay, parameters.control_plane != "swarm-mode"
     containers = ", ".join(f"{item.name} on {item.node or 'any node'}" for item in parameters.containers)
     facts: Mapping[str, str] = {
@@ -143,5 +143,5 @@ def what(parameters: Parameters) -> pd.DataFrame:
 
 
 def nodes(inventory: Inventory) -> pd.DataFrame:
-    """The nodes as the inventory has them."""
+    """The nodes in the inventory."""
     return NODES((node, inventory.network.interface) for node in inventory.nodes)

@@ -1,7 +1,4 @@
-"""Which container is, or could be, on which network: what the toggles show.
-
-Who reaches whom, in words that need no colour.
-"""
+"""Which container is, or could be, on which network, and which pairs reach each other."""
 
 from __future__ import annotations
 
@@ -23,10 +20,10 @@ from runbook_lib.tables.frame import FLAG, Column, Table, document_columns, grou
 
 @dataclass(frozen=True)
 class Connection:
-    """A container of ours and a network. ``switchable``: an overlay can be left and joined again without loss.
+    """One of our containers and a network. ``switchable``: an overlay can be left and joined again without loss.
 
-    A network with another driver is shown only: there a container may have an address that ``docker network connect``
-    alone would not give back. So is an overlay that is not ``own``: it is somebody else's.
+    A network with another driver is only shown: there a container may have an address that ``docker network connect``
+    would not restore. So is a foreign overlay (not ``own``).
     """
 
     container: str
@@ -63,7 +60,7 @@ CONNECTIONS = Table[Connection](
 
 @dataclass(frozen=True)
 class Connections:
-    """All connections at one moment; ``silent`` says of each node that did not answer why."""
+    """All connections at one moment; ``silent`` has the reason for each node that did not answer."""
 
     rows: tuple[Connection, ...] = ()
     silent: tuple[str, ...] = ()
@@ -76,7 +73,7 @@ class Connections:
 
 
 def read_connections(cluster: Cluster, parameters: Parameters) -> Connections:
-    """Ask all nodes for their containers and networks.
+    """Read all nodes' containers and networks.
 
     Raises:
         RunbookError: no node answers.
@@ -98,7 +95,7 @@ def read_connections(cluster: Cluster, parameters: Parameters) -> Connections:
 def join(
     containers: Sequence[ContainerFacts], networks: Sequence[NetworkFacts], parameters: Parameters
 ) -> tuple[Connection, ...]:
-    """A row for each container of the runbook and each overlay of ours, and for each other network that it is on."""
+    """One row per container of the runbook and overlay of ours, and per other network that it is on."""
     drivers = {(item.node, item.name): item.driver for item in networks}
     overlays = list(dict.fromkeys(item.name for item in networks if _is_own(item, parameters)))
     return tuple(
@@ -144,7 +141,7 @@ REACH = Table[Sequence[Probe]](
 
 @document_columns(REACH)
 def reach_matrix(probes: Sequence[Probe]) -> pd.DataFrame:
-    """Who reaches whom; no row where there is nothing to ping."""
+    """Which pairs reach each other; empty if there is nothing to ping."""
     return REACH(grouped(probes, lambda probe: (probe.source, probe.target)).values())
 
 

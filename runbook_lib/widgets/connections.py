@@ -22,18 +22,18 @@ from runbook_lib.widgets.background import Serial, shared
 from runbook_lib.widgets.connection_facts import Connection, Connections, reach_matrix, read_connections
 from runbook_lib.widgets.panel import Panel, Part
 
-# One echo request each: whether a pair answers must be visible within a second. How fast it is, live_matrix tells.
+# One echo request each: the result must be visible within a second. live_matrix shows the round-trip times.
 _QUICK = Probes(count=1, timeout_seconds=0.4)
 _FOLLOW_SECONDS = 10.0
 _FOLLOW_PAUSE = 0.5
-# As who holds the cluster meanwhile.
+# The holder's name in the cluster's lock.
 _PART = "its toggles"
 
 _PANELS: WeakSet[ConnectionPanel] = WeakSet()
 
 
 class ConnectionPanel(Panel):
-    """Toggles over one cluster: ``switch`` disconnects or connects, what it led to is read afresh."""
+    """Toggles for one cluster: ``switch`` disconnects or connects, and reads the result again."""
 
     css = "runbook-connections"
 
@@ -55,12 +55,12 @@ class ConnectionPanel(Panel):
         _PANELS.add(self)
 
     def parts(self) -> tuple[Part, ...]:
-        """Connections, the picture, and who reaches whom."""
+        """Connections, the picture, and which pairs reach each other."""
         rows = self.connections.table.drop(columns=["driver"])
         return (rows, self.picture, self.matrix, *self.connections.silent)
 
     def target(self, row: Connection) -> bool:
-        """Whether it is connected, or will be when what is under way is done."""
+        """Whether it is connected, or will be after pending switches."""
         return self._under_way.get((row.container, row.network), row.connected)
 
     def busy(self, row: Connection) -> bool:
@@ -70,8 +70,8 @@ class ConnectionPanel(Panel):
     def switch(self, container: str, network: str, connected: bool) -> None:
         """Connect or disconnect; returns at once, ``wait`` waits.
 
-        One container's switches are done one after the other. What was asked for last is what counts: of several
-        switches of one connection that wait for their turn only the last is done.
+        One container's switches are done in order. Of several waiting switches of one connection only the last one is
+        done.
 
         Raises:
             InputError: the panel has no such connection.
@@ -87,11 +87,11 @@ class ConnectionPanel(Panel):
         self.refresh()
 
     def look(self) -> None:
-        """Read everything afresh, beside the cells."""
+        """Read everything again, in the background."""
         self._looks.put("look", self._look)
 
     def stop(self) -> None:
-        """Switch nothing that has not begun, and follow nothing any more."""
+        """Drop switches that have not started, and stop updating."""
         self._stopped_at = time.monotonic()
         under_way = bool(self._under_way)
         for queue in (*self._switches.values(), self._looks, self._draws, self._pings):
@@ -102,7 +102,7 @@ class ConnectionPanel(Panel):
             self.look()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until all switches are done, and picture and matrix have followed."""
+        """Wait until all switches are done, and picture and matrix are updated."""
         deadline = None if timeout is None else time.monotonic() + timeout
         queues = (*self._switches.values(), self._looks, self._draws, self._pings)
         return all(queue.wait(None if deadline is None else max(0.0, deadline - time.monotonic())) for queue in queues)
@@ -115,7 +115,7 @@ class ConnectionPanel(Panel):
         return self._view.box
 
     def draw(self) -> None:
-        """Bring them up to date."""
+        """Update the controls."""
         self._view.draw()
 
     @property
@@ -140,7 +140,7 @@ class ConnectionPanel(Panel):
                 require_success(rows)
             except StepFailed as error:
                 self.message = self.error_text(error)
-            except (LockedError, InputError) as error:  # nothing was begun, and who works there may restart nodes
+            except (LockedError, InputError) as error:  # nothing was started; the holder may be restarting nodes
                 self.message, refused = self.error_text(error), True
         if not refused:
             self._look(followed=True)
@@ -170,7 +170,7 @@ class ConnectionPanel(Panel):
         self.picture = picture(self._nodes, self.run.parameters)
 
     def _follow(self) -> None:
-        """Ping until every pair is as the connections say: peers notice a change a moment later."""
+        """Ping until every pair matches the connections: peers notice a change a moment later."""
         began = time.monotonic()
         settled = False
         while not settled and self._stopped_at <= began and time.monotonic() - began < _FOLLOW_SECONDS:
@@ -195,7 +195,7 @@ class ConnectionPanel(Panel):
         self._settled = all(probe.verdict == "pass" for probe in pings.probes)
 
     def _trying(self, work: Callable[[], object]) -> bool:
-        """Do it, show what it led to, an error too. Returns whether there was none."""
+        """Do it, and show the result or the error. Returns whether it succeeded."""
         try:
             work()
         except RunbookError as error:

@@ -1,4 +1,4 @@
-"""The panels' controls as ipywidgets, each with a CSS class that stays the same."""
+"""The panels' controls as ipywidgets, each with a stable CSS class."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runbook_lib.widgets.panel import Part, part_html
 
 
 def html(name: str) -> Any:
-    """An HTML widget with a CSS class ``runbook-…``, whose tables JupyterLab draws as those of other outputs."""
+    """An HTML widget with a CSS class ``runbook-…``, whose tables look like those of other outputs."""
     widget = ipywidgets.HTML()
     widget.add_class(name)
     widget.add_class("jp-RenderedHTMLCommon")
@@ -23,7 +23,7 @@ def html(name: str) -> Any:
 
 
 def put(widget: Any, value: str) -> None:
-    """Show HTML in it; what is there already is not sent again."""
+    """Show HTML in it; unchanged HTML is not sent again."""
     if widget.value != value:
         widget.value = value
 
@@ -37,13 +37,13 @@ def button(name: str, description: str, pressed: Callable[[], None], tooltip: st
 
 
 class Choice(Protocol):
-    """What the chooser shows and calls."""
+    """The chooser's state and actions."""
 
     files: dict[str, Path | None]
     choice: str
 
     def choose(self, name: str) -> None:
-        """Read the file of that name and show what it leads to."""
+        """Read the file of that name and show its cluster."""
 
     def chosen(self) -> tuple[Part, ...]:
         """The chosen file's cluster, or its faults."""
@@ -74,22 +74,22 @@ class ClusterControls:
 
 
 class Readings(Protocol):
-    """What the matrix shows and calls."""
+    """The matrix's state and actions."""
 
     message: str
 
     @property
     def running(self) -> bool:
-        """Whether it goes on reading."""
+        """Whether it is reading."""
 
     def parts(self) -> tuple[Part, ...]:
         """The last reading."""
 
     def start(self) -> None:
-        """Read again and again; returns at once."""
+        """Read repeatedly; returns at once."""
 
     def stop(self) -> None:
-        """Read no more; returns at once."""
+        """Stop reading; returns at once."""
 
 
 class MatrixControls:
@@ -112,7 +112,7 @@ class MatrixControls:
 
 
 class Progress(Protocol):
-    """What the step panel shows and calls."""
+    """The step panel's state and actions."""
 
     message: str
 
@@ -129,7 +129,7 @@ class Progress(Protocol):
         """How much is done, from 0 to 1."""
 
     def parts(self) -> tuple[Part, ...]:
-        """A row a node."""
+        """One row per node."""
 
     def plan(self) -> None:
         """Show what would change; returns at once."""
@@ -138,7 +138,7 @@ class Progress(Protocol):
         """Change and verify it; returns at once."""
 
     def stop(self) -> None:
-        """Begin nothing on any more node; returns at once."""
+        """Start no further node; returns at once."""
 
 
 class StepControls:
@@ -148,7 +148,7 @@ class StepControls:
         self._panel = panel
         self._plan = button("plan", "plan", panel.plan, "show what would change")
         self._apply = button("apply", "apply and verify", panel.apply, panel.name)
-        self._stop = button("stop", "stop", panel.stop, "begin nothing on any more node")
+        self._stop = button("stop", "stop", panel.stop, "start no further node")
         self._bar = ipywidgets.FloatProgress(min=0.0, max=1.0, description="", layout={"width": "16em"})
         self._bar.add_class("runbook-progress")
         self._percent = ipywidgets.Label()
@@ -169,7 +169,7 @@ class StepControls:
 
 
 class Switches(Protocol):
-    """What the toggles show and call."""
+    """The toggles' state and actions."""
 
     connections: Connections
     picture: Picture | str
@@ -177,7 +177,7 @@ class Switches(Protocol):
     message: str
 
     def target(self, row: Connection) -> bool:
-        """Whether it is connected, or will be when what is under way is done."""
+        """Whether it is connected, or will be after pending switches."""
 
     def busy(self, row: Connection) -> bool:
         """Whether it is being switched."""
@@ -186,7 +186,7 @@ class Switches(Protocol):
         """Connect or disconnect; returns at once."""
 
     def look(self) -> None:
-        """Read everything afresh; returns at once."""
+        """Read everything again; returns at once."""
 
 
 _WORDS = {
@@ -208,7 +208,7 @@ class ConnectionControls:
         self._message = html("runbook-message")
         self._picture = html("runbook-picture")
         self._matrix = html("runbook-matrix")
-        refresh = button("refresh", "look again", panel.look, "read the cluster afresh")
+        refresh = button("refresh", "look again", panel.look, "read the cluster again")
         self.box = ipywidgets.VBox([self._rows, ipywidgets.HBox([refresh, self._message]), self._picture, self._matrix])
 
     def draw(self) -> None:
@@ -227,7 +227,7 @@ class ConnectionControls:
         self._toggles = {(row.container, row.network): self._toggle(row) for row in rows}
         self._places = {key: ipywidgets.Label() for key in self._toggles}
         lines = []
-        # Room for the longest name, or JupyterLab cuts it.
+        # Wide enough for the longest name, or JupyterLab cuts it.
         width = f"{max((len(row.name) for row in rows), default=0) + 2}ch"
         for row in rows:
             key = (row.container, row.network)
@@ -242,7 +242,7 @@ class ConnectionControls:
         return toggle
 
     def _clicked(self, row: Connection, change: Mapping[str, Any]) -> None:
-        """A person's click, or the panel's own word, which changes nothing then."""
+        """The user's click, or the panel's own update, which then changes nothing."""
         now = next((item for item in self._panel.connections.rows if item.name == row.name), row)
         if change["new"] != self._panel.target(now):
             self._panel.switch(row.container, row.network, bool(change["new"]))

@@ -1,4 +1,4 @@
-"""The ping matrix again and again, until somebody stops it."""
+"""The ping matrix, updated until it is stopped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PAUSE = 1.0
 
 
 class LiveMatrix(Panel):
-    """Who reaches whom, now. ``start`` goes on reading it beside the cells, ``stop`` ends that."""
+    """Which pairs reach each other now. ``start`` updates it in the background, ``stop`` ends that."""
 
     css = "runbook-live-matrix"
 
@@ -32,18 +32,18 @@ class LiveMatrix(Panel):
         run.kept.keep("live matrix", self.pings.details)
 
     def parts(self) -> tuple[Part, ...]:
-        """The heat map, and the same in words."""
+        """The heat map, and the same as text."""
         if not self.pings.probes:
             return (reach_matrix(()),)
         return (self.pings.picture(), reach_matrix(self.pings.probes))
 
     @property
     def running(self) -> bool:
-        """Whether it goes on reading."""
+        """Whether it is reading."""
         return self._thread is not None and self._thread.is_alive() and not self._stopping.is_set()
 
     def start(self) -> None:
-        """Read again and again, beside the cells; started already, it goes on as it does."""
+        """Read repeatedly in the background; does nothing if it is running."""
         with self._lock:
             if self.running:
                 return
@@ -55,7 +55,7 @@ class LiveMatrix(Panel):
         self.refresh()
 
     def stop(self) -> None:
-        """Read no more; the reading that has begun is the last."""
+        """Stop reading; the current reading is the last."""
         self._stopping.set()
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -73,14 +73,14 @@ class LiveMatrix(Panel):
         return self._view.box
 
     def draw(self) -> None:
-        """Bring it up to date."""
+        """Update the controls."""
         self._view.draw()
 
     def _go_on(self, stopping: threading.Event, before: threading.Thread | None) -> None:
         if before is not None:
             before.join()
         try:
-            # Whoever changes the cluster meanwhile is told who looks at it, and what to stop.
+            # The name in the lock: another user sees who reads the cluster, and what to stop.
             with self.run.claim.held("its live matrix, until somebody stops it"):
                 while not stopping.is_set():
                     began = time.monotonic()

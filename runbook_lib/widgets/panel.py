@@ -1,7 +1,4 @@
-"""What all panels have in common: controls where somebody is there to use them, static evidence everywhere.
-
-What a panel shows, as it reads where no notebook is running: in records, in exported files, headlessly.
-"""
+"""The base of all panels: controls in interactive use, and static evidence everywhere (records, exported files)."""
 
 from __future__ import annotations
 
@@ -34,7 +31,7 @@ def part_html(part: Part) -> str:
 
 
 def part_text(part: Part) -> str:
-    """One part as text: a table's whole rows, a picture's alternative."""
+    """One part as text: a table's complete rows, a picture's text alternative."""
     if isinstance(part, pd.DataFrame):
         return part.to_string(index=False) if len(part) else f"no rows ({', '.join(map(str, part.columns))})"
     return str(part)
@@ -42,16 +39,16 @@ def part_text(part: Part) -> str:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Text, tables and pictures in the order in which they are read.
+    """Text, tables and pictures in reading order.
 
-    ``name`` is the CSS class by which a panel's controls, while they are on the screen, hide this: they show the same.
+    ``name`` is the CSS class by which visible controls hide this, because they show the same.
     """
 
     parts: tuple[Part, ...]
     name: str = ""
 
     def _repr_mimebundle_(self, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> dict[str, str]:
-        """``text/html`` and ``text/plain``, whatever is asked for: evidence is both, in every front end."""
+        """Always both ``text/html`` and ``text/plain``, for every front end."""
         body = "".join(map(part_html, self.parts))
         html = f'<div class="runbook-static {self.name}">{_HIDE_A_LOST_VIEW if self.name else ""}{body}</div>'
         return {"text/html": html, "text/plain": "\n\n".join(filter(None, map(part_text, self.parts)))}
@@ -72,9 +69,9 @@ NO_CONTROLS = "(controls: they need a running notebook; what they showed last fo
 class Panel(ABC):
     """A view of the cluster with controls. As a cell's last expression it shows itself.
 
-    Two outputs: the controls, and the same as text, tables and pictures. The second is what stays in records and
-    exported files, and is all there is where nobody is in front of the notebook. Controls do their work in threads,
-    over connections of their own; every front end that shows the panel shows the same.
+    It has two outputs: the controls, and the same as text, tables and pictures. The second one stays in records and
+    exported files, and is the only one in batch runs. Controls work in threads with their own connections; every front
+    end shows the same panel.
     """
 
     css = "runbook-panel"
@@ -90,27 +87,27 @@ class Panel(ABC):
 
     @abstractmethod
     def parts(self) -> tuple[Part, ...]:
-        """What there is to see now: text, tables, pictures."""
+        """The current text, tables and pictures."""
 
     @abstractmethod
     def build(self) -> Any:
-        """The controls, made once; the only place where a panel imports ipywidgets."""
+        """Create the controls, once; the only place where a panel imports ipywidgets."""
 
     @abstractmethod
     def draw(self) -> None:
-        """Bring the controls up to date. Called with the lock held."""
+        """Update the controls. Called with the lock held."""
 
     @abstractmethod
     def stop(self) -> None:
-        """Begin no more work. Called from any thread, also in a signal handler: it must not wait."""
+        """Start no more work. Called from any thread, also in a signal handler: it must not wait."""
 
     @abstractmethod
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the work beside the cells is done. Returns whether it is."""
+        """Wait until the background work is done. Returns whether it is."""
 
     @property
     def cluster(self) -> Cluster:
-        """The nodes over connections of the panel's own: a cell that closes its own does not end a panel's work."""
+        """The nodes over the panel's own connections, which are independent of the cells' connections."""
         with self._lock:
             if self._cluster is None:
                 self._cluster = Cluster(self.run.inventory, self.run.parameters.timeouts)
@@ -118,7 +115,7 @@ class Panel(ABC):
 
     @property
     def evidence(self) -> Evidence:
-        """What there is to see now, as it stays in records and files."""
+        """The current content for records and files."""
         with self._lock:
             return Evidence((*self.parts(), self.message), self._name if self.shown else "")
 
@@ -136,7 +133,7 @@ class Panel(ABC):
             return self._controls
 
     def refresh(self) -> None:
-        """Bring every view of the panel, and its evidence, up to date. Safe from any thread."""
+        """Update every view of the panel, and its evidence. Thread-safe."""
         with self._lock:
             if self._controls is not None:
                 self.draw()
@@ -144,14 +141,14 @@ class Panel(ABC):
                 update_display(self.evidence, display_id=self._name)  # type: ignore[no-untyped-call]
 
     def say(self, message: str | RunbookError) -> None:
-        """Show what happened last."""
+        """Show a message."""
         with self._lock:
             self.message = message if isinstance(message, str) else self.error_text(message)
             self.refresh()
 
     @staticmethod
     def error_text(error: RunbookError) -> str:
-        """An error as a cell that ends with it shows it."""
+        """An error as a cell shows it."""
         return f"{type(error).__name__}: {error}"
 
     def _ipython_display_(self) -> None:
@@ -168,7 +165,7 @@ class Panel(ABC):
         display(self.evidence, display_id=self._name)  # type: ignore[no-untyped-call]
 
     def _hiding(self) -> Any:
-        """The controls with a style that hides the evidence, which shows the same, for as long as they are there."""
+        """The controls with a style that hides the evidence while they are visible."""
         import ipywidgets
 
         style = ipywidgets.HTML(f"<style>.{self._name}{{display:none}}</style>", layout={"display": "none"})

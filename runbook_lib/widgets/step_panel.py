@@ -1,4 +1,4 @@
-"""A step from plan to verification: a row a node, live."""
+"""A step from plan to verification, with one live row per node."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from runbook_lib.tables.frame import document_columns, frame
 from runbook_lib.widgets.background import shared
 from runbook_lib.widgets.panel import Panel, Part
 
-#: How far a node is when it reaches a state. Whatever is not named here is a step's own word while it applies.
+#: The progress at each state of a node. Other states are a step's own names while it applies.
 _PROGRESS = {"checking": 1, "applying": 2, "applied": 3, "verifying": 4}
 _DONE = 5
-# Where a node can be left as it is; what has begun on it goes on to its end and is verified.
+# States in which a node can be skipped; a change that has started continues and is verified.
 _MAY_STOP = ("checking", "applying")
 
 
 class StepPanel(Panel):
-    """One step: ``plan`` shows what would change, ``apply`` changes it and verifies, ``stop`` begins no more nodes."""
+    """One step: ``plan`` shows what would change, ``apply`` changes and verifies it, ``stop`` starts no more nodes."""
 
     css = "runbook-step-panel"
 
@@ -44,7 +44,7 @@ class StepPanel(Panel):
         run.kept.keep(f"panel {step.name}", tables.steps(self.rows))
 
     def parts(self) -> tuple[Part, ...]:
-        """A row a node: as it ended, or where it is."""
+        """One row per node: its result, or its current state."""
         return (f"step: {self.step.name}", self.table)
 
     @property
@@ -55,7 +55,7 @@ class StepPanel(Panel):
     @property
     @document_columns(tables.one_step)
     def table(self) -> pd.DataFrame:
-        """The nodes' rows; while the step runs, the status is how far the node is."""
+        """The nodes' rows; while the step runs, the status is the node's progress."""
         if not self._busy:
             return tables.one_step(self.rows)
         names = self.run.inventory.names
@@ -76,17 +76,17 @@ class StepPanel(Panel):
         return sum(self._progress.get(name, 0) for name in names) / (_DONE * len(names))
 
     def plan(self) -> None:
-        """Show what would change, beside the cells."""
+        """Show what would change, in the background."""
         self._begin(plan=True)
 
     def apply(self) -> None:
-        """Do the step on every node and verify it, beside the cells; in plan mode only plan it."""
+        """Apply and verify the step on every node in the background; plan mode only plans it."""
         self._begin(plan=self.run.parameters.plan)
 
     def stop(self) -> None:
-        """Begin nothing on any more node. What has begun is ended and verified, so that each row is true.
+        """Start no further node. Changes that have started are finished and verified, so that each row is correct.
 
-        A step that waits for another panel's comes to its end in its turn, without having begun anything.
+        A step that waits for another panel ends in its turn, without a change.
         """
         self._stopping.set()
 
@@ -102,7 +102,7 @@ class StepPanel(Panel):
         return self._view.box
 
     def draw(self) -> None:
-        """Bring them up to date."""
+        """Update the controls."""
         self._view.draw()
 
     def _begin(self, *, plan: bool) -> None:
@@ -119,7 +119,7 @@ class StepPanel(Panel):
         try:
             with nullcontext() if plan else self.run.claim.held("its step panel"):
                 rows = run_step(cluster, self.step, plan=plan, reporter=self._heard)
-        except (LockedError, InputError) as error:  # nothing was begun: the rows stay as they were
+        except (LockedError, InputError) as error:  # nothing was started: the rows stay unchanged
             with self._lock:
                 self._busy = False
             self.say(error)

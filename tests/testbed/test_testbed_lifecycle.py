@@ -135,7 +135,7 @@ def test_too_little_disk_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         Testbed.up(NAME, nodes=1, subnet="auto")
 
 
-def test_an_up_that_fails_names_the_rung_and_leaves_nothing(tmp_path: Path) -> None:
+def test_an_up_that_fails_names_the_stage_and_leaves_nothing(tmp_path: Path) -> None:
     whole = rootfs.ensure(rootfs.tree_of(ARTICLES_KIND))
     broken = tmp_path / whole.name
     (broken / "etc").mkdir(parents=True)
@@ -219,7 +219,7 @@ def test_a_down_that_leaves_something_says_what(tmp_path: Path) -> None:
     testbed = Testbed.up(NAME, nodes=1, subnet="auto")
     folder = str(testbed.layout.nodes[0].folder)
     clinging = host.spawn(["sh", "-c", "sleep 600; :", folder], tmp_path / "log")
-    with pytest.raises(TestbedError, match=rf"this is still there:(?s:.*)process {clinging.pid}"):
+    with pytest.raises(TestbedError, match=rf"these still exist:(?s:.*)process {clinging.pid}"):
         lifecycle.down(NAME, silent)
     for process in [*clinging.children(), clinging]:
         process.send(signal.SIGKILL)

@@ -30,7 +30,7 @@ name = "overlay-runbook"
 version = "1"
 """
 
-# Stands for setuptools, so that no test waits for a registry. While the file `hold` is there, it builds on and on.
+# Stands for setuptools: no test waits for a registry. While the file `hold` is there, it builds on and on.
 BACKEND = """
 import pathlib, time, zipfile
 
@@ -67,9 +67,10 @@ def main():
         (folder / "interrupted").touch()
 """
 
-MAIN = (
-    "import json, os, sys; json.dump({'prefix': sys.prefix, 'arguments': sys.argv[1:], 'cwd': os.getcwd()}, sys.stdout)"
-)
+MAIN = """
+import json, os, sys
+json.dump({"prefix": sys.prefix, "arguments": sys.argv[1:], "cwd": os.getcwd()}, sys.stdout)
+"""
 
 
 class Launcher:
@@ -93,9 +94,8 @@ class Launcher:
     def start(
         self, *arguments: str, program: Path | None = None, cwd: Path | None = None, **variables: str
     ) -> subprocess.Popen[str]:
-        settings = {
-            name: value for name, value in os.environ.items() if not name.startswith(("CONDA", "OVERLAY_RUNBOOK"))
-        }
+        ours = ("CONDA", "OVERLAY_RUNBOOK")
+        settings = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         # Whatever uv this machine has is hidden by one that is too old, and no other can be had.
         hiding = tool(self.folder / "hiding", "uv", "echo uv 0.4.30")
         settings |= {"PATH": f"{hiding}:{os.environ['PATH']}", "PIP_NO_INDEX": "1"}
@@ -151,10 +151,9 @@ def tool(folder: Path, name: str, script: str) -> Path:
 @pytest.fixture
 def path_with_uv(tmp_path: Path) -> str:
     """A PATH on which a real uv comes first; it writes its calls down in ``uv-calls``."""
-    own = PROJECT / ".venv.uv/bin/uv"
-    uv = usable_uv(shutil.which("uv")) or usable_uv(str(own))
+    uv = usable_uv(shutil.which("uv")) or usable_uv(str(PROJECT / ".venv.uv/bin/uv"))
     if uv is None:
-        pytest.skip(f"there is no uv on PATH, and none could be put into {own.parent}")
+        pytest.skip("there is no uv on PATH, and none could be put into .venv.uv")
     folder = tool(tmp_path / "uv", "uv", f'echo "$@" >> "{tmp_path}/uv-calls"\nexec "{uv}" "$@"')
     return f"{folder}:{os.environ['PATH']}"
 
@@ -347,17 +346,14 @@ def test_help_needs_no_environment_and_lists_every_command(launcher: Launcher) -
 
 
 def test_a_missing_python_is_named_where_nothing_can_install_it(launcher: Launcher, tmp_path: Path) -> None:
-    tools = folder_with(tmp_path / "tools", *BASIC_TOOLS)
-    status, stdout, stderr = launcher.call(PATH=str(tools))
+    status, stdout, stderr = launcher.call(PATH=str(folder_with(tmp_path / "tools", *BASIC_TOOLS)))
     assert (status, stdout) == (2, "")
     assert stderr.startswith("runbook: Python >= 3.11 is missing. Install it")
 
 
 def test_an_old_python_is_named_with_its_version(launcher: Launcher, tmp_path: Path) -> None:
     tools = folder_with(tmp_path / "tools", *BASIC_TOOLS)
-    old = tools / "python3"
-    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2\nexit 1\n')
-    old.chmod(0o755)
+    tool(tools, "python3", '[ "$1" = --version ] && echo Python 3.9.2\nexit 1')
     _, _, stderr = launcher.call(PATH=str(tools))
     assert stderr.startswith("runbook: Python >= 3.11 is missing (python3 is Python 3.9.2). Install it")
 
@@ -366,11 +362,8 @@ def test_an_old_python_is_named_with_its_version(launcher: Launcher, tmp_path: P
 def test_a_missing_python_is_installed_with_apt(launcher: Launcher, tmp_path: Path) -> None:
     tools = folder_with(tmp_path / "tools", *BASIC_TOOLS, "ln")
     interpreter = Path(sys.executable).resolve()
-    apt = tools / "apt-get"
-    apt.write_text(
-        f'#!/bin/sh\necho "$@" >> "{tmp_path}/calls"\n[ "$3" = update ] || ln -s "{interpreter}" "{tools}/python3"\n'
-    )
-    apt.chmod(0o755)
+    link = f'[ "$3" = update ] || ln -s "{interpreter}" "{tools}/python3"'
+    tool(tools, "apt-get", f'echo "$@" >> "{tmp_path}/calls"\n{link}')
     (launcher.folder / "fault").touch()
     _, _, stderr = launcher.call(PATH=str(tools))
     assert "Python >= 3.11 is missing: installing python3 and python3-venv with apt-get" in stderr
@@ -393,15 +386,14 @@ def test_a_missing_python_waits_for_another_package_manager(launcher: Launcher, 
     assert status == 2
     assert stderr.count("another package manager is at work; waiting up to 10 minutes for it") == 1
     assert "no such mirror\nrunbook: apt-get could not install" in stderr
-    calls = (tmp_path / "calls").read_text().splitlines()
-    assert calls == ["-o DPkg::Lock::Timeout=0 update", "-o DPkg::Lock::Timeout=600 update"]
+    calls = (tmp_path / "calls").read_text()
+    assert calls == "-o DPkg::Lock::Timeout=0 update\n-o DPkg::Lock::Timeout=600 update\n"
 
 
 def test_an_apt_that_fails_shows_its_last_lines(launcher: Launcher, tmp_path: Path) -> None:
     tools = folder_with(tmp_path / "tools", *BASIC_TOOLS)
-    for name, text in {"apt-get": "echo no such mirror; exit 100", "sudo": '[ "$1" = -n ] && shift; exec "$@"'}.items():
-        (tools / name).write_text(f"#!/bin/sh\n{text}\n")
-        (tools / name).chmod(0o755)
+    tool(tools, "apt-get", "echo no such mirror; exit 100")
+    tool(tools, "sudo", '[ "$1" = -n ] && shift; exec "$@"')
     (tools / "true").symlink_to(shutil.which("true") or "/bin/true")
     status, _, stderr = launcher.call(PATH=str(tools))
     assert status == 2

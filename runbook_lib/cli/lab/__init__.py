@@ -1,1 +1,1 @@
-"""JupyterLab as ``runbook notebook`` starts it: the learner's copies, the page it opens on, the server."""
+"""JupyterLab for ``runbook notebook``: the learner's copies, the start page, the server."""

@@ -1,7 +1,7 @@
-"""A learner's copies of the notebooks: what is typed, run and saved in JupyterLab stays out of the originals.
+"""The learner's copies of the notebooks: changes in JupyterLab do not reach the originals.
 
-They are made when JupyterLab is started, in a folder that git ignores, and kept from one start to the next. A copy in
-which the learner changed nothing follows its original; one with changes stays, until it is reset.
+They are made when JupyterLab starts, in a folder that git ignores, and are kept. An unchanged copy is updated when its
+original changes; one with changes stays, until it is reset.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from runbook_lib.errors import InputError
 from runbook_lib.files import write_whole
 
-# What each copy was made from, in a folder that JupyterLab does not show.
+# The base version of each copy, in a folder that JupyterLab does not show.
 _BASES = ".originals"
 _NOTEBOOK = ".ipynb"
 _RESETS = "reset"
@@ -27,7 +27,7 @@ _RESETS = "reset"
 
 @dataclass(frozen=True)
 class Copy:
-    """A notebook's copy: its path in the folder, whether the learner changed it, and whether its original did since."""
+    """A notebook's copy: its path, whether the learner changed it, and whether its original has changed since."""
 
     path: str
     changed: bool
@@ -40,9 +40,9 @@ class Copy:
 
 
 class Copies:
-    """The copies in ``folder`` of what is in ``originals``, links between notebooks, pictures and subfolders included.
+    """The copies in ``folder`` of everything in ``originals``, including pictures and subfolders.
 
-    What is made as root belongs to whom the originals belong.
+    Files created as root get the owner of the originals.
     """
 
     def __init__(self, originals: Path, folder: Path) -> None:
@@ -50,12 +50,12 @@ class Copies:
         self.folder = folder
 
     def update(self) -> tuple[str, ...]:
-        """Make the copies that are missing, and let those without changes follow their originals.
+        """Make missing copies, and update those without changes.
 
-        Outputs stay with the cells that are as they were.
+        Unchanged cells keep their outputs.
 
         Returns:
-            A line for each copy that was refreshed, and for each that was left although its original is newer.
+            One line per updated copy, and per changed copy whose original is newer.
 
         Raises:
             InputError: they cannot be written.
@@ -66,21 +66,21 @@ class Copies:
             raise _unwritable(self.folder, error) from error
 
     def states(self) -> tuple[Copy, ...]:
-        """Every notebook that has a copy, in their order."""
+        """Every notebook with a copy, in order."""
         notebooks = [path for path in self._files() if path.endswith(_NOTEBOOK)]
         return tuple(self._state(path) for path in notebooks if self._copy(path).exists())
 
     def reset(self, path: str) -> Path | None:
-        """Make a copy (its path in the folder) what its original is.
+        """Reset a copy (its path in the folder) to its original.
 
         Returns:
-            Where what the learner had is kept, beside it; ``None`` if nothing was changed in it.
+            The backup of the learner's version, beside it; ``None`` if it had no changes.
 
         Raises:
-            InputError: there is no such notebook, or it cannot be written.
+            InputError: an unknown notebook, or it cannot be written.
         """
         if path not in self._files() or not path.endswith(_NOTEBOOK):
-            raise InputError(f"{path!r} is no notebook", place=str(self.originals), remedy="name one of those there")
+            raise InputError(f"unknown notebook {path!r}", place=str(self.originals), remedy="name one of those there")
         copy, kept = self._copy(path), None
         try:
             if copy.exists() and self._state(path).changed:
@@ -104,7 +104,7 @@ class Copies:
             page.unlink()
 
     def _follow(self, path: str) -> Iterator[str]:
-        """Bring one copy up to its original, if nothing is lost by it; tells what a learner should know."""
+        """Update one copy to its original if no change is lost; yields messages for the learner."""
         original, copy = (self.originals / path).read_bytes(), self._copy(path)
         if not copy.exists() or (not path.endswith(_NOTEBOOK) and copy.read_bytes() != original):
             self._write(path, original)
@@ -114,7 +114,7 @@ class Copies:
         if not state.changed:
             self._write(path, with_outputs_of(copy.read_bytes(), original))
         if state.outdated and not state.changed:
-            yield f"{state.name}: the original is newer, and your copy follows it"
+            yield f"{state.name}: the original is newer, and your copy is updated"
         elif state.outdated:
             yield (
                 f"{state.name}: the original is newer; your copy, which you changed, stays as it is: "
@@ -127,7 +127,7 @@ class Copies:
         return Copy(path, changed, _essence(_bytes_of(self.originals / path)) != base)
 
     def _files(self) -> list[str]:
-        """The paths of all originals, without what is hidden or written by Jupyter."""
+        """The paths of all originals, without hidden files and files of Jupyter."""
         found = sorted(path.relative_to(self.originals) for path in self.originals.rglob("*") if path.is_file())
         return [str(path) for path in found if not any(part.startswith(".") for part in path.parts)]
 
@@ -138,13 +138,13 @@ class Copies:
         return self.folder / _BASES / path
 
     def _write(self, path: str, content: bytes) -> None:
-        """Write a copy, and of a notebook what it was made from."""
+        """Write a copy, and for a notebook also its base version."""
         self.put(self._copy(path), content)
         if path.endswith(_NOTEBOOK):
             self.put(self._base(path), (self.originals / path).read_bytes())
 
     def put(self, path: Path, content: bytes) -> None:
-        """Write a file so that nobody ever reads half of it."""
+        """Write a file atomically."""
         for folder in reversed([parent for parent in path.parents if not parent.exists()]):
             folder.mkdir()
             if (owner := self._owner()) is not None:
@@ -160,9 +160,9 @@ class Copies:
 
 
 class ResetLinks:
-    """Links to pages of which the first opening resets a notebook.
+    """Links that reset a notebook when they are opened for the first time.
 
-    Each works once: JupyterLab opens what was open again when it is loaded anew.
+    Each works once, because JupyterLab opens its pages again after a reload.
     """
 
     def __init__(self, copies: Copies) -> None:
@@ -176,10 +176,10 @@ class ResetLinks:
         return f"{_RESETS}/{Path(path).stem}-{self._session}{self._used.get(path, 0)}.md"
 
     def opened(self, page: str, *, content: bool) -> None:
-        """Write the page (its path in the folder) that is about to be read, if it is one of these.
+        """Reset the notebook of a link (its path in the folder), and write the page that reports it.
 
         Args:
-            content: whether its text is read, which follows the link; JupyterLab asks first what kind of file it is.
+            content: whether the text is read, which opens the link; JupyterLab first reads only the file's type.
 
         Raises:
             InputError: the copy cannot be written.
@@ -214,7 +214,7 @@ def _done(path: str, kept: Path | None) -> str:
 
 
 def with_outputs_of(copy: bytes, original: bytes) -> bytes:
-    """The original with the outputs of the copy's cells that are the same."""
+    """The original with the outputs of the copy's unchanged cells."""
     had = {cell.get("id"): cell for cell in json.loads(copy)["cells"] if cell["cell_type"] == "code"}
     notebook = json.loads(original)
     for cell in notebook["cells"]:
@@ -225,9 +225,9 @@ def with_outputs_of(copy: bytes, original: bytes) -> bytes:
 
 
 def _essence(notebook: bytes) -> list[tuple[str, str]] | None:
-    """What a person writes in a notebook: its cells' kinds and sources; ``None`` where there is none to read.
+    """A notebook's cell types and sources; ``None`` if it cannot be read.
 
-    Running it is no change, nor is the empty cell that JupyterLab puts at the end of one that was walked.
+    Outputs do not count, nor does the empty cell that JupyterLab adds at the end.
     """
     try:
         cells = json.loads(notebook)["cells"]
@@ -248,5 +248,5 @@ def _unwritable(path: Path, error: OSError) -> InputError:
     return InputError(
         f"the copies of the notebooks cannot be written ({error.strerror})",
         place=str(path),
-        remedy="give yourself the right to write there; they are kept for whoever learns in this checkout",
+        remedy="get write permission there",
     )

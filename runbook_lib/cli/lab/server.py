@@ -1,8 +1,7 @@
-"""JupyterLab as ``runbook notebook`` starts it: this interpreter's kernel, settings of its own, an end that waits.
+"""JupyterLab for ``runbook notebook``: with this interpreter's kernel, its own settings, and a clean shutdown.
 
-Runs in a process of its own: ``python -m runbook_lib.cli.lab.server`` with JupyterLab's own arguments, in the
-environment that ``lab_environment`` returns. What Jupyter its user has besides (kernels, settings, extensions) is
-neither read nor changed.
+Runs as ``python -m runbook_lib.cli.lab.server`` with JupyterLab's own arguments, in the environment that
+``lab_environment`` returns. The user's own Jupyter (kernels, settings, extensions) is neither read nor changed.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from runbook_lib.execute.interruption import GRACE_SECONDS, EndSignals, install
 from runbook_lib.model.locations import PARAMETER_FILE_VARIABLE, import_path, jupyter_folder
 
 _MODULE = "runbook_lib.cli.lab.server"
-# Among them: code is wrapped, and all cells are in the page (a search, and a printed page, find what is out of sight).
+# Among them: code is wrapped, and all cells are in the page, also for a search and for printing.
 _SETTINGS = Path(__file__).parents[1] / "files" / "lab"
 _FOREIGN = ("JUPYTER", "JPY_", "IPYTHON")
 
@@ -60,12 +59,12 @@ def lab_arguments(folder: Path, port: int, *, browser: bool) -> list[str]:
         f"--ServerApp.port={port}",
         f"--ServerApp.contents_manager_class={_MODULE}.Files",
         f"--ServerApp.kernel_spec_manager_class={_MODULE}.OwnKernel",
-        # The address with the token is told at any level.
+        # The URL with the token is printed at any level.
         "--Application.log_level=ERROR",
-        # Half of it is waited for after the interrupt, the other half after SIGTERM (jupyter_client: finish_shutdown).
+        # jupyter_client (finish_shutdown) waits half of it after the interrupt, the other half after SIGTERM.
         f"--KernelManager.shutdown_wait_time={2 * GRACE_SECONDS}",
         "--MappingKernelManager.transport_encryption=auto",
-        # An exported page is the evidence of a run; what nbconvert's own filter leaves of tables and pictures is not.
+        # nbconvert's own filter damages tables and pictures in exported pages.
         "--HTMLExporter.filters={'clean_html': 'runbook_lib.records.html.inert_with_links'}",
         f"--LabApp.default_url=/lab/tree/{PAGE}",
         "--LabApp.news_url=None",
@@ -76,21 +75,21 @@ def lab_arguments(folder: Path, port: int, *, browser: bool) -> list[str]:
         f"--LabApp.workspaces_dir={own / 'workspaces'}",
     ]
     if os.geteuid() == 0:
-        # Jupyter refuses root because whoever reaches the server owns the machine; here that is loopback and a token.
+        # Jupyter refuses root because its users control the machine; here access needs loopback and a token.
         arguments.append("--allow-root")
     return arguments if browser else [*arguments, "--no-browser"]
 
 
 class OwnKernel(KernelSpecManager):
-    """Knows one kernel, ``python3``: this interpreter."""
+    """Provides one kernel, ``python3``: this interpreter."""
 
     def _kernel_dirs_default(self) -> list[str]:
-        # Without folders to look in, only the native kernel is left.
+        # Without search folders only the native kernel is left.
         return []
 
 
 class Files(AsyncLargeFileManager):
-    """The folder of the learner's copies, where the start page is written anew whenever it is opened or reloaded."""
+    """The folder of the learner's copies; rewrites the start page whenever it is opened or reloaded."""
 
     _links: ResetLinks | None = None
 
@@ -99,7 +98,7 @@ class Files(AsyncLargeFileManager):
         page = Path(self.root_dir) / PAGE
         if self._links is None:
             self._links = ResetLinks(Copies(project_folder() / "notebooks", Path(self.root_dir)))
-        # Before JupyterLab opens a file it asks for what is about it, without the content.
+        # Before JupyterLab opens a file it reads the file's metadata, without the content.
         if path.strip("/") == PAGE and (content or not page.exists()):
             await asyncio.to_thread(write_start_page, self._links, Path(os.environ[PARAMETER_FILE_VARIABLE]))
         else:
@@ -108,7 +107,7 @@ class Files(AsyncLargeFileManager):
 
 
 class NotebookServer(ServerApp):
-    """Ends at the first Ctrl-C without a question: running cells are interrupted and may clean up.
+    """Ends at the first Ctrl-C without asking: running cells are interrupted and may clean up.
 
     A second one kills the kernels.
     """
@@ -119,10 +118,10 @@ class NotebookServer(ServerApp):
 
     def _end(self, number: signal.Signals, times: int) -> None:
         if times == 1:
-            _say(f"{number.name}: running cells may clean up; once more ends them at once")
+            _say(f"{number.name}: running cells may clean up; a second signal ends them at once")
             self.stop(from_signal=True)
         else:
-            _say("again: the kernels are killed")
+            _say("second signal: the kernels are killed")
             for process in filter(None, self._kernel_processes()):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
@@ -133,7 +132,7 @@ class NotebookServer(ServerApp):
 
 
 class NotebookLab(LabApp):  # type: ignore[misc]
-    """Starts JupyterLab on our server, with the terminal and no other extension of the server."""
+    """Starts JupyterLab on our server, with the terminal as its only server extension."""
 
     serverapp_class = NotebookServer
     serverapp_config: ClassVar[dict[str, Any]] = {"jpserver_extensions": {"jupyter_server_terminals": True}}
@@ -150,7 +149,7 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    # By its proper name, under which the configured classes are looked up as well.
+    # By its full name, under which the configured classes are looked up.
     from runbook_lib.cli.lab import server
 
     server.NotebookLab.launch_instance()

@@ -1,4 +1,4 @@
-"""The page that JupyterLab opens on: the learning path, the cluster as it is, how to stop. Plain Markdown."""
+"""The start page of JupyterLab in Markdown: the learning path, the cluster's state, how to stop."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from runbook_lib.model.commands import command_on_testbed, notebook_command, run
 from runbook_lib.model.loading import load_run
 from runbook_lib.session.questions.overview import Overview, overview
 
-#: The page and the picture on it, beside the learner's copies; both are written anew whenever the page is opened.
+#: The page and its picture, beside the learner's copies; both are rewritten whenever the page is opened.
 PAGE = "START.md"
 PICTURE = "images/now.svg"
 
-#: What each notebook answers.
+#: The question of each notebook.
 QUESTIONS = {
     "00_meet_the_cluster": "Who is there, and can packets pass where they must?",
     "01_fix_node_ips": "Why do addresses move, and how do they stay?",
@@ -45,7 +45,7 @@ _COPIES = (
     "committed. *reset* makes a copy as committed again; what you changed in it is kept beside it."
 )
 
-# How long somebody needs who reads, predicts, and looks at what a cell shows.
+# The time of a learner who reads, predicts, and studies the output.
 _WORDS_A_MINUTE = 150
 _CELLS_A_MINUTE = 3
 
@@ -62,7 +62,7 @@ class Lesson:
 
 
 def lessons(folder: Path) -> tuple[Lesson, ...]:
-    """Read what each notebook of the folder says of itself, in their order."""
+    """Read each notebook of the folder, in order."""
     return tuple(_lesson(path) for path in sorted(folder.glob(_NUMBERED)))
 
 
@@ -84,9 +84,9 @@ def _lesson(path: Path) -> Lesson:
 
 
 def write_start_page(links: ResetLinks, parameter_file: Path) -> None:
-    """Ask the cluster how it is, and write the page into the folder of the learner's copies.
+    """Read the cluster's state, and write the page into the folder of the learner's copies.
 
-    A cluster that cannot be asked is told of on the page; it is no error here.
+    A cluster that cannot be read is reported on the page, and raises no error.
 
     Raises:
         OSError: the folder cannot be written to.
@@ -113,9 +113,9 @@ def page(
     trouble: str = "",
     yours: Mapping[str, str] | None = None,
 ) -> str:
-    """Return the page: ``state`` is the cluster's, or ``None`` where ``trouble`` says why there is none.
+    """Return the page: ``state`` is the cluster's, or ``None`` with the reason in ``trouble``.
 
-    ``yours`` says of a notebook (its file's name) how the learner's copy is, and how to reset it.
+    ``yours`` has the state of the learner's copy and the reset link, by notebook file name.
     """
     there = {item.notebook: item.there for item in state.notebook_results} if state else {}
     next_one = next((name for name, done in there.items() if not done), None)
@@ -175,7 +175,7 @@ def _cluster(state: Overview, parameter_file: Path, next_one: str | None) -> str
         f"| {'✓' if item.there else '✗ not yet'} | {item.what} | {_plain(item.found)} |"
         for item in state.notebook_results
     ]
-    forward = f"Go on with `{next_one}`." if next_one else "All that the walkthrough makes is there."
+    forward = f"Go on with `{next_one}`." if next_one else "All results of the walkthrough exist."
     return "\n\n".join(
         [
             f"Cluster `{state.cluster}` of `{parameter_file}`, read at {time.strftime('%H:%M:%S')}. {forward} To read "
@@ -192,5 +192,5 @@ def _no_cluster(trouble: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """A text as it may stand in a table of Markdown."""
+    """A text escaped for a Markdown table."""
     return _HTML.sub(" ", " ".join(text.split())).replace("|", "\\|").replace("_", "\\_")

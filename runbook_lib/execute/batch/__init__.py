@@ -1,1 +1,1 @@
-"""Runs notebooks on many clusters side by side: a job a cluster, handed to a ``concurrent.futures`` executor."""
+"""Runs notebooks on many clusters in parallel: one job per cluster in a ``concurrent.futures`` executor."""

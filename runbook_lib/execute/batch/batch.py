@@ -1,4 +1,4 @@
-"""Hands clusters to workers, a few at a time, until all have ended or the user has had enough."""
+"""Submits the clusters of a batch to workers, a few at a time, until all have ended or the user cancels."""
 
 from __future__ import annotations
 
@@ -22,50 +22,50 @@ _POLL_SECONDS = 0.1
 
 
 class Workers(Protocol):
-    """Where jobs are run: a ``concurrent.futures`` executor, with a way to hear of the jobs and to tell them to end."""
+    """The workers that run jobs: a ``concurrent.futures`` executor with progress messages and cancellation."""
 
     @property
     def limit(self) -> int:
-        """How many jobs run at once unless the user says otherwise."""
+        """The default number of parallel jobs."""
 
     def submit(self, job: Job) -> Future[JobResult]:
-        """Hand a job to the executor."""
+        """Submit a job to the executor."""
 
     def progress(self, timeout: float) -> Sequence[Progress]:
-        """What the jobs have told since the last call; waits up to ``timeout`` seconds for something to be told."""
+        """The progress messages since the last call; waits up to ``timeout`` seconds for the first one."""
 
     def refresh(self) -> None:
-        """Called again and again as long as somebody waits for the jobs.
+        """Signal that the batch is still alive; called repeatedly while it waits for the jobs.
 
         Raises:
-            RunbookError: the workers are out of reach for good.
+            RunbookError: the workers are permanently unreachable.
         """
 
     def cancel(self, number: signal.Signals) -> None:
-        """Tell all jobs to end; the second time, to kill their kernels."""
+        """Cancel all jobs; the second call kills their kernels."""
 
 
 class Display(Protocol):
-    """Who is told what happens."""
+    """Shows the progress of a batch."""
 
     def running(self) -> AbstractContextManager[None]:
-        """Show signs of life within the block, where there is somebody to see them."""
+        """Show live progress within the block, on a terminal."""
 
     def started(self, job: Job) -> None:
-        """A job was handed over."""
+        """A job was submitted."""
 
     def progressed(self, progress: Progress) -> None:
-        """A job tells how far it is."""
+        """A job reports its progress."""
 
     def ended(self, result: JobResult) -> None:
-        """A job has ended, or will never begin."""
+        """A job has ended, or will never start."""
 
 
 class Cancellation:
-    """What the user has asked for with Ctrl-C, SIGTERM or SIGHUP: the first time to end, the second time to kill.
+    """Cancellation by Ctrl-C, SIGTERM or SIGHUP: the first signal ends the jobs, the second one kills them.
 
     Args:
-        clock: tells the seconds by which a signal is told from an echo of the one before.
+        clock: the time in seconds, to recognise a signal that is delivered twice.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -74,23 +74,24 @@ class Cancellation:
 
     @property
     def times(self) -> int:
-        """How often the user has asked."""
+        """How many signals were received."""
         return self._signals.times
 
     def installed(self) -> AbstractContextManager[None]:
-        """Handle the signals within the block; what nohup ignores stays ignored."""
+        """Handle the signals within the block; signals ignored by nohup stay ignored."""
         return handled(self._signals.handle)
 
     def _heard(self, number: signal.Signals, times: int) -> None:
         self.received = number
         if times == 1:
-            _tell(f"{number.name}: no cluster begins any more, running cells may clean up; once more kills them")
+            no_more = "no further cluster starts, running cells may clean up; a second signal kills them"
+            _tell(f"{number.name}: {no_more}")
         else:
-            _tell("again: the kernels are killed")
+            _tell("second signal: the kernels are killed")
 
 
 def _tell(line: str) -> None:
-    """Tell something from within a signal handler: past every buffer and lock."""
+    """Write a message from a signal handler, without buffers or locks."""
     try:
         os.write(sys.stderr.fileno(), f"\nrunbook: {line}\n".encode())
     except (OSError, ValueError):
@@ -105,13 +106,13 @@ def run_batch(
     display: Display,
     cancellation: Cancellation,
 ) -> list[JobResult]:
-    """Run all jobs, at most ``limit`` at once, and let one that fails stop no other.
+    """Run all jobs, at most ``limit`` in parallel; a failure does not stop the others.
 
     Args:
-        refused: results of jobs that cannot be run, and are not.
+        refused: results of jobs that cannot be run.
 
     Returns:
-        One result a job, in the order of ``jobs``.
+        One result per job, in the order of ``jobs``.
     """
     left = [job for job in jobs if job not in [result.job for result in refused]]
     batch = _Batch(left, workers, limit, display, cancellation)
@@ -124,7 +125,7 @@ def run_batch(
 
 
 def exit_code_of_batch(results: Sequence[JobResult]) -> ExitCode:
-    """4 if a cluster was interrupted or never begun, else the code of the first one that did not pass, else 0."""
+    """4 if a cluster was interrupted or not started, else the code of the first one that did not pass, else 0."""
     codes = [result.exit_code for result in results if result.exit_code is not ExitCode.PASS]
     return ExitCode.INTERRUPTED if ExitCode.INTERRUPTED in codes else next(iter(codes), ExitCode.PASS)
 
@@ -155,7 +156,7 @@ class _Batch:
             self._display.progressed(progress)
         ended = [future for future in self._running if future.done()]
         if ended:
-            # What they told before they ended is there by now.
+            # All messages that they sent before their end have arrived by now.
             for progress in self._workers.progress(0):
                 self._display.progressed(progress)
         for future in ended:
@@ -202,14 +203,14 @@ def _result(job: Job, future: Future[JobResult], seconds: float, *, cancelled: b
         if cancelled:
             return not_run(job)
         lost = RunbookError(
-            "the workers were lost while this cluster was theirs",
-            remedy="it ends by itself: wait a minute, look at its record if there is one, and run it again",
+            "the workers were lost while they ran this cluster",
+            remedy="it ends by itself: wait a minute, check its record if there is one, and run it again",
         )
         return failed(job, lost, seconds)
     except BrokenExecutor:
         killed = RunbookError(
-            "the process that ran this cluster was killed (by somebody, or the machine ran out of memory)",
-            remedy="its record tells how far it came; run it again",
+            "the process that ran this cluster was killed (by a user, or because memory ran out)",
+            remedy="its record shows how far it came; run it again",
         )
         return failed(job, killed, seconds)
     except Exception as error:  # noqa: BLE001 - becomes the cluster's failure, with its trace; the others go on

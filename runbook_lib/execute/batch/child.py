@@ -1,6 +1,6 @@
-"""A job in a process of its own, below somebody who has threads: ``python -m runbook_lib.execute.batch.child FD``.
+"""Runs a job in a child process of a Dask worker: ``python -m runbook_lib.execute.batch.child FD``.
 
-The file descriptor is a connection: the job comes in, progress and at last the result go out, orders may come in.
+The file descriptor is a connection. It delivers the job and ``Cancel`` messages, and takes progress and the result.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from runbook_lib.execute.batch.work import work
 
 
 def main(descriptor: int) -> None:
-    """Run the job that the connection gives."""
+    """Run the job that the connection delivers."""
     with Connection(descriptor) as connection:
         result = work(connection.recv(), connection)
-        with contextlib.suppress(ConnectionError):  # nobody may be there any more; the records tell all the same
+        with contextlib.suppress(ConnectionError):  # the batch may have ended; the records are complete anyway
             connection.send(result)
 
 

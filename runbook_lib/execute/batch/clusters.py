@@ -1,4 +1,4 @@
-"""Which clusters a batch is for: a parameter file each, checked before anything begins."""
+"""The clusters of a batch, one parameter file each, all validated before the first job starts."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from runbook_lib.model.inventory import Inventory
 class BatchCluster:
     """One parameter file.
 
-    ``name`` is unlike that of any other file of the batch; ``request`` is what was read in it; ``testbed`` is the
-    testbed that it names, if it names one; ``error`` says why it cannot be used; ``addresses`` are where its nodes are
-    reached, as far as that is known; ``secret_variables`` are the environment variables with its secrets.
+    ``name`` is unique in the batch; ``request`` is the file's content; ``testbed`` is its testbed, if any; ``error``
+    says why it cannot be used; ``addresses`` are its nodes' known addresses; ``secret_variables`` are the environment
+    variables with its secrets.
     """
 
     name: str
@@ -33,12 +33,12 @@ class BatchCluster:
 
 
 def read_clusters(files: Sequence[Path], overrides: Mapping[str, Any]) -> list[BatchCluster]:
-    """Check every parameter file. One that cannot be used is a cluster with an error; a testbed need not be up yet.
+    """Validate every parameter file. An invalid one is a cluster with an error; a testbed need not be up yet.
 
-    A file whose cluster an earlier file leads to already is such an error: one cluster has one run at a time.
+    A second file for the same cluster is such an error: a cluster can have only one run at a time.
 
     Raises:
-        ParameterError: none can be used; it has all faults of all files.
+        ParameterError: all files are invalid; it has all their faults.
     """
     clusters: list[BatchCluster] = []
     for file in files:
@@ -79,7 +79,7 @@ def _is_same(earlier: BatchCluster, later: BatchCluster) -> bool:
 def _led_there_before(cluster: BatchCluster, earlier: BatchCluster) -> InputError:
     where = ", ".join(sorted(cluster.addresses & earlier.addresses))
     same = os.path.realpath(cluster.file) == os.path.realpath(earlier.file)
-    what = "this file is named twice" if same else f"this leads to the same cluster as {earlier.file} ({where})"
+    what = "this file is named twice" if same else f"this is the same cluster as {earlier.file} ({where})"
     return InputError(
         f"{what}, and a cluster has one run at a time",
         place=str(cluster.file),
@@ -95,7 +95,7 @@ def _faults(error: RunbookError) -> list[Fault]:
 
 
 def _with_unique_names(clusters: Sequence[BatchCluster]) -> list[BatchCluster]:
-    """Names as in the files; where two have the same, each gets its file's name too, and its place if need be."""
+    """Unique names: those in the files; equal ones get the file's name too, and its position if necessary."""
     named = list(clusters)
     for with_place in (False, True):
         counts = Counter(cluster.name for cluster in named)

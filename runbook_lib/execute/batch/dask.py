@@ -1,8 +1,8 @@
-"""Workers of a Dask cluster. A job runs there in a child process, since a worker's tasks are threads of one process.
+"""Workers of a Dask cluster. Each job runs in a child process, because a worker's tasks are threads of one process.
 
-Batch and jobs meet at the scheduler. A topic carries what the jobs tell. A variable carries what the batch wants: a
-count that goes up as long as it lives, and how often, by which signal, it told the jobs to end. An event a job makes
-sure that Dask, which repeats the work of a lost worker, does not run a notebook twice on its own.
+Batch and jobs communicate through the scheduler. A topic carries progress messages. A variable carries the batch's
+requests: a heartbeat counter, and how often and by which signal it cancelled the jobs. One event per job prevents
+that Dask, which repeats the tasks of a lost worker, runs a notebook twice.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ except ModuleNotFoundError as error:
 
 _CONNECT_SECONDS = 10
 _BEAT_SECONDS = 2.0
-#: A batch that was silent for so long is gone, and its jobs end.
+#: After this time without a heartbeat the batch counts as dead, and its jobs end.
 _SILENCE_SECONDS = 60.0
 _POLL_SECONDS = 0.25
 _CHILD = "runbook_lib.execute.batch.child"
 
 
 class DaskWorkers:
-    """Runs every job on a worker of a Dask cluster, with the same files at the same places. Use as a context manager.
+    """Runs every job on a worker of a Dask cluster, which needs the same files at the same paths. A context manager.
 
     Args:
-        address: the scheduler's, such as ``tcp://10.0.0.1:8786``.
+        address: the scheduler's address, such as ``tcp://10.0.0.1:8786``.
 
     Raises:
-        InputError: nobody answers there, or the scheduler has no worker.
+        InputError: no scheduler answers at this address, or it has no worker.
     """
 
     def __init__(self, address: str) -> None:
@@ -62,20 +62,20 @@ class DaskWorkers:
         self._executor = self._client.get_executor(pure=False, retries=0)
         self._batch = f"overlay-runbook-{uuid.uuid4().hex}"
         self._cancel_request = Variable(self._batch, client=self._client)
-        self._told: queue.SimpleQueue[Progress] = queue.SimpleQueue()
+        self._progress: queue.SimpleQueue[Progress] = queue.SimpleQueue()
         self._futures: dict[int, Future[JobResult]] = {}
         self._count = self._times = self._signal = 0
         self._beaten_at = -_BEAT_SECONDS
 
     def __enter__(self) -> Self:
-        self._client.subscribe_topic(self._batch, lambda event: self._told.put(Progress(**event[1]["progress"])))
+        self._client.subscribe_topic(self._batch, lambda event: self._progress.put(Progress(**event[1]["progress"])))
         self.refresh()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # The scheduler keeps what it was given until it is told otherwise. If it is gone, so is that.
+        # The scheduler keeps the variable until it is deleted. If the scheduler has ended, it is lost anyway.
         with contextlib.suppress(OSError, TimeoutError):
             if error is not None:
                 self.cancel(signal.SIGTERM)
@@ -91,23 +91,23 @@ class DaskWorkers:
         return max(1, sum(int(worker["nthreads"]) for worker in self._workers().values()))
 
     def submit(self, job: Job) -> Future[JobResult]:
-        """Hand a job to the cluster."""
+        """Submit a job to the Dask cluster."""
         future: Future[JobResult] = self._executor.submit(supervise, job, self._batch)
         self._futures[job.number] = future
         return future
 
     def progress(self, timeout: float) -> Sequence[Progress]:
-        """What the jobs have told since the last call; waits up to ``timeout`` seconds for something to be told."""
-        told = []
+        """The progress messages since the last call; waits up to ``timeout`` seconds for the first one."""
+        messages = []
         try:
-            told.append(self._told.get(timeout=timeout) if timeout else self._told.get_nowait())
+            messages.append(self._progress.get(timeout=timeout) if timeout else self._progress.get_nowait())
             while True:
-                told.append(self._told.get_nowait())
+                messages.append(self._progress.get_nowait())
         except queue.Empty:
-            return told
+            return messages
 
     def refresh(self) -> None:
-        """Let the jobs know that somebody waits for them.
+        """Send a heartbeat to the jobs.
 
         Raises:
             RunbookError: the scheduler does not answer any more, or has no worker left.
@@ -121,22 +121,22 @@ class DaskWorkers:
             raise RunbookError(
                 f"the Dask scheduler does not answer any more ({error})",
                 place=f"--scheduler {self._address}",
-                remedy="the jobs end by themselves: wait a minute, look at their records, and run the batch again",
+                remedy="the jobs end by themselves: wait a minute, check their records, and run the batch again",
             ) from error
         if not workers:
             raise RunbookError(
                 "the Dask scheduler has no worker left",
                 place=f"--scheduler {self._address}",
-                remedy="start workers, look at the records, and run the batch again",
+                remedy="start workers, check the records, and run the batch again",
             )
 
     def cancel(self, number: signal.Signals) -> None:
-        """Tell all jobs to end; the second time, to kill their kernels, and wait for no free worker any more."""
+        """Cancel all jobs; the second call kills their kernels, and does not wait for a free worker any more."""
         self._times += 1
         self._signal = int(number)
         self._say()
         if self._times > 1:
-            # Since the first time no job begins: what has not begun by now is none that runs.
+            # No job starts after the first call, so a job without its event does not run.
             for place, future in self._futures.items():
                 if not future.done() and not _begun(self._batch, place, self._client).is_set():
                     future.cancel()
@@ -151,14 +151,14 @@ class DaskWorkers:
 
 
 def _connected(address: str) -> Client:
-    # What it would log (a lost connection, a version that differs) is told by what happens, or does not matter here.
+    # Dask's log (lost connections, version differences) is hidden: failures that matter raise an error.
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise InputError(
-            f"no Dask scheduler answers there ({error})",
+            f"no Dask scheduler answers at this address ({error})",
             place=f"--scheduler {address}",
             remedy="give the address that 'dask scheduler' prints, such as tcp://10.0.0.1:8786",
         ) from error
@@ -167,42 +167,42 @@ def _connected(address: str) -> Client:
         raise InputError(
             "the Dask scheduler has no worker",
             place=f"--scheduler {address}",
-            remedy=f"start some, with this project and these files at the same places: dask worker {address}",
+            remedy=f"start some, with this project and these files at the same paths: dask worker {address}",
         )
     return client
 
 
 def supervise(job: Job, batch: str) -> JobResult:
-    """A task on a Dask worker: run the job in a child process, pass on what it tells and what the batch wants of it."""
+    """A task on a Dask worker: run the job in a child process, and forward its progress and the batch's requests."""
     started = time.monotonic()
     client, worker = get_client(), get_worker()
     begun = _begun(batch, job.number, client)
     if begun.is_set():
         lost = "the Dask worker that ran this cluster was lost"
-        return failed(job, RunbookError(lost, remedy="its record tells how far it came; run it again"))
-    wishes = _BatchRequests(Variable(batch, client=client))
-    if list(wishes.orders()):
+        return failed(job, RunbookError(lost, remedy="its record shows how far it came; run it again"))
+    requests = _BatchRequests(Variable(batch, client=client))
+    if list(requests.pending()):
         return not_run(job)
     begun.set()
     with _child() as (process, connection):
         connection.send(job)
         while process.poll() is None or connection.poll():
-            told = _received(connection)
-            if isinstance(told, Progress):
-                worker.log_event(batch, {"progress": asdict(told)})
-            elif isinstance(told, JobResult):
-                return told
-            for order in wishes.orders():
-                connection.send(order)
+            message = _received(connection)
+            if isinstance(message, Progress):
+                worker.log_event(batch, {"progress": asdict(message)})
+            elif isinstance(message, JobResult):
+                return message
+            for request in requests.pending():
+                connection.send(request)
     killed = RunbookError(
         f"the process that ran this cluster ended with exit status {process.returncode}",
-        remedy="its record tells how far it came, and the Dask worker's log may tell why",
+        remedy="its record shows how far it came, and the Dask worker's log may show why",
     )
     return failed(job, killed, time.monotonic() - started)
 
 
 class _BatchRequests:
-    """What the batch wants, asked for again and again, but not too often."""
+    """Polls the batch's requests at a limited rate."""
 
     def __init__(self, variable: Variable) -> None:
         self._variable = variable
@@ -210,15 +210,15 @@ class _BatchRequests:
         self._heard = time.monotonic()
         self._count = self._times = 0
 
-    def orders(self) -> Iterator[Cancel]:
-        """What must be passed on to the job now."""
+    def pending(self) -> Iterator[Cancel]:
+        """The cancellations that must be forwarded to the job now."""
         now = time.monotonic()
         if now - self._asked < _POLL_SECONDS:
             return
         self._asked = now
         count, times, number = self._count, self._times, int(signal.SIGTERM)
         with contextlib.suppress(OSError, TimeoutError):
-            # No answer is silence too.
+            # No answer counts as a missing heartbeat.
             count, times, number = self._variable.get(timeout=_CONNECT_SECONDS)
         if count != self._count:
             self._count, self._heard = count, time.monotonic()
@@ -234,7 +234,7 @@ def _begun(batch: str, number: int, client: Client) -> Event:
 
 
 def _received(connection: Connection) -> object:
-    """What the job tells, if it tells anything within a moment; its death, too, is nothing."""
+    """The job's next message; ``None`` if none arrives within a moment, or if the job has died."""
     try:
         return connection.recv() if connection.poll(_POLL_SECONDS) else None
     except (EOFError, OSError):
@@ -244,7 +244,7 @@ def _received(connection: Connection) -> object:
 
 @contextmanager
 def _child() -> Iterator[tuple[subprocess.Popen[bytes], Connection]]:
-    """A process that runs a job, and the connection to it. It ends when the connection does."""
+    """A process that runs a job, and the connection to it. It ends when the connection is closed."""
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(

@@ -1,7 +1,4 @@
-"""What a batch tells while it goes on: plain lines for a log; on a terminal a table of where each cluster is.
-
-The table at the end of a batch, and above it why clusters failed.
-"""
+"""A batch's progress, as plain lines for a log or a live table on a terminal, and its summary at the end."""
 
 from __future__ import annotations
 
@@ -30,12 +27,12 @@ _COLUMNS = ("cluster", "notebook", "step", "state", "seconds")
 _STEP = _COLUMNS.index("step")
 _GAP = 2
 _LONGEST_REASON = 80
-# Rows that the live table leaves to the lines above it, its heading and its last line.
+# Terminal rows reserved for the lines above the live table, its heading and its last line.
 _LINES_LEFT = 6
 
 
 class LineDisplay:
-    """Tells a batch as plain lines, each begun by its cluster's name."""
+    """Prints a batch's progress as plain lines that start with the cluster's name."""
 
     def __init__(self, jobs: Sequence[Job], output: TextIO) -> None:
         self._output = SteadyOutput(output)
@@ -44,21 +41,21 @@ class LineDisplay:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Nothing moves in a log."""
+        """Do nothing: a log has no live display."""
         yield
 
     def started(self, job: Job) -> None:
-        """Tell it."""
+        """Print that the job has started."""
         count = len(job.notebooks)
         self.line(job.number, Text(f"started: {count} notebook{'s' if count != 1 else ''}, {shown_path(job.file)}"))
 
     def progressed(self, progress: Progress) -> None:
-        """Tell the line, if it has one."""
+        """Print the progress line, if there is one."""
         for line in progress.line.splitlines():
             self.line(progress.number, Text(line))
 
     def ended(self, result: JobResult) -> None:
-        """Tell it, and why if that was no notebook."""
+        """Print the result, and the reason if no notebook failed."""
         self.line(result.job.number, ending(result))
 
     def line(self, number: int, text: Text) -> None:
@@ -83,7 +80,7 @@ class _Row:
 
 
 class LiveDisplay(LineDisplay):
-    """Tells a batch on a terminal: a table that moves, and above it a line for whatever is worth one."""
+    """Shows a batch on a terminal: a live table, and notable lines above it."""
 
     def __init__(self, jobs: Sequence[Job], console: Console) -> None:
         console.file = SteadyOutput(console.file)  # type: ignore[arg-type, assignment]  # typeshed: IO[str] is no TextIO
@@ -93,17 +90,17 @@ class LiveDisplay(LineDisplay):
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Keep the table going within the block; the summary takes its place afterwards."""
+        """Show the live table within the block; the summary replaces it afterwards."""
         with Live(get_renderable=self._render, console=self._console, refresh_per_second=4, transient=True):
             yield
 
     def started(self, job: Job) -> None:
-        """Turn its row to running."""
+        """Mark the job's row as running."""
         row = self._rows[job.number]
         row.state, row.began = _RUNNING, time.monotonic()
 
     def progressed(self, progress: Progress) -> None:
-        """Show where it is, and print the line if it is worth it."""
+        """Update the job's row, and print the line if it is notable."""
         row = self._rows[progress.number]
         if row.state == _RUNNING:
             row.notebook, row.step = progress.notebook, progress.step
@@ -111,7 +108,7 @@ class LiveDisplay(LineDisplay):
             super().progressed(progress)
 
     def ended(self, result: JobResult) -> None:
-        """Turn its row to how it ended."""
+        """Show the result in the job's row."""
         row = self._rows[result.job.number]
         row.state, row.seconds = result.verdict, result.seconds
         row.step = with_warnings("", result.warnings).removeprefix(", ")
@@ -136,7 +133,7 @@ class LiveDisplay(LineDisplay):
         return Group(Text(), table, Text("  ".join(f"{count} {state}" for state, count in counts.items()), style="dim"))
 
     def _room_for_steps(self, cells: Sequence[Sequence[Text]]) -> int:
-        """What the other columns leave of the terminal's width: a row that wraps would be left standing."""
+        """The width that the other columns leave on the terminal: a wrapped row could not be erased."""
         others = [
             max([len(name), *(row[place].cell_len for row in cells)])
             for place, name in enumerate(_COLUMNS)
@@ -146,14 +143,14 @@ class LiveDisplay(LineDisplay):
 
 
 def display_for(jobs: Sequence[Job], output: TextIO) -> LineDisplay:
-    """The display that suits an output: a table that moves on a terminal, plain lines elsewhere."""
+    """The display for an output: a live table on a terminal, plain lines elsewhere."""
     console = Console(file=output, highlight=False)
     lively = console.is_terminal and not console.is_dumb_terminal
     return LiveDisplay(jobs, console) if lively else LineDisplay(jobs, output)
 
 
 def ending(result: JobResult) -> Text:
-    """One line of how a cluster ended: verdict, where it stopped, the first line of why, seconds."""
+    """One line about a cluster's end: verdict, where it stopped, the first line of the reason, seconds."""
     text = Text("ended: ").append(result.verdict_text, style=_STYLES.get(result.verdict, "bold red"))
     stopped = result.stopped_at
     failure = result.failure or (stopped.failure if stopped else None)
@@ -161,13 +158,13 @@ def ending(result: JobResult) -> Text:
         text.append(f" in {stopped.notebook}")
     if failure is not None:
         why = Text(failure.message.splitlines()[0] if failure.message else failure.name)
-        why.truncate(_LONGEST_REASON, overflow="ellipsis")  # the whole is above the summary
+        why.truncate(_LONGEST_REASON, overflow="ellipsis")  # the full message is above the summary
         text.append(f" ({why.plain})")
     return text.append(f", {result.seconds:.1f} s") if result.seconds else text
 
 
 def _importance(row: _Row) -> int:
-    """What must be seen when there is not room for all: what runs, what went wrong, what waits, what is done."""
+    """The sort key if not all rows fit: running, then failed, waiting, done."""
     order = [_RUNNING, "", _WAITING, NOT_RUN, "planned", "pass"]
     return order.index(row.state) if row.state in order else 1
 
@@ -186,17 +183,17 @@ COLUMNS = ("cluster", "verdict", "passed", "changed", "seconds", "stopped at", "
 
 
 def summary_table(results: Sequence[JobResult]) -> Table:
-    """One row a cluster, in the order given.
+    """One row per cluster, in the given order.
 
     Columns:
         cluster: its name in the batch.
         verdict: pass (``pass, 3 warnings`` if checks warned), planned, failed, bad input, error, interrupted, timeout,
             kernel died, locked or not run.
-        passed: notebooks that passed, of all that were asked for.
+        passed: notebooks that passed, of all requested ones.
         changed: result rows that changed a node.
-        seconds: from its beginning to its end.
+        seconds: from its start to its end.
         stopped at: the notebook that did not pass, empty if all did or none was run.
-        run: the ID of its run, as ``records list`` shows it; empty if it did not begin.
+        run: the ID of its run, as ``records list`` shows it; empty if it did not start.
     """
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold underline")
     for column in COLUMNS:

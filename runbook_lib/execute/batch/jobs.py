@@ -36,7 +36,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a job is now, and a line to tell unless it is empty; beside a live table only if it is ``notable``."""
+    """A job's progress, with a line to print if not empty; above a live table only if it is ``notable``."""
 
     number: int
     notebook: str = ""
@@ -47,17 +47,17 @@ class Progress:
 
 @dataclass(frozen=True)
 class Cancel:
-    """An order to a job: be interrupted by this signal. The second order kills the kernel."""
+    """A request to interrupt a job by this signal. The second one kills the kernel."""
 
     signal: signal.Signals
 
 
 @dataclass(frozen=True)
 class JobResult:
-    """What came of one cluster.
+    """The result of one cluster.
 
-    ``failure`` is there if the run itself failed, rather than one of its notebooks; ``run`` is its ID, empty if it did
-    not begin; ``seconds`` is all the time that it took.
+    ``failure`` is set if the run itself failed, rather than one of its notebooks; ``run`` is its ID, empty if it did
+    not start; ``seconds`` is its total time.
     """
 
     job: Job
@@ -70,7 +70,7 @@ class JobResult:
 
     @property
     def stopped_at(self) -> NotebookResult | None:
-        """The notebook that did not pass, if one ran and did not."""
+        """The notebook that ran and did not pass, if any."""
         return next((result for result in self.notebooks if result.exit_code is not ExitCode.PASS), None)
 
     @property
@@ -85,7 +85,7 @@ class JobResult:
 
     @property
     def warnings(self) -> int:
-        """How many checks of all its notebooks warned."""
+        """How many checks of all its notebooks were warnings."""
         return sum(result.warnings for result in self.notebooks)
 
     @property
@@ -95,17 +95,17 @@ class JobResult:
 
 
 def not_run(job: Job) -> JobResult:
-    """The result of a job that never began, because the batch was cancelled first."""
+    """The result of a job that did not start because the batch was cancelled."""
     return JobResult(job, NOT_RUN, ExitCode.INTERRUPTED, tuple(NotebookResult(path.stem) for path in job.notebooks))
 
 
 def failed(
     job: Job, error: BaseException, seconds: float = 0.0, redact: Callable[[str], str] = lambda text: text
 ) -> JobResult:
-    """The result of a job that an error ended outside its notebooks: ours explains itself, any other has its trace.
+    """The result of a job that failed outside its notebooks; errors that are not ours include their traceback.
 
     Args:
-        redact: takes secrets out of a text.
+        redact: removes secrets from a text.
     """
     code = error.exit_code if isinstance(error, RunbookError) else ExitCode.ERROR
     trace = "" if isinstance(error, RunbookError) else "".join(format_tb(error.__traceback__)).rstrip()

@@ -1,4 +1,4 @@
-"""A batch as JUnit XML, which build servers read: a suite a cluster, a case a notebook."""
+"""A batch as JUnit XML for build servers: one suite per cluster, one case per notebook."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from runbook_lib.records.export import xml_text
 
 
 def check_destination(path: Path) -> None:
-    """Make sure before a batch begins that its report can be written. Raises ``InputError``."""
+    """Check before a batch starts that its report can be written. Raises ``InputError``."""
     folder = path.parent
     problem = "it is a folder" if path.is_dir() else "" if folder.is_dir() else f"there is no folder {folder}"
     if problem:
@@ -24,7 +24,7 @@ def check_destination(path: Path) -> None:
 
 
 def write_junit(results: Sequence[JobResult], path: Path) -> None:
-    """Write the report: a check that failed is a failure, anything else that went wrong an error.
+    """Write the report: a failed check is a failure, any other problem an error.
 
     A cluster that failed before its first notebook has a case ``cluster`` with the error.
 

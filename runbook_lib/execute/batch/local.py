@@ -1,4 +1,4 @@
-"""Workers on this machine: a process a cluster, made from a template that has imported everything already."""
+"""Workers on this machine: one process per cluster, forked from a template that has imported everything."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from runbook_lib.model.locations import import_path
 # Imported once, in the process that the workers are forked from.
 _TEMPLATE = "runbook_lib.execute.batch.template"
 
-# In a worker: the job's end of its connection, and whether there is no job right now.
+# In a worker: the job's end of its connection, and whether the worker is idle.
 _connection: Connection | None = None
 _idle = threading.Event()
 
 
 class LocalProcesses:
-    """Runs every job in the main thread of a process of its own. Use as a context manager.
+    """Runs every job in the main thread of a separate process. Use as a context manager.
 
-    One process a job, rather than a pool of them: when one is killed, the others go on.
+    One process per job, rather than a pool: if one is killed, the others continue.
     """
 
     def __init__(self) -> None:
@@ -48,17 +48,17 @@ class LocalProcesses:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for opened in self._connections.values():
-            opened.close()  # a job that still runs hears from it that nobody waits for it
+            opened.close()  # this tells a job that still runs to end
         for executor, _ in self._executors:
             executor.shutdown(wait=True)
 
     @property
     def limit(self) -> int:
-        """How many jobs run at once unless the user says otherwise."""
+        """The default number of parallel jobs."""
         return os.cpu_count() or 1
 
     def submit(self, job: Job) -> Future[JobResult]:
-        """Start a job; the future has its result, or what ended its process.
+        """Start a job; the future has its result, or the error that ended its process.
 
         Raises:
             RunbookError: no process can be started.
@@ -71,14 +71,14 @@ class LocalProcesses:
         except (EOFError, OSError) as error:
             self._executors.append((executor, None))
             ours.close()
-            # EOFError: the template broke off, and has said why on stderr.
+            # EOFError: the template process failed, and has written the reason to stderr.
             raise RunbookError(f"no process can be started for it ({type(error).__name__} {error})") from error
         self._connections[job.number] = ours
         self._executors.append((executor, future))
         return future
 
     def progress(self, timeout: float) -> Sequence[Progress]:
-        """What the jobs have told since the last call; waits up to ``timeout`` seconds for something to be told."""
+        """The progress messages since the last call; waits up to ``timeout`` seconds for the first one."""
         self._end_idle_processes()
         told = []
         numbers = {opened: number for number, opened in self._connections.items()}
@@ -92,7 +92,7 @@ class LocalProcesses:
         return told
 
     def _end_idle_processes(self) -> None:
-        # Not in a callback of the future: Python 3.13 calls a killed process's while it holds the executor's lock.
+        # Not in a callback of the future: for a killed process Python 3.13 calls it while holding the executor's lock.
         going = []
         for executor, future in self._executors:
             if future is not None and future.done():
@@ -102,10 +102,10 @@ class LocalProcesses:
         self._executors = going
 
     def refresh(self) -> None:
-        """Nothing: the connections tell the jobs whether this process is alive."""
+        """Do nothing: the jobs see the end of this process by their connections."""
 
     def cancel(self, number: signal.Signals) -> None:
-        """Tell all jobs to end; the second time, to kill their kernels."""
+        """Cancel all jobs; the second call kills their kernels."""
         for opened in self._connections.values():
             try:
                 opened.send(Cancel(number))
@@ -115,7 +115,7 @@ class LocalProcesses:
 
 @contextmanager
 def _blocked_signals() -> Iterator[None]:
-    """Let a process that is started within the block hear no signal: Ctrl-C on a terminal is for the batch alone."""
+    """Block signals in processes started within the block: Ctrl-C on a terminal is only for the batch."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
@@ -125,7 +125,7 @@ def _blocked_signals() -> Iterator[None]:
 
 @contextmanager
 def _same_imports() -> Iterator[None]:
-    """Let a process that is started within the block import what this one imports."""
+    """Give processes started within the block the same import path as this one."""
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = import_path()
     try:
@@ -138,7 +138,7 @@ def _same_imports() -> Iterator[None]:
 
 
 def _begin(theirs: Connection, environment: Mapping[str, str]) -> None:
-    """Make a worker of a copy of the template: it has a session of its own, and the batch's environment of today."""
+    """Turn a fork of the template into a worker, with a new session and the batch's current environment."""
     global _connection
     _connection = theirs
     os.setsid()
@@ -150,7 +150,7 @@ def _begin(theirs: Connection, environment: Mapping[str, str]) -> None:
 
 
 def _end_with_batch() -> None:
-    """End this process when the batch was killed; the job, told by its connection, may first come to its end."""
+    """End this process if the batch was killed; its job may end first."""
     batch = multiprocessing.parent_process()
     assert batch is not None
     batch.join()

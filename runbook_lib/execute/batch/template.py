@@ -1,4 +1,4 @@
-"""What the process imports that this machine's workers are forked from: all that a run needs, once for all of them."""
+"""The imports of the process that local workers are forked from: everything that a run needs, loaded once."""
 
 from runbook_lib.execute.batch import work
 from runbook_lib.execute.recording import recording

@@ -1,4 +1,4 @@
-"""A job's own side: runs one cluster in the main thread of a process, tells how far it is and heeds orders to end."""
+"""The worker's side of a job: runs one cluster in the main thread, sends progress and obeys cancellation."""
 
 from __future__ import annotations
 
@@ -27,21 +27,20 @@ from runbook_lib.model.redaction import redactor_for
 from runbook_lib.model.results import Status, Verdict
 from runbook_lib.redact import Redactor
 
-# Two signals closer than this would count as one Ctrl-C that arrived twice.
+# Two signals within a shorter time would count as one Ctrl-C that was delivered twice.
 _BETWEEN_SIGNALS_SECONDS = 0.7
-# A job that was told twice to end and does not is killed: its kernel is dead by then, its record will read interrupted.
+# A job that does not end after two requests is killed: its kernel is dead by then, its record shows "interrupted".
 _LAST_GRACE_SECONDS = 10.0
 _ACTIVITY_SECONDS = 0.25
 
 
 def work(job: Job, connection: Connection) -> JobResult:
-    """Run one cluster and return what came of it, whatever that is.
+    """Run one cluster and return its result, also for a failure.
 
-    Must be called in the main thread, since orders arrive as signals.
+    Must be called in the main thread, because cancellation arrives as signals.
 
     Args:
-        connection: takes ``Progress`` and may give ``Cancel``. When its other end is closed, nobody waits for the job
-            any more, and it is interrupted.
+        connection: takes ``Progress`` and may deliver ``Cancel``. If its other end is closed, the job is interrupted.
     """
     started = time.monotonic()
     reporter = RelayReporter(job.number, connection)
@@ -55,10 +54,10 @@ def work(job: Job, connection: Connection) -> JobResult:
 
 
 def _run(job: Job, reporter: RelayReporter) -> ClusterResult:
-    # As somebody would type it where the batch was called.
+    # As the user would type it in the batch's folder.
     shown = Path(shown_path(job.file))
     at_hand(shown, job.request.overrides)
-    with contextlib.redirect_stderr(_Lines(reporter)):  # a testbed that comes up tells it there
+    with contextlib.redirect_stderr(_Lines(reporter)):  # a testbed reports its boot there
         run = prepare_cluster(job.request, _nothing_to_install)
     at_hand(shown, job.request.overrides, inventory=run.parameters.inventory)
     reporter.redactor = redactor_for(run)
@@ -68,7 +67,7 @@ def _run(job: Job, reporter: RelayReporter) -> ClusterResult:
 
 
 def _nothing_to_install() -> None:
-    """The batch installed what the testbed needs before its first job."""
+    """Do nothing: the batch has installed the testbed's requirements before its first job."""
 
 
 def _result(job: Job, result: ClusterResult, seconds: float) -> JobResult:
@@ -78,7 +77,7 @@ def _result(job: Job, result: ClusterResult, seconds: float) -> JobResult:
 
 
 class RelayReporter(Reporter):
-    """Sends what a run tells to whoever shows it, without what ``redactor`` knows."""
+    """Sends a run's progress to the batch, without the secrets that ``redactor`` knows."""
 
     def __init__(self, number: int, connection: Connection) -> None:
         super().__init__()
@@ -91,12 +90,12 @@ class RelayReporter(Reporter):
         self._told_activity = 0.0
 
     def preparing(self, what: str) -> None:
-        """Send what is done before the first notebook."""
+        """Send a preparation step before the first notebook."""
         self._turn_to("", what.strip())
         self.line(Text(what))
 
     def notebook_started(self, notebook: str, what: str = "started") -> None:
-        """Send that its kernel is awaited, or what else is done with it."""
+        """Send that a notebook waits for its kernel, or ``what`` else happens."""
         self._turn_to(notebook, "waiting for the kernel" if what == "started" else what)
         super().notebook_started(notebook, what)
 
@@ -106,7 +105,7 @@ class RelayReporter(Reporter):
         self._send()
 
     def activity(self, text: str) -> None:
-        """Send what the running cell tells, a few times a second at most."""
+        """Send the running cell's progress, a few times a second at most."""
         now = time.monotonic()
         lines = text.splitlines()
         if lines and now - self._told_activity >= _ACTIVITY_SECONDS:
@@ -120,12 +119,12 @@ class RelayReporter(Reporter):
             super().step(notebook, step)
 
     def checks(self, notebook: str, checks: Sequence[CheckEvent]) -> None:
-        """Send the rows of expectations."""
+        """Send the rows of checks."""
         with self._telling(notable=any(check.verdict is not Verdict.PASS for check in checks)):
             super().checks(notebook, checks)
 
     def notebook_ended(self, result: NotebookResult) -> None:
-        """Send how it ended."""
+        """Send the notebook's result."""
         self._turn_to(result.notebook, "")
         with self._telling(notable=True):
             super().notebook_ended(result)
@@ -135,7 +134,7 @@ class RelayReporter(Reporter):
         self._send(text.plain.rstrip())
 
     def note(self, text: str) -> None:
-        """Nothing: the batch itself tells its user of a signal."""
+        """Do nothing: the batch itself informs its user of a signal."""
 
     def _turn_to(self, notebook: str, step: str) -> None:
         self._notebook, self._step = notebook, step
@@ -150,20 +149,20 @@ class RelayReporter(Reporter):
 
     def _send(self, line: str = "") -> None:
         step, line = self.redactor(self._step), self.redactor(line)
-        # Nobody may be there any more; the job then is told to end in another way.
+        # The batch may have ended; the job is then interrupted by the closed connection.
         with self._lock, contextlib.suppress(OSError):
             self._connection.send(Progress(self._number, self._notebook, step, line, self._notable))
 
 
 class _Lines(io.TextIOBase):
-    """A text file of what is done before the first notebook; every line goes to a reporter."""
+    """A text stream for output before the first notebook; sends every line to a reporter."""
 
     def __init__(self, reporter: RelayReporter) -> None:
         self._reporter = reporter
         self._begun = ""
 
     def write(self, text: str) -> int:
-        """Keep the text until its line ends."""
+        """Buffer the text until its line ends."""
         *lines, self._begun = (self._begun + text).split("\n")
         for line in lines:
             self._reporter.preparing(line)
@@ -202,7 +201,7 @@ class _CancelListener:
         """Send no more signals."""
         self._stopped.set()
         with self._lock:
-            """No signal is under way any more."""
+            """Wait until no signal is being sent."""
 
     def _signal(self, number: signal.Signals) -> None:
         if self._times and self._stopped.wait(_BETWEEN_SIGNALS_SECONDS):

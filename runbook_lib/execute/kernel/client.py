@@ -1,4 +1,4 @@
-"""Runs a notebook's cells in one kernel, one by one, and notes how each of them ended."""
+"""Runs a notebook's cells in order in one kernel, and records their final states."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _POLL_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class ExecutionContext:
-    """What all kernels of one notebook share; ``output_limit`` is in characters a cell."""
+    """Shared by all kernels of one notebook; ``output_limit`` is in characters per cell."""
 
     saver: NotebookSaver
     limits: TimeLimits
@@ -45,15 +45,15 @@ class ExecutionContext:
 
 
 class RunbookClient(MessageClient):
-    """papermill's client, with a loop of its own that knows of interruptions, time limits and dead kernels.
+    """papermill's client, with its own loop that handles interruptions, time limits and dead kernels.
 
-    The loop takes the kernel's messages with ``jupyter_client``'s public methods. nbclient's own loop could be told of
-    all this only by replacing its private methods, which change from version to version. What a caller of papermill
-    sees is as with nbclient: its settings, its hooks and their order, the timing in the cells' metadata.
+    The loop takes the kernel's messages with ``jupyter_client``'s public methods. nbclient's own loop could handle this
+    only by overriding private methods, which change from version to version. Callers of papermill see the same as with
+    nbclient: its settings, its hooks and their order, the timing in the cells' metadata.
 
     Args:
-        context: the notebook, and all that is not this kernel's own.
-        kernel: the kernel, which is left to whom it belongs.
+        context: the notebook, and everything that all its kernels share.
+        kernel: the kernel, which its owner shuts down.
         settings: papermill's and nbclient's own.
     """
 
@@ -351,4 +351,4 @@ def _cause_of_death(kernel: Any) -> str:
     if status >= 0:
         return f" with exit status {status}"
     name = signal.Signals(-status).name
-    return f" of {name}" + (" (killed by somebody, or the machine ran out of memory)" if name == "SIGKILL" else "")
+    return f" of {name}" + (" (killed by a user, or because memory ran out)" if name == "SIGKILL" else "")

@@ -1,4 +1,4 @@
-"""Executes one notebook: its cells in order until something ends it, and then those that run whatever happened."""
+"""Executes one notebook: its cells in order until it ends or fails, and then the cells that always run."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class NotebookExecution:
     """One execution of a notebook.
 
     Args:
-        context: the notebook, its limits, and who is told.
-        kernels: where kernels come from.
+        context: the notebook, its limits, and the observers of its execution.
+        kernels: the source of kernels.
         settings: papermill's and nbclient's own, for each client and its kernel.
         start_seconds: how long a kernel may take to start.
     """
@@ -47,11 +47,11 @@ class NotebookExecution:
         self._client: RunbookClient | None = None
 
     def execute(self) -> None:
-        """Execute the notebook and finish its record; no kernel is left.
+        """Execute the notebook, finish its record and end its kernel.
 
         Raises:
-            CellTimeoutError, DeadlineError, DeadKernelError, InterruptedRun: what ended it before its time. An
-                exception of a cell is not raised: papermill finds it in the notebook.
+            CellTimeoutError, DeadlineError, DeadKernelError, InterruptedRun: why it ended early. The exception of a
+                cell is not raised: papermill finds it in the notebook.
             RecordError, OSError: the record cannot be written.
         """
         saver = self._context.saver
@@ -73,7 +73,7 @@ class NotebookExecution:
             raise error
 
     def _ended_by(self) -> BaseException | None:
-        """Execute the notebook, and return what ended it before its time; ``None`` if nothing did."""
+        """Execute the notebook, and return the error that ended it early; ``None`` if there was none."""
         error: BaseException | None = None
         try:
             try:
@@ -81,7 +81,7 @@ class NotebookExecution:
             finally:
                 self._context.saver.notebook_start()
             self._run_in_order()
-        except BaseException as raised:  # noqa: BLE001 - returned, to be raised once everything is cleaned up
+        except BaseException as raised:  # noqa: BLE001 - returned, and raised after the clean-up
             error = raised
         self._clean_up()
         return error
@@ -90,7 +90,7 @@ class NotebookExecution:
         return is_executed(cell, self._settings.skipped_tag)
 
     def _take_kernel(self) -> ProjectKernelManager:
-        """Take a kernel, without waiting until it answers."""
+        """Take a kernel, without waiting for its answer."""
         self._kernel = self._kernels.take(self._settings.kernel_arguments, self._settings.kernel_folder)
         self._context.saver.recording.listen(self._kernel.journal)
         return self._kernel
@@ -121,7 +121,7 @@ class NotebookExecution:
         interruption.raise_if_received()
 
     def _clean_up(self) -> None:
-        """Execute the cells that run whatever happened, unless they have run; each tells of its own failure."""
+        """Execute the cells that always run, unless they have run; each shows its own failure."""
         always = [index for index in self._indices if is_always(self._cells[index])]
         left = [index for index in always if state_of(self._cells[index]) is CellState.NEVER_RUN]
         if not left:
@@ -133,7 +133,7 @@ class NotebookExecution:
                 return
             try:
                 self._execute(self._usable_client(), index)
-            except Exception as error:  # noqa: BLE001 - told in the cell; the first failure is what ended the notebook
+            except Exception as error:  # noqa: BLE001 - shown in the cell; the first failure is the notebook's
                 if state_of(self._cells[index]) is CellState.NEVER_RUN:
                     show_error(self._cells[index], type(error).__name__, f"this cell could not be run: {error}")
                 tell_errors_as_text(self._cells[index])
@@ -144,14 +144,14 @@ class NotebookExecution:
         client.execute_at(index)
 
     def _started(self) -> RunbookClient:
-        """A client of the kernel, when that answers."""
+        """A client of the kernel, after that answers."""
         kernel = self._kernel or self._take_kernel()
         self._client = RunbookClient(self._context, kernel, log=log, **self._settings.traits)
         self._client.start(self._context.limits.of_start(self._start_seconds))
         return self._client
 
     def _usable_client(self) -> RunbookClient:
-        """The notebook's client, or that of a fresh kernel in which the parameters were set."""
+        """The notebook's client, or that of a new kernel in which the parameters were set."""
         if self._client is not None and self._client.usable:
             return self._client
         self._close()

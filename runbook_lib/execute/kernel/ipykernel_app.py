@@ -1,4 +1,4 @@
-"""The kernel that notebooks are executed in: IPython's own, with output that waits for its reader.
+"""The kernel of executed notebooks: IPython's own, with flow control for its output.
 
 Runs in the kernel's process: ``python -m runbook_lib.execute.kernel.ipykernel_app -f CONNECTION_FILE``.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__" and Path(sys.path[0] or ".").resolve() == Path.cwd():
-    # As ipykernel's own launcher does: files beside the notebook must not shadow libraries while these load.
+    # As in ipykernel's own launcher: files beside the notebook must not shadow libraries while these load.
     del sys.path[0]
 
 from ipykernel.iostream import OutStream
@@ -27,20 +27,20 @@ from traitlets import DottedObjectName
 from runbook_lib.execute.kernel.pacing import PACE_VARIABLE, PIECE, WINDOW, units
 from runbook_lib.waiting import wait_until
 
-# A reader that acknowledges nothing for so long does not read at all: better to lose output than to stand still.
+# A reader without acknowledgements for this time does not read at all: then losing output is better than blocking.
 _PATIENCE_SECONDS = 60.0
 
-# How long a cell may clean up when the runner is gone.
+# How long a cell may clean up after the runner has died.
 _GRACE_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 
 
 class Pace:
-    """Counts the output that the runner has not read yet, and notices when the runner is gone.
+    """Counts the output that the runner has not read yet, and detects the end of the runner.
 
     Args:
-        path: the pipe of acknowledgements; the runner has it open for writing as long as it lives.
-        orphaned: called, in a thread of its own, when the runner is gone.
+        path: the pipe of acknowledgements; the runner keeps it open for writing while it lives.
+        orphaned: called in a separate thread when the runner has ended.
     """
 
     def __init__(self, path: Path, orphaned: Callable[[], None]) -> None:
@@ -53,12 +53,12 @@ class Pace:
         threading.Thread(target=self._follow, name="pace", daemon=True).start()
 
     def sent(self, text: str) -> None:
-        """A message of output is on its way."""
+        """An output message was sent."""
         with self._changed:
             self._unread += units(text)
 
     def wait(self) -> None:
-        """Wait while too much is unread. May be interrupted."""
+        """Wait while too much output is unread. May be interrupted."""
         with self._changed:
             while self._unread > WINDOW and not self._unpaced:
                 if not self._changed.wait(_PATIENCE_SECONDS):
@@ -76,7 +76,7 @@ class Pace:
 
 
 class PacedOutput(OutStream):
-    """Standard output or error of the kernel: sent in pieces, and not faster than it is read."""
+    """Standard output or error of the kernel: sent in pieces, not faster than it is read."""
 
     pace: Pace | None = None
     _unsent = 0
@@ -87,10 +87,10 @@ class PacedOutput(OutStream):
         self.pub_thread.schedule(partial(self.register_hook, self._send_in_pieces))
 
     def write(self, string: str) -> int:
-        """Take text to be shown; waits if much is unread."""
+        """Write text; waits while too much is unread."""
         length = len(string)
         if not string.isascii():
-            # Jupyter could not send half of a character, and would lose all that was written with it.
+            # Jupyter cannot send half of a character, and would lose everything that was written with it.
             string = string.encode("utf-8", "backslashreplace").decode()
         if self.pace is None or len(string) < PIECE:
             self._write(string)
@@ -106,7 +106,7 @@ class PacedOutput(OutStream):
             self.flush()
 
     def flush(self) -> None:
-        """Send what was written; waits if much is unread."""
+        """Send the written text; waits while too much is unread."""
         self._unsent = 0
         super().flush()  # type: ignore[no-untyped-call]
         if self.pace is not None and threading.current_thread() is not self.pub_thread.thread:
@@ -136,8 +136,8 @@ class RunbookKernelApp(IPKernelApp):
     def init_poller(self) -> None:
         """Watch the runner.
 
-        IPython would ask each second for its parent's process id. That finds nothing where somebody else than process
-        1 adopts orphans and the runner was gone before the first question; and it ends without any ``finally``.
+        IPython would poll its parent's process id each second. That fails if another process than 1 adopts orphans and
+        the runner ended before the first poll; and it ends without running any ``finally``.
         """
         path = os.environ.get(PACE_VARIABLE)
         if path is None:
@@ -146,12 +146,12 @@ class RunbookKernelApp(IPKernelApp):
             PacedOutput.pace = Pace(Path(path), partial(self._end_orphaned, Path(path).parent))
 
     def _end_orphaned(self, folder: Path) -> None:
-        """Interrupt the running cell, and end when it has cleaned up, or after the grace period."""
+        """Interrupt the running cell, and end after its clean-up, or after the grace period."""
         if getattr(self, "kernel", None) is not None:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             # IPython ignores this signal unless a cell runs.
             wait_until(lambda: signal.getsignal(signal.SIGINT) is signal.SIG_IGN, _GRACE_SECONDS, pause=_POLL_SECONDS)
-        # A kernel that is still starting would go on putting things into it.
+        # A kernel that is still starting would continue to create files in it.
         gone = folder.with_name(f"{folder.name}.gone")
         with contextlib.suppress(OSError):
             folder.rename(gone)
@@ -160,7 +160,7 @@ class RunbookKernelApp(IPKernelApp):
 
 
 if __name__ == "__main__":
-    # By its proper name, for IPython looks for the output's class under that one.
+    # By its full name, under which IPython looks up the output's class.
     from runbook_lib.execute.kernel import ipykernel_app
 
     ipykernel_app.RunbookKernelApp.launch_instance()

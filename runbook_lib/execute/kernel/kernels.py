@@ -1,4 +1,4 @@
-"""Kernels: this environment's own Python, reached through sockets and pipes in a private folder."""
+"""Starts kernels of this environment's Python, connected by sockets and pipes in a private folder."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from runbook_lib.locking import kernel_environment
 from runbook_lib.model import commands
 from runbook_lib.model.locations import import_path
 
-# How often to look whether a kernel has ended.
+# The poll interval for a kernel's end.
 _POLL_SECONDS = 0.02
 
-# What is kept of what the kernel's process itself says.
+# How much is kept of the kernel process's own stderr.
 _LAST_LINES = 8
 _LONGEST_LINE = 300
 _LISTENER_SECONDS = 0.2
 
 _APP = "runbook_lib.execute.kernel.ipykernel_app"
 
-# A socket's path has room for 107 characters.
+# The path of a Unix socket is limited to 107 characters.
 _LONGEST_TEMPORARY_FOLDER = 70
 
 
@@ -52,64 +52,64 @@ class ProjectKernelManager(AsyncKernelManager):
 
     @property
     def journal(self) -> Path:
-        """The pipe into which the kernel writes what it tells beside the notebook."""
+        """The pipe into which the kernel writes its journal."""
         return Path(self.folder, "journal")
 
     @property
     def pace(self) -> Path:
-        """The pipe into which the runner writes how much output it has read; its end is the runner's."""
+        """The pipe into which the runner acknowledges output; it is closed when the runner ends."""
         return Path(self.folder, "pace")
 
     def acknowledge(self, text: str) -> None:
-        """Tell the kernel that a message of output was read; many short ones are told of together."""
+        """Acknowledge an output message to the kernel; short messages are acknowledged together."""
         self._unacknowledged += units(text)
         if self._unacknowledged >= ACKNOWLEDGED_TOGETHER and self._pipes:
-            # Full only if the kernel does not follow: then it does not wait either.
+            # The pipe is full only if the kernel does not read it; then it does not wait either.
             with contextlib.suppress(BlockingIOError):
                 os.write(self._pipes[0], b"." * self._unacknowledged)
             self._unacknowledged = 0
 
     @property
     def process(self) -> int:
-        """The process id of the kernel, which was started."""
+        """The process id of the started kernel."""
         return int(getattr(self.provisioner, "pid", 0))
 
     @property
     def stderr_tail(self) -> str:
-        """The last lines that the kernel's process itself, now dead, wrote to its standard error; secrets and all."""
+        """The last lines that the dead kernel's process wrote to standard error; not redacted."""
         if self._listener is not None:
             self._listener.join(_LISTENER_SECONDS)
         return b"".join(self._stderr_lines or ()).decode(errors="replace").strip()
 
     def listen(self) -> None:
-        """Take what the started process itself writes to standard error: with secrets it must not reach a terminal."""
+        """Capture the process's standard error: it may contain secrets, and must not reach a terminal."""
         self._stderr_lines = deque(maxlen=_LAST_LINES)
         process = getattr(self.provisioner, "process", None)
         if process is not None and process.stderr is not None:
-            # A copy of the pipe's end, which stays open for as long as anybody writes.
+            # A duplicate of the pipe's end, which stays open while a process writes.
             pipe = os.fdopen(os.dup(process.stderr.fileno()), "rb")
             self._listener = threading.Thread(target=_take_lines, args=(pipe, self._stderr_lines), daemon=True)
             self._listener.start()
 
     def open_folder(self) -> None:
-        """Make the private folder, and the pipes in it, which are open before the kernel looks for them."""
+        """Create the private folder and open the pipes in it, before the kernel needs them."""
         self.folder = _private_folder()
         self.connection_file = f"{self.folder}/kernel.json"
         for pipe in (self.pace, self.journal):
             os.mkfifo(pipe, 0o600)
-        # Open for reading too: nobody waits for anybody, and the journal keeps what is written before it is read.
+        # Open for reading too: opening never blocks, and the journal buffers what is written before it is read.
         self._pipes = tuple(
             os.open(pipe, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC) for pipe in (self.pace, self.journal)
         )
 
     @property
     def kernel_spec(self) -> KernelSpec:
-        """The kernel that every notebook here gets."""
+        """The kernel of every notebook."""
         argv = [sys.executable, "-m", _APP, "-f", "{connection_file}"]
         return KernelSpec(argv=argv, display_name="Python 3 (ipykernel)", language="python")
 
     async def cleanup_resources(self, restart: bool = False) -> None:  # type: ignore[override]  # the base is synchronous
-        """Remove the sockets and pipes, and the folder that they were in."""
+        """Remove the sockets, the pipes and their folder."""
         await super().cleanup_resources(restart=restart)
         while self._pipes and not restart:
             os.close(self._pipes[0])
@@ -119,7 +119,7 @@ class ProjectKernelManager(AsyncKernelManager):
 
 
 class Kernels:
-    """Starts kernels, one ahead of need, and leaves none behind. Use as a context manager.
+    """Starts kernels, one in advance, and ends all of them. Use as a context manager.
 
     Args:
         folder: the folder that kernels start in; the current one by default.
@@ -146,7 +146,7 @@ class Kernels:
 
     @contextmanager
     def borrowed(self) -> Iterator[Kernels]:
-        """Itself, closed at the end unless somebody else has it open."""
+        """Itself, closed at the end unless it was open before."""
         if self._entered:
             yield self
         else:
@@ -157,17 +157,17 @@ class Kernels:
         """Start a kernel for the next notebook, without waiting for it.
 
         Args:
-            module: imported in it beforehand, while there is time, so that the notebook's own import takes none.
+            module: imported in advance, so that the notebook's own import takes no time.
         """
         if self._spare is None:
             self._spare = self._start(module)
 
     def take(self, arguments: Sequence[str] = (), folder: Path | None = None) -> ProjectKernelManager:
-        """The manager of a fresh kernel: the one that was prepared, if there is one. Give it back to ``shut_down``.
+        """The manager of a new kernel, which may have been prepared. Return it to ``shut_down``.
 
         Args:
             arguments: for the kernel's own command line; such a kernel, or one in another ``folder``, was not prepared.
-            folder: the folder that it starts in, if not the one of all.
+            folder: the folder that it starts in, if not the default one.
         """
         self.wait_for_shutdown()
         if arguments or folder:
@@ -195,10 +195,10 @@ class Kernels:
         kernel = ProjectKernelManager(kernel_name="python3", transport="ipc")
         kernel.open_folder()
         folder = folder or self._folder
-        # Of an argument that comes twice the last one counts.
+        # The last of two equal arguments takes effect.
         arguments = ["--HistoryManager.hist_file=:memory:", *arguments]
         if module is not None:
-            # Binds no name; if it fails, the notebook's own import will tell.
+            # Binds no name; if it fails, the notebook's own import shows the error.
             arguments.append(f"--IPKernelApp.exec_lines=__import__({module!r});")
         run_sync(kernel.start_kernel)(
             extra_arguments=arguments,
@@ -212,7 +212,7 @@ class Kernels:
 
 
 async def _end(kernel: ProjectKernelManager, *, kill: bool) -> None:
-    """Wait for a kernel that was asked to end; one that does not, or that is to be killed, is killed."""
+    """Wait for the end of a kernel that was asked to end; kill it if it does not, or if ``kill``."""
     if kernel.has_kernel:
         if kill:
             await kernel.signal_kernel(signal.SIGKILL)
@@ -232,7 +232,7 @@ def _private_folder() -> str:
 
 
 def _environment(kernel: ProjectKernelManager) -> dict[str, str]:
-    """The kernel's environment: its pipes, the same runbook_lib as in this process, no warning of a debugger."""
+    """The kernel's environment: its pipes, the same runbook_lib as this process, no debugger warning."""
     return {
         **os.environ,
         "PYTHONPATH": import_path(),

@@ -1,11 +1,7 @@
-"""Keeps the executed notebook: its states true at every moment, its files whole, no secret in it.
+"""Saves the executed notebook: with correct cell states at every moment, in complete files, without secrets.
 
-How the cells of an executed notebook ended, as their metadata tells it.
-
-papermill's own states (``metadata.papermill.status``) stay in its vocabulary; ours are beside them, because a cell that
-was interrupted, ran out of time or never ran is none of completed and failed.
-
-Who is told what happens while a notebook runs.
+The state of each cell is in its metadata. papermill's own states (``metadata.papermill.status``) stay as they are; ours
+are beside them, because a cell that was interrupted, timed out or never ran is neither completed nor failed.
 """
 
 from __future__ import annotations
@@ -27,7 +23,7 @@ with without_slow_formats():
 
 _METADATA = "runbook"
 
-#: The tag of cells that run at the end whatever happened.
+#: The tag of cells that always run at the end, also after a failure.
 ALWAYS = "always"
 
 _SKIPPED = "skip-execution"
@@ -42,7 +38,7 @@ def is_executed(cell: Any, skipped: str = _SKIPPED) -> bool:
 
 
 def is_always(cell: Any) -> bool:
-    """Whether a cell runs at the end whatever happened."""
+    """Whether a cell always runs at the end."""
     return ALWAYS in _tags(cell)
 
 
@@ -52,20 +48,20 @@ def is_parameters(cell: Any) -> bool:
 
 
 def set_state(cell: Any, state: CellState, seconds: float | None = None) -> None:
-    """Note how a code cell stands, and how long it took."""
+    """Set the state of a code cell, and how long it took."""
     rounded = None if seconds is None else round(seconds, 3)
     cell.metadata[_METADATA] = {**cell.metadata.get(_METADATA, {}), "state": str(state), "seconds": rounded}
 
 
 def state_of(cell: Any) -> CellState:
-    """How a code cell stands."""
+    """The state of a code cell."""
     return CellState(cell.metadata.get(_METADATA, {}).get("state", CellState.NEVER_RUN))
 
 
 def show_error(cell: Any, name: str, message: str) -> None:
-    """Put an error that the kernel could not tell of into a cell's outputs, where a reader looks for it.
+    """Add an error that the kernel could not report to a cell's outputs.
 
-    It comes before the error that the kernel tells of, for that is what the cell made of it.
+    It comes before the error that the kernel reported, which is a consequence of it.
     """
     trace = [f"{name}: {message}"]
     output = nbformat.v4.new_output("error", ename=name, evalue=message, traceback=trace)  # type: ignore[no-untyped-call]
@@ -76,7 +72,7 @@ def show_error(cell: Any, name: str, message: str) -> None:
 def tell_errors_as_text(cell: Any) -> None:
     """Show a cell's errors as text on standard error.
 
-    papermill takes the last error in a notebook for what ended it. Cells that run whatever happened come after that.
+    papermill takes the last error in a notebook as its cause of failure. Cells that always run come after that.
     """
     for place, output in enumerate(cell.outputs):
         if output.output_type == "error":
@@ -122,11 +118,11 @@ if TYPE_CHECKING:
 
 
 class NotebookSaver(NotebookExecutionManager):  # type: ignore[misc]  # papermill is not annotated
-    """Keeps cell states and saves the notebook: whole files only, once a cell, with no state made up.
+    """Tracks cell states and saves the notebook once per cell, in complete files only.
 
     Args:
-        nb: the notebook, as papermill made it; secrets in it are replaced, ``source_of`` still has what is to run.
-        recording: where the notebook is kept.
+        nb: the notebook from papermill; secrets in it are replaced, ``source_of`` has the original source.
+        recording: where the notebook is saved.
         settings: papermill's own: output_path (``None``: only the recording keeps it), log_output, progress_bar,
             autosave_cell_every.
     """
@@ -134,15 +130,15 @@ class NotebookSaver(NotebookExecutionManager):  # type: ignore[misc]  # papermil
     def __init__(self, nb: Any, recording: Recording, **settings: Any) -> None:
         self._sources = _redact(nb, recording)
         self.recording = recording
-        #: What made saving impossible; from then on nothing is saved any more.
+        #: The error that made saving impossible; after it nothing is saved any more.
         self.failure: Exception | None = None
-        #: Called before the notebook is written, so that it has all that arrived.
+        #: Called before the notebook is written, to add pending output.
         self.before_save: Callable[[], None] = lambda: None
         self._held = False
         super().__init__(nb, **settings)
 
     def source_of(self, index: int) -> str:
-        """What a cell executes, secrets included."""
+        """The source that a cell executes, with secrets."""
         return self._sources[index] if index in self._sources else str(self.nb.cells[index].source)
 
     def save(self, **kwargs: Any) -> None:
@@ -170,7 +166,7 @@ class NotebookSaver(NotebookExecutionManager):  # type: ignore[misc]  # papermil
             super().save(**options)
 
     def notebook_start(self, **kwargs: Any) -> None:
-        """Forget what an earlier execution left: no cell has run yet."""
+        """Remove the states of an earlier execution: no cell has run yet."""
         for cell in self.nb.cells:
             if cell.cell_type == "code":
                 set_state(cell, CellState.NEVER_RUN)
@@ -178,12 +174,12 @@ class NotebookSaver(NotebookExecutionManager):  # type: ignore[misc]  # papermil
         super().notebook_start(**kwargs)
 
     def mark_skipped(self, cell: Any) -> None:
-        """A cell that is not executed: text is complete as it is, anything else stays pending."""
+        """Set the state of a cell that is not executed: text is complete, anything else stays pending."""
         if cell.cell_type != "code":
             cell.metadata.papermill["status"] = self.COMPLETED
 
     def cell_start(self, cell: Any, cell_index: int | None = None, **kwargs: Any) -> None:
-        """Note and save that a cell begins; if that cannot be saved, it does not begin."""
+        """Save that a cell starts; if that cannot be saved, it does not start."""
         set_state(cell, CellState.RUNNING)
         try:
             super().cell_start(cell, cell_index, **kwargs)
@@ -193,7 +189,7 @@ class NotebookSaver(NotebookExecutionManager):  # type: ignore[misc]  # papermil
             raise
 
     def cell_ended(self, cell: Any, index: int, state: CellState, seconds: float) -> None:
-        """Note a cell's end; the next cell's start, or the notebook's end, saves it."""
+        """Set a cell's end state; it is saved at the next cell's start or the notebook's end."""
         set_state(cell, state, seconds)
         if state is not CellState.COMPLETED:
             self.cell_exception(cell, cell_index=index)
@@ -201,14 +197,14 @@ class NotebookSaver(NotebookExecutionManager):  # type: ignore[misc]  # papermil
             self.cell_complete(cell, cell_index=index)
 
     def notebook_ended(self, *, failed: bool) -> Exception | None:
-        """Note the notebook's end and write papermill's output; the record has its own last version.
+        """Set the notebook's end and write papermill's output; the record has its own last version.
 
         Returns:
-            What made it impossible to save, now or before.
+            The error that made saving impossible, now or before.
         """
         if failed:
             self.nb.metadata.papermill["exception"] = True
-        # papermill would call cells completed that never ran; they stay pending.
+        # papermill would mark cells completed that never ran; they stay pending.
         states = [cell.metadata.papermill["status"] for cell in self.nb.cells]
         with self._holding():
             self.notebook_complete()
@@ -230,7 +226,7 @@ class NotebookSaver(NotebookExecutionManager):  # type: ignore[misc]  # papermil
 
 
 def _redact(nb: Any, recording: Recording) -> dict[int, str]:
-    """Replace secrets in what the notebook has before it runs; returns the sources that had some, by their place."""
+    """Replace secrets in the notebook before it runs; returns the original sources with secrets, by cell index."""
     sources = {}
     for index, cell in enumerate(nb.cells):
         source = recording.redact(cell.source)

@@ -1,8 +1,7 @@
-"""Takes what a kernel puts out on its way into the notebook: without secrets, joined, cut where it becomes too much.
+"""Handles a kernel's output on its way into the notebook: redacts secrets, joins pieces and limits the size.
 
-What a cell puts out, on its way into the notebook: without secrets, joined, and cut where it becomes too much.
-
-What is cut is kept whole in a file beside the notebook, which a line in the notebook names with its SHA-256.
+The complete output of a cell over the limit is in a file beside the notebook; a line in the notebook names the file and
+its SHA-256.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from runbook_lib.redact import Redactor, StreamRedactor
 with without_slow_formats():
     import nbformat
 
-# An error is shown even where there is no room left, for it says why the cell ended.
+# An error is shown even above the limit, because it says why the cell ended.
 _ROOM_FOR_ERROR = 20_000
 
 _BUFFER = 1 << 18
@@ -32,7 +31,7 @@ _BUFFER = 1 << 18
 
 @dataclass(frozen=True)
 class Shown:
-    """A piece of a stream without secrets: all of it, and the beginning of it for which the notebook has room."""
+    """A piece of a stream without secrets: the complete text, and the part that fits into the notebook."""
 
     whole: str
     kept: str
@@ -42,10 +41,10 @@ class CellOutputs:
     """The outputs of one cell while it is executed.
 
     Args:
-        cell: the notebook's cell; ``outputs`` of it is where the output goes.
+        cell: the notebook's cell, whose ``outputs`` takes the output.
         redactor: replaces secrets.
         limit: how many characters the cell keeps, streams and displays together.
-        keep_whole: appends text to the cell's whole output beside the notebook, and returns where that is.
+        keep_whole: appends text to the file with the cell's complete output, and returns its path.
     """
 
     def __init__(self, cell: Any, redactor: Redactor, limit: int, keep_whole: Callable[[str], str]) -> None:
@@ -62,17 +61,17 @@ class CellOutputs:
         self._marked = False
 
     def stream(self, name: str, text: str) -> Shown:
-        """A piece of a stream arrived; what may be a part of a secret is held back until the next one."""
+        """Take a piece of a stream; text that may be a part of a secret stays pending until the next piece."""
         redactor = self._streams.setdefault(name, StreamRedactor(self._redactor))
         return self._admit(redactor.feed(text))
 
     def pending(self) -> list[tuple[str, Shown]]:
-        """What was held back of each stream, when something else follows it or the cell ends."""
+        """The pending text of each stream, when other output follows or the cell ends."""
         held = [(name, redactor.flush()) for name, redactor in self._streams.items()]
         return [(name, self._admit(text)) for name, text in held if text]
 
     def append(self, name: str, text: str) -> None:
-        """Put a kept piece of a stream into the notebook, joined to the one before if that is of the same stream."""
+        """Add a piece of a stream to the notebook, joined to the previous output if that is the same stream."""
         if text:
             outputs = self._cell.outputs
             if not (outputs and outputs[-1] is self._open and self._open.name == name):
@@ -86,7 +85,7 @@ class CellOutputs:
     def display(
         self, data: Mapping[str, Any], display_id: str | None = None, *, updated: bool = False
     ) -> dict[str, Any]:
-        """The data (MIME type -> content, without secrets) that the notebook keeps of a display, or of its update."""
+        """The data (MIME type -> content, redacted) that the notebook keeps of a display or its update."""
         size = sum(map(_size, data.values()))
         room = self._room + self._displays.get(display_id or "", 0)
         if size <= room:
@@ -101,7 +100,7 @@ class CellOutputs:
         return {"text/plain": f"[{', '.join(data)}: {size:,} characters, too much to be kept here]"}
 
     def error(self, content: Mapping[str, Any]) -> dict[str, Any]:
-        """What the notebook keeps of an error (``ename``, ``evalue``, ``traceback``, without secrets)."""
+        """The parts of an error (``ename``, ``evalue``, ``traceback``, redacted) that the notebook keeps."""
         evalue, trace = str(content["evalue"]), "\n".join(content["traceback"])
         size = len(evalue) + len(trace)
         room = max(self._room, _ROOM_FOR_ERROR)
@@ -114,7 +113,7 @@ class CellOutputs:
         return {**content, "evalue": _shorten(evalue, half), "traceback": _shorten(trace, half).split("\n")}
 
     def limited(self, value: Any) -> Any:
-        """The same value (widget state) with each text longer than a cell may keep replaced by a note."""
+        """The value (widget state) with each text above the limit replaced by a note."""
         if isinstance(value, str) and len(value) > self._limit:
             self._whole.write(f"\n[widget]\n{value}\n", len(value))
             return f"[{len(value):,} characters, too much to be kept here]"
@@ -123,21 +122,21 @@ class CellOutputs:
         return [self.limited(item) for item in value] if isinstance(value, list) else value
 
     def cleared(self) -> None:
-        """The cell cleared what it had put out so far."""
+        """The cell cleared its previous output."""
         self._room, self._open, self._marked = self._limit, None, False
         self._pieces.clear()
         self._displays.clear()
         self._whole.forget()
 
     def join(self) -> None:
-        """Make the notebook's cell have all that arrived."""
+        """Write all received output to the notebook's cell."""
         if self._pieces:
             self._open.text += "".join(self._pieces)
             self._pieces.clear()
         self._mark(final=False)
 
     def close(self) -> None:
-        """The cell has ended: say what was cut."""
+        """The cell has ended: update the line about cut output."""
         self.join()
         self._mark(final=True)
 
@@ -152,7 +151,7 @@ class CellOutputs:
         return Shown(text, kept)
 
     def _mark(self, *, final: bool) -> None:
-        """Put the line that tells of a cut where it begins, or keep it up to date."""
+        """Add the line about cut output at the cut, or update it."""
         if not self._whole.begun:
             return
         if not self._marked:
@@ -164,7 +163,7 @@ class CellOutputs:
 
 
 class _WholeOutput:
-    """All that a cell puts out: in memory as long as the notebook has room for it, in a file from then on."""
+    """A cell's complete output: in memory up to the notebook's limit, then in a file."""
 
     def __init__(self, keep: Callable[[str], str]) -> None:
         self._keep = keep
@@ -177,7 +176,7 @@ class _WholeOutput:
         self.begun = False
 
     def add(self, text: str, size: int) -> None:
-        """Text that the notebook keeps too; ``size`` is what counts of it as the cell's own."""
+        """Add text that the notebook keeps too; ``size`` is what counts as the cell's own."""
         self._total += size
         if self._lost:
             return
@@ -188,14 +187,14 @@ class _WholeOutput:
                 self._write_out()
 
     def write(self, text: str, size: int) -> None:
-        """Text that the notebook does not keep, so that the file has to."""
+        """Add text that the notebook does not keep, so the file must."""
         if not self.begun:
             self.begun = True
             self._buffered = _BUFFER
         self.add(text, size)
 
     def forget(self) -> None:
-        """Drop what is in memory alone."""
+        """Drop what is only in memory."""
         if not self.begun:
             self._pieces.clear()
             self._total = 0
@@ -251,12 +250,12 @@ _NO_INPUT = "input() is not available in batch runs: make it a parameter of the 
 
 
 class MessageClient(PapermillNotebookClient):  # type: ignore[misc]  # papermill is not annotated
-    """papermill's client, with its own way to treat messages.
+    """papermill's client with our own handling of messages.
 
     Args:
-        saver: the notebook, and the record that it goes to.
-        watcher: told of displays.
-        interruption: told when the kernel begins a cell.
+        saver: the notebook and its record.
+        watcher: observes displays.
+        interruption: observes the start of cells.
         settings: papermill's and nbclient's own.
     """
 
@@ -271,12 +270,12 @@ class MessageClient(PapermillNotebookClient):  # type: ignore[misc]  # papermill
         self.clear_before_next_output: bool = False
 
     async def take_output(self, request: str, cell: Any, index: int) -> None:
-        """Take what arrives until the cell is done; what belongs to no cell any more has to be read too.
+        """Take messages until the cell is done; late messages of earlier cells must be read too.
 
         Args:
-            request: the message with which the cell was sent to the kernel.
-            cell: what the output is put into.
-            index: the cell's place in the notebook.
+            request: the id of the execute request.
+            cell: the cell that gets the output.
+            index: the cell's index in the notebook.
         """
         done = False
         while not done:
@@ -289,7 +288,7 @@ class MessageClient(PapermillNotebookClient):  # type: ignore[misc]  # papermill
                 self._take(message, cell, index)
 
     def _take(self, message: dict[str, Any], cell: Any, index: int) -> None:
-        """Take one message. If the record cannot be written any more (a full disk), the cell is interrupted, once."""
+        """Take one message. If the record cannot be written (disk full), the cell is interrupted once."""
         try:
             with contextlib.suppress(CellExecutionComplete):
                 self.process_message(message, cell, index)
@@ -299,7 +298,7 @@ class MessageClient(PapermillNotebookClient):  # type: ignore[misc]  # papermill
                 self._interruption.interrupt_kernel()
 
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
-        """Keep what the kernel puts out, and pass it on."""
+        """Store the kernel's output, and pass it on."""
         kind = msg["msg_type"]
         if kind == "execute_input":
             self._interruption.cell_runs()
@@ -321,16 +320,16 @@ class MessageClient(PapermillNotebookClient):  # type: ignore[misc]  # papermill
         return super().process_message(msg, cell, cell_index)
 
     def _is_for_widget(self, message: dict[str, Any]) -> bool:
-        """Whether a widget shows the output, and not the cell."""
+        """Whether a widget shows the output instead of the cell."""
         return bool(self.output_hook_stack[message["parent_header"].get("msg_id")])
 
     def _release(self, message: dict[str, Any], index: int) -> None:
-        """Show what was held back because it could have been the beginning of a secret."""
+        """Show pending text, which could have been the beginning of a secret."""
         for name, shown in self._outputs.pending():
             self._show(name, shown, message, index)
 
     def _show(self, name: str, shown: Shown, message: dict[str, Any], index: int) -> None:
-        """Put a piece of a stream where it belongs: into the notebook or a widget, the log, papermill's files."""
+        """Write a piece of a stream to the notebook or a widget, to the log and to papermill's files."""
         if self._is_for_widget(message):
             if shown.kept:
                 content = {"name": name, "text": shown.kept}
@@ -349,7 +348,7 @@ class MessageClient(PapermillNotebookClient):  # type: ignore[misc]  # papermill
             (self.log.info if name == "stdout" else self.log.warning)(shown.kept)
 
     def _clear_if_due(self, index: int) -> None:
-        """Do what ``clear_output(wait=True)`` asked for: clear when something else comes."""
+        """Clear the output if ``clear_output(wait=True)`` requested it before this output."""
         if self.clear_before_next_output:
             self.nb.cells[index].outputs[:] = []
             self.clear_display_id_mapping(index)
@@ -357,7 +356,7 @@ class MessageClient(PapermillNotebookClient):  # type: ignore[misc]  # papermill
             self._outputs.cleared()
 
     def _cover(self, message: dict[str, Any], index: int) -> None:
-        """Replace secrets in what is to be shown, pass displays on, and leave out what is too much."""
+        """Redact the content, pass displays on, and cut what exceeds the limit."""
         kind = message["msg_type"]
         content = message["content"] = self._recording.redact_json(message["content"])
         if kind in _DISPLAYS:
@@ -375,7 +374,7 @@ class MessageClient(PapermillNotebookClient):  # type: ignore[misc]  # papermill
             message["content"] = self._outputs.error(content)
 
     def _cover_state(self, message: dict[str, Any]) -> None:
-        """Replace secrets in what a widget tells of its state."""
+        """Redact a widget's state."""
         message["content"] = self._outputs.limited(self._recording.redact_json(message["content"]))
         message["buffers"] = [
             self._recording.redact(bytes(buffer).decode("latin-1")).encode("latin-1", "replace")

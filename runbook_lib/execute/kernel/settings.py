@@ -1,4 +1,4 @@
-"""What a caller of papermill hands to the engine: nbclient's settings, time limits, and who is told what happens."""
+"""The engine's settings: nbclient's options, time limits, and an observer of the execution."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any, Protocol
 
 from runbook_lib.errors import InputError
 
-# What plain papermill decides itself, whatever else it is given.
+# Options that plain papermill always sets itself.
 _PAPERMILLS = ("startup_timeout", "log")
-# The kernel is ours: a manager of the caller's would start another one.
+# The engine starts its own kernel; a manager of the caller would start another one.
 _KERNELS = ("km", "kernel_manager_class")
 
 
 @dataclass(frozen=True)
 class ClientSettings:
-    """What a client of a kernel is made with, and what of it is for the kernel itself."""
+    """The options of a kernel's client, including those for the kernel itself."""
 
     traits: Mapping[str, Any] = field(default_factory=dict)
     timeout: float | None = None
@@ -42,7 +42,7 @@ class ClientSettings:
         return cls(traits, timeout if timeout and timeout > 0 else None)
 
     def with_ours(self, **settings: Any) -> ClientSettings:
-        """The same, with what papermill's own arguments say."""
+        """The same, updated with papermill's own arguments."""
         return replace(self, traits={**self.traits, **settings})
 
     @property
@@ -71,18 +71,18 @@ class ClientSettings:
         return Path(path) if path else None
 
 
-#: How long a cell that runs at the end whatever happened may take if cells have no limit, in seconds.
+#: The time limit in seconds of a cell that always runs at the end, if cells have no limit.
 ALWAYS_SECONDS = 120.0
 
 
 class TimeLimits:
-    """The limits of one notebook, which begin with it.
+    """The time limits of one notebook, counted from its start.
 
     Args:
         cell: seconds for each cell; ``None``: no limit.
-        notebook: seconds for all cells together, the kernel's start included; ``None``: no limit. It does not count
-            for the cells that run at the end whatever happened: those have ``cell``, or else ``ALWAYS_SECONDS``.
-        clock: tells the seconds that pass.
+        notebook: seconds for all cells together, including the kernel's start; ``None``: no limit. It does not apply
+            to the cells that always run at the end: these have ``cell``, or else ``ALWAYS_SECONDS``.
+        clock: the time in seconds.
     """
 
     def __init__(
@@ -99,14 +99,14 @@ class TimeLimits:
         self._notebook_ends_first = False
 
     def clean_up(self) -> None:
-        """From now on the cells run that run whatever happened."""
+        """The cells that always run at the end start now."""
         self._cleaning_up = True
 
     def of_next_cell(self, cell: float | EllipsisType | None = ...) -> float | None:
-        """The seconds that a cell has if it begins now; at least a moment, never zero.
+        """The time limit of a cell that starts now, in seconds; always more than zero.
 
         Args:
-            cell: this cell's own limit, in seconds, in the place of that of all cells.
+            cell: this cell's own limit in seconds, instead of that of all cells.
         """
         own = self._cell if isinstance(cell, EllipsisType) else cell
         if self._cleaning_up:
@@ -123,17 +123,17 @@ class TimeLimits:
         return left is not None and left <= 0 and not self._cleaning_up
 
     def complaint(self, seconds: float) -> str:
-        """What to say of a cell that did not end within its ``seconds``."""
+        """The message about a cell that did not end within its ``seconds``."""
         if self._notebook_ends_first and not self._cleaning_up:
             return self.complaint_of_notebook()
         return f"the cell did not end within {seconds:g} s, the time limit of a cell, and was interrupted"
 
     def complaint_of_notebook(self) -> str:
-        """What to say of a notebook whose own time has run out."""
+        """The message about a notebook that exceeded its time limit."""
         return f"the notebook did not end within {self._notebook:g} s, its time limit, and was interrupted"
 
     def of_start(self, seconds: float) -> float:
-        """The seconds that a kernel has to start, of the ``seconds`` that it would have by itself."""
+        """The time limit of a kernel's start, at most ``seconds``."""
         left = None if self._cleaning_up else self._left()
         return seconds if left is None else max(min(seconds, left), 0.001)
 
@@ -142,22 +142,22 @@ class TimeLimits:
 
 
 class Watcher(Protocol):
-    """Is told of every cell that begins and of every display of it, as they arrive."""
+    """Observes the start of every cell and its displays, as they arrive."""
 
     def cell_started(self, number: int, total: int, source: str) -> None:
-        """A code cell begins: its place among the notebook's code cells, counted from 1, and its source."""
+        """A code cell starts: its number among the notebook's code cells, from 1, and its source."""
 
     def displayed(self, data: Mapping[str, Any], *, updated: bool) -> None:
-        """The cell displayed data (MIME type -> content), or updated what it had displayed."""
+        """The cell displayed data (MIME type -> content), or updated a display."""
 
 
 class _Silent:
     def cell_started(self, number: int, total: int, source: str) -> None:
-        """Told to nobody."""
+        """Do nothing."""
 
     def displayed(self, data: Mapping[str, Any], *, updated: bool) -> None:
-        """Told to nobody."""
+        """Do nothing."""
 
 
-#: A watcher that tells nobody.
+#: A watcher that does nothing.
 SILENT: Watcher = _Silent()

@@ -1,1 +1,1 @@
-"""What an execution leaves in the archive: its record, the kernel's journal, where it comes from."""
+"""Writes an execution's record into the archive, with the kernel's journal and its provenance."""

@@ -1,4 +1,4 @@
-"""One execution's record, as the engine sees it: everything passes through here on its way to the archive."""
+"""The record of one execution, as the engine writes it to the archive."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _UNFINISHED = Failure(
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What all notebooks of a run have in common; ``parameters`` are the validated ones."""
+    """The facts that all notebooks of a run share; ``parameters`` are the validated ones."""
 
     archive: Archive
     run: str
@@ -60,7 +60,7 @@ class RunFacts:
 class Recording:
     """The record of one notebook while it is executed. Make it with ``begin``; it ends with ``finish``.
 
-    ``at_end`` is closed with it: whoever opens the record can leave there what the record's end should end.
+    ``at_end`` is closed with the record; callers can register their own clean-up there.
     """
 
     def __init__(self, facts: RunFacts, record: Record, writer: RecordWriter) -> None:
@@ -82,7 +82,7 @@ class Recording:
 
     @classmethod
     def begin(cls, notebook: str, source: str, facts: RunFacts) -> Recording:
-        """Open a record of the notebook, whose file has the text ``source``.
+        """Open the record of a notebook with the file content ``source``.
 
         Raises:
             RecordError: it cannot be written.
@@ -108,7 +108,7 @@ class Recording:
         return self._record.id
 
     def redact(self, text: str) -> str:
-        """The text without any secret."""
+        """The text without secrets."""
         return self.redactor(text)
 
     def redact_json(self, value: Any) -> Any:
@@ -116,18 +116,18 @@ class Recording:
         return self.redactor.json(value)
 
     def listen(self, journal: Path) -> None:
-        """Read what a kernel tells through this pipe, from now to the end."""
+        """Read a kernel's journal through this pipe, until the record ends."""
         if not self._journals:
-            # The kernel starts, cells run: time in which this process has nothing to do.
+            # This process is idle while the kernel starts and cells run.
             self._html.start()
         self._journals.append(JournalReader(journal, self._take, self._malformed))
 
     def save(self, notebook: Any) -> None:
-        """Write the notebook as it is now. Raises ``RecordError``."""
+        """Write the current notebook. Raises ``RecordError``."""
         self._writer.save_notebook(nbformat.v4.writes_json(notebook))  # type: ignore[no-untyped-call]
 
     def overflow(self, cell: str, text: str) -> str:
-        """Add to a cell's whole output, kept beside the notebook; returns the path of that file in the record."""
+        """Append to the file with a cell's complete output; returns its path in the record."""
         return self._writer.overflow(cell, text)
 
     def displayed(self, data: Mapping[str, Any]) -> None:
@@ -135,7 +135,7 @@ class Recording:
         try:
             events: tuple[Event, ...] = read_events(data)
         except (ValidationError, LookupError, TypeError):
-            return  # the display itself is in the notebook; the runner's reporter tells of it
+            return  # the display itself is in the notebook; the runner's reporter shows this
         for event in events:
             match event:
                 case StartEvent():
@@ -150,11 +150,11 @@ class Recording:
     def finish(
         self, notebook: Any, error: BaseException | None = None, interruption: Interruption | None = None
     ) -> NotebookResult:
-        """Close the record: verdict, page, seal. Call it after the kernel's end, for the kernel may still tell things.
+        """Close the record: verdict, page, seal. Call it after the kernel's end, which may still write to the journal.
 
         Args:
             notebook: the executed notebook.
-            error: what the execution raised, if it raised anything but a cell's own exception.
+            error: what the execution raised, other than a cell's own exception.
             interruption: whether a signal was received.
 
         Raises:
@@ -165,7 +165,7 @@ class Recording:
 
     def _finish(self, notebook: Any, error: BaseException | None, interruption: Interruption | None) -> NotebookResult:
         try:
-            # What could not be written is noted by the writer: its finish seals what there is, and raises that.
+            # The writer keeps errors of earlier writes: its finish seals what exists, and raises them.
             with suppress(RecordError):
                 self._close_journals()
             failure = failure_of(notebook, error, interruption.received if interruption else None)
@@ -193,7 +193,7 @@ class Recording:
         return self.result
 
     def abandon(self) -> None:
-        """Let go of a record that cannot be finished; it reads ``interrupted``."""
+        """Release a record that cannot be finished; its state becomes ``interrupted``."""
         with self.at_end:
             try:
                 self._close_journals()
@@ -231,7 +231,7 @@ class Recording:
         text = nbformat.v4.writes_json(notebook)  # type: ignore[no-untyped-call]
         try:
             return html.render(text, record)
-        except Exception as error:  # noqa: BLE001 - told in the page itself: no output may cost the record its seal
+        except Exception as error:  # noqa: BLE001 - shown in the page itself: no output may prevent the seal
             return html.render_without_notebook(record, f"{type(error).__name__}: {error}")
 
     def _take(self, entry: Entry) -> None:
@@ -254,7 +254,7 @@ class Recording:
 
 
 def _exit_code(verdict: str) -> ExitCode:
-    """The exit code of a notebook without a failed cell: its own verdict counts, if it has one."""
+    """The exit code of a notebook without a failed cell: that of its own verdict, if it has one."""
     return ExitCode.PASS if verdict in ("", "pass", "planned") else ExitCode.CHECK_FAILED
 
 

@@ -1,4 +1,4 @@
-"""What a record takes from elsewhere: the kernel's journal, and project, packages, machine and person."""
+"""The sources of a record: the kernel's journal, and project, packages, machine and operator."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ _CHUNK = 1 << 16
 
 
 class JournalReader:
-    """Reads one kernel's pipe in a thread of its own, so that the kernel never waits for a full pipe.
+    """Reads one kernel's pipe in a thread, so that the kernel never waits for a full pipe.
 
     Args:
-        path: the named pipe; it exists already.
-        take: called with every entry, in the reader's thread. What it raises is kept and raised by ``close``.
-        malformed: called with a line that is no entry (a cell may have written into the pipe itself).
+        path: the named pipe, which must exist.
+        take: called with every entry, in the reader's thread. Its exception is raised by ``close``.
+        malformed: called with an invalid line (a cell may have written into the pipe itself).
     """
 
     def __init__(self, path: Path, take: Callable[[Entry], None], malformed: Callable[[str], None]) -> None:
         self._take = take
         self._malformed = malformed
         self._error: BaseException | None = None
-        # Open for writing too: the pipe then has no end while kernels come and go.
+        # Open for writing too: the pipe then does not end with a kernel.
         self._pipe = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self._wake, self._waker = os.pipe()
         self._thread = threading.Thread(target=self._read, name="journal", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Read what is still in the pipe, and end. Raises what ``take`` raised."""
+        """Read the rest of the pipe, and end. Raises the exception of ``take``."""
         os.write(self._waker, b".")
         self._thread.join()
         for file in (self._pipe, self._wake, self._waker):
@@ -67,7 +67,7 @@ class JournalReader:
                 return
 
     def _pass_on(self, line: str) -> None:
-        """Pass a line on; after an error the pipe is still emptied, so that the kernel can go on."""
+        """Process a line; after an error the pipe is still emptied, so that the kernel can continue."""
         if self._error is not None:
             return
         try:
@@ -85,7 +85,7 @@ _GIT_SECONDS = 10
 
 
 def provenance(source: bytes) -> Provenance:
-    """What is known before the first cell of a notebook whose file has these bytes."""
+    """The provenance of a notebook with this file content, before its first cell."""
     return Provenance(
         notebook_sha256=hashlib.sha256(source).hexdigest(),
         project_version=__version__,
@@ -98,7 +98,7 @@ def provenance(source: bytes) -> Provenance:
 
 
 def operator() -> str:
-    """Who runs this: under sudo the person who called it."""
+    """The user who runs this; under sudo the user who called it."""
     try:
         return os.environ.get("SUDO_USER") or getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, as in some containers
@@ -107,11 +107,11 @@ def operator() -> str:
 
 @functools.cache
 def _commit() -> str:
-    """The commit of the checkout that this package runs from, ``+changes`` if it differs; empty outside of one."""
+    """The commit of this package's checkout, with ``+changes`` if it differs; empty outside a checkout."""
     folder = Path(__file__).resolve().parents[3]
     if not (folder / ".git").exists():
         return ""
-    # Another user's checkout (under sudo) is only read here, which git otherwise refuses to do.
+    # Under sudo the checkout belongs to another user, which git refuses by default; it is only read here.
     git = ["git", "-c", f"safe.directory={folder}", "-C", str(folder)]
     try:
         head = subprocess.run(
@@ -128,10 +128,9 @@ def _commit() -> str:
 
 @functools.cache
 def _packages() -> Mapping[str, str]:
-    """Name -> version of every installed package, by name.
+    """Name -> version of every installed package, sorted by name.
 
-    Read from the names of the metadata's folders, ``NAME-VERSION.dist-info`` (the specification of installed
-    projects): opening each of them takes a quarter of a second.
+    Read from the folder names ``NAME-VERSION.dist-info``: opening all of them would take a quarter of a second.
     """
     found: dict[str, str] = {}
     for folder in map(Path, sys.path):

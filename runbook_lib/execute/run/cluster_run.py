@@ -1,4 +1,4 @@
-"""One run on one cluster, from the request to the last record: what ``run`` does once and ``batch`` many times."""
+"""One run on one cluster, from the request to the last record; ``batch`` does this for each cluster."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from runbook_lib.redact import Redactor
 
 @dataclass(frozen=True)
 class ClusterRequest:
-    """What is to be run on one cluster.
+    """A run on one cluster.
 
-    ``archive`` is a folder or an address; ``earlier`` the run to go on with; the time limits are in seconds, ``None``
-    for none; ``output_limit`` in characters a cell.
+    ``archive`` is a folder or a URL; ``earlier`` the run to resume; the time limits are in seconds, ``None`` for none;
+    ``output_limit`` is in characters per cell.
     """
 
     notebooks: tuple[Path, ...]
@@ -42,7 +42,7 @@ class ClusterRequest:
 
 @dataclass(frozen=True)
 class ClusterResult:
-    """What came of it: one result a notebook, in their order; ``run`` is what ``--resume`` takes."""
+    """The result of a run: one result per notebook, in order; ``run`` is the ID for ``--resume``."""
 
     cluster: str
     run: str
@@ -56,16 +56,16 @@ class ClusterResult:
 
 
 def prepare_cluster(request: Request, before_up: Callable[[], None]) -> Run:
-    """Check the parameters, bring the testbed up that they name, check the inventory. No lock is needed for that.
+    """Validate the parameters, start their testbed, validate the inventory. This needs no lock.
 
     Args:
-        request: the parameter file and what replaces values in it.
-        before_up: called first if there is a testbed to bring up (it installs what the testbed needs).
+        request: the parameter file and the values that override it.
+        before_up: called before a testbed is started (it installs the testbed's requirements).
 
     Raises:
         ParameterError: with every fault; nothing was touched.
         InputError: an inventory that cannot be found, plan mode without a testbed.
-        TestbedError: it could not be brought up.
+        TestbedError: the testbed could not be started.
     """
     parameters = request.parameters()
     ensure_testbed(parameters, plan=parameters.plan, before_up=before_up)
@@ -75,10 +75,10 @@ def prepare_cluster(request: Request, before_up: Callable[[], None]) -> Run:
 def run_cluster(
     wanted: ClusterRequest, run: Run | None, reporter: Reporter, interruption: Interruption
 ) -> ClusterResult:
-    """Execute the notebooks on a prepared cluster, one after the other, until one fails.
+    """Execute the notebooks in order on a prepared cluster, until one fails.
 
-    ``run`` is ``None`` for notebooks that need no cluster: then nothing is locked, and what is injected is what the
-    user gave.
+    ``run`` is ``None`` for notebooks that need no cluster: then nothing is locked, and the user's parameters are
+    injected unchanged.
 
     Raises:
         LockedError: another run holds the cluster.
@@ -126,6 +126,6 @@ def run_cluster(
 
 
 def left_over(results: Sequence[NotebookResult]) -> bool:
-    """Whether there is something to go on with: some notebook passed, and a later one did not."""
+    """Whether the run can be resumed: some notebook passed, and a later one did not."""
     done = [result for result in results if result.verdict in ("pass", STILL_HOLDS, PASSED_BEFORE)]
     return bool(done) and len(done) < len(results) and any(result.verdict != NOT_RUN for result in results)

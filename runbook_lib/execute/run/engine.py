@@ -1,6 +1,6 @@
-"""The papermill engine ``runbook``: what ``papermill --engine runbook`` finds under this package's entry point.
+"""The papermill engine ``runbook``, found by ``papermill --engine runbook`` through this package's entry point.
 
-What a plain ``papermill --engine runbook`` lacks: checked parameters, the lock, the record.
+For a plain papermill command ``record_plain`` adds what ``runbook run`` does itself: validation, lock and record.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from runbook_lib.records.store import open_archive
 from runbook_lib.records.writer import new_record_id
 from runbook_lib.redact import Redactor
 
-#: Characters of output that a cell keeps in the notebook; the whole is beside it.
+#: Characters of output that a cell keeps in the notebook; the complete output is in a file beside it.
 OUTPUT_LIMIT = 1_000_000
 
 
 class RunbookEngine:
-    """Executes a notebook in this environment's own Python and leaves an honest record, however it ends.
+    """Executes a notebook in this environment's own Python and leaves a record, however it ends.
 
-    It has the three methods that papermill calls. It is no subclass of papermill's ``Engine``: papermill imports
-    this module while it is being imported itself.
+    It has the three methods that papermill calls, without subclassing papermill's ``Engine``: papermill imports this
+    module during its own import.
     """
 
     @classmethod
@@ -66,7 +66,7 @@ class RunbookEngine:
         recording: Recording | None = None,
         **options: Any,
     ) -> Any:
-        """Execute ``nb``, finish its record, and return it; the saved states of its cells are what really happened.
+        """Execute ``nb``, finish its record, and return it with the true states of its cells.
 
         Args:
             nb: the notebook, as papermill parameterized it.
@@ -80,9 +80,9 @@ class RunbookEngine:
             stdout_file: gets what cells write to standard output.
             stderr_file: gets what cells write to standard error.
             input_path: where the notebook comes from.
-            watcher: told what happens.
-            kernels: started beforehand, perhaps.
-            interruption: whose handlers are installed already, perhaps.
+            watcher: observes the execution.
+            kernels: a source of kernels, some perhaps already started.
+            interruption: its signal handlers may already be installed.
             notebook_timeout: for the whole notebook (seconds).
             output_limit: characters of output that a cell keeps.
             recording: the notebook's record. ``None`` is for plain papermill: parameters are checked, the cluster is
@@ -91,9 +91,9 @@ class RunbookEngine:
                 ``execution_timeout``, ``allow_errors``, ``iopub_timeout``, ``on_cell_start``, …
 
         Raises:
-            ParameterError, LockedError: there was no record to begin with, and nothing was touched.
-            InputError: there was no record to begin with, and a cell refused what it was given; or the notebook is not
-                valid or not in Python, or another kernel is asked for, and nothing was touched.
+            ParameterError, LockedError: called without a record; nothing was changed.
+            InputError: called without a record, and a cell rejected its input; or the notebook is invalid or not in
+                Python, or another kernel is requested, and nothing was changed.
             CellTimeoutError, DeadlineError: a cell, the notebook, or the kernel's start took too long.
             DeadKernelError: the kernel died.
             InterruptedRun: a signal arrived.
@@ -129,7 +129,7 @@ class RunbookEngine:
         """The kernel's name for papermill: it picks the language of the injected cell, not the interpreter.
 
         Raises:
-            InputError: another kernel than this environment's Python is asked for.
+            InputError: another kernel than this environment's Python is requested.
         """
         from runbook_lib.execute.outcome import errors_for_command_line
 
@@ -142,7 +142,7 @@ class RunbookEngine:
         """The language of the injected parameters; the notebooks are Python.
 
         Raises:
-            InputError: another language is asked for, or the notebook is in another.
+            InputError: another language is requested, or the notebook is in another one.
         """
         from runbook_lib.execute.outcome import errors_for_command_line
 
@@ -155,7 +155,7 @@ class RunbookEngine:
 
 
 def _check(nb: Any, kernel_name: str, input_path: Any, *, known: bool) -> None:
-    """Refuse what cannot be executed as it is meant; whoever began a record (``known``) has looked before that."""
+    """Reject a notebook that cannot be executed as intended, unless it was already checked (``known``)."""
     add_display_name(nb)
     if known:
         return
@@ -163,15 +163,15 @@ def _check(nb: Any, kernel_name: str, input_path: Any, *, known: bool) -> None:
     check_format(nb, place)
     own = nb.metadata.get("kernelspec", {}).get("name")
     if kernel_name in (own, None) or not own:
-        check_language(nb, place)  # else the user asked for Python
+        check_language(nb, place)  # else the user requested Python
 
 
 def record_plain(notebook: Any, input_path: object) -> Recording:
-    """Check the parameters that papermill injected, lock the cluster, and open a record in the usual archive.
+    """Validate the parameters that papermill injected, lock the cluster, and open a record in the default archive.
 
     Args:
-        notebook: as papermill hands it to the engine, its parameters injected.
-        input_path: the notebook's file, or its address; anything else for one that has none.
+        notebook: the notebook from papermill, with injected parameters.
+        input_path: the notebook's path or URL; anything else for one without a file.
 
     Raises:
         ParameterError: with every fault of the parameters; no kernel was started and nothing written.
@@ -184,7 +184,7 @@ def record_plain(notebook: Any, input_path: object) -> Recording:
     declared = declared_in((cell.metadata.get("tags", []), cell.source) for cell in code)
     if given and not any("parameters" in cell.metadata.get("tags", []) for cell in code):
         raise without_parameters_cell(input_path if isinstance(input_path, str) else "the notebook")
-    # papermill hands a notebook on that a program made, instead of a path.
+    # papermill passes a notebook object instead of a path if a program created it.
     path = input_path if isinstance(input_path, str) else ""
     name = Path(path).stem or "notebook"
     run = load_run({**declared, **given}) if works_on_a_cluster(declared) else None
@@ -210,7 +210,7 @@ def _redactor(run: Run | None) -> Redactor:
 
 
 def _source(notebook: Any, input_path: str) -> str:
-    """The text of the notebook's file; of one that is elsewhere, what papermill made of it."""
+    """The content of the notebook's file; for a notebook elsewhere, the content from papermill."""
     path = Path(input_path)
     if path.is_file():
         return path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Which notebooks to run, whether their form is right, and which parameters they declare."""
+"""Selects the notebooks to run, validates their format, and reads the parameters that they declare."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _LONGEST_FAULT = 160
 
 
 def add_display_name(notebook: Any) -> None:
-    """Add what a kernelspec lacks that names its kernel and is not shown anywhere: its ``display_name``."""
+    """Add a missing ``display_name`` to a kernelspec that has a name."""
     spec = notebook["metadata"].get("kernelspec") if isinstance(notebook.get("metadata"), Mapping) else None
     if isinstance(spec, Mapping) and "name" in spec and "display_name" not in spec:
         spec["display_name"] = spec["name"]  # type: ignore[index]  # JSON's own dict
 
 
 def check_format(notebook: Mapping[str, Any], place: str) -> None:
-    """Make sure that a notebook has the form that Jupyter's format 4 prescribes.
+    """Check that a notebook is valid by Jupyter's format 4.
 
-    Not looked at is what a run replaces or adds: outputs, cell ids, the ``display_name`` of the kernel.
+    Outputs, cell ids and the kernel's ``display_name`` are ignored: a run replaces or adds them.
 
     Raises:
-        InputError: with every fault, each with its place in the notebook; ``place`` is the notebook's own.
+        InputError: with every fault and its place in the notebook; ``place`` is the notebook's path.
     """
     with without_slow_formats():
         import nbformat
@@ -63,10 +63,10 @@ def check_format(notebook: Mapping[str, Any], place: str) -> None:
 
 
 def check_language(notebook: Mapping[str, Any], place: str) -> None:
-    """Make sure that a notebook is in Python; one that does not say in what it is counts as such.
+    """Check that a notebook is in Python, which is also the default.
 
     Raises:
-        InputError: it says that it is in another language, or names a kernel that nothing else calls one of Python.
+        InputError: it names another language, or an unknown kernel without a language.
     """
     metadata = notebook.get("metadata", {})
     spec = metadata.get("kernelspec", {})
@@ -75,9 +75,9 @@ def check_language(notebook: Mapping[str, Any], place: str) -> None:
         check_is_python(str(language), place)
     elif "py" not in str(spec.get("name") or OUR_KERNELS[0]).lower():
         raise InputError(
-            f"the notebook is for the kernel {spec['name']!r} and does not say in what language it is",
+            f"the notebook is for the kernel {spec['name']!r} and does not name its language",
             place=place,
-            remedy="only Python is executed; if it is in Python, say so: metadata.kernelspec.language = python",
+            remedy="only Python is executed; if it is in Python, set metadata.kernelspec.language = python",
         )
 
 
@@ -92,10 +92,10 @@ def check_is_python(language: str, place: str) -> None:
 
 
 def check_kernel(name: str | None, notebook: Mapping[str, Any]) -> None:
-    """Make sure that a kernel which somebody asks for is the one that there is; a notebook's own name is as good.
+    """Check that a requested kernel is this environment's Python; the notebook's own kernel name is accepted too.
 
     Raises:
-        InputError: another kernel is asked for.
+        InputError: another kernel is requested.
     """
     own = notebook.get("metadata", {}).get("kernelspec", {}).get("name")
     if name and name not in (*OUR_KERNELS, own):
@@ -107,7 +107,7 @@ def check_kernel(name: str | None, notebook: Mapping[str, Any]) -> None:
 
 
 def _told(error: Any, notebook: Mapping[str, Any]) -> str:
-    """One fault: where it is, with the cell as a reader counts it (from 1), and what is wrong there."""
+    """One fault: its place, with the cell number counted from 1, and the message."""
     path: list[Any] = list(getattr(error, "relative_path", None) or error.path)
     where = path
     if path[:1] == ["cells"] and len(path) > 1:
@@ -123,21 +123,21 @@ _NUMBERED = re.compile(r"\d\d_\w+")
 _UNDO = "undo"
 
 # A notebook outside the walkthrough says so in its metadata: {"runbook": {"default_run": false}}.
-# Cleaning up is outside by its nature.
+# The clean-up is not a part of it.
 _METADATA = "runbook"
 _NEVER_BY_DEFAULT = re.compile(r"\d\d_clean_up")
 
 
 def choose_notebooks(names: Sequence[str], folder: Path) -> list[Path]:
-    """The notebooks to run, in the order given; without names the whole walkthrough in its own order.
+    """The notebooks to run, in the given order; by default the whole walkthrough.
 
     Args:
-        names: names (``05_ping_tests``, ``01_undo``), beginnings that fit one notebook (``05``), or paths.
+        names: names (``05_ping_tests``, ``01_undo``), unique prefixes (``05``), or paths.
         folder: where named notebooks are.
 
     Raises:
-        InputError: an unknown or ambiguous name (with the names there are), or a file that is no notebook, no
-            valid one, or one in another language than Python.
+        InputError: an unknown or ambiguous name (with the valid names), or a file that is not a valid notebook in
+            Python.
     """
     present = sorted(path for path in folder.glob("*.ipynb") if _NUMBERED.fullmatch(path.stem))
     if names:
@@ -145,7 +145,7 @@ def choose_notebooks(names: Sequence[str], folder: Path) -> list[Path]:
         return _checked(chosen)
     chosen = [path for path in present if not _NEVER_BY_DEFAULT.fullmatch(path.stem) and _is_in_default_run(path)]
     if not chosen:
-        raise InputError("there are no notebooks", place=str(folder), remedy="call ./runbook of a whole checkout")
+        raise InputError("there are no notebooks", place=str(folder), remedy="call ./runbook of a complete checkout")
     return _checked(chosen)
 
 
@@ -158,15 +158,15 @@ def _checked(notebooks: list[Path]) -> list[Path]:
 
 
 def undoing(notebooks: Sequence[Path]) -> list[Path]:
-    """The notebooks that take back what the given ones changed on the hosts, the last one's first.
+    """The notebooks that undo the changes of the given ones on the hosts, in reverse order.
 
     Raises:
-        InputError: none is named, or one whose changes the notebook 09_clean_up takes back, or that makes none.
+        InputError: none is named, or one whose changes the notebook 09_clean_up undoes, or one without changes.
     """
     if not notebooks:
-        # All of them is not what a person means who wants one back.
+        # The default of all notebooks would be a dangerous one here.
         raise InputError(
-            "--undo takes back what the named notebooks changed",
+            "--undo needs the names of notebooks, whose changes it undoes",
             place="--undo",
             remedy=f"name them: {run_command('01', '--undo')}",
         )
@@ -178,7 +178,7 @@ def undoing(notebooks: Sequence[Path]) -> list[Path]:
             raise InputError(
                 f"{path.stem} changes nothing on the hosts themselves",
                 place="--undo",
-                remedy=f"{those} can be taken back so; containers and networks are removed by 09_clean_up",
+                remedy=f"{those} can be undone; containers and networks are removed by 09_clean_up",
             )
         found.append(undo)
     return found
@@ -218,10 +218,10 @@ def _read(path: Path) -> dict[str, Any]:
         problem = f"it cannot be read ({error.strerror})"
     except (ValueError, KeyError, TypeError) as error:
         problem = f"{type(error).__name__}: {error}"
-    raise InputError(f"not a notebook: {problem}", place=str(path), remedy="name a notebook, or mend this one")
+    raise InputError(f"not a notebook: {problem}", place=str(path), remedy="name a notebook, or repair this one")
 
 
-#: Stands for the cluster's name in the record of a notebook that needs none.
+#: The cluster's name in the record of a notebook that needs no cluster.
 NO_CLUSTER = "local"
 
 # A notebook that takes this parameter works on a cluster; any other is only executed and recorded.
@@ -229,13 +229,13 @@ _TELLING = "inventory"
 
 
 def declared_parameters(path: Path) -> Mapping[str, Any]:
-    """The parameters of a notebook's file: name -> default, ``None`` for a default that only the kernel can compute."""
+    """The parameters of a notebook's file: name -> default, ``None`` for a default that is not a literal."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     return declared_in((cell.get("metadata", {}).get("tags", ()), "".join(cell["source"])) for cell in cells)
 
 
 def declared_in(cells: Iterable[tuple[Iterable[str], str]]) -> Mapping[str, Any]:
-    """The parameters that the cells (their tags and source) tagged ``parameters`` declare; as above."""
+    """The parameters declared by the cells (tags and source) with the tag ``parameters``; as above."""
     found: dict[str, Any] = {}
     for tags, source in cells:
         if "parameters" in tags:
@@ -244,22 +244,22 @@ def declared_in(cells: Iterable[tuple[Iterable[str], str]]) -> Mapping[str, Any]
 
 
 def without_parameters_cell(place: str) -> InputError:
-    """The error of a notebook that would be given parameters and has no cell for them: its own would count."""
+    """The error for parameters to a notebook without a parameters cell, whose own values would take precedence."""
     return InputError(
-        "parameters are given, and no cell has the tag 'parameters': what the notebook's own cells say would count",
+        "parameters are given, but no cell has the tag 'parameters': the notebook's own values would overwrite them",
         place=place,
-        remedy="give the cell with the parameters its tag back (JupyterLab: Property Inspector, Cell Tags), "
+        remedy="add this tag to the cell with the parameters (JupyterLab: Property Inspector, Cell Tags), "
         "or leave the parameters out",
     )
 
 
 def works_on_a_cluster(declared: Mapping[str, Any]) -> bool:
-    """Whether a notebook with these parameters does."""
+    """Whether a notebook with these parameters works on a cluster."""
     return _TELLING in declared
 
 
 def check_declared(notebooks: Iterable[Path], given: Mapping[str, Any]) -> None:
-    """Make sure that notebooks that need no cluster declare what is given to them.
+    """Check that notebooks without a cluster declare the given parameters.
 
     Raises:
         ParameterError: with every parameter that one of them does not know.
@@ -276,10 +276,10 @@ def check_declared(notebooks: Iterable[Path], given: Mapping[str, Any]) -> None:
 
 
 def check_parameters_cells(notebooks: Iterable[Path]) -> None:
-    """Make sure that each notebook which names a cluster in a cell has the tag there by which parameters reach it.
+    """Check that each notebook that names a cluster in a cell has the tag ``parameters`` on that cell.
 
     Raises:
-        InputError: one lost its tag; it would work on the cluster that its own cell names, whatever was given.
+        InputError: the tag is missing; the notebook would ignore the given parameters and use its own cluster.
     """
     for path in notebooks:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -289,11 +289,11 @@ def check_parameters_cells(notebooks: Iterable[Path]) -> None:
 
 
 def assignments(source: str) -> Mapping[str, Any]:
-    """What a cell's top level assigns by name: name -> value, ``None`` for a value that only the kernel can compute."""
+    """The assignments at a cell's top level: name -> value, ``None`` for a value that is not a literal."""
     try:
         statements = ast.parse(source).body
     except SyntaxError:
-        return {}  # the cell itself will tell, with the line
+        return {}  # the cell's own execution shows the error with its line
     found: dict[str, Any] = {}
     for statement in statements:
         match statement:

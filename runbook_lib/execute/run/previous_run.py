@@ -1,7 +1,4 @@
-"""Finds the run that ``--resume`` goes on with.
-
-Looks again, on the live nodes, at what the notebooks of an earlier run left behind.
-"""
+"""Finds the run to resume (``--resume``), and checks on the live nodes that its notebooks' results still exist."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ from runbook_lib.steps import run_step
 
 @dataclass(frozen=True)
 class EarlierRun:
-    """A run to go on with: its ID, its notebooks in their order, and those that passed, in that order."""
+    """A run to resume: its ID, its notebooks in order, and those that passed, in the same order."""
 
     id: str
     cluster: str
@@ -40,7 +37,7 @@ def earlier_run(archive: Archive, wanted: str) -> EarlierRun:
     """Find the run, by its ID, by the ID of one of its records, or ``last``.
 
     Raises:
-        InputError: there is no such run, or it has nothing left to do.
+        InputError: unknown run, or all its notebooks have passed.
     """
     records = records_of_run(archive, wanted)
     last = records[-1]
@@ -60,7 +57,7 @@ def earlier_run(archive: Archive, wanted: str) -> EarlierRun:
 
 
 def _passed(name: str, records: Sequence[Record], verdicts: dict[str, RecordVerdict]) -> bool:
-    """Whether a notebook passed in the run, or in one that the run itself went on with (and so looked at again)."""
+    """Whether a notebook passed in the run, or in one that the run itself resumed (and so checked again)."""
     if name in verdicts:
         return verdicts[name] is RecordVerdict.PASS
     first = records[0]
@@ -68,7 +65,7 @@ def _passed(name: str, records: Sequence[Record], verdicts: dict[str, RecordVerd
 
 
 def check_same_run(earlier: EarlierRun, notebooks: Sequence[Path], cluster: str) -> None:
-    """Make sure that notebooks and parameters are still those of the run.
+    """Check that notebooks and cluster are those of the run.
 
     Raises:
         InputError: other notebooks, or another cluster.
@@ -89,11 +86,11 @@ def check_same_run(earlier: EarlierRun, notebooks: Sequence[Path], cluster: str)
 
 
 def recheck(run: Run, notebooks: Sequence[str], reporter: Reporter) -> list[NotebookResult]:
-    """Look on the live nodes whether what these notebooks left behind is still there; nothing is changed.
+    """Check on the live nodes whether the results of these notebooks still exist; nothing is changed.
 
     Returns:
-        One result for each notebook that still holds, in their order, up to the first that does not. One that leaves
-        nothing behind, as it only reads, has just passed before.
+        One result per notebook, in order, up to the first whose result no longer exists. One that only reads, and so
+        has no result to check, counts as passed before.
     """
     catalog = StepCatalog(run.inventory, run.parameters)
     held = []
@@ -112,7 +109,7 @@ def recheck(run: Run, notebooks: Sequence[str], reporter: Reporter) -> list[Note
     return held
 
 
-#: Names the run that began last.
+#: The name of the last run.
 LAST = "last"
 
 
@@ -124,7 +121,7 @@ def records_of_run(archive: Archive, wanted: str) -> tuple[Record, ...]:
         wanted: the run's ID, or the ID of one of its records, or the beginning of either; or ``last``.
 
     Raises:
-        InputError: no run, or more than one, is called so.
+        InputError: no run, or more than one, matches.
         RecordError: a record of it cannot be read.
     """
     rows = [row for row in list_records(archive) if row.run]

@@ -1,7 +1,4 @@
-"""What a run tells while it goes on: a line a step; on a terminal also what is going on right now.
-
-The table at the end of a run.
-"""
+"""A run's progress, one line per step and on a terminal also a live line, and its summary at the end."""
 
 from __future__ import annotations
 
@@ -40,16 +37,16 @@ _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
 class SteadyOutput(io.TextIOBase):
-    """An output that may go away (a closed pipe, a terminal that is gone) without ending the run.
+    """An output that may be closed (a pipe, a terminal) without ending the run.
 
-    Ending a change half-way would be worse than being silent.
+    Ending the run in the middle of a change would be worse than losing output.
     """
 
     def __init__(self, output: TextIO) -> None:
         self._output = output
 
     def write(self, text: str) -> int:
-        """Write, if there is still somebody to read it."""
+        """Write, unless the output is closed."""
         try:
             self._output.write(text)
         except UnicodeEncodeError:
@@ -59,7 +56,7 @@ class SteadyOutput(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Flush, if there is still somebody to read it. (Python does, too, when this object goes.)"""
+        """Flush, unless the output is closed. (Python also calls this when it deletes the object.)"""
         try:
             if not self._output.closed:
                 self._output.flush()
@@ -71,16 +68,16 @@ class SteadyOutput(io.TextIOBase):
         return self._output.isatty()
 
     def fileno(self) -> int:
-        """The file that it is, which a terminal is asked for its width by."""
+        """The file descriptor, by which a terminal's width is read."""
         return self._output.fileno()
 
     @property
     def encoding(self) -> str:  # type: ignore[override]  # typeshed has an attribute
-        """The encoding of the text that it takes."""
+        """The encoding of the text."""
         return self._output.encoding or "utf-8"
 
     def _give_up(self) -> None:
-        # What is still buffered would fail again when the interpreter ends, and change the exit code.
+        # Buffered text would fail again when the interpreter ends, and change the exit code.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         try:
             os.dup2(nowhere, self._output.fileno())
@@ -91,25 +88,25 @@ class SteadyOutput(io.TextIOBase):
 
 
 class Reporter:
-    """Tells a run as plain lines, for logs and pipes."""
+    """Prints a run's progress as plain lines, for logs and pipes."""
 
     def __init__(self, output: TextIO | None = None) -> None:
         self._output = SteadyOutput(output or sys.stdout)
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Show signs of life within the block, where there is somebody to see them."""
+        """Show live progress within the block, on a terminal."""
         yield
 
     def notebook_started(self, notebook: str, what: str = "started") -> None:
-        """A notebook begins; ``what`` says what is done with it."""
+        """A notebook starts; ``what`` says what is done with it."""
         self.line(_row(notebook, what))
 
     def cell_started(self, notebook: str, number: int, total: int, source: str) -> None:
-        """A code cell begins: its place among ``total`` cells, from 1."""
+        """A code cell starts: its number among ``total`` cells, from 1."""
 
     def activity(self, text: str) -> None:
-        """The running cell tells how far it is."""
+        """The running cell reports its progress."""
 
     def step(self, notebook: str, step: StepEvent) -> None:
         """A step ended on a node."""
@@ -117,16 +114,16 @@ class Reporter:
         self.line(_row(notebook, step.step, step.node, step.status, step.seconds, detail))
 
     def checks(self, notebook: str, checks: Sequence[CheckEvent]) -> None:
-        """Expectations were held against what was found: a line for each claim and verdict."""
+        """Checks have ended: one line per claim and verdict."""
         for (claim, verdict), count in Counter((check.check, check.verdict) for check in checks).items():
             first = next(check for check in checks if (check.check, check.verdict) == (claim, verdict))
             where = first.node if count == 1 else f"{count} times"
-            # The first tells what is wrong; the notebook shows them all, and so does its error.
+            # Only the first failure is shown here; the notebook and its error show all.
             detail = "" if verdict is Verdict.PASS else _found(first)
             self.line(_row(notebook, claim, where, verdict, None, detail))
 
     def notebook_ended(self, result: NotebookResult) -> None:
-        """A notebook came to an end, good or bad."""
+        """A notebook has ended."""
         style = _STYLES.get("warn", "") if result.warnings and result.exit_code is ExitCode.PASS else ""
         self.line(_row(result.notebook, "ended", "", result.verdict_text, result.seconds, style=style))
 
@@ -136,11 +133,11 @@ class Reporter:
         self._output.flush()
 
     def either(self, plain: Text, lively: RenderableType) -> None:
-        """Print the one that suits the output."""
+        """Print ``plain`` or ``lively``, depending on the output."""
         self.line(plain)
 
     def note(self, text: str) -> None:
-        """Tell something from within a signal handler: past every buffer and lock."""
+        """Write a message from a signal handler, without buffers or locks."""
         try:
             os.write(sys.stderr.fileno(), f"\nrunbook: {text}\n".encode())
         except (OSError, ValueError):
@@ -148,10 +145,10 @@ class Reporter:
 
 
 class TerminalReporter(Reporter):
-    """Tells a run on a terminal: steady lines, and under them a live one with the cell that runs.
+    """Shows a run on a terminal: permanent lines, and below them a live line with the running cell.
 
     Args:
-        clock: tells the seconds that the live line counts.
+        clock: the time in seconds, for the live line.
     """
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
@@ -165,12 +162,12 @@ class TerminalReporter(Reporter):
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Keep the live line going within the block."""
+        """Show the live line within the block."""
         with Live(get_renderable=self._render, console=self._console, refresh_per_second=8, transient=True):
             yield
 
     def notebook_started(self, notebook: str, what: str = "started") -> None:
-        """Tell it, and that its kernel is awaited."""
+        """Show the notebook, and that it waits for its kernel."""
         self._turn_to(f"{notebook}  waiting for the kernel" if what == "started" else f"{notebook}  {what}")
         super().notebook_started(notebook, what)
 
@@ -183,7 +180,7 @@ class TerminalReporter(Reporter):
         self._activity = "  ".join(_one_line(line) for line in text.splitlines()[-2:])
 
     def notebook_ended(self, result: NotebookResult) -> None:
-        """Tell it, and let the live line wait for what comes."""
+        """Print the result, and clear the live line."""
         self._turn_to("")
         super().notebook_ended(result)
 
@@ -192,14 +189,14 @@ class TerminalReporter(Reporter):
         self._console.print(text, soft_wrap=True)
 
     def either(self, plain: Text, lively: RenderableType) -> None:
-        """Print the one with colours and rules."""
+        """Print ``lively``, which has colours and rules."""
         self._console.print(lively)
 
     def _turn_to(self, what: str, activity: str = "") -> None:
         self._now, self._activity, self._since = what, activity, self._clock()
 
     def _render(self) -> Text:
-        """The live line, cut to the terminal's width: a second line would be left standing."""
+        """The live line, cut to the terminal's width: a wrapped line could not be erased."""
         now = self._clock()
         frame = _FRAMES[int(now * len(_FRAMES)) % len(_FRAMES)]
         seconds = (f"{now - self._since:4.0f} s", "dim")
@@ -208,7 +205,7 @@ class TerminalReporter(Reporter):
 
 
 def reporter_for(output: TextIO) -> Reporter:
-    """The reporter that suits an output: lively on a terminal, plain lines elsewhere."""
+    """The reporter for an output: live on a terminal, plain lines elsewhere."""
     console = Console(file=output, highlight=False)
     return TerminalReporter(console) if console.is_terminal and not console.is_dumb_terminal else Reporter(output)
 
@@ -256,12 +253,12 @@ COLUMNS = ("notebook", "verdict", "steps", "changed", "seconds", "record")
 
 
 def summarize(results: Sequence[NotebookResult]) -> pd.DataFrame:
-    """One row a notebook of a run, in its order.
+    """One row per notebook of a run, in order.
 
     Columns:
         notebook: its name.
         verdict: pass (``pass, 3 warnings`` if checks warned), planned, failed, bad input, error, interrupted, timeout,
-            kernel died, locked, not run, or (of one that an earlier run passed) still holds or passed before.
+            kernel died, locked, not run, or (for one that passed in an earlier run) still holds or passed before.
         steps: result rows, one for each step on each node.
         changed: those of them that changed the node.
         seconds: from before its kernel to after its record.
@@ -306,7 +303,7 @@ def as_table(summary: pd.DataFrame) -> Table:
 
 
 def shown_path(path: Path) -> str:
-    """A path as one would type it here: relative if it lies below the current folder."""
+    """A path as the user would type it: relative if it is below the current folder."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative
 
@@ -317,7 +314,7 @@ def shown_archive(archive: str) -> str:
 
 
 def conclude(results: Sequence[NotebookResult], archive: str, reporter: Reporter, option: str = "") -> None:
-    """Print what failed and why, the summary, and where the records are; ``option`` names them to another command."""
+    """Print the failures, the summary and the records' location; ``option`` selects that archive in other commands."""
     for result in results:
         if result.failure is not None:
             _tell_failure(result, result.failure, reporter)

@@ -1,4 +1,4 @@
-"""Runs notebooks one after the other, through papermill, until one of them fails."""
+"""Runs notebooks in order through papermill, until one of them fails."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ with without_slow_formats():
 
 _ENGINE = "runbook"
 _START_TIMEOUT = 60
-# Where streams and results are logged: this package's client, and papermill's.
+# The loggers for streams and results: this package's client, and papermill's.
 _LOGS_OUTPUT = ("_show", "log_output_message")
-# What every notebook of the project imports first, libraries and all.
+# The first import of every notebook of the project, with its libraries.
 _SESSION = "runbook_lib.session"
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What is the same for every notebook of a run.
+    """The settings of all notebooks of a run.
 
     ``parameters`` are those that papermill injects; ``cell_timeout`` (seconds, for each cell) and ``notebook_timeout``
-    (seconds, for a whole notebook) may be ``None``; ``output_limit`` is in characters a cell.
+    (seconds, for a whole notebook) may be ``None``; ``output_limit`` is in characters per cell.
     """
 
     facts: RunFacts
@@ -53,7 +53,7 @@ class RunSettings:
 
 
 class Progress:
-    """Passes what a notebook's events tell on to the reporter."""
+    """Passes a notebook's events to the reporter."""
 
     def __init__(self, notebook: str, reporter: Reporter, prepare_next: Callable[[], None] | None = None) -> None:
         self.notebook = notebook
@@ -61,13 +61,13 @@ class Progress:
         self._prepare_next = prepare_next
 
     def cell_started(self, number: int, total: int, source: str) -> None:
-        """Pass on which cell runs; at the first, let the next notebook's kernel start beside it."""
+        """Report the running cell; at the first one, start the next notebook's kernel in parallel."""
         if number == 1 and self._prepare_next is not None:
             self._prepare_next()
         self._reporter.cell_started(self.notebook, number, total, source)
 
     def displayed(self, data: Mapping[str, Any], *, updated: bool) -> None:
-        """Read the display's events; an update without any is the progress of something long."""
+        """Read the display's events; an update without events is the progress of a long step."""
         checks = []
         for event in self._read(data):
             match event:
@@ -85,7 +85,7 @@ class Progress:
         try:
             return read_events(data)
         except (ValidationError, LookupError, TypeError) as error:
-            # The notebook did its work: a record that an older runner cannot count is no reason to break it off.
+            # An event that an older runner cannot read must not stop a notebook that works.
             self._reporter.line(Text(f"{self.notebook}: an event cannot be read: {error}"))
             return ()
 
@@ -100,10 +100,10 @@ class _Run:
 def run_notebooks(
     notebooks: Sequence[Path], settings: RunSettings, reporter: Reporter, kernels: Kernels, interruption: Interruption
 ) -> list[NotebookResult]:
-    """Run the notebooks in their order; those after the first that does not pass are not run.
+    """Run the notebooks in order; those after the first failure are not run.
 
     Returns:
-        One result a notebook, in the same order.
+        One result per notebook, in the same order.
     """
     papermill_engines.register(_ENGINE, RunbookEngine)
     run = _Run(reporter, kernels, interruption)
@@ -123,7 +123,7 @@ def _run_in_turn(notebooks: Sequence[Path], settings: RunSettings, run: _Run) ->
 
 
 class _OutputHandler(logging.StreamHandler[TextIO]):
-    """Writes what cells put out, and nothing else of papermill's log, to stderr."""
+    """Writes only the output of cells from papermill's log to stderr."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.funcName in _LOGS_OUTPUT
@@ -134,9 +134,9 @@ class _OutputHandler(logging.StreamHandler[TextIO]):
 
 @contextmanager
 def _logging(*, output: bool) -> Iterator[None]:
-    """Let papermill's log be silent within the block, but for what cells put out, if that is wanted (on stderr).
+    """Silence papermill's log within the block, except for the output of cells, if wanted (on stderr).
 
-    The parameters were validated, so its warning of unknown ones can only repeat what is known.
+    The parameters are validated already, so its warning about unknown ones is not needed.
     """
     if not output:
         papermill_log.setLevel("CRITICAL")
@@ -162,19 +162,19 @@ def _run(notebook: Path, settings: RunSettings, run: _Run, *, last: bool) -> Not
             recording.abandon()
             raise
         if recording.result.failure is None:
-            raise  # the record does not know of it
+            raise  # the record does not contain it
     assert recording.result is not None  # the engine finishes the record before it returns or raises
     return recording.result
 
 
 def _execute(notebook: Path, settings: RunSettings, progress: Progress, run: _Run, recording: Recording) -> None:
-    """Execute one notebook. Raises what ended it; the recording then has the result nonetheless."""
+    """Execute one notebook. Raises the error that ended it; the recording has the result in any case."""
     execute_notebook(
         _literal(notebook),
         None,  # the recording alone writes
         parameters=dict(settings.parameters),
         engine_name=_ENGINE,
-        # a notebook need not name them, and papermill insists
+        # papermill requires them, though a notebook need not name them
         kernel_name="python3",
         language="python",
         progress_bar=False,
@@ -191,5 +191,5 @@ def _execute(notebook: Path, settings: RunSettings, progress: Progress, run: _Ru
 
 
 def _literal(path: Path) -> str:
-    """A path for papermill, which would fill in what stands in braces."""
+    """A path for papermill, with braces escaped, which it would replace."""
     return str(path).replace("{", "{{").replace("}", "}}")

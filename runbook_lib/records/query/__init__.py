@@ -1,1 +1,1 @@
-"""Which records there are, as lists and tables, over time, and compared."""
+"""Queries on an archive: lists, tables, trends and comparisons."""

@@ -15,7 +15,7 @@ ABSENT = "-"
 
 
 class Subject(StrEnum):
-    """What a difference is about, in the order in which differences are told."""
+    """The subject of a difference, in the order of the output."""
 
     VERDICT = "verdict"
     STEP = "step"
@@ -29,9 +29,9 @@ class Subject(StrEnum):
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that is not the same in two records; ``-`` where a record does not have it.
+    """One difference between two records; ``-`` if a record does not have the item.
 
-    ``item`` says what (a step, a check, a metric, a parameter), ``node`` where, ``note`` how far two numbers are apart.
+    ``item`` is a step, a check, a metric or a parameter; ``note`` is the ratio of two numbers.
     """
 
     subject: Subject
@@ -43,10 +43,10 @@ class Difference:
 
 
 def differences(a: Record, b: Record) -> tuple[Difference, ...]:
-    """What is different in ``b``, compared with ``a``; empty when nothing is.
+    """The differences of ``b`` from ``a``.
 
-    A step is compared by how it left each node (its last row there), a check by its verdict and what it found, a
-    metric by its mean. Seconds and latency are always different: every change of a metric is told, with its ratio.
+    A step is compared by its last row on each node, a check by its verdict and finding, a metric by its mean. Metrics
+    such as seconds and latency always differ: every change of a metric is listed, with its ratio.
     """
     return (
         *_compare(Subject.VERDICT, {("verdict", ""): a.verdict_text}, {("verdict", ""): b.verdict_text}),
@@ -71,9 +71,9 @@ def _compare(subject: Subject, before: _Facts, after: _Facts) -> Iterator[Differ
 
 
 def _steps(record: Record) -> _Facts:
-    """How the record's steps left the nodes. What was planned only did nothing, unless nothing else was meant."""
+    """The final state of the record's steps on each node; rows of a plan count only in a planned record."""
     rows = [row for row in record.steps if record.plan or row.status is not Status.PLANNED]
-    # 'ok' and 'changed' leave a node in the same state: what differs then is only who brought it there.
+    # 'ok' and 'changed' leave a node in the same state; the difference is only which run created it.
     return {(row.step, row.node): row.after if row.status.succeeded and row.after else row.status for row in rows}
 
 

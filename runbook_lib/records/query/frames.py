@@ -1,4 +1,4 @@
-"""The archive as DataFrames, for people who analyse it in a notebook of their own."""
+"""The archive as DataFrames, for analysis in the user's own notebooks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TABLES_FOLDER = "tables"
 
 
 class _Listed(NamedTuple):
-    """A record in an archive; without ``record``, one that cannot be read for the ``fault``."""
+    """A record in an archive; ``record`` is ``None`` if it cannot be read, and ``fault`` the reason."""
 
     id: str
     notebook: str
@@ -71,13 +71,13 @@ def _calls(folder: Path, _record: Record) -> Iterator[Mapping[str, Any]]:
         try:
             call = json.loads(line)
         except ValueError:
-            continue  # the last line of a runner that was killed while it wrote
+            continue  # an incomplete last line, from a runner that was killed while writing
         if isinstance(call, dict) and call.get("kind", "call") == "call":
             yield call
 
 
 WHOSE = Table[Record | _Listed](
-    "What every table begins with.",
+    "The first columns of every table.",
     Column("record", lambda row: row.id, meaning="its id"),
     Column("notebook", lambda row: row.notebook),
     Column("cluster", lambda row: row.cluster),
@@ -102,7 +102,7 @@ RECORDS = Table[_Listed](
     Column("path", lambda row: row.folder),
 )
 
-# The items of a record's parts, and how they are had from the record and its folder.
+# The items of a record's parts, and how to read them from the record and its folder.
 _PARTS: dict[str, tuple[Table[Any], Callable[[Path, Record], Iterable[Any]]]] = {
     "steps": (
         Table[StepEvent](
@@ -192,7 +192,7 @@ def frame(what: str = "records", archive: Archive | str | Path | None = None) ->
         archive: a folder or URL; the default archive where nothing is named.
 
     Raises:
-        InputError: there is no such table; the remedy names those there are. Or the archive cannot be read.
+        InputError: an unknown table (the remedy names the known ones), or the archive cannot be read.
     """
     place = archive if isinstance(archive, Archive) else open_archive(archive or default_location())
     if what == "records":
@@ -207,7 +207,7 @@ def frame(what: str = "records", archive: Archive | str | Path | None = None) ->
 
 
 COMPARISON = Table[Difference](
-    "One row per thing that differs.",
+    "One row per difference.",
     Column("subject", lambda row: row.subject, meaning="such as verdict, step, address, engine, check or metric"),
     Column("item", lambda row: row.item, meaning="which one"),
     Column("node", lambda row: row.node),
@@ -219,12 +219,10 @@ COMPARISON = Table[Difference](
 
 @document_columns(COMPARISON)
 def compare(a: str, b: str, archive: Archive | str | Path | None = None) -> pd.DataFrame:
-    """What changed on the cluster between two records, which are named by their ids or the beginnings of them.
-
-    Without a row nothing differs.
+    """What changed on the cluster between two records, named by their ids or prefixes of these.
 
     Raises:
-        InputError: no record, or more than one, is called so.
+        InputError: no record, or more than one, matches.
         RecordError: a record cannot be read.
     """
     place = archive if isinstance(archive, Archive) else open_archive(archive or default_location())
@@ -232,7 +230,7 @@ def compare(a: str, b: str, archive: Archive | str | Path | None = None) -> pd.D
 
 
 def _readable(archive: Archive, *, whole: bool = False) -> Iterator[tuple[Path, Record]]:
-    """Every record that can be read, the newest first; with ``whole`` all files of a remote one are fetched."""
+    """Every readable record, the newest first; ``whole`` fetches all files of a remote one."""
     for folder, record in read_all(reversed(archive.folders())):
         if isinstance(record, Record):
             if whole:
@@ -253,11 +251,11 @@ def _listed(archive: Archive) -> Iterator[_Listed]:
 
 
 def _kept_tables(name: str, archive: Archive) -> pd.DataFrame:
-    """The CSV tables of that name, one under the other; those of one record that kept several are all there."""
+    """The CSV tables of that name, concatenated; a record may have several."""
     tables, there = [], set()
     for folder, record in _readable(archive, whole=True):
         for path in sorted((folder / TABLES_FOLDER).glob("*.csv")):
-            kept = path.stem.partition("_")[0]  # what stands behind it counts those of one record
+            kept = path.stem.partition("_")[0]  # the suffix counts the tables of one record
             there.add(kept)
             if kept == safe_name(name):
                 table = pd.read_csv(io.BytesIO(path.read_bytes()))

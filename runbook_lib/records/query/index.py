@@ -1,8 +1,7 @@
-"""What a list of records shows, kept in SQLite so that nobody reads ten thousand files to see ten thousand lines.
+"""An SQLite index of the records, so that a list of ten thousand records does not read ten thousand files.
 
-The index is derived and never the truth: it is brought up to date whenever it is opened, by comparing each
-``record.json`` with what the file system said of it before, and made anew when it is missing, damaged or of another
-version. Where it cannot be written, it is made in memory.
+The index is a cache: it is updated whenever it is opened, by comparing the file status of each ``record.json`` with the
+stored one, and rebuilt if it is missing, damaged or of another version. If it cannot be written, it is built in memory.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from runbook_lib.model.results import with_warnings
 from runbook_lib.records.store.archive import RECORD_FILE, Archive, id_of, is_record_name
 
 INDEX_FILE = "index.sqlite"
-#: Raised whenever a table changes; an index of another version is made anew.
+#: Increased whenever a table changes; an index of another version is rebuilt.
 INDEX_VERSION = 2
 
-#: The verdict under which a record is listed that cannot be read.
+#: The listed verdict of a record that cannot be read.
 UNREADABLE = "unreadable"
-#: What ``record.json`` says while its runner lives, and what it means once that is gone.
+#: The verdict in ``record.json`` while its runner lives, and its meaning after the runner has died.
 RUNNING, INTERRUPTED = "running", "interrupted"
 
 _NEWEST_FORMAT = 1
@@ -44,10 +43,10 @@ CREATE INDEX metric_of_record ON metric (folder);
 
 
 class Row(NamedTuple):
-    """One record as a list shows it. ``started`` is UTC in ISO 8601, ``seconds`` how long it took, ``folder`` its name.
+    """One record in a list. ``started`` is UTC in ISO 8601, ``seconds`` the duration, ``folder`` its name.
 
-    A record that cannot be read has the verdict ``unreadable`` and says why in ``fault``; what it was is then unknown
-    but for the id and the time in its folder's name.
+    A record that cannot be read has the verdict ``unreadable`` and the reason in ``fault``; only the id and the time in
+    its folder's name are then known.
     """
 
     folder: str
@@ -65,12 +64,12 @@ class Row(NamedTuple):
 
     @property
     def verdict_text(self) -> str:
-        """The verdict as it is shown, with the checks that warned: ``pass, 3 warnings``."""
+        """The verdict as it is shown, with the warnings: ``pass, 3 warnings``."""
         return with_warnings(self.verdict, self.warnings)
 
 
 class Reading(NamedTuple):
-    """A number that a record holds: its name, unit and value."""
+    """A metric of a record: its name, unit and value."""
 
     folder: str
     name: str
@@ -78,19 +77,18 @@ class Reading(NamedTuple):
     value: float
 
 
-# What the file system says of a file: its change time, which nobody can set, its size and its inode. Any change to the
-# file makes it another.
+# A file's status: its change time (ctime), which cannot be set, its size and its inode. It differs after any change.
 _Stamp = tuple[int, int, int]
 _STAMP_COLUMNS = ("changed_ns", "size", "inode")
 _ABSENT: _Stamp = (0, 0, 0)
 
 
 class _OtherVersion(sqlite3.DatabaseError):
-    """The index was made by a program that keeps other tables in it."""
+    """The index has another version."""
 
 
 def open_index(archive: Archive) -> closing[sqlite3.Connection]:
-    """The index of an archive, up to date; closed at the end of a ``with``.
+    """The updated index of an archive; closed at the end of a ``with``.
 
     Raises:
         InputError: the archive is not a folder that can be read.
@@ -101,19 +99,19 @@ def open_index(archive: Archive) -> closing[sqlite3.Connection]:
 def rows(connection: sqlite3.Connection) -> list[Row]:
     """Every record, newest first."""
     fields = ", ".join(Row._fields)
-    # The key is read in its own order, which is almost the wanted one: that is much quicker than to let SQLite sort.
+    # Rows come in key order, which is almost the wanted one: this is much faster than sorting in SQLite.
     found = map(Row._make, connection.execute(f"SELECT {fields} FROM record ORDER BY folder DESC"))
     return sorted(found, key=attrgetter("started"), reverse=True)
 
 
 def readings(connection: sqlite3.Connection, name: str) -> Iterator[Reading]:
-    """Every number of that name; a record that holds several gives several."""
+    """Every metric of that name; a record may have several."""
     query = "SELECT folder, name, unit, value FROM metric WHERE name = ? ORDER BY rowid"
     return map(Reading._make, connection.execute(query, (name,)))
 
 
 def reading_names(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
-    """The folder of each record with the name of each number that it holds."""
+    """The folder of each record with the name of each of its metrics."""
     yield from connection.execute("SELECT DISTINCT folder, name FROM metric")
 
 
@@ -123,7 +121,7 @@ def _open(root: Path, found: dict[str, _Stamp]) -> sqlite3.Connection:
         try:
             return _refreshed(_connect(str(path)), root, found)
         except sqlite3.OperationalError:
-            break  # it cannot be written, or somebody holds it: what it would say is read from the records
+            break  # it cannot be written, or another process locks it: build it in memory
         except sqlite3.DatabaseError:
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -172,7 +170,7 @@ def _update(connection: sqlite3.Connection, root: Path, known: dict[str, _Stamp]
 
 
 def _stamps(root: Path) -> dict[str, _Stamp]:
-    """What the file system says of every record's ``record.json``, by the record's folder."""
+    """The file status of every record's ``record.json``, by the record's folder."""
     try:
         with os.scandir(root) as entries:
             names = [entry.name for entry in entries if is_record_name(entry.name) and entry.is_dir()]
@@ -189,14 +187,14 @@ def _stamps(root: Path) -> dict[str, _Stamp]:
 
 def _stamp(path: str) -> _Stamp:
     try:
-        status = os.stat(path)  # noqa: PTH116 - ten thousand Path objects would take as long as all the rest
+        status = os.stat(path)  # noqa: PTH116 - ten thousand Path objects would double the time
     except OSError:
         return _ABSENT
     return status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def _read(folder: Path) -> tuple[Row, Iterable[Reading]]:
-    """The row and the numbers of one record, as its ``record.json`` says them, without validating all of it."""
+    """The row and the metrics of one record from its ``record.json``, without full validation."""
     try:
         record = json.loads((folder / RECORD_FILE).read_bytes())
         if record["format"] > _NEWEST_FORMAT:
@@ -231,7 +229,7 @@ def _reading(folder: Path, metric: Any) -> Reading:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError
-    value.encode()  # half a surrogate pair is JSON, and nothing that could be stored or shown
+    value.encode()  # half a surrogate pair is valid JSON, but cannot be stored or shown
     return value
 
 

@@ -18,9 +18,9 @@ _INJECTED = "injected-parameters"
 
 
 def notebook_difference(a: Path, b: Path, *, color: bool = False) -> str:
-    """What differs in the notebooks of two records' folders, as text; empty when nothing does.
+    """The differences between the notebooks of two records' folders, as text.
 
-    Metadata, ids, execution counts and what outputs hold beside what a reader sees are left out.
+    Metadata, ids, execution counts and invisible parts of outputs are left out.
 
     Raises:
         RecordError: a record has no notebook that can be read.
@@ -32,7 +32,7 @@ def notebook_difference(a: Path, b: Path, *, color: bool = False) -> str:
     out = io.StringIO()
     config = PrettyPrintConfig(out=out, use_color=color, use_git=False, use_diff=False)
     pretty_print_notebook_diff(a.name, b.name, before, difference, config)
-    # nbdime's head names a program and times that are not those of the records.
+    # nbdime's header has a program and times that are not those of the records.
     return out.getvalue().partition("\n")[2].replace("  (no timestamp)", "")
 
 
@@ -51,7 +51,7 @@ def _read(folder: Path) -> Any:
 
 
 def _keep_what_is_read(cell: Any) -> None:
-    """Take from a cell what every execution makes anew, and what says nothing to a reader."""
+    """Remove from a cell what changes in every execution, and what a reader does not see."""
     if _INJECTED in cell.metadata.get("tags", ()):
         cell.id = _INJECTED
     cell.metadata = {}
@@ -63,6 +63,6 @@ def _keep_what_is_read(cell: Any) -> None:
         if "data" in output:
             output.metadata = {}
             output.data.pop(EVENT_MIME, None)
-            # The text says the same as the HTML, in lines that can be compared.
+            # The text has the same content as the HTML, in lines that can be compared.
             if "text/plain" in output.data:
                 output.data.pop("text/html", None)

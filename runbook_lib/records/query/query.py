@@ -1,4 +1,4 @@
-"""Which records a reader asks for."""
+"""Filters for lists of records."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _DURATION = re.compile(r"(\d+)\s*([smhdw])")
 
 @dataclass(frozen=True)
 class Filters:
-    """What is asked for; what is empty is not asked.
+    """The filters of a list; empty ones are not applied.
 
-    ``notebook`` is a name or the beginning of one, such as ``05``; ``since`` has a time zone.
+    ``notebook`` is a name or a prefix, such as ``05``; ``since`` has a time zone.
     """
 
     cluster: str = ""
@@ -28,7 +28,7 @@ class Filters:
     since: datetime | None = None
 
     def select(self, found: Sequence[Row]) -> list[Row]:
-        """The rows that are asked for, in their order."""
+        """The rows that match, in their order."""
         since = "" if self.since is None else self.since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
         notebook = self.notebook.removesuffix(".ipynb")
         return [
@@ -42,7 +42,7 @@ class Filters:
 
 
 def list_records(archive: Archive) -> list[Row]:
-    """Every record of an archive, newest first; those that cannot be read are among them, as ``unreadable``.
+    """Every record of an archive, newest first, including those that are ``unreadable``.
 
     Raises:
         InputError: the archive is not a folder that can be read.
@@ -56,7 +56,7 @@ def parse_since(text: str, now: datetime | None = None) -> datetime:
     """A date (``2026-05-01``), a time (``2026-05-01T12:30``, UTC unless it says otherwise), or how long ago (``7d``).
 
     Raises:
-        InputError: it is none of these.
+        InputError: an invalid date or duration.
     """
     duration = _DURATION.fullmatch(text.strip())
     try:
@@ -74,7 +74,7 @@ def parse_since(text: str, now: datetime | None = None) -> datetime:
 
 
 def check_verdict(text: str) -> str:
-    """A verdict to filter by. Raises ``InputError`` for one that no record has, naming those there are."""
+    """A verdict to filter by. Raises ``InputError`` for one that no record has, and names the existing ones."""
     from runbook_lib.model.record import RecordVerdict
 
     known = (*(str(verdict) for verdict in RecordVerdict), UNREADABLE)

@@ -1,4 +1,4 @@
-"""One number of a notebook over time."""
+"""A metric of a notebook over time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from runbook_lib.records.store.archive import Archive
 if TYPE_CHECKING:
     from runbook_lib.model.record import Record
 
-#: The metric that every finished record has: how long it took.
+#: The metric of every finished record: its duration.
 SECONDS = "seconds"
 
 _GOOD = ("pass", "planned")
@@ -25,14 +25,14 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 class Measured(NamedTuple):
-    """The mean of a record's values of one name, in ``unit``."""
+    """The mean of a record's values of one metric, in ``unit``."""
 
     value: float
     unit: str
 
 
 def values_of(record: Record) -> dict[str, Measured]:
-    """Each metric of a record, its seconds among them; of several values of one name the mean."""
+    """Each metric of a record, including its seconds; the mean of several values of one metric."""
     values: dict[str, list[float]] = {}
     units: dict[str, str] = {}
     for metric in record.metrics:
@@ -43,10 +43,10 @@ def values_of(record: Record) -> dict[str, Measured]:
 
 
 def trend(archive: Archive, notebook: str, metric: str, *, cluster: str = "", since: datetime | None = None) -> Trend:
-    """The metric in every record of a notebook (its name, or a beginning that only one notebook has).
+    """The metric in every record of a notebook (its name, or a unique prefix).
 
     Raises:
-        InputError: no such notebook, or no record of it has such a metric; the remedy names those there are.
+        InputError: an unknown notebook, or a metric that none of its records has; the remedy names the known ones.
     """
     everything = [row for row in list_records(archive) if row.notebook]
     name = _one_notebook(notebook, everything, archive)
@@ -59,7 +59,7 @@ def trend(archive: Archive, notebook: str, metric: str, *, cluster: str = "", si
 
 
 def sparkline(values: Sequence[float], width: int = 60) -> str:
-    """The values as a line of bars from the lowest to the highest; more than ``width`` are averaged in groups."""
+    """The values as a line of bars; more than ``width`` values are averaged in groups."""
     if len(values) > width:
         edges = [round(place * len(values) / width) for place in range(width + 1)]
         values = [statistics.fmean(values[low:high]) for low, high in itertools.pairwise(edges)]
@@ -76,7 +76,7 @@ def _one_notebook(wanted: str, everything: Iterable[Row], archive: Archive) -> s
     wanted = wanted.removesuffix(".ipynb")
     found = [name for name in names if name == wanted] or [name for name in names if wanted and name.startswith(wanted)]
     if len(found) != 1:
-        what = f"{len(found)} notebooks begin with" if found else "no record is of a notebook called"
+        what = f"{len(found)} notebooks begin with" if found else "there is no record of a notebook"
         there = f"one of: {', '.join(found or names)}" if names else "run a notebook first: ./runbook run"
         raise InputError(f"{what} {wanted!r}", place=archive.location, remedy=there)
     return found[0]
@@ -100,7 +100,7 @@ def _values(archive: Archive, metric: str, chosen: Iterable[Row]) -> tuple[str, 
 def _refuse(archive: Archive, notebook: str, metric: str, chosen: Sequence[Row]) -> None:
     if not chosen:
         raise InputError(
-            f"no record of {notebook} is asked for", place=archive.location, remedy="see: ./runbook records list"
+            f"no record of {notebook} matches the filters", place=archive.location, remedy="see: ./runbook records list"
         )
     wanted = {row.folder for row in chosen}
     with open_index(archive) as index:

@@ -1,4 +1,4 @@
-"""The files of an archive, here or at a URL, and the keys that sign them."""
+"""The files of an archive, local or at a URL, and the keys that sign them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from runbook_lib.records.store.archive import Archive, is_url
 def open_archive(location: str | Path, *, refresh: bool = True) -> Archive:
     """The archive at a path or an fsspec URL. A path need not exist yet.
 
-    With ``refresh`` what is new at a URL is fetched first: every ``record.json``, the chain, and the keys.
+    ``refresh`` first fetches new data from a URL: every ``record.json``, the chain, and the keys.
 
     Raises:
         InputError: a URL that no installed package can open.
-        RecordError: what is at the URL cannot be fetched.
+        RecordError: the data at the URL cannot be fetched.
     """
     text = str(location)
     if text.startswith("file://"):
@@ -25,7 +25,7 @@ def open_archive(location: str | Path, *, refresh: bool = True) -> Archive:
     if not is_url(text):
         path = Path(text).expanduser().absolute()
         return Archive(path, str(path))
-    # Only an archive at a URL needs them, and fsspec takes long to import.
+    # Only a remote archive needs them, and fsspec takes long to import.
     from runbook_lib.records.store import place, remote
 
     place.check_url(text)
@@ -36,5 +36,5 @@ def open_archive(location: str | Path, *, refresh: bool = True) -> Archive:
 
 
 def default_location() -> str:
-    """Where records go when the user names nothing."""
+    """The default location of records."""
     return records_location()

@@ -1,6 +1,6 @@
-"""An archive: a folder with one subfolder a record, the chain that holds them together, and the public keys.
+"""An archive: a folder with one subfolder per record, the chain, and the public keys.
 
-What a record's folder holds: ``record.json``, and the other files that it vouches for.
+A record's folder has ``record.json``, which lists the record's other files with their hashes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HTML_FILE = "notebook.html"
 LOG_FILE = "log.jsonl"
 CHAIN_FILE = "chain.jsonl"
 KEYS_FOLDER = "keys"
-# Holds a marker for every record that is being written, and the lock of the archive.
+# The folder of the markers of records that are being written, and of the archive's lock.
 RUNNING_FOLDER = ".running"
 LOCK_FILE = ".lock"
 
@@ -30,33 +30,33 @@ _FOLDER = re.compile(r"(?P<time>\d{8}T\d{6}Z)_(?P<what>.+)_(?P<id>[0-9a-f]{10})"
 
 @dataclass(frozen=True)
 class Archive:
-    """``root`` is the folder to read and write; ``location`` what the user named: the same, or the URL it mirrors."""
+    """``root`` is the folder to read and write; ``location`` is the same, or the URL that ``root`` mirrors."""
 
     root: Path
     location: str
 
     @property
     def is_remote(self) -> bool:
-        """Whether ``root`` only mirrors what is at ``location``."""
+        """Whether ``root`` is only a mirror of ``location``."""
         return is_url(self.location)
 
     @property
     def chain_file(self) -> Path:
-        """The chain: one signed entry a line."""
+        """The chain: one signed entry per line."""
         return self.root / CHAIN_FILE
 
     @property
     def keys_folder(self) -> Path:
-        """The public halves of the keys that signed, ``<key id>.pem``."""
+        """The public keys of the signers, ``<key id>.pem``."""
         return self.root / KEYS_FOLDER
 
     @property
     def lock_file(self) -> Path:
-        """Held while the chain is written."""
+        """The lock for writing the chain."""
         return self.root / LOCK_FILE
 
     def folders(self) -> tuple[Path, ...]:
-        """The folders of all records, the oldest first; none when there is no archive yet.
+        """The folders of all records, the oldest first; empty if the archive does not exist yet.
 
         Raises:
             InputError: it is not a folder that can be read.
@@ -76,7 +76,7 @@ class Archive:
 
 
 def is_url(location: str) -> bool:
-    """Whether a location is not a path of this machine."""
+    """Whether a location is a URL, not a local path."""
     return "://" in location
 
 
@@ -87,18 +87,18 @@ def record_folder_name(started: str, cluster: str, notebook: str, record: str) -
 
 
 def is_record_name(name: str) -> bool:
-    """Whether a folder is called like a record's."""
+    """Whether a folder's name is that of a record."""
     return _FOLDER.fullmatch(name) is not None
 
 
 def started_of(folder: Path) -> datetime:
-    """When the record in a folder began, to the second, by the folder's name, which has to be a record's."""
+    """When the record in a folder was started, to the second, by the folder's name, which must be a record's."""
     found = _FOLDER.fullmatch(folder.name)
     assert found is not None, folder
     return datetime.strptime(found["time"], "%Y%m%dT%H%M%S%z")
 
 
 def id_of(folder: Path) -> str:
-    """The id of the record in a folder, by the folder's name; the whole name where it is not called like a record's."""
+    """The id of the record in a folder, by the folder's name; the whole name if that is not a record's."""
     found = _FOLDER.fullmatch(folder.name)
     return found["id"] if found else folder.name

@@ -1,7 +1,7 @@
-"""Where an archive is: here, or at a URL through fsspec, of which this machine has a mirror.
+"""A remote archive at a URL through fsspec, of which this machine has a mirror.
 
 Records are written into the mirror and uploaded when they are finished: all files, then ``record.json``, then the
-chain. Whoever appends to the chain holds a lock beside it, and reads back what was written.
+chain. A writer of the chain holds a lock beside it, and reads back what it wrote.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _LAST = (SEAL_FILE, RECORD_FILE)
 
 
 class Place:
-    """An archive at a URL. Every method raises ``RecordError`` when the place cannot be reached, read or written."""
+    """An archive at a URL. Every method raises ``RecordError`` if the URL cannot be reached, read or written."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -49,13 +49,13 @@ class Place:
         self._path = self._path.rstrip("/")
 
     def close(self) -> None:
-        """End the connection, where there is one that stays open."""
+        """Close the connection, if it is a permanent one."""
         client = getattr(self._fs, "client", None)
         if urlsplit(self.url).scheme in _SSH and client is not None:
             client.close()
 
     def prepare(self) -> None:
-        """Make sure that files can be written there."""
+        """Check that files can be written there."""
         probe = self._at(f".probe.{secrets.token_hex(4)}")
         with self._reported("written"):
             self._fs.makedirs(self._path, exist_ok=True)
@@ -106,7 +106,7 @@ class Place:
                 self._fs.rm(self._at(name), recursive=True)
 
     def pull_chain(self, root: Path) -> None:
-        """Make a mirror's chain and public keys those that are there."""
+        """Download the chain and public keys into a mirror."""
         (root / KEYS_FOLDER).mkdir(parents=True, exist_ok=True)
         if not self.fetch(CHAIN_FILE, root / CHAIN_FILE, missing_ok=True):
             (root / CHAIN_FILE).unlink(missing_ok=True)
@@ -121,7 +121,7 @@ class Place:
             (root / KEYS_FOLDER).rmdir()
 
     def push_chain(self, root: Path) -> None:
-        """Put a mirror's chain and public keys there, and make sure that nobody wrote another chain meanwhile."""
+        """Upload a mirror's chain and public keys, and check that no other writer changed the chain in the meantime."""
         with self._reported("written", CHAIN_FILE):
             self._fs.makedirs(self._at(KEYS_FOLDER), exist_ok=True)
             for key in (root / KEYS_FOLDER).iterdir():
@@ -264,7 +264,7 @@ def _connect(url: str) -> tuple[Any, str]:
 
 
 def _is_dead(holder: dict[str, Any]) -> bool:
-    """Whether a lock's holder was a process of this machine that is gone."""
+    """Whether a lock's holder was a process of this machine that has ended."""
     if holder.get("host") != socket.gethostname() or not isinstance(holder.get("pid"), int):
         return False
     return not Path(f"/proc/{holder['pid']}").exists()

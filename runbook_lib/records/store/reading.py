@@ -1,6 +1,6 @@
-"""Reads records as they are, and finds them by their ids.
+"""Reads records, and finds them by their ids.
 
-What a killed runner left of a record, told as it is: from the notebook that it saved last.
+The record of a killed runner is completed from the notebook that it saved last.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ KILLED = FailureRecord(
 
 
 def as_left(record: Record, folder: Path) -> Record:
-    """A record whose runner is gone: ``interrupted``, with the cells, steps and checks of the notebook saved last."""
+    """The record of a dead runner: ``interrupted``, with the cells, steps and checks of the notebook saved last."""
     cells = _cells(folder / NOTEBOOK_FILE)
     events = [event for cell in cells for event in _events(cell)]
     steps = tuple(event for event in events if isinstance(event, StepEvent))
@@ -52,7 +52,7 @@ def _ended(cell: CellRecord) -> CellRecord:
 
 
 def _cells(path: Path) -> list[Mapping[str, Any]]:
-    """The cells of a notebook; none when it cannot be read, as verify then says."""
+    """The cells of a notebook; empty if it cannot be read, which verify reports."""
     try:
         cells = json.loads(path.read_bytes())["cells"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -80,14 +80,14 @@ def _events(cell: Mapping[str, Any]) -> Iterator[Event]:
 
 @dataclass(frozen=True)
 class BrokenRecord:
-    """A record that cannot be read, and why."""
+    """A record that cannot be read, and the reason."""
 
     folder: Path
     fault: str
 
 
 def read_record(folder: Path) -> Record:
-    """The record in a folder. One whose runner was killed reads ``interrupted``.
+    """The record in a folder; ``interrupted`` if its runner was killed.
 
     Raises:
         RecordError: ``record.json`` is missing, cut short or not one of this project's.
@@ -101,7 +101,7 @@ def read_record(folder: Path) -> Record:
 
 
 def parse_record(data: bytes, path: Path) -> Record:
-    """The record that a ``record.json`` says. Raises ``RecordError``, which names ``path``."""
+    """The record of a ``record.json``. Raises ``RecordError``, which names ``path``."""
     try:
         return Record.model_validate_json(data)
     except ValidationError as error:
@@ -112,14 +112,14 @@ def parse_record(data: bytes, path: Path) -> Record:
 
 
 def as_it_is(record: Record, folder: Path) -> Record:
-    """The record in a folder, made ``interrupted`` where it says ``running`` and nobody runs it any more."""
+    """The record in a folder; ``interrupted`` instead of ``running`` if its runner has died."""
     if record.verdict is not RecordVerdict.RUNNING or is_running(folder):
         return record
     return as_left(record, folder)
 
 
 def read_all(folders: Iterable[Path]) -> Iterator[tuple[Path, Record | BrokenRecord]]:
-    """Every record, or the fault of it that keeps it from being read."""
+    """Every record, or the fault that makes it unreadable."""
     for folder in folders:
         try:
             yield folder, read_record(folder)
@@ -133,11 +133,11 @@ def broken_records(archive: Archive) -> tuple[BrokenRecord, ...]:
 
 
 def find_record(archive: Archive, wanted: str) -> Path:
-    """The folder of the record with an id, the beginning of an id, a folder's name, or a path.
+    """The folder of the record with an id, a prefix of an id, a folder's name, or a path.
 
     Raises:
-        InputError: no record, or more than one, is called so.
-        RecordError: a remote record cannot be fetched whole.
+        InputError: no record, or more than one, matches.
+        RecordError: a remote record cannot be fetched completely.
     """
     path = Path(wanted)
     if path.name == RECORD_FILE:
@@ -163,10 +163,10 @@ def find_record(archive: Archive, wanted: str) -> Path:
 
 
 def _unreadable(path: Path, message: str) -> RecordError:
-    return RecordError(message, place=str(path), remedy="see what else is wrong: ./runbook records verify")
+    return RecordError(message, place=str(path), remedy="check the archive: ./runbook records verify")
 
 
-#: What ``record.json`` cannot have the hash of.
+#: Files whose hash cannot be in ``record.json``.
 UNLISTED = frozenset({RECORD_FILE, SEAL_FILE})
 
 
@@ -175,7 +175,7 @@ _NEVER_SECRET = frozenset({"id", "kind", "files"})
 
 
 def contents_of(folder: Path) -> dict[str, FileRecord]:
-    """Every file of a record's folder that ``record.json`` lists, by its path in it. Raises ``OSError``."""
+    """Every file that ``record.json`` lists, by its path in the record's folder. Raises ``OSError``."""
     return {name: _file_record(folder / name) for name in sorted(files_in(folder)) if name not in UNLISTED}
 
 
@@ -190,12 +190,12 @@ def record_bytes(record: Record) -> bytes:
 
 
 def write_record(folder: Path, record: Record) -> None:
-    """Put ``record.json`` into a folder. Raises ``OSError``."""
+    """Write ``record.json`` into a folder. Raises ``OSError``."""
     write_whole(folder / RECORD_FILE, record_bytes(record), durable=True)
 
 
 def redacted(record: Record, redact: Callable[[str], str]) -> Record:
-    """The record without secrets in any text of it; states, ids and hashes are left as they are."""
+    """The record without secrets in its texts; states, ids and hashes stay unchanged."""
     return Record.model_validate(_redacted(record.model_dump(), redact))
 
 

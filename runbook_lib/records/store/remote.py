@@ -1,4 +1,4 @@
-"""What an archive at a URL needs beyond one that is here; for one that is here, all of this does nothing."""
+"""Synchronises the mirror of a remote archive; for a local archive all of this does nothing."""
 
 from __future__ import annotations
 
@@ -24,13 +24,12 @@ Publish = Callable[[Sequence[Path]], None]
 
 @contextlib.contextmanager
 def chain_held(archive: Archive) -> Iterator[Publish]:
-    """Hold an archive's chain, at a URL fetched afresh.
+    """Lock an archive's chain; at a URL, fetch it first.
 
-    Gives the function that makes the records and the chain be seen there. Nobody on this machine may write the chain
-    meanwhile: the caller holds the lock of the archive too.
+    Yields the function that publishes the records and the chain there. The caller also holds the archive's local lock.
 
     Raises:
-        RecordError: the place cannot be reached or written.
+        RecordError: the URL cannot be reached or written.
     """
     if not archive.is_remote:
         yield lambda _folders: None
@@ -47,14 +46,14 @@ def chain_held(archive: Archive) -> Iterator[Publish]:
 
 
 def prepare(archive: Archive) -> None:
-    """Make sure that records can be written to a URL. Raises ``InputError``, ``RecordError``."""
+    """Check that records can be written to a URL. Raises ``InputError``, ``RecordError``."""
     if archive.is_remote:
         with _place(archive) as place:
             place.prepare()
 
 
 def upload(archive: Archive, folders: Sequence[Path]) -> None:
-    """Upload records but for what makes them be seen. Raises ``RecordError``."""
+    """Upload records without the files that publish them. Raises ``RecordError``."""
     if archive.is_remote:
         with _place(archive) as place:
             for folder in folders:
@@ -70,11 +69,11 @@ def remove_there(archive: Archive, names: Sequence[str]) -> None:
 
 
 def refresh(archive: Archive) -> None:
-    """Make the mirror of a remote archive list the records that are there now.
+    """Update the mirror of a remote archive to its current records.
 
     Raises:
         InputError: no installed package can open the URL.
-        RecordError: the place cannot be reached, or the mirror not be written.
+        RecordError: the URL cannot be reached, or the mirror cannot be written.
     """
     if not archive.is_remote:
         return
@@ -108,7 +107,7 @@ def complete(archive: Archive, folder: Path) -> None:
 
 @contextlib.contextmanager
 def fetched(archive: Archive) -> Iterator[Archive]:
-    """The archive itself; of one at a URL, a whole copy made now, so that no mirror is taken for it."""
+    """The archive itself; for a URL a complete new copy, because the mirror proves nothing."""
     if not archive.is_remote:
         yield archive
         return
@@ -135,14 +134,14 @@ def _mirror(archive: Archive, place: Place, name: str) -> None:
 
 
 def _place(archive: Archive) -> contextlib.AbstractContextManager[Place]:
-    # fsspec and what it needs are worth a tenth of a second, which an archive that is here does not owe.
+    # fsspec and its dependencies take a tenth of a second, which a local archive does not need.
     from runbook_lib.records.store.place import open_place
 
     return open_place(archive.location)
 
 
 def where_it_is(error: RecordError, folders: Sequence[Path]) -> RecordError:
-    """The error of a failed upload, which says where the records are meanwhile."""
+    """The error of a failed upload, with the local copies of the records."""
     copies = "".join(f"\n  - {folder}" for folder in folders)
     return RecordError(
         f"{error.message}; what is finished is kept here, and uploaded by the next run:{copies}",

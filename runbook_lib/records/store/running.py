@@ -1,7 +1,7 @@
-"""Which records are being written now: a marker each, locked by its runner for as long as that lives.
+"""The markers of records that are being written, each locked by its runner while that lives.
 
-A marker lies in the archive's ``.running`` folder. It is signed, so that no stranger's folder is ever taken for what a
-killed runner left behind.
+A marker is in the archive's ``.running`` folder. It is signed, so that a foreign folder is never taken for the
+remains of a killed runner.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from runbook_lib.records.store.keys import PublicKey, SigningKey, canonical
 
 RESERVE_BYTES = 1 << 20
 _RESERVE_SUFFIX = ".reserve"
-# Of Ed25519 (RFC 8032); a marker holds it in hexadecimal.
+# The length of an Ed25519 signature (RFC 8032); a marker has it in hexadecimal.
 _SIGNATURE_BYTES = 64
 
 
@@ -30,7 +30,7 @@ class Marker:
     descriptor: int
 
     def reserve(self) -> None:
-        """Keep room on the disk for the last that has to be written. Raises ``OSError``."""
+        """Reserve disk space for the record's last files. Raises ``OSError``."""
         descriptor = os.open(self._reserve, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
             os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
@@ -38,17 +38,17 @@ class Marker:
             os.close(descriptor)
 
     def release_reserve(self) -> None:
-        """Give the room back, to be used at once."""
+        """Release the reserved disk space."""
         self._reserve.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """The record is finished: nothing is left of the marker. Raises ``OSError``."""
+        """Remove the marker of a finished record. Raises ``OSError``."""
         self.release_reserve()
         self.path.unlink(missing_ok=True)
         self.let_go()
 
     def let_go(self) -> None:
-        """Unlock, and leave the marker to whoever seals what was left."""
+        """Unlock, and leave the marker for the writer that seals the unfinished record."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
@@ -64,7 +64,7 @@ def marker_of(folder: Path) -> Path:
 
 
 def reserve_of(marker: Path) -> Path:
-    """The file that keeps room on the disk beside a marker."""
+    """The file beside a marker that reserves disk space."""
     return marker.with_name(f".{marker.name}{_RESERVE_SUFFIX}")
 
 
@@ -81,7 +81,7 @@ def is_running(folder: Path) -> bool:
 
 
 def claim(folder: Path, key: SigningKey) -> Marker:
-    """Make and lock the marker of a record that begins. Raises ``OSError``."""
+    """Create and lock the marker of a new record. Raises ``OSError``."""
     path = marker_of(folder)
     path.parent.mkdir(exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
@@ -96,7 +96,7 @@ def claim(folder: Path, key: SigningKey) -> Marker:
 
 
 def take_over(folder: Path) -> Marker | None:
-    """The marker of a record whose runner is gone, now held by this process; ``None`` while anybody holds it.
+    """Lock the marker of a dead runner's record; ``None`` if another process holds it.
 
     Raises:
         OSError: there is no marker, or it cannot be opened.
@@ -110,7 +110,7 @@ def take_over(folder: Path) -> Marker | None:
 
 
 def is_begun_by(folder: Path, keys: Iterable[PublicKey]) -> bool:
-    """Whether there is a marker for a folder that one of the keys signed: its record was begun, and not finished."""
+    """Whether a folder has a marker signed by one of the keys: its record was started, and not finished."""
     path = marker_of(folder)
     try:
         signature = bytes.fromhex(path.read_text(encoding="ascii", errors="replace"))
@@ -120,9 +120,9 @@ def is_begun_by(folder: Path, keys: Iterable[PublicKey]) -> bool:
 
 
 def is_unsigned(marker: Path) -> bool:
-    """Whether a marker lacks its signature: its runner was killed while it made it, and nothing else was begun.
+    """Whether a marker lacks its signature: its runner was killed while creating it, before anything else.
 
-    Ask only while the archive is locked, under which markers are made.
+    Call this only while holding the archive's lock, under which markers are created.
     """
     return marker.stat().st_size < 2 * _SIGNATURE_BYTES
 

@@ -1,1 +1,1 @@
-"""The nodes' root filesystem and the container images that they get."""
+"""The nodes' root filesystem and container images."""

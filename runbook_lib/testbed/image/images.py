@@ -1,4 +1,4 @@
-"""The container images that the nodes get: made from the cached root filesystem, pulled from nowhere."""
+"""The nodes' container images, built from the cached root filesystem without a registry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ETCD_IMAGE = "etcd:3.4"
 ALPINE_IMAGE = "alpine:latest"
 STAND_IN_LABEL = "org.overlay-runbook.stand-in"
 ETCD_LABEL = "org.overlay-runbook.source"
-# Raise it when the way of building changes.
+# Increase it when the build changes.
 _BUILDER_VERSION = 1
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _ETCD_PROGRAM = "usr/bin/etcd"
@@ -60,9 +60,9 @@ class _Image:
 
 
 def ensure(rootfs: Path) -> Archive:
-    """The archive with the images that can be made from this root filesystem, built first when it is not cached.
+    """The archive with the images of this root filesystem, built if it is not cached.
 
-    That is the stand-in for alpine, and etcd where the tree has it.
+    These are the stand-in for alpine, and etcd if the root filesystem has it.
     """
     key = hashlib.sha256(f"{_BUILDER_VERSION} {rootfs.name}".encode()).hexdigest()[:16]
     archive = cache_root() / f"images-{key}.tar"
@@ -91,7 +91,7 @@ def _build(rootfs: Path, archive: Path, index: Path) -> None:
             identifiers[image.name] = f"sha256:{digest}"
         _add_file(tar, "manifest.json", json.dumps(manifest).encode())
     temporary.replace(archive)
-    # Written last: an index says that its archive is whole.
+    # Written last: an index means that its archive is complete.
     unfinished = index.with_suffix(".building-index")
     unfinished.write_text(json.dumps(identifiers))
     unfinished.replace(index)
@@ -148,14 +148,14 @@ def _applets(rootfs: Path) -> list[str]:
 
 
 class _Layer:
-    """One image layer: a tar whose bytes depend on nothing but what is put into it."""
+    """One image layer: a reproducible tar."""
 
     def __init__(self, rootfs: Path) -> None:
         self._rootfs = rootfs
         self._entries: dict[str, tuple[tarfile.TarInfo, bytes]] = {}
 
     def copy(self, path: str) -> None:
-        """Add a file of the root filesystem, links on the way followed inside it."""
+        """Add a file of the root filesystem; links are followed inside it."""
         source = self._resolve(path)
         self._put(path, 0o755, source.read_bytes())
 

@@ -1,6 +1,6 @@
-"""The nodes' root filesystem: built once by mmdebstrap, cached under a name made from its content.
+"""The nodes' root filesystem, built once by mmdebstrap and cached under a digest of its definition.
 
-The host's own package sources, handed on to mmdebstrap so that its mirror is the one used.
+mmdebstrap gets the host's own package sources and proxies, so that it uses the host's mirror.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DEBIAN_KEYRING = "debian-archive"
 def host_sources(suite: str, folder: Path = _FOLDER) -> list[str]:
     """One-line entries of the host's Debian sources of this suite; empty on another distribution or release.
 
-    An empty list makes mmdebstrap use the mirror that it knows by itself.
+    With an empty list mmdebstrap uses its default mirror.
     """
     entries: list[str] = []
     for path in [folder / "sources.list", *sorted((folder / "sources.list.d").glob("*"))]:
@@ -38,7 +38,7 @@ def host_sources(suite: str, folder: Path = _FOLDER) -> list[str]:
             entries += parse_deb822(text, suite)
         elif path.suffix == ".list":
             entries += parse_one_line(text, suite)
-    # Only updates without the suite itself would make an incomplete system.
+    # Updates without the suite itself would give an incomplete system.
     return entries if any(f" {suite} " in entry for entry in entries) else []
 
 
@@ -65,7 +65,7 @@ def parse_deb822(text: str, suite: str) -> list[str]:
         signed_by = fields.get("signed-by", "")
         if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() in ("no", "false"):
             continue
-        # A key written into the file itself has no place in a one-line entry; Debian's own keyring is known.
+        # A one-line entry cannot contain a key; Debian's own keyring is known.
         option = f"[signed-by={signed_by}] " if signed_by.startswith("/") and " " not in signed_by else ""
         components = fields.get("components", "").split()
         names = [name for name in fields.get("suites", "").split() if _wanted(name, suite, components, signed_by)]
@@ -126,7 +126,7 @@ _PACKAGES = (
     "tcpdump",
     "udhcpc",
 )
-# Nobody reads manuals or translations in a node; the licences stay.
+# A node needs no manuals or translations; the licences stay.
 _DPKG_OPTIONS = (
     "path-exclude=/usr/share/doc/*",
     "path-include=/usr/share/doc/*/copyright",
@@ -134,19 +134,19 @@ _DPKG_OPTIONS = (
     "path-exclude=/usr/share/locale/*",
     "path-exclude=/usr/share/info/*",
 )
-# Raise it when the way of building changes and neither the packages nor our files do.
+# Increase it when the build changes, but neither the packages nor our files do.
 _BUILDER_VERSION = 1
 _BUILD_TIMEOUT = 1800
 FILES = Path(__file__).parents[1] / "files"
 
 
-# What a host that boots systemd has besides, with each of the network managers.
+# The additional packages of a systemd host, with all network managers.
 _SYSTEMD_PACKAGES = ("dbus", "ifupdown", "isc-dhcp-client", "netplan.io", "network-manager", "systemd-sysv")
 
 
 @dataclass(frozen=True)
 class Tree:
-    """What a root filesystem is made of: a Debian suite and its packages, or another tree and more packages."""
+    """The definition of a root filesystem: a Debian suite with packages, or another tree with more packages."""
 
     suite: str
     packages: tuple[str, ...]
@@ -154,18 +154,18 @@ class Tree:
 
     @property
     def script(self) -> Path:
-        """The hook that makes a node's tree of it."""
+        """The hook that customises it for a node."""
         return FILES / ("customize-debian.sh" if self.base else "customize.sh")
 
     @property
     def node_files(self) -> Path:
-        """The folder of our own files that it gets."""
+        """The folder with our own files for it."""
         return FILES / ("debian" if self.base else "node")
 
 
-# Debian 12 has the last engine with a cluster store, 20.10, and an etcd that still speaks its language.
+# Debian 12 has the last engine with a cluster store, 20.10, and an etcd that still supports its API.
 _BOOKWORM = Tree("bookworm", tuple(sorted((*_PACKAGES, "etcd-client", "etcd-server"))))
-# Debian 13 has 26.1, and the docker command in a package of its own. Swarm mode keeps its state itself.
+# Debian 13 has 26.1, and the docker command in a separate package. Swarm mode keeps its state itself.
 _TRIXIE = Tree("trixie", tuple(sorted((*_PACKAGES, "docker-cli"))))
 
 
@@ -176,7 +176,7 @@ def tree_of(kind: Kind) -> Tree:
 
 
 def content_key(tree: Tree) -> str:
-    """A digest of everything that decides what the root filesystem holds."""
+    """A digest of everything that determines the root filesystem's content."""
     digest = hashlib.sha256()
     base = [content_key(tree.base)] if tree.base else []
     for part in (str(_BUILDER_VERSION), tree.suite, os.uname().machine, *tree.packages, *_DPKG_OPTIONS, *base):
@@ -188,17 +188,17 @@ def content_key(tree: Tree) -> str:
 
 
 def location(tree: Tree) -> Path:
-    """Where the root filesystem is, or will be once it is built."""
+    """The root filesystem's folder, whether it is built or not."""
     return cache_root() / f"rootfs-{content_key(tree)}"
 
 
 def is_cached(tree: Tree) -> bool:
-    """Whether it need not be built any more."""
+    """Whether it is built."""
     return location(tree).is_dir()
 
 
 def ensure(tree: Tree) -> Path:
-    """The root filesystem's folder, built first when it is not cached. Two callers build it once.
+    """The root filesystem's folder, built if it is not cached; parallel callers build it only once.
 
     Raises:
         TestbedError: mmdebstrap failed; the message ends with the last lines of its log.
@@ -231,7 +231,7 @@ def wait_for_builder(tree: Tree) -> None:
 
 @contextmanager
 def cache_lock(subject: str) -> Iterator[None]:
-    """Wait for, then hold, the right to add one kind of thing to the cache."""
+    """Hold the lock for adding one kind of item to the cache."""
     root = cache_root()
     root.mkdir(mode=0o755, parents=True, exist_ok=True)
     with locked(root / f"{subject}.lock"):
@@ -265,10 +265,10 @@ def _command(tree: Tree, building: Path, sources_file: Path) -> list[str]:
     hook = f'NODE_FILES="{tree.node_files}" sh "{tree.script}" "$1"'
     command = ["mmdebstrap", f"--include={','.join(tree.packages)}"]
     if tree.base:
-        # A copy of the other tree with more packages costs half of what a new one does.
+        # Copying the other tree and adding packages takes half the time of a new one.
         base = location(tree.base)
         copy = f'cp --archive --remove-destination "{base}/." "$1"'
-        # Its sources are the same as those that are given again below.
+        # Its sources are the same as those added below.
         forget = f'rm -f "$1/etc/apt/sources.list.d/0000{base.name}.list"'
         command += ["--variant=custom", "--skip=check/empty", f"--setup-hook={copy}", f"--setup-hook={forget}"]
     else:
@@ -284,12 +284,12 @@ def _command(tree: Tree, building: Path, sources_file: Path) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    # A root shell made by su or sudo may lack the folders that dpkg and chroot live in.
+    # The PATH of a root shell from su or sudo may lack the folders of dpkg and chroot.
     return {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 
 
 def _remove(folder: Path) -> None:
-    """Delete a half-built tree, but never through something still mounted in it."""
+    """Delete an incomplete tree, but never through a mount in it."""
     if not folder.exists():
         return
     refuse_mounts(folder)
@@ -297,7 +297,7 @@ def _remove(folder: Path) -> None:
 
 
 def refuse_mounts(folder: Path) -> None:
-    """Make sure that nothing is mounted below a folder that is about to be deleted.
+    """Check that nothing is mounted below a folder before it is deleted.
 
     Raises:
         TestbedError: naming the mount point and the command that ends it.

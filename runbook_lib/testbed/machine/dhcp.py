@@ -49,7 +49,7 @@ def start(layout: Layout, rootfs: Path, reservations: Mapping[str, str]) -> Proc
         f"--dhcp-range={first},{last},{layout.cluster.netmask},{_LEASE_TIME}",
         "--dhcp-sequential-ip",
         "--dhcp-authoritative",
-        # Sequential without a ping first: whoever comes first gets the lowest address, at once.
+        # Sequential without a ping: the first client gets the lowest address, at once.
         "--no-ping",
         # To a client without an address a unicast needs a neighbour entry, and the kernel's table, which
         # all namespaces share, may be full: many containers on one machine fill it.
@@ -62,7 +62,7 @@ def start(layout: Layout, rootfs: Path, reservations: Mapping[str, str]) -> Proc
         "--log-facility=-",
         *(f"--dhcp-host={mac},{address}" for mac, address in sorted(reservations.items())),
     ]
-    # Only what this server gave counts as a lease.
+    # Only this server's own leases count.
     layout.dhcp_log.write_text("")
     process = host.spawn(argv, layout.dhcp_log)
     _wait_until_serving(process, layout)
@@ -81,7 +81,7 @@ def stop(process: Process) -> None:
 
 
 def _wait_until_serving(process: Process, layout: Layout) -> None:
-    """Wait until the server holds its socket, which it takes before it answers anybody."""
+    """Wait until the server has opened its socket."""
     if process.wait(0.0):
         raise TestbedError("the DHCP server ended at once", log_tail=host.tail_of(layout.dhcp_log))
     for _ in range(500):
@@ -109,10 +109,9 @@ def parse_leases(log: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Shuffle:
-    """An order of arrival at a server without leases, and what the server has to be told first.
+    """The order of requests to a server without leases, and the server's configuration.
 
-    ``order`` names the nodes; ``blocked`` are addresses that nobody may get; ``expected`` is what
-    each node will be given.
+    ``order`` names the nodes; ``blocked`` are addresses that no node may get; ``expected`` are the resulting ones.
     """
 
     order: tuple[str, ...]
@@ -169,5 +168,5 @@ def _number(address: str) -> int:
 
 
 def blocking_mac(index: int) -> str:
-    """A MAC address that no node has, to reserve an address for nobody."""
+    """A MAC address that no node has, to block an address."""
     return f"02:ff:ff:ff:ff:{index:02x}"

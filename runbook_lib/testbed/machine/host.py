@@ -1,7 +1,4 @@
-"""Programs of the host that the testbed calls, and the processes that it owns there.
-
-The cgroups that a supervisor makes for its node, and whatever runs in them.
-"""
+"""The host's programs that the testbed calls, its processes there, and its nodes' cgroups."""
 
 from __future__ import annotations
 
@@ -43,7 +40,7 @@ def run(
     """
     command = shlex.join(argv)
     try:
-        # A process group of its own, so that a program that is given up takes its helpers with it.
+        # A separate process group, so that a program that is killed takes its helpers with it.
         child = subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
@@ -75,7 +72,7 @@ def run(
 
 
 def _end_group(child: subprocess.Popen[str]) -> None:
-    """End a program and its helpers: politely, and after a while by force."""
+    """Terminate a program and its helpers, and kill them if they do not end."""
     os.killpg(child.pid, signal.SIGTERM)
     try:
         child.wait(_GIVE_UP_SECONDS)
@@ -110,14 +107,14 @@ def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
 
 @dataclass(frozen=True)
 class Process:
-    """A process named for ever: its id and the tick at which it started."""
+    """A process with a permanent identity: its id and its start time in ticks."""
 
     pid: int
     start_time: int
 
     @classmethod
     def of(cls, pid: int) -> Process | None:
-        """The process that has this id now, or None."""
+        """The current process with this id, or None."""
         start_time = _start_time(pid)
         return None if start_time is None else cls(pid, start_time)
 
@@ -133,7 +130,7 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether this very process still runs (a zombie does not)."""
+        """Whether this process still runs (a zombie does not)."""
         return _start_time(self.pid) == self.start_time
 
     def send(self, number: signal.Signals) -> None:
@@ -173,7 +170,7 @@ def _start_time(pid: int) -> int | None:
 
 
 def spawn(argv: Sequence[str], log: Path) -> Process:
-    """Start a program that outlives us: a session of its own, no input, its output added to ``log``.
+    """Start a program that outlives this process: in a new session, without input, its output appended to ``log``.
 
     Raises:
         TestbedError: it could not be started.
@@ -192,7 +189,7 @@ def spawn(argv: Sequence[str], log: Path) -> Process:
     return process
 
 
-# Kept so that the interpreter reaps them when they end and does not warn about them.
+# Kept so that the interpreter reaps them when they end, without a warning.
 _children: list[subprocess.Popen[bytes]] = []
 
 
@@ -201,7 +198,7 @@ _POLL = 0.02
 
 
 def groups(node: NodeLayout) -> list[Path]:
-    """The node's own cgroup in each hierarchy, as its supervisor wrote them down."""
+    """The node's cgroup in each hierarchy, from its supervisor's file."""
     try:
         lines = (node.folder / "cgroups").read_text().splitlines()
     except FileNotFoundError:
@@ -210,7 +207,7 @@ def groups(node: NodeLayout) -> list[Path]:
 
 
 def processes(node: NodeLayout) -> list[Process]:
-    """What runs in the node: nothing else is ever in a cgroup of this name."""
+    """The processes in the node's cgroups."""
     found: dict[Process, None] = {}
     for group in groups(node):
         for path, _folders, _files in os.walk(group):
@@ -225,11 +222,11 @@ def _members(group: Path) -> list[int]:
     try:
         return [int(pid) for pid in (group / "cgroup.procs").read_text().split()]
     except OSError:
-        return []  # it was removed while we were looking
+        return []  # it was removed in the meantime
 
 
 def remove(node: NodeLayout) -> None:
-    """Remove the node's cgroups; the kernel may take a moment to see that the last process has gone.
+    """Remove the node's cgroups; the kernel may need a moment after the end of the last process.
 
     Raises:
         TestbedError: something still runs in one.

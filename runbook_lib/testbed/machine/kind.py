@@ -1,4 +1,4 @@
-"""What a testbed is made of: how its nodes boot, which engine they have, and where the engines keep an overlay."""
+"""The kind of a testbed: its nodes' platform, engine and control plane."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Kind:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Kind:
-        """The inverse of ``to_json``; what an older record lacks is the article's."""
+        """The inverse of ``to_json``; fields that an older record lacks get the article's values."""
         return cls(**{key: data[key] for key in ("platform", "engine", "control_plane") if key in data})
 
     def __str__(self) -> str:
@@ -41,10 +41,10 @@ ARTICLES_KIND = Kind()
 
 
 def choose_kind(platform: str | None = None, engine: str | None = None, control_plane: str | None = None) -> Kind:
-    """The kind that was asked for; what was not said follows from the rest, and is the article's where nothing does.
+    """The requested kind; missing choices follow from the others, and default to the article's.
 
     Raises:
-        InputError: a word that is none of the choices, or choices that exclude each other.
+        InputError: an unknown choice, or choices that exclude each other.
     """
     choices = (
         ("--platform", platform, NodePlatform),

@@ -1,7 +1,4 @@
-"""A testbed as plain data: what it is called, how big it is, and every name and address that follows.
-
-What a testbed is made of: how its nodes boot, which engine they have, and where the engines keep an overlay.
-"""
+"""A testbed as plain data: its name, size, subnets and kind, and all names and addresses derived from them."""
 
 from __future__ import annotations
 
@@ -34,7 +31,7 @@ _MANAGEMENT_START = 11
 
 @dataclass(frozen=True)
 class NodeLayout:
-    """One node: where it lives on disk, on both networks, and in the kernel's name spaces."""
+    """One node: its folder, its addresses on both networks, and its names in the kernel."""
 
     name: str
     index: int
@@ -56,7 +53,7 @@ class NodeLayout:
 
     @property
     def disk(self) -> Path:
-        """What the node sees as ``/var/lib/boot2docker``, or a Debian node as ``/var/lib/overlay-runbook``."""
+        """The node's ``/var/lib/boot2docker``, or on a Debian node ``/var/lib/overlay-runbook``."""
         return self.folder / ("overlay-runbook" if self.boots_systemd else "boot2docker")
 
     @property
@@ -71,7 +68,7 @@ class NodeLayout:
 
     @property
     def boot_status(self) -> Path:
-        """``starting`` or ``finished``, about the boot that is under way or was the last."""
+        """The file with the state of the last boot: ``starting`` or ``finished``."""
         return self.disk / "log" / "boot.status"
 
     @property
@@ -81,17 +78,17 @@ class NodeLayout:
 
     @property
     def console_log(self) -> Path:
-        """What the supervisor and the container's console print."""
+        """The output of the supervisor and the container's console."""
         return self.folder / "console.log"
 
     @property
     def testbed(self) -> str:
-        """The name of the testbed that the node is of."""
+        """The name of the node's testbed."""
         return self.folder.parents[1].name
 
     @property
     def cgroup(self) -> str:
-        """The cgroup that the supervisor makes for the node."""
+        """The cgroup that the supervisor creates for the node."""
         return f"overlay-runbook.{self.machine}"
 
 
@@ -133,7 +130,7 @@ class Layout:
 
     @property
     def inventory_file(self) -> Path:
-        """What the layers above read."""
+        """The inventory file for the layers above."""
         return self.folder / "inventory.yaml"
 
     @property
@@ -173,7 +170,7 @@ class Layout:
 
     @property
     def host_links(self) -> tuple[str, str]:
-        """Both interfaces that the testbed puts into the host."""
+        """Both interfaces of the testbed on the host."""
         return self.host_management_link, self.host_cluster_link
 
     @property

@@ -1,4 +1,4 @@
-"""The four network managers of Debian hosts: what each has on a fresh host whose eth1 asks DHCP."""
+"""The four network managers of Debian hosts: the files of each on a new host whose eth1 uses DHCP."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from runbook_lib.model.base import PlatformName
 
 MANAGERS: tuple[PlatformName, ...] = ("systemd-networkd", "netplan", "NetworkManager", "ifupdown")
-"""Which manager the first, second, third and fourth node is under; further nodes begin again."""
+"""The managers of the first four nodes; further nodes repeat them."""
 
 _LIB = "/lib/systemd/system"
 
@@ -104,10 +104,10 @@ _BY_NAME: Mapping[PlatformName, Manager] = {
 
 
 def manager_of(index: int) -> PlatformName:
-    """The manager that the node of this number (1 for the first) is under."""
+    """The manager of the node with this number (from 1)."""
     return MANAGERS[(index - 1) % len(MANAGERS)]
 
 
 def manager(platform: PlatformName) -> Manager:
-    """What a host under this manager has. Raises ``KeyError`` for boot2docker, which has none."""
+    """The files of a host with this manager. Raises ``KeyError`` for boot2docker, which has none."""
     return _BY_NAME[platform]

@@ -1,8 +1,7 @@
-"""The switch: two bridges in a namespace of their own, and the host's cable to each of them.
+"""The switch: two bridges in a separate namespace, and a veth from the host to each of them; and the subnets.
 
-The host's firewall never sees the nodes' frames, and nothing of the host's own network is changed.
-
-Which subnets a testbed may use: never one that meets an address or a route of the host.
+The nodes' frames do not pass the host's firewall, and the host's own network is not changed. A testbed never uses a
+subnet that overlaps an address or a route of the host.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def link_exists(name: str) -> bool:
 
 
 def leftovers(layout: Layout) -> list[str]:
-    """The testbed's namespaces and links that exist now."""
+    """The testbed's existing namespaces and links."""
     namespaces = [f"network namespace {name}" for name in layout.namespaces if namespace_exists(name)]
     return namespaces + [f"link {name}" for name in layout.host_links if link_exists(name)]
 
@@ -43,7 +42,7 @@ def switch_is_up(layout: Layout) -> bool:
 
 
 def create_switch(layout: Layout) -> None:
-    """Make the switch and plug the host into both of its bridges.
+    """Create the switch and connect the host to both of its bridges.
 
     Raises:
         TestbedError: a link or namespace could not be made.
@@ -79,7 +78,7 @@ def create_switch(layout: Layout) -> None:
 
 
 def remove_switch(layout: Layout) -> None:
-    """Remove the switch, the nodes' namespaces and the host's cables; what is gone already is skipped."""
+    """Remove the switch, the nodes' namespaces and the host's cables; missing ones are skipped."""
     for name in layout.host_links:
         if link_exists(name):
             host.run(["ip", "link", "del", name])
@@ -89,9 +88,9 @@ def remove_switch(layout: Layout) -> None:
 
 
 def set_port(layout: Layout, node: NodeLayout, *, up: bool, management: bool = False) -> None:
-    """Plug a node's cable into the cluster's switch (and the management's), or pull it.
+    """Connect a node to the cluster's bridge (and the management's), or disconnect it.
 
-    A mark in the node's folder makes a pulled cable stay so over a reboot.
+    A mark in the node's folder keeps it disconnected over a reboot.
     """
     ports = {"cluster": node.cluster_port}
     if management:
@@ -114,7 +113,7 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class Claim:
-    """A subnet that somebody uses already, and who."""
+    """A subnet that is in use, and its user."""
 
     network: Network
     owner: str
@@ -124,7 +123,7 @@ def parse_subnet(text: str) -> Network:
     """Read a subnet in CIDR notation.
 
     Raises:
-        InputError: not a subnet, too large to be meant, or too small to hold a pool.
+        InputError: not a subnet, too large, or too small for a DHCP pool.
     """
     place, remedy = "--subnet", "give a subnet such as 192.168.77.0/24, or 'auto'"
     try:
@@ -139,7 +138,7 @@ def parse_subnet(text: str) -> Network:
 
 
 def host_claims() -> list[Claim]:
-    """What the host's addresses and routes use now."""
+    """The subnets of the host's addresses and routes."""
     addresses = host.run(["ip", "-json", "-4", "addr", "show"]).stdout
     routes = host.run(["ip", "-json", "-4", "route", "show", "table", "all"]).stdout
     return parse_addresses(addresses) + parse_routes(routes)
@@ -177,7 +176,7 @@ def choose_cluster(wanted: str | None, claims: Sequence[Claim]) -> Network:
     """The cluster's subnet: the wanted one, the default one, or with ``auto`` the first that is free.
 
     Raises:
-        InputError: it collides (the owner is named), or none is free.
+        InputError: it overlaps another one (whose owner is named), or none is free.
     """
     if wanted == AUTO:
         candidates = (Network(f"192.168.{third}.0/24") for third in (99, *range(98, 19, -1)))

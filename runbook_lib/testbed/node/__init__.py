@@ -1,1 +1,1 @@
-"""One node of a testbed, from its disk to a boot that has finished."""
+"""One node of  testbed, from its disk to its finished boot."""

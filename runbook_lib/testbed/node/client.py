@@ -1,4 +1,4 @@
-"""The files that a person's tools use: keys, certificates, known hosts and the inventory."""
+"""The client's files: keys, certificates, known hosts and the inventory."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def make_keys(layout: Layout) -> None:
     write_atomically(layout.key_file, private, 0o600)
     write_atomically(layout.key_file.with_suffix(".pub"), public)
     known = [nodes.prepare(layout, node, authority, public) for node in layout.nodes]
-    # Written last: its presence says that everything before it is there.
+    # Written last: it exists only if all other files exist.
     write_atomically(layout.known_hosts, "".join(known))
 
 
 def keys_exist(layout: Layout) -> bool:
-    """Whether ``make_keys`` has come to its end once."""
+    """Whether ``make_keys`` has finished."""
     return layout.known_hosts.is_file()
 
 
 def node_spec(layout: Layout, node: NodeLayout) -> NodeSpec:
-    """A node as the inventory describes it."""
+    """A node's description in the inventory."""
     certificates = layout.certificates
     return NodeSpec(
         name=node.name,
@@ -64,7 +64,7 @@ def node_spec(layout: Layout, node: NodeLayout) -> NodeSpec:
 
 
 def inventory(layout: Layout) -> Inventory:
-    """The testbed as everything above it sees it."""
+    """The testbed's inventory."""
     return Inventory(
         name=layout.name,
         network=ClusterNetwork(
@@ -84,7 +84,7 @@ def write_inventory(layout: Layout) -> None:
 
 
 def chown_to_sudo_user(layout: Layout) -> None:
-    """Give the client's files to the person who called sudo, who could not read the keys otherwise."""
+    """Give the client's files to the user who called sudo, who needs to read the keys."""
     owner, group = os.environ.get("SUDO_UID"), os.environ.get("SUDO_GID")
     if owner is None or group is None or os.geteuid() != 0:
         return

@@ -1,9 +1,9 @@
 """The article's etcd: containers etcd1 to etcd3 on the first nodes, created but not started.
 
-Of Debian nodes' members only the first is a container, the others are Debian's service, so that both ways of autostart
-have something to prove on one cluster. Two, because a single one has no leader, and an engine that finds such a member
-waits for it before it starts its own container: with one service among two containers all nodes took 14 to 27 s to
-come back from a reboot (measured), with two of them, which lead without any engine, 6 s.
+On Debian nodes only the first member is a container; the others are Debian's service, so that one cluster tests both
+kinds of autostart. There are two services because they have a quorum without any engine: with one service and two
+containers a reboot of all nodes took 14 to 27 s (measured), because engines wait for the store before they start
+containers; with two services 6 s.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _STOP_SECONDS = 2
 
 
 def member_name(node: NodeLayout) -> str:
-    """The name of the node's member and of its container."""
+    """The name of the node's member and its container."""
     return f"etcd{node.index}"
 
 
@@ -39,7 +39,7 @@ def _initial_cluster(layout: Layout) -> str:
 
 
 def unit_settings(layout: Layout, node: NodeLayout) -> str:
-    """``/etc/default/etcd`` of a native member: the same as ``command``, in the unit's variables."""
+    """``/etc/default/etcd`` of a native member: the options of ``command`` as the unit's variables."""
     settings = {
         "ETCD_NAME": member_name(node),
         "ETCD_DATA_DIR": "/var/lib/etcd/default",
@@ -56,7 +56,7 @@ def unit_settings(layout: Layout, node: NodeLayout) -> str:
 
 
 def command(layout: Layout, node: NodeLayout) -> Sequence[str]:
-    """How the node's member is started; it advertises the address that the node should have."""
+    """The command of the node's member; it advertises the node's address in the inventory."""
     return [
         "etcd",
         f"--name={member_name(node)}",
@@ -74,7 +74,7 @@ def command(layout: Layout, node: NodeLayout) -> Sequence[str]:
 
 
 def ensure_container(engine: Engine, layout: Layout, node: NodeLayout) -> bool:
-    """Create the node's member unless it is there already; True when it was created."""
+    """Create the node's member unless it exists; True if it was created."""
     try:
         engine.container(member_name(node))
     except EngineNotFound:

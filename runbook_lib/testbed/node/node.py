@@ -1,7 +1,4 @@
-"""One node: its disk, its processes as the host sees them, its addresses.
-
-A Debian node's own layer over the shared tree: everything in which its disk differs from a fresh host's.
-"""
+"""One node: its disk (for Debian a layer over the shared tree), its processes on the host, its addresses."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ _CERTIFICATES = "etc/docker"
 
 
 def prepare_debian(layout: Layout, node: NodeLayout, authority: Authority, authorized_key: str) -> str:
-    """Make the node's disk as a fresh host has it before its first boot. Returns its known_hosts line."""
+    """Create the disk of a Debian node before its first boot. Returns its known_hosts line."""
     for folder in ("docker", "work", "merged", "root", "overlay-runbook/log"):
         (node.folder / folder).mkdir(parents=True, exist_ok=True)
     private, public = ssh_key_pair(f"root@{node.name}")
@@ -34,7 +31,7 @@ def prepare_debian(layout: Layout, node: NodeLayout, authority: Authority, autho
         {
             "etc/hostname": f"{node.name}\n",
             "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {node.name}\n",
-            # Its lease and its journal go by this: two nodes must not have the same.
+            # DHCP lease and journal depend on this ID: it must be unique.
             "etc/machine-id": f"{uuid.uuid4().hex}\n",
             "etc/ssh/ssh_host_ed25519_key.pub": public,
             "etc/ssh/authorized_keys.d/docker": authorized_key,
@@ -52,9 +49,9 @@ def prepare_debian(layout: Layout, node: NodeLayout, authority: Authority, autho
 
 
 def daemon_options(layout: Layout) -> Mapping[str, object]:
-    """What ``/etc/docker/daemon.json`` says: TLS and, with etcd, the article's store and advertised interface.
+    """The content of ``/etc/docker/daemon.json``: TLS and, with etcd, the article's store and advertised interface.
 
-    The heartbeat and the timeout are those of a boot2docker node, for the same reasons.
+    Heartbeat and timeout are the same as on a boot2docker node.
     """
     options: dict[str, object] = {
         "storage-driver": "overlay2",
@@ -75,7 +72,7 @@ def daemon_options(layout: Layout) -> Mapping[str, object]:
 
 
 def _install_manager(node: NodeLayout) -> None:
-    """Give the node the files of its manager, and what enables it: the other managers stay as they are, off."""
+    """Install and enable the files of the node's network manager; the others stay disabled."""
     own = manager(node.platform)
     _write(node, own.files, own.mode)
     for path, target in own.links.items():
@@ -90,7 +87,7 @@ def _write(node: NodeLayout, files: Mapping[str, str], mode: int = 0o644) -> Non
 
 
 def _place(node: NodeLayout, path: str) -> Path:
-    """Where a file of the node's root is; its folders are made here, for their modes hide those of the tree's."""
+    """The path of a file in the node's root; creates its folders, whose modes hide those of the shared tree."""
     root = node.folder / "root"
     place = root / path
     for folder in reversed([parent for parent in place.parents if parent.is_relative_to(root)]):
@@ -101,7 +98,7 @@ def _place(node: NodeLayout, path: str) -> Path:
 
 
 def prepare(layout: Layout, node: NodeLayout, authority: Authority, authorized_key: str) -> str:
-    """Make the node's disk as its first boot would find it. Returns its known_hosts line."""
+    """Create the node's disk before its first boot. Returns its known_hosts line."""
     if node.boots_systemd:
         return prepare_debian(layout, node, authority, authorized_key)
     for folder in ("docker", "boot2docker/etc", "boot2docker/log", "boot2docker/ssh", "etc-docker"):
@@ -140,10 +137,10 @@ SERVERCERT=/var/lib/boot2docker/server.pem
 
 
 def _engine_options(layout: Layout) -> list[str]:
-    """What dockerd is told beside its sockets. A member of a swarm keeps its addresses itself.
+    """dockerd's options except for its sockets. A member of a swarm keeps its addresses itself.
 
-    An engine that finds no store looks again after a heartbeat; 2 s instead of 20 s makes a start without etcd short.
-    At its end it waits for a store that goes down with the other nodes, as long as it may: 5 s instead of 15 s.
+    An engine without a store retries after a heartbeat; 2 s instead of 20 s shortens a start without etcd. When it
+    stops, it waits for a store that stops with the other nodes: 5 s instead of 15 s.
     """
     patience = "--shutdown-timeout=5"
     if layout.kind.control_plane == "swarm-mode":
@@ -169,7 +166,7 @@ def container(node: NodeLayout) -> Process | None:
 
 
 def init(node: NodeLayout) -> Process | None:
-    """The node's process 1 as the host sees it, if it runs."""
+    """The node's process 1 on the host, if it runs."""
     parent = container(node)
     for child in parent.children() if parent else []:
         try:
@@ -182,7 +179,7 @@ def init(node: NodeLayout) -> Process | None:
 
 
 def cluster_addresses(layout: Layout, node: NodeLayout) -> list[str]:
-    """The addresses that the node has on the cluster's network at this moment; empty when it is off."""
+    """The node's current addresses on the cluster's network; empty if it is off."""
     process = init(node)
     if process is None:
         return []
@@ -196,8 +193,8 @@ def cluster_addresses(layout: Layout, node: NodeLayout) -> list[str]:
 def own_cluster_addresses(layout: Layout, fib_trie: str) -> list[str]:
     """A node's addresses on the cluster's network, in the ``fib_trie`` of its process 1.
 
-    Empty while that process has not entered the node's network namespace: nspawn makes it in the host's, whose
-    own address on the cluster's network is not the node's.
+    Empty until that process has entered the node's network namespace: nspawn starts it in the host's, which has its own
+    address on the cluster's network.
     """
     local = parse_local_addresses(fib_trie)
     if layout.host_management_address in local:
@@ -206,7 +203,7 @@ def own_cluster_addresses(layout: Layout, fib_trie: str) -> list[str]:
 
 
 def parse_local_addresses(fib_trie: str) -> list[str]:
-    """The local IPv4 addresses in ``/proc/PID/net/fib_trie``, which needs no entering of the namespace."""
+    """The local IPv4 addresses in ``/proc/PID/net/fib_trie``, read without entering the namespace."""
     found: list[str] = []
     address = ""
     for line in fib_trie.splitlines():

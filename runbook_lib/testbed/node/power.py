@@ -1,7 +1,4 @@
-"""Switches nodes on and off: gracefully, or as when the power is cut.
-
-Boots nodes: in an order where the order matters, and otherwise all at the same time.
-"""
+"""Boots nodes, in an order if that matters, and switches them off, gracefully or by a power cut."""
 
 from __future__ import annotations
 
@@ -41,7 +38,7 @@ _SYSTEMD = Path("/run/systemd/system")
 def start(layout: Layout, node: NodeLayout, rootfs: Path) -> Process:
     """Start the node's supervisor, which wires the node and boots it.
 
-    A node that lost its supervisor is ended first: two must never write to one disk.
+    A node without its supervisor is ended first: two must never write to one disk.
 
     Raises:
         TestbedError: the supervisor could not be started.
@@ -65,13 +62,13 @@ def start(layout: Layout, node: NodeLayout, rootfs: Path) -> Process:
     text = "".join(f"{key}={shlex.quote(value)}\n" for key, value in values.items())
     (node.folder / "supervisor.env").write_text(text)
     (node.folder / "supervisor.pid").unlink(missing_ok=True)
-    # Else the ladder could take the last boot's word for this one's.
+    # Else the state of the last boot could be taken for this one's.
     node.boot_status.write_text("starting\n")
     return host.spawn(supervisor_command(node), node.console_log)
 
 
 def supervisor_command(node: NodeLayout) -> list[str]:
-    """How the supervisor is called: under systemd in a scope of its own, whose cgroup is delegated to it."""
+    """The supervisor's command: under systemd in a separate scope with a delegated cgroup."""
     script = ["sh", str(FILES / "supervisor.sh"), str(node.folder)]
     if not _SYSTEMD.is_dir():
         return script
@@ -80,14 +77,14 @@ def supervisor_command(node: NodeLayout) -> list[str]:
 
 
 def stop(nodes: Sequence[NodeLayout]) -> None:
-    """Shut nodes down gracefully, all at once, and wait until they are off.
+    """Shut nodes down gracefully in parallel, and wait until they are off.
 
     Raises:
         TestbedError: naming the nodes that did not go down in time.
     """
     processes = {node.name: _processes(node) for node in nodes}
     for node in nodes:
-        # The supervisor hands it on; a second one would make nspawn end the node at once.
+        # The supervisor forwards it; a second signal would make nspawn end the node at once.
         process = supervisor(node) or container(node)
         if process is not None:
             process.send(signal.SIGTERM)
@@ -95,10 +92,10 @@ def stop(nodes: Sequence[NodeLayout]) -> None:
 
 
 def kill(nodes: Sequence[NodeLayout]) -> None:
-    """Cut the nodes' power: all their processes end at once, nothing is flushed.
+    """Cut the nodes' power: kill all their processes, without flushing disks.
 
     Raises:
-        TestbedError: naming the nodes that are still there.
+        TestbedError: names the nodes that still run.
     """
     processes = {node.name: _processes(node) for node in nodes}
     deadline = Deadline(_KILL_TIMEOUT)
@@ -111,7 +108,7 @@ def kill(nodes: Sequence[NodeLayout]) -> None:
 
 
 def _kill_once(node: NodeLayout, killed: set[str]) -> None:
-    """End a node's process 1, and with it all the others; or what is starting up to become it."""
+    """Kill a node's process 1, and with it all others; or the processes that are starting it."""
     inner, outer, keeper = init(node), container(node), supervisor(node)
     if inner is not None:
         inner.send(signal.SIGKILL)
@@ -119,7 +116,7 @@ def _kill_once(node: NodeLayout, killed: set[str]) -> None:
     elif node.name in killed and keeper is not None:
         return  # nspawn and the supervisor clean up behind it
     elif outer is not None or keeper is not None:
-        # It has no process 1 yet: its supervisor must not start one, and nspawn must not go on.
+        # It has no process 1 yet: end its supervisor and nspawn before they start one.
         if keeper is not None:
             keeper.send(signal.SIGTERM)
         for process in [outer, *outer.descendants()] if outer is not None else []:
@@ -134,7 +131,7 @@ def _any_alive(processes: Mapping[str, Sequence[Process]]) -> bool:
 
 
 def _processes(node: NodeLayout) -> list[Process]:
-    """Everything of a node that lives: whatever is in its cgroups, even if it lost its supervisor and nspawn."""
+    """All living processes in a node's cgroups, even without its supervisor and nspawn."""
     known = [process for process in (container(node), supervisor(node)) if process is not None]
     return [*known, *(process for process in host.processes(node) if process not in known)]
 
@@ -152,7 +149,7 @@ def _wait_off(nodes: Sequence[NodeLayout], processes: Mapping[str, Sequence[Proc
         )
 
 
-# A node has its lease a quarter of a second after its start; one that takes this long will not have it.
+# A node gets its lease a quarter of a second after its start; after this time it will not get one.
 _ORDER_TIMEOUT = 60.0
 _ENDING_SECONDS = 10.0
 _ENDING_PAUSE = 0.02
@@ -161,12 +158,11 @@ After = Callable[[NodeLayout], None]
 
 
 def boot(current: State, order: Sequence[NodeLayout], report: Report, after: After | None = None) -> None:
-    """Start the nodes that are off and wait until every one of ``order`` has climbed its ladder.
+    """Start the nodes that are off and wait until every one of ``order`` is ready.
 
-    A node without a lease is waited for before the next one starts: leases go to whoever comes
-    first, and two that come at once are both sent away and lose seconds. Debian nodes all start at
-    once: the DHCP server has been told which address each of them gets. ``after`` is called for
-    each node as soon as that node is ready.
+    Each boot2docker node must have its lease before the next one starts: leases are given first come, first served,
+    and two requests at once are both rejected and lose seconds. Debian nodes start in parallel: the DHCP server has
+    been configured with their addresses. ``after`` is called for each node as soon as it is ready.
 
     Raises:
         TestbedError: one or several nodes failed; every node was tried.
@@ -183,19 +179,19 @@ def boot(current: State, order: Sequence[NodeLayout], report: Report, after: Aft
                 process = running or start(layout, node, rootfs)
                 waiting.append(pool.submit(finish, node, process, "boot" if running is None else "check"))
                 if running is None and node.cluster_mac not in leases and not node.boots_systemd:
-                    # Its own ladder reports the failure; the other nodes go on.
+                    # Its own wait for readiness reports the failure; the other nodes continue.
                     with contextlib.suppress(TestbedError):
                         readiness.wait_until_ready(layout, node, process, upto="address", timeout=_ORDER_TIMEOUT)
             errors = [future.exception() for future in waiting]
         except BaseException:
-            # Ctrl-C, or a node that could not be started at all: leaving the pool waits for its threads.
+            # Ctrl-C, or a node that could not be started: leaving the pool waits for its threads.
             abandoned.set()
             raise
     raise_together(errors)
 
 
 def _supervisor(node: NodeLayout) -> Process | None:
-    """The node's supervisor, if it has or is about to have a node; one whose node was switched off ends in a moment."""
+    """The node's supervisor, if its node runs or starts; that of a node that was switched off ends in a moment."""
     running = nodes.supervisor(node)
     deadline = Deadline(_ENDING_SECONDS)
     while running is not None and nodes.init(node) is None and not deadline.passed:
@@ -223,7 +219,7 @@ def _finish(
 
 
 def raise_together(errors: Sequence[BaseException | None]) -> None:
-    """Raise the only error, or one that holds them all."""
+    """Raise the only error, or one with all messages."""
     found = [error for error in errors if error is not None]
     for error in found:
         if len(found) == 1 or not isinstance(error, RunbookError):
@@ -235,7 +231,7 @@ def raise_together(errors: Sequence[BaseException | None]) -> None:
 def load_images(
     layout: Layout, node: NodeLayout, archive: Archive, content: Callable[[], bytes], report: Report
 ) -> None:
-    """Give a node its images and its etcd container, unless it has them."""
+    """Load a node's images and create its etcd container, unless it has them."""
     spec = client.node_spec(layout, node)
     with SshConnection(spec) as ssh, Engine(spec, ssh) as engine:
         if not _has_images(engine, archive):

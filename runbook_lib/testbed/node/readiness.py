@@ -1,6 +1,6 @@
-"""The ladder that a booting node climbs: process, address, SSH, engine, boot finished.
+"""The readiness stages of a booting node (process, address, SSH, engine, boot finished), and its logs.
 
-The logs that tell why a node is not ready: files of a boot2docker node, the journal of a Debian one.
+The logs are files on a boot2docker node, and the journal on a Debian one.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _JOURNAL_TIMEOUT = 10
 
 
 class Log(Protocol):
-    """A log: printed, it says where it is."""
+    """A log; ``str`` gives its location."""
 
     def tail(self) -> str:
-        """Its last lines, or in brackets why there are none."""
+        """Its last lines, or the reason in brackets."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,14 @@ class FileLog:
 
 @dataclass(frozen=True)
 class JournalLog:
-    """The journal that a node writes on its own disk, read with the host's journalctl; of one unit, or whole."""
+    """The journal on a node's disk, read with the host's journalctl; of one unit, or all."""
 
     folder: Path
     unit: str = ""
 
     @property
     def command(self) -> list[str]:
-        """What a person types to read it all."""
+        """The command that shows the whole log."""
         return ["journalctl", f"--directory={self.folder}", *([f"--unit={self.unit}"] if self.unit else [])]
 
     def tail(self) -> str:
@@ -73,21 +73,21 @@ class JournalLog:
 
 
 def console_log(node: NodeLayout) -> Log:
-    """What the supervisor and the container's console print."""
+    """The output of the supervisor and the container's console."""
     return FileLog(node.console_log)
 
 
 def boot_log(node: NodeLayout) -> Log:
-    """What the node's boot says."""
+    """The log of the node's boot."""
     return JournalLog(node.journal) if node.boots_systemd else FileLog(node.boot_log)
 
 
 def docker_log(node: NodeLayout) -> Log:
-    """What the node's dockerd says."""
+    """The log of the node's dockerd."""
     return JournalLog(node.journal, "docker.service") if node.boots_systemd else FileLog(node.docker_log)
 
 
-# dockerd alone takes over a minute when an address of its store belongs to no host.
+# dockerd alone takes over a minute if no host has an address of its store.
 TIMEOUT = 120.0
 _POLL = 0.02
 _PROBE_TIMEOUT = 2.0
@@ -157,7 +157,7 @@ def _failure(node: NodeLayout, stage: ReadinessStage, what: str, log: Log) -> Te
 
 
 def has_ssh_banner(address: str) -> bool:
-    """Whether an SSH server greets on the address."""
+    """Whether an SSH server sends its banner at the address."""
     try:
         with socket.create_connection((address, 22), _PROBE_TIMEOUT) as connection:
             connection.settimeout(_PROBE_TIMEOUT)
@@ -167,7 +167,7 @@ def has_ssh_banner(address: str) -> bool:
 
 
 def client_context(certificates: Path) -> ssl.SSLContext:
-    """TLS with the testbed's authority and client certificate, and with nothing of the machine's own trust."""
+    """TLS with the testbed's authority and client certificate, without the machine's own trusted authorities."""
     context = ssl.create_default_context(cafile=str(certificates / "ca.pem"))
     context.load_cert_chain(certificates / "cert.pem", certificates / "key.pem")
     return context
@@ -186,7 +186,7 @@ def engine_answers(address: str, context: ssl.SSLContext) -> bool:
 
 
 def boot_finished(node: NodeLayout) -> bool:
-    """Whether the node's boot script, or systemd's default target, has come to its end."""
+    """Whether the node's boot script, or systemd's default target, has finished."""
     try:
         return node.boot_status.read_text().strip() == "finished"
     except OSError:

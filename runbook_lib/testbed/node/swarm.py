@@ -20,26 +20,26 @@ from runbook_lib.transport.ssh import SshConnection
 from runbook_lib.waiting import wait_until
 
 PORT = 2377
-# A manager that is elected after a start of all of them is so after 10 to 20 s; a busy machine takes longer.
+# After a start of all managers the election takes 10 to 20 s; a busy machine takes longer.
 _PATIENCE = 90.0
 _POLL = 0.1
 _UNAVAILABLE = 503
 _NO_LEADER = "does not have a leader"
 _NO_MEMBER = "inactive"
-# The engine goes on joining after it has said so.
+# The engine continues to join after this message.
 _STILL_JOINING = "Timeout was reached before node joined"
 
 
 def role_of(layout: Layout, node: NodeLayout) -> Role:
-    """What the node is to be in the swarm."""
+    """The node's intended role in the swarm."""
     return "manager" if node in layout.swarm_managers else "worker"
 
 
 def ensure(layout: Layout, report: Report) -> None:
-    """Make the engines one swarm, unless they are: node1 begins it, the others join one after the other.
+    """Join the engines into one swarm, unless they are: node1 creates it, the others join one after the other.
 
-    Every member tells the others the address that the inventory has, and keeps to it for good. A node has that address
-    when the testbed is new, and again as soon as its addresses are fixed; without it, its swarm has no use for it.
+    Every member permanently advertises its address in the inventory. A node has that address in a new testbed, and
+    again when its addresses are fixed; with another address it cannot take part in the swarm.
 
     Raises:
         EngineError: an engine refused.
@@ -78,28 +78,28 @@ def _join(engine: Engine, node: NodeLayout, token: SecretStr, first: NodeLayout)
 
 
 def _ready(manager: Engine) -> int:
-    """How many members a manager knows to be ready; 0 while it cannot tell, for want of a leader."""
+    """How many members are ready by a manager's answer; 0 without a leader."""
     return sum(member["Status"]["State"] == "ready" for member in _members(manager))
 
 
 def _members(manager: Engine) -> list[dict[str, Any]]:
-    """What a manager says of all members; nothing while they have no leader."""
+    """A manager's list of all members; empty without a leader."""
     try:
         return manager.swarm_nodes()
     except EngineError as error:
-        # Status 500 with these words, unless this manager has not even begun: then 503.
+        # Status 500 with this text; 503 while the manager itself is starting.
         if error.status == _UNAVAILABLE or _NO_LEADER in error.explanation:
             return []
         raise
 
 
 def standing(layout: Layout, node: NodeLayout, engine: Engine) -> str:
-    """What the node is in the swarm at this moment, in a word or two for a person.
+    """The node's current role in the swarm, as text.
 
-    That is ``leader``, ``manager``, ``worker``, or ``no member``; after a comma what is wrong, such as ``no quorum``.
+    It is ``leader``, ``manager``, ``worker`` or ``no member``; after a comma a fault, such as ``no quorum``.
 
     Raises:
-        EngineError: the engine does not tell.
+        EngineError: the engine refuses to answer.
         UnreachableError: it does not answer.
     """
     info = engine.swarm_info()
@@ -108,9 +108,9 @@ def standing(layout: Layout, node: NodeLayout, engine: Engine) -> str:
 
 
 def describe(role: Role, info: Mapping[str, Any], members: Sequence[Mapping[str, Any]]) -> str:
-    """The words of ``standing``, from ``Swarm`` of ``GET /info`` and from ``GET /nodes``, which may be empty.
+    """The text of ``standing``, from ``Swarm`` of ``GET /info`` and from ``GET /nodes``, which may be empty.
 
-    ``role`` is what the node is to be: an engine without a manager's answer does not know it.
+    ``role`` is the node's intended role, which an engine does not know without a manager's answer.
     """
     state = info.get("LocalNodeState") or _NO_MEMBER
     if state == _NO_MEMBER:
@@ -131,7 +131,7 @@ def _await(reached: Callable[[], bool], layout: Layout, node: NodeLayout) -> Non
             f"the swarm is not complete after {_PATIENCE:.0f} s; the end of {node.docker_log}:",
             place=node.name,
             log_tail=host.tail_of(node.docker_log),
-            remedy=f"remove the testbed and make it anew: {command_on_testbed('down', layout.name)}",
+            remedy=f"remove the testbed and create it again: {command_on_testbed('down', layout.name)}",
         )
 
 

@@ -44,7 +44,7 @@ def test_a_store_becomes_a_file_on_stdout_and_what_it_lacks_on_stderr(runbook, s
     assert code == ExitCode.PASS
     assert load_run(yaml.safe_load(out)).parameters.name == "lab"
     known_hosts = tmp_path / "home" / ".ssh" / "known_hosts"
-    assert f"runbook: {known_hosts}: made, empty" in err
+    assert f"runbook: {known_hosts}: created, empty" in err
     assert (known_hosts.read_text(), known_hosts.stat().st_mode & 0o777) == ("", 0o600)
     assert "runbook: etcd.members: The store names 192.168.99.104 (node1)" in err
     assert "./runbook inventory trust -f FILE" in err
@@ -59,7 +59,7 @@ def test_known_hosts_that_are_there_are_left_as_they_are(runbook, store: Store, 
     assert code == ExitCode.PASS
     (node,) = yaml.safe_load(out)["inventory"]["nodes"]
     assert (node["name"], node["ssh"]["known_hosts"]) == ("node2", str(known_hosts))
-    assert "made, empty" not in err
+    assert "created, empty" not in err
     assert known_hosts.read_text() == "# mine\n"
 
 

@@ -122,7 +122,7 @@ def test_nothing_is_recorded_where_nobody_can_say_yes(
         assert trust("-f", str(parameters)) == ExitCode.BAD_INPUT
     captured = capsys.readouterr()
     assert "SHA256:" in captured.out
-    assert "nobody is there to accept these 2 keys" in captured.err
+    assert "cannot ask whether to accept these 2 keys" in captured.err
     assert not known_hosts.exists()
 
 

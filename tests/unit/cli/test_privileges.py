@@ -67,13 +67,13 @@ def test_secrets_are_handed_over_by_name_and_stand_on_no_command_line(tmp_path: 
 def test_a_user_without_sudo_is_told_the_line_for_root(tmp_path: Path) -> None:
     done = call(tmp_path, user=1000)
     assert done.returncode == 1
-    assert "the testbed needs root, and there is no sudo here" in done.stderr
+    assert "the testbed needs root, and sudo is not installed" in done.stderr
     assert "remedy: as root: ./runbook testbed up --name 'a b'" in done.stderr
 
 
 def test_a_sudo_that_would_ask_nobody_does_not_hang_a_headless_run(tmp_path: Path) -> None:
     sudo(tmp_path, '[ "$1" = -n ] && exit 1; sleep 60')
-    assert "the testbed needs root, and there is no sudo here" in call(tmp_path, user=1000).stderr
+    assert "the testbed needs root, and sudo is not installed" in call(tmp_path, user=1000).stderr
 
 
 @pytest.mark.parametrize(

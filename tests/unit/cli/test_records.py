@@ -123,7 +123,7 @@ def test_list_filters(root: Path, capsys: Captured) -> None:
         assert run("list", "--json", *words) == 0
         assert [record["id"] for record in json.loads(capsys.readouterr().out)] == ["bbbbbbbbbb"]
     assert run("list", "--since", "7d", "--cluster", "nowhere") == 0
-    assert "no record is like that" in capsys.readouterr().err
+    assert "no record matches" in capsys.readouterr().err
     assert run("list", "--since", "soon") == 2
     assert run("list", "--verdict", "sunny") == 2
 
@@ -321,7 +321,7 @@ def test_prune_tells_what_would_go_and_needs_consent(root: Path, capsys: Capture
     assert run("prune", "--keep", "1") == 2
     out, err = capsys.readouterr()
     assert out.splitlines() == ["would remove 2 records of 3:", f"  {folders[0].name}", f"  {folders[1].name}"]
-    assert "consent with --yes" in err
+    assert "confirm with --yes" in err
     assert all(folder.exists() for folder in folders)
     assert run("prune", "--keep", "1", "--yes") == 0
     assert "removed 2" in capsys.readouterr().out

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("_this_package")
 CLASSES = {
     "run": "Session",
     "run.read": "Readings",
-    "run.look": "Look",
+    "run.inspect": "Inspection",
     "run.steps": "StepCatalog",
     "run.external": "ExternalAddresses",
     "archive": "ArchiveView",

@@ -75,7 +75,7 @@ def test_a_second_signal_kills_the_kernel_but_not_an_echo_of_the_first(kernel: s
         clock.now += 0.1
         os.kill(os.getpid(), signal.SIGINT)
         assert kernel.wait(PATIENCE_SECONDS) == -signal.SIGKILL
-        assert notes[1:] == ["again: the kernel is killed"]
+        assert notes[1:] == ["second signal: the kernel is killed"]
 
 
 def test_the_grace_period_has_an_end(kernel: subprocess.Popen[str]) -> None:
@@ -161,7 +161,7 @@ def test_cells_that_clean_up_go_on_after_the_first_signal_and_end_with_the_secon
         assert kernel.wait(PATIENCE_SECONDS) == -signal.SIGKILL
         assert interruption.interrupted_cell
         assert interruption.force_killed
-    assert "the cells that clean up go on" in notes[0]
+    assert "the clean-up cells continue" in notes[0]
 
 
 def test_after_an_interrupted_cell_one_more_signal_ends_what_cleans_up(kernel: subprocess.Popen[str]) -> None:

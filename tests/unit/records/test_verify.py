@@ -131,7 +131,7 @@ def test_a_folder_that_was_put_there_is_named(archive: Archive) -> None:
     folder = write(archive)
     stranger = folder.with_name("20260501T130000Z_testbed_05_ping_tests_aaaaaaaaaa")
     shutil.copytree(folder, stranger, ignore=shutil.ignore_patterns("seal.json"))
-    problem = "was added: the chain has no entry of it, and it has no seal of its own"
+    problem = "was added: the chain has no entry for it, and it has no seal"
     assert problems(archive) == [("aaaaaaaaaa", stranger.name, problem)]
 
 

@@ -21,7 +21,7 @@ LAYOUT = Layout("tests", 4, IPv4Network("192.168.99.0/24"), IPv4Network("10.213.
 def test_a_dhcp_server_is_told_an_address_for_every_debian_node_and_none_twice() -> None:
     first, second, third, fourth = LAYOUT.nodes
     kept = {first.cluster_mac: second.cluster_address}
-    told = lifecycle._told(LAYOUT, kept, {"node2": third.cluster_address})
+    told = lifecycle._with_all_nodes(LAYOUT, kept, {"node2": third.cluster_address})
     assert told == {
         first.cluster_mac: second.cluster_address,
         second.cluster_mac: third.cluster_address,

@@ -20,7 +20,7 @@ def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
 
 @pytest.mark.parametrize("name", ["", "Big", "-x", "x-", "a b", "a;reboot", "../etc", "1st", "x" * 33])
 def test_a_name_that_could_not_be_part_of_others_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match="is no name for a testbed"):
+    with pytest.raises(InputError, match="is not a valid testbed name"):
         requirements.check_name(name)
 
 

@@ -75,7 +75,7 @@ def test_a_copy_that_was_only_run_follows_a_newer_original_and_keeps_what_its_ce
     (copies.folder / NOTEBOOK).write_text(json.dumps(content))
     assert state(copies) == (False, False)
     edit(copies.originals / NOTEBOOK, 2, source="better()")
-    assert copies.update() == ("05_ping_tests: the original is newer, and your copy follows it",)
+    assert copies.update() == ("05_ping_tests: the original is newer, and your copy is updated",)
     assert code(copies.folder / NOTEBOOK, 1)["outputs"] == shown
     assert code(copies.folder / NOTEBOOK, 2)["source"] == "better()"
     assert code(copies.folder / NOTEBOOK, 2)["outputs"] == []
@@ -121,7 +121,7 @@ def test_reset_makes_a_copy_as_committed_and_keeps_what_was_changed_beside_it(co
     assert code(kept, 2)["source"] == "mine()"
     assert (copies.folder / NOTEBOOK).read_bytes() == (copies.originals / NOTEBOOK).read_bytes()
     assert copies.reset(NOTEBOOK) is None
-    with pytest.raises(InputError, match="is no notebook"):
+    with pytest.raises(InputError, match="unknown notebook"):
         copies.reset("../notebooks/05_ping_tests.ipynb")
 
 

@@ -61,7 +61,7 @@ def test_the_page_reads_as_plain_text() -> None:
     text = page(lessons(NOTEBOOKS), overview(True, True, True, True), FILE)
     assert "| node1 | 192.168.99.31 | static | 20.10.24 | alpine1 | etcd1, web\\_1 |" in text
     assert "| node2 | no route \\|  to  host |" in text
-    assert "All that the walkthrough makes is there." in text
+    assert "All results of the walkthrough exist." in text
     assert "![a picture](images/now.svg)" in text
     assert "**Ctrl-C**" in text
     assert "is: `./runbook testbed down` removes the testbed, `./runbook notebook` comes back to it." in text

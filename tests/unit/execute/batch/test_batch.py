@@ -142,7 +142,7 @@ def test_ctrl_c_begins_no_further_cluster_and_tells_those_that_run(capfd: pytest
         results, _ = run([job(0), job(1)], workers, cancellation=cancellation)
     assert workers.cancelled == [signal.SIGINT]
     assert [result.verdict for result in results] == ["interrupted", "not run"]
-    assert "SIGINT: no cluster begins any more" in capfd.readouterr().err
+    assert "SIGINT: no further cluster starts" in capfd.readouterr().err
 
 
 def test_a_second_ctrl_c_is_passed_on_and_an_echo_of_the_first_is_not() -> None:

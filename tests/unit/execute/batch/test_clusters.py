@@ -76,7 +76,7 @@ def test_two_files_that_lead_to_one_cluster_are_told_before_anything_begins(fold
     files = [parameter_file(folder, "a", "127.0.0.1"), parameter_file(folder, "b", "127.0.0.1")]
     first, second = read_clusters(files, {})
     assert first.error is None
-    assert f"this leads to the same cluster as {files[0]} (127.0.0.1:22)" in str(second.error)
+    assert f"this is the same cluster as {files[0]} (127.0.0.1:22)" in str(second.error)
 
 
 def test_two_files_that_name_one_testbed_lead_to_one_cluster(folder: Path) -> None:

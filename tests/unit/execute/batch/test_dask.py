@@ -17,7 +17,7 @@ def test_a_scheduler_that_does_not_answer_is_bad_input(monkeypatch: pytest.Monke
     monkeypatch.setattr(dask, "_CONNECT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    with pytest.raises(InputError, match="no Dask scheduler answers there") as caught:
+    with pytest.raises(InputError, match="no Dask scheduler answers at this address") as caught:
         dask.DaskWorkers(f"tcp://127.0.0.1:{port}")
     assert caught.value.exit_code == 2
     assert "dask scheduler" in caught.value.remedy
@@ -27,7 +27,7 @@ def test_an_address_that_is_none_is_bad_input(monkeypatch: pytest.MonkeyPatch) -
     from runbook_lib.execute.batch import dask
 
     monkeypatch.setattr(dask, "_CONNECT_SECONDS", 0.2)
-    with pytest.raises(InputError, match="no Dask scheduler answers there"):
+    with pytest.raises(InputError, match="no Dask scheduler answers at this address"):
         dask.DaskWorkers("nonsense://x")
 
 

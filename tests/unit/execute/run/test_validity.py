@@ -73,7 +73,7 @@ def test_a_notebook_in_python_may_call_its_kernel_as_it_likes(metadata: dict[str
     [
         ({"kernelspec": {"name": "ir", "language": "R"}}, "in R, and only Python"),
         ({"kernelspec": {"name": "ir"}, "language_info": {"name": "R"}}, "in R, and only Python"),
-        ({"kernelspec": {"name": "ir"}}, "the kernel 'ir' and does not say"),
+        ({"kernelspec": {"name": "ir"}}, "the kernel 'ir' and does not name"),
         ({"kernelspec": {"name": "python3", "language": "julia"}}, "in julia, and only Python"),
     ],
 )

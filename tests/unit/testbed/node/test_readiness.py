@@ -34,7 +34,7 @@ def supervisor(tmp_path: Path) -> Iterator[Process]:
     process.send(signal.SIGKILL)
 
 
-def test_the_rung_that_is_not_reached_is_named_with_the_end_of_its_log(layout: Layout, supervisor: Process) -> None:
+def test_the_stage_that_is_not_reached_is_named_with_the_end_of_its_log(layout: Layout, supervisor: Process) -> None:
     node = layout.nodes[0]
     node.console_log.write_text("one\nno such device\n")
     with pytest.raises(
