@@ -91,7 +91,7 @@ def test_an_engine_below_the_lowest_is_refused_with_what_to_do(
 ) -> None:
     daemon.answers["/version"] = stand_in.reply(200, {"Version": "1.10.3", "ApiVersion": "1.22"})
     with pytest.raises(
-        EngineError, match=r"Docker 1\.10\.3 speaks API 1\.22 at most, and 1\.24 is the lowest"
+        EngineError, match=r"Docker 1\.10\.3 supports API 1\.22 at most, but 1\.24 is the lowest"
     ) as caught:
         engine.info()
     assert "update Docker there to 1.12 or newer" in caught.value.remedy
@@ -103,7 +103,7 @@ def test_an_engine_whose_oldest_is_above_the_highest_is_refused_with_what_to_do(
 ) -> None:
     says = {"Version": "35.0.1", "ApiVersion": "1.70", "MinAPIVersion": "1.60"}
     daemon.answers["/version"] = stand_in.reply(200, says)
-    with pytest.raises(EngineError, match=f"accepts no API older than 1.60, and {HIGHEST} is the highest") as caught:
+    with pytest.raises(EngineError, match=f"accepts no API older than 1.60, but {HIGHEST} is the highest") as caught:
         engine.info()
     assert f"DOCKER_MIN_API_VERSION={HIGHEST}" in caught.value.remedy
 
