@@ -41,7 +41,7 @@ OLDEST_UV = (0, 5, 0)
 HARMFUL_SETTINGS = re.compile(
     r"PIP_(CONSTRAINT|DRY_RUN|IGNORE_INSTALLED|NO_BUILD_ISOLATION|PREFIX|PYTHON|REQUIREMENT|REQUIRE_VIRTUALENV)"
     r"|PIP_(ROOT|TARGET|USER)|PYTHONHOME|PYTHONPATH"
-    r"|UV_(BUILD_CONSTRAINT|CONSTRAINT|EXCLUDE|EXCLUDE_NEWER|NO_BUILD_ISOLATION|NO_EDITABLE|NO_VERIFY_HASHES)"
+    r"|UV_(BUILD_CONSTRAINT|CONFIG_FILE|CONSTRAINT|EXCLUDE|EXCLUDE_NEWER|NO_BUILD_ISOLATION|NO_EDITABLE|NO_VERIFY_HASHES)"
     r"|UV_(OVERRIDE|PROJECT|PYTHON|REQUIRE_HASHES|SYSTEM_PYTHON|WORKING_DIR)"
 )
 # pip's setting: the variable that tells uv the same.
@@ -112,19 +112,18 @@ def sole_maker(lock_file: Path) -> Iterator[int]:
 
 
 def pip_settings(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return what pip is configured with for an installation: its files, and over them its variables.
-
-    Args:
-        variables: the environment variables, which also say where the files are.
-    """
-    home = Path(variables.get("HOME") or "~").expanduser()
+    """Return pip's settings for an installation: its files', and over them these variables'. Raises EnvironmentFailure."""
+    home = Path(variables.get("HOME") or "/")
     system = [Path(folder) / "pip" for folder in (variables.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")]
     user = Path(variables.get("XDG_CONFIG_HOME") or home / ".config")
     folders = [*system, Path("/etc"), home / ".pip", user / "pip"]
     own_file = variables.get("PIP_CONFIG_FILE", "")
     files = [] if own_file == os.devnull else [*(str(folder / "pip.conf") for folder in folders), own_file]
     parser = configparser.RawConfigParser()
-    parser.read(files)
+    try:
+        parser.read(files)
+    except (configparser.Error, UnicodeDecodeError) as error:
+        raise EnvironmentFailure(f"pip's configuration cannot be read: {error}") from error
     found: dict[str, str] = {}
     for section in ("global", "install"):
         if parser.has_section(section):
@@ -149,6 +148,7 @@ def uv_settings(pip: Mapping[str, str], variables: Mapping[str, str]) -> dict[st
         "UV_INDEX_STRATEGY": "unsafe-best-match",
         "UV_PYTHON_DOWNLOADS": "never",
         "UV_NO_PROGRESS": "1",
+        "UV_NO_CONFIG": "1",  # a user's uv.toml could send packages elsewhere
     }
     for name, variable in UV_VARIABLES.items():
         if name in pip:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import signal
 import sys
@@ -23,24 +24,18 @@ from runbook_lib.testbed.image import images, rootfs
 from runbook_lib.testbed.machine.kind import ARTICLES_KIND
 from runbook_lib.testbed.system_packages import install_missing_packages, missing_packages
 
-# With one of these options the testbed is not the default one, or there is none.
-_UNUSUAL_OPTIONS = {
-    "run": ("-h", "--help", "-f", "--file", "-p", "--parameter", "--plan", "--resume"),
-    "notebook": ("-h", "--help", "-f", "--file", "--no-testbed", "--reset"),
-    "testbed": ("-h", "--help", "--platform", "--engine", "--control-plane"),
-    "test": ("-h", "--help"),
-}
+# Command lines that surely start the default testbed. What is not among them only waits a little longer.
+_STARTS_IT = re.compile(
+    r"run( 0\d(_\w+)?)*( --cell-timeout \d+)?"
+    r"|notebook( --no-browser)?"
+    r"|testbed up(( --name| --nodes| --subnet)[ =][^ -][^ ]*)*"
+    r"|test( --all| -x| --lf)*"
+)
 
 
 def needs_testbed(command: Sequence[str]) -> bool:
-    """Return whether a command line will start the default testbed."""
-    name, *words = command
-    unusual = _UNUSUAL_OPTIONS.get(name)
-    if unusual is None or any(word.split("=")[0] in unusual for word in words):
-        return False
-    if name == "testbed":
-        return words[:1] == ["up"]
-    return name != "test" or all(word.startswith("-") for word in words)
+    """Return whether a command line will surely start the default testbed."""
+    return _STARTS_IT.fullmatch(" ".join(command)) is not None
 
 
 def main() -> None:

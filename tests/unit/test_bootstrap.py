@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.bootstrap import STAMP, expected_stamp, pip_settings, reason_to_make, usable_uv, uv_settings
+from runbook_lib.bootstrap import (
+    STAMP,
+    EnvironmentFailure,
+    expected_stamp,
+    pip_settings,
+    reason_to_make,
+    usable_uv,
+    uv_settings,
+)
 
 ALWAYS = {
     "UV_SYSTEM_CERTS": "1",
@@ -17,6 +25,7 @@ ALWAYS = {
     "UV_INDEX_STRATEGY": "unsafe-best-match",
     "UV_PYTHON_DOWNLOADS": "never",
     "UV_NO_PROGRESS": "1",
+    "UV_NO_CONFIG": "1",
 }
 
 
@@ -58,6 +67,17 @@ def test_a_file_of_ones_own_comes_after_the_others_and_the_null_device_hides_the
     found = pip_settings({**home, "PIP_CONFIG_FILE": str(own)})
     assert (found["index-url"], found["proxy"]) == ("two", "a:1")
     assert pip_settings({**home, "PIP_CONFIG_FILE": os.devnull}) == {}
+
+
+def test_a_file_that_pip_could_not_read_either_is_named(tmp_path: Path, home: dict[str, str]) -> None:
+    own = tmp_path / "twice.conf"
+    own.write_text("[global]\nextra-index-url = one\nextra-index-url = two\n")
+    with pytest.raises(EnvironmentFailure, match=r"pip's configuration cannot be read: .*twice\.conf"):
+        pip_settings({**home, "PIP_CONFIG_FILE": str(own)})
+
+
+def test_no_home_folder_is_needed() -> None:
+    assert pip_settings({"PIP_INDEX_URL": "five"})["index-url"] == "five"
 
 
 def test_every_setting_of_pip_that_says_where_packages_are_reaches_uv(tmp_path: Path) -> None:
