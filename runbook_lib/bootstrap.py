@@ -112,7 +112,7 @@ def sole_maker(lock_file: Path) -> Iterator[int]:
 
 
 def pip_settings(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return pip's settings for an installation: its files', and over them these variables'. Raises EnvironmentFailure."""
+    """Return pip's settings for an installation: its files', and over them these variables'; or EnvironmentFailure."""
     home = Path(variables.get("HOME") or "/")
     system = [Path(folder) / "pip" for folder in (variables.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")]
     user = Path(variables.get("XDG_CONFIG_HOME") or home / ".config")
