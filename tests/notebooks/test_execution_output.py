@@ -98,6 +98,16 @@ def test_output_in_many_small_pieces_stays_quick_and_is_one_output(
     assert "".join(output["text"]) == "".join(f"{n}\n" for n in range(2_000))
 
 
+def test_a_message_that_cannot_be_stored_is_an_error_and_keeps_nobody_waiting(workplace: Workplace) -> None:
+    broken = """
+kernel = get_ipython().kernel
+kernel.session.send(kernel.iopub_socket, "display_data", content={"metadata": {}}, parent=kernel.get_parent())
+for _ in range(30_000): print("x" * 99)
+"""
+    run = execute(workplace, workplace.notebook("01_broken", broken))
+    assert isinstance(run.error, KeyError)
+
+
 def test_a_cleared_output_makes_room_and_an_updated_display_takes_none(workplace: Workplace) -> None:
     clearing = "for n in range(50):\n    clear_output(wait=True)\n    print(n, 'c' * 900)"
     updating = "shown = display('u', display_id=True)\nfor n in range(50): shown.update(f'{n}' + 'u' * 900)"

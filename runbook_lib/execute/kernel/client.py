@@ -231,7 +231,7 @@ class RunbookClient(MessageClient):
     async def _until_done(self, request: str, cell: Any, index: int) -> Any:
         """Wait for the kernel's reply to a cell, and for all of its output; returns the reply."""
         seconds = self._limit_of(cell)
-        output = asyncio.ensure_future(self.take_output(request, cell, index))
+        output = self._reading = asyncio.ensure_future(self.take_output(request, cell, index))
         try:
             reply = await self._reply(request, seconds)
             if self.record_timing:
@@ -313,8 +313,11 @@ class RunbookClient(MessageClient):
         output.result()
 
     async def _raise_if_gone(self) -> None:
+        """Raise if the kernel is dead, or if nobody reads its output any more: then it may wait for that for ever."""
         if not await self.km.is_alive():
             raise DeadKernelError("Kernel died")
+        if self._reading.done():
+            self._reading.result()
 
     def _allows_error(self, cell: Any, name: str | None = None) -> bool:
         """Whether the notebook goes on after an exception of a cell, by the caller's settings and the cell's tags."""
