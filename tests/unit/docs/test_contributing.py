@@ -138,7 +138,7 @@ def test_the_tests_of_all_examples_pass(copy: Path) -> None:
     assert "skipped" not in done.stdout
 
 
-def test_the_examples_keep_to_the_style_and_to_the_floors(copy: Path) -> None:
+def test_the_examples_keep_to_the_style_and_to_the_layers(copy: Path) -> None:
     touched = sorted({path for example in EXAMPLES for path in [*example.files, *dict(example.changes)]})
     for rules in (["check"], ["format", "--check", "--diff"]):
         done = _call(copy, "-m", "ruff", *rules, "--no-cache", *touched)
