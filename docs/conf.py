@@ -1,4 +1,4 @@
-"""How Sphinx makes pages of this project's papers: ``./runbook docs``.
+"""How Sphinx makes pages of this project's documentation: ``./runbook docs``.
 
 The project's folder is the source, so that README, CONTRIBUTING and CHANGELOG are pages too, and a link leads to the
 same place here and where the files are read as they are.

@@ -1,7 +1,7 @@
-"""Draws the floors of runbook_lib from its code: ``./runbook docs`` writes the picture to docs/images/floors.svg.
+"""Draws the layers of runbook_lib from its code: ``./runbook docs`` writes the picture to docs/images/floors.svg.
 
-The floors and the owners of libraries are import-linter's contracts in pyproject.toml; the rooms of a package, their
-order, and what a package uses are what the code imports.
+The layers and the owners of libraries are import-linter's contracts in pyproject.toml; the subpackages of a package,
+their order, and what a package uses are what the code imports.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ CHARACTER = 6.3
 
 @dataclass(frozen=True)
 class Package:
-    """One box: the rooms are those above others first, ``uses`` leaves out what others of it use already."""
+    """One box: the subpackages that import others come first, ``uses`` leaves out what others of it use already."""
 
     name: str
-    rooms: tuple[str, ...]
+    subpackages: tuple[str, ...]
     uses: tuple[str, ...]
     libraries: tuple[str, ...]
 
 
 def floors(project: Path = PROJECT) -> list[list[Package]]:
-    """Return the packages of each floor, the highest floor first.
+    """Return the packages of each layer, the highest layer first.
 
     Args:
         project: the folder with ``pyproject.toml``; the package is the one that Python imports.
@@ -46,12 +46,15 @@ def floors(project: Path = PROJECT) -> list[list[Package]]:
     layers = next(contract["layers"] for contract in settings if contract["id"] == "layers")
     names = [re.findall(r"\w+", layer) for layer in layers]
     graph = grimp.build_graph(ROOT, exclude_type_checking_imports=True, cache_dir=None)
-    packages = [name for floor in names for name in floor]
+    packages = [name for layer in names for name in layer]
     uses = {name: _used(graph, name, packages) for name in packages}
     owners = dict(_owners(settings))
     return [
-        [Package(name, _rooms(graph, name), _direct(name, uses), tuple(sorted(owners.get(name, ())))) for name in floor]
-        for floor in names
+        [
+            Package(name, _subpackages(graph, name), _direct(name, uses), tuple(sorted(owners.get(name, ()))))
+            for name in layer
+        ]
+        for layer in names
     ]
 
 
@@ -80,20 +83,25 @@ def _below(name: str, uses: Mapping[str, set[str]]) -> set[str]:
     return found
 
 
-def _rooms(graph: grimp.ImportGraph, name: str) -> tuple[str, ...]:
-    """The packages in a package; one that imports another comes before it, and a circle is one room with a ring."""
+def _subpackages(graph: grimp.ImportGraph, name: str) -> tuple[str, ...]:
+    """The packages in a package; one that imports another comes before it, and a circle is joined to one by a ring."""
     whole = f"{ROOT}.{name}"
-    rooms = sorted(child for child in graph.find_children(whole) if graph.find_children(child))
-    imports = {room: {other for other in rooms if other != room and _imports(graph, room, other)} for room in rooms}
-    below = {room: _below(room, imports) for room in rooms}
+    subpackages = sorted(child for child in graph.find_children(whole) if graph.find_children(child))
+    imports = {
+        child: {other for other in subpackages if other != child and _imports(graph, child, other)}
+        for child in subpackages
+    }
+    below = {child: _below(child, imports) for child in subpackages}
     circles = {
-        room: tuple(other for other in rooms if other == room or (room in below[other] and other in below[room]))
-        for room in rooms
+        child: tuple(
+            other for other in subpackages if other == child or (child in below[other] and other in below[child])
+        )
+        for child in subpackages
     }
     lowest_first = TopologicalSorter(
-        {circles[room]: sorted({circles[other] for other in below[room]} - {circles[room]}) for room in rooms}
+        {circles[child]: sorted({circles[other] for other in below[child]} - {circles[child]}) for child in subpackages}
     ).static_order()
-    return tuple(" ⇄ ".join(room.rpartition(".")[2] for room in circle) for circle in reversed(list(lowest_first)))
+    return tuple(" ⇄ ".join(child.rpartition(".")[2] for child in circle) for circle in reversed(list(lowest_first)))
 
 
 def _imports(graph: grimp.ImportGraph, importer: str, imported: str) -> bool:
@@ -113,7 +121,7 @@ def _owners(contracts: Sequence[dict]) -> Iterator[tuple[str, set[str]]]:
 
 
 def draw(rows: Sequence[Sequence[Package]]) -> str:
-    """Return the picture as SVG, the highest floor on top."""
+    """Return the picture as SVG, the highest layer on top."""
     y, parts = MARGIN, []
     for row in rows:
         width = (WIDTH - 2 * MARGIN - GAP * (len(row) - 1)) / len(row)
@@ -131,7 +139,7 @@ def draw(rows: Sequence[Sequence[Package]]) -> str:
     return "\n".join([head, _TITLE, _STYLE, *parts, "</svg>", ""])
 
 
-_TITLE = "<title>The floors of runbook_lib: a package imports only what stands below it</title>"
+_TITLE = "<title>The layers of runbook_lib: a package imports only from lower ones</title>"
 _STYLE = """<style>
 rect { fill: #f5f7fa; stroke: #8a97a8 }
 text { font: 12px sans-serif; fill: #22303f }
@@ -150,7 +158,7 @@ text { font: 12px sans-serif; fill: #22303f }
 def _lines(package: Package, width: float) -> list[tuple[str, str]]:
     """What stands in a box under its name, line by line: its kind and its text."""
     told = {
-        "rooms": " > ".join(package.rooms),
+        "subpackages": " > ".join(package.subpackages),
         "uses": f"uses {', '.join(package.uses)}" if package.uses else "",
         "libraries": f"owns {', '.join(package.libraries)}" if package.libraries else "",
     }

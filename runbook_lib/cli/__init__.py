@@ -7,6 +7,8 @@ Each command is a module that defines ``app``, a typer application. It is import
 from __future__ import annotations
 
 import importlib
+import inspect
+import re
 import signal
 import sys
 import traceback
@@ -46,7 +48,13 @@ class CommandGroup(TyperGroup):
             return name, placeholder, remaining
         command = get_command(importlib.import_module(f"runbook_lib.cli.{name}").app)
         command.name = name
+        plain_help(command, ctx)
         return name, command, remaining
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help of the program itself."""
+        plain_help(self, ctx)
+        super().format_help(ctx, formatter)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; Ctrl-C becomes the package's own error, because typer's exit code for it differs."""
@@ -54,6 +62,22 @@ class CommandGroup(TyperGroup):
             return super().invoke(ctx)
         except (KeyboardInterrupt, typer.Abort) as error:
             raise InterruptedRun("interrupted") from error
+
+
+def plain_help(command: Any, context: Any) -> None:
+    """Let the help of a command, and of the commands in it, follow the terminal's width and show no type of a flag.
+
+    typer keeps the line breaks of a docstring, and says ``<bool>`` where nothing is to be typed.
+    """
+    paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
+    lists = [re.search(r"^[ -]", text, re.MULTILINE) for text in paragraphs]
+    flowing = [text if kept else text.replace("\n", " ") for text, kept in zip(paragraphs, lists, strict=True)]
+    command.help = "\n\n".join(flowing)
+    for option in [*command.params, command.get_help_option(context)]:
+        if getattr(option, "is_flag", False):
+            option.metavar = ""
+    for inner in getattr(command, "commands", {}).values():
+        plain_help(inner, context)
 
 
 app = typer.Typer(

@@ -50,7 +50,7 @@ class PairCommand(TyperCommand):
             if word in PARAMETER:
                 key, value = next(words, None), next(words, None)
                 if key is None or value is None:
-                    raise InputError("-p takes a key and a value", place="-p", remedy="-p overlay.name ovr1")
+                    raise InputError("it takes a key and a value", place="-p", remedy="such as: -p overlay.name ovr1")
                 joined.append(f"{key}={value}")
         return super().parse_args(ctx, [*joined, *words])
 

@@ -61,7 +61,7 @@ class _BatchCommand(PairCommand):
 
 @app.command(cls=_BatchCommand)
 def batch(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Parameter files, one per cluster.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Parameter files, one per cluster.")],
     notebook: Annotated[
         list[str] | None,
         typer.Option(*_NOTEBOOK, metavar="NOTEBOOK...", help="Names, prefixes such as 05, or paths (default: all)."),

@@ -1,4 +1,4 @@
-"""``runbook docs``: the project's papers and the reference of its docstrings as web pages."""
+"""``runbook docs``: the project's documentation and the reference of its docstrings as web pages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def docs(
 ) -> None:
     """Make web pages of README, CONTRIBUTING, CHANGELOG, docs/ and the docstrings, in docs/_build/html.
 
-    The picture of the floors, docs/images/floors.svg, is drawn again from the code before.
+    The picture of the layers, docs/images/floors.svg, is drawn again from the code before.
 
     Every warning is an error: a link to a page, a heading or a file of this project that is not there, a name in the
     reference that does not exist, a docstring that cannot be read. Links to other sites are only tried with --external.
@@ -44,7 +44,7 @@ def docs(
 
 
 def build(project: Path, target: Path, builder: str) -> ExitCode:
-    """Run one of Sphinx's builders over a project's papers.
+    """Run one of Sphinx's builders over a project's documentation.
 
     Args:
         project: the folder with ``README.md`` and ``docs/conf.py``.

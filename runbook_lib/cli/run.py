@@ -51,7 +51,7 @@ app = typer.Typer(add_completion=False)
 def run(
     notebooks: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NOTEBOOK]...", help="Names, prefixes such as 05, or paths (default: all)."),
+        typer.Argument(metavar="NOTEBOOK", help="Names, prefixes such as 05, or paths (default: all)."),
     ] = None,
     file: Annotated[
         Path | None, typer.Option("--file", "-f", metavar="FILE", help="Parameter file (default params/testbed.yaml).")

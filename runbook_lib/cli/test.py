@@ -16,7 +16,7 @@ import typer
 
 from runbook_lib.bootstrap import pip_settings, usable_uv, uv_settings
 from runbook_lib.cli.arguments import project_folder
-from runbook_lib.errors import ExitCode, RequirementError, RunbookError
+from runbook_lib.errors import ExitCode, InputError, RequirementError, RunbookError
 
 #: Folders of tests that boot the testbed, and the one whose tests need Debian's Chromium as well.
 BROWSER = "browser"
@@ -25,6 +25,17 @@ ON_THE_TESTBED = ("testbed", "notebooks", BROWSER)
 UNIT = "unit"
 #: tests/conftest.py knows this option too: it leaves the long repeats out without it.
 ALL = "--all"
+#: Tests that are about the pinned environment itself, or about what its tools say of the code.
+ABOUT_THE_LOCK = ("tests/unit/test_environment.py", "tests/unit/test_code_style.py", "tests/unit/docs/test_pages.py")
+
+#: pytest's short options that take a value, and the long ones that take none; of any other long one the next word may
+#: be the value.
+_SHORT_WITH_VALUE = "ckmnoprW"
+_LONG_WITHOUT_VALUE = {
+    *("--", ALL, "--co", "--collect-only", "--exitfirst", "--ff", "--failed-first", "--full-trace", "--last-failed"),
+    *("--lf", "--new-first", "--nf", "--no-cov", "--no-header", "--no-summary", "--pdb", "--quiet", "--runxfail"),
+    *("--setup-only", "--setup-plan", "--setup-show", "--showlocals", "--stepwise", "--sw", "--trace", "--verbose"),
+}
 
 app = typer.Typer(add_completion=False)
 
@@ -65,6 +76,7 @@ def test(context: typer.Context) -> None:
     pyproject.toml allows.
     """
     folder = project_folder()
+    check_paths(folder, context.args[1:] if context.args[:1] in (["lowest"], [UNIT]) else context.args)
     if context.args[:1] == ["lowest"]:
         raise typer.Exit(EXIT_CODES.get(run_lowest(folder, context.args[1:]), ExitCode.ERROR))
     if context.args[:1] == [UNIT]:
@@ -83,6 +95,31 @@ def test(context: typer.Context) -> None:
         typer.echo(_WHOLE_SUITE.format(processes=processes), err=True)
     code = run_pytest(folder, [*options, *context.args])
     raise typer.Exit(EXIT_CODES.get(code, ExitCode.ERROR))
+
+
+def check_paths(folder: Path, arguments: list[str]) -> None:
+    """Check that what pytest will take for paths is there; a mistyped one would otherwise count as every test.
+
+    Raises:
+        InputError: there is no such file or folder.
+    """
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        path = word.split("::")[0]
+        if not word.startswith("-") and not _may_take(before) and not (folder / path).exists():
+            raise InputError(
+                "there is no such file or folder",
+                place=path,
+                remedy=f"name one below {folder}, such as tests/unit; -k WORD chooses tests by their names",
+            )
+
+
+def _may_take(word: str) -> bool:
+    """Whether a word is an option that may take the next word as its value."""
+    if word.startswith("--"):
+        return "=" not in word and word not in _LONG_WITHOUT_VALUE
+    # The first letter that takes a value takes the rest of the word, or the next word where there is no rest.
+    places = [place for place, letter in enumerate(word) if letter in _SHORT_WITH_VALUE]
+    return word.startswith("-") and places[:1] == [len(word) - 1]
 
 
 def side_by_side(folder: Path, arguments: list[str]) -> int:
@@ -144,12 +181,6 @@ def run_pytest(folder: Path, arguments: list[str], python: str = sys.executable)
             process.send_signal(signal.SIGINT)
             process.wait()
             raise
-
-
-# The lower bounds of pyproject.toml.
-
-#: Tests that are about the pinned environment itself, or about what its tools say of the code.
-ABOUT_THE_LOCK = ("tests/unit/test_environment.py", "tests/unit/test_code_style.py", "tests/unit/docs/test_pages.py")
 
 
 def run_lowest(folder: Path, arguments: list[str]) -> int:

@@ -69,7 +69,9 @@ class Examination:
         """The folders, the chain and the running records, all at the same moment."""
         if not self.archive.root.is_dir() and head is None:
             raise InputError(
-                "there is no archive", place=self.archive.location, remedy="name one that is: --records LOCATION"
+                "there are no records here",
+                place=self.archive.location,
+                remedy="run a notebook: ./runbook run, or name the archive: --records LOCATION",
             )
         try:
             with locked(self.archive.lock_file, shared=True):

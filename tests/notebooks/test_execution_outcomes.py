@@ -138,9 +138,9 @@ def test_a_skipped_cell_is_not_called_completed(workplace: Workplace) -> None:
     [
         (("-p", "overlay.nmae", "ovr1"), "-p overlay.nmae: unknown parameter"),
         (("-p", "probes.count", "many"), "-p probes.count"),
-        (("-p", "plan"), "-p takes a key and a value"),
+        (("-p", "plan"), "-p: it takes a key and a value"),
         (("-f", "nowhere.yaml"), "nowhere.yaml: there is no such file"),
-        (("07_nothing",), "'07_nothing' is no notebook"),
+        (("07_nothing",), "there is no notebook '07_nothing'"),
         (("--timeout", "0"), "--timeout"),
     ],
     ids=["unknown parameter", "bad value", "half a parameter", "no file", "no notebook", "no time"],

@@ -1,4 +1,4 @@
-"""The papers' table of supported engines says what the code does."""
+"""The documentation's table of supported engines says what the code does."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -193,9 +194,11 @@ def _find(name: str, present: Sequence[Path], folder: Path) -> Path:
     fitting = exact or [path for path in present if wanted and path.stem.startswith(wanted)]
     if len(fitting) == 1:
         return fitting[0]
-    what = "fits several notebooks" if fitting else "is no notebook"
-    known = ", ".join(path.stem for path in fitting or present) or "none"
-    raise InputError(f"{name!r} {what}", place=str(folder), remedy=f"name one of: {known}")
+    what = f"{name!r} fits several notebooks" if fitting else f"there is no notebook {name!r}"
+    names = [path.stem for path in fitting or present]
+    known = f"name one of: {', '.join(names) or 'none'}"
+    similar = [] if fitting else difflib.get_close_matches(wanted, names, n=1)
+    raise InputError(what, place=str(folder), remedy=f"did you mean {similar[0]}?" if similar else known)
 
 
 def _undos(folder: Path) -> list[Path]:

@@ -129,12 +129,14 @@ def records_of_run(archive: Archive, wanted: str) -> tuple[Record, ...]:
         runs = {row.run for row in rows[:1]}
     else:
         runs = {row.run for row in rows if wanted and (row.run.startswith(wanted) or row.id.startswith(wanted))}
+    if wanted == LAST and not runs:
+        raise InputError("there is no run yet", place=archive.location, remedy="start one: ./runbook run")
     if len(runs) != 1:
         what = f"there is no run {wanted!r}" if not runs else f"{len(runs)} runs begin with {wanted!r}"
         raise InputError(
-            what if wanted != LAST else "there is no run yet",
+            what,
             place=archive.location,
-            remedy="a run is named at its end, and by 'records show' of one of its records",
+            remedy="see the IDs: ./runbook records list; one of a record stands for its run",
         )
     (run,) = runs
     records = [read_record(archive.root / row.folder) for row in rows if row.run == run]

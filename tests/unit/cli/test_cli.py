@@ -121,6 +121,20 @@ print(*{"pandas", "paramiko", "docker", "matplotlib"} & set(sys.modules))
     assert done.stdout.splitlines()[-1] == ""
 
 
+@pytest.mark.parametrize("words", [["run"], ["records", "list"], ["testbed", "up"], []], ids=" ".join)
+def test_help_shows_flags_without_a_type_and_follows_the_terminals_width(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert cli.main([*words, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "--help" in shown
+    assert "bool" not in shown
+    if words == ["run"]:
+        assert "run [OPTIONS] [NOTEBOOK]...\n" in "".join(f"{line.rstrip()}\n" for line in shown.splitlines())
+        assert "stays up. Every executed notebook becomes a record: ./runbook records list." in shown
+
+
 def test_termination_unwinds_the_command() -> None:
     script = """
 import os, signal, sys, types, typer, runbook_lib.cli as cli

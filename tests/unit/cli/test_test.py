@@ -99,6 +99,57 @@ def test_a_background_job_whose_shell_ignores_ctrl_c_can_be_interrupted_all_the_
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        ["tests/nosuch"],
+        ["nosuch", "-q"],
+        ["unit", "unit/nosuch"],
+        ["tests/unit", "tests/nosuch.py::test_it"],
+        ["-x", "tests/nosuch"],
+        ["-kping", "tests/nosuch"],
+        ["--tb=short", "tests/nosuch"],
+        ["--lf", "tests/nosuch"],
+        ["lowest", "tests/nosuch"],
+    ],
+    ids=" ".join,
+)
+def test_a_mistyped_path_is_refused_before_anything_is_prepared(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    started: list[object] = []
+
+    def start(*given: object) -> int:
+        started.append(given)
+        return 0
+
+    for name in ("run_pytest", "run_lowest", "reaches_testbed"):
+        monkeypatch.setattr(command, name, start)
+    assert cli.main(["test", *arguments]) == ExitCode.BAD_INPUT
+    assert started == []
+    mistyped = next(word for word in arguments if "nosuch" in word).split("::")[0]
+    assert f"{mistyped}: there is no such file or folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-k", "ping"],
+        ["-xk", "ping"],
+        ["-n", "4", "-m", "not browser", "-p", "no:cacheprovider"],
+        ["--tb", "short", "--maxfail", "2"],
+        ["--deselect", "tests/nosuch.py::test_it"],
+        ["-x", "tests/unit/cli/test_test.py::test_it[tests/nosuch]"],
+        ["--all"],
+    ],
+    ids=" ".join,
+)
+def test_the_value_of_an_option_is_no_path(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    monkeypatch.setattr(command, "run_pytest", lambda *_: 0)
+    monkeypatch.setattr(command, "reaches_testbed", lambda *_: False)
+    assert cli.main(["test", *arguments]) == ExitCode.PASS
+
+
+@pytest.mark.parametrize(
     ("arguments", "reached"),
     [
         ([], True),

@@ -47,8 +47,10 @@ def pages(_this_package: None, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def test_every_paper_is_a_page(pages: Path) -> None:
-    papers = [*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")]
-    made = [pages / paper.relative_to(PROJECT).with_suffix(".html") for paper in papers if "_build" not in paper.parts]
+    sources = [*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")]
+    made = [
+        pages / source.relative_to(PROJECT).with_suffix(".html") for source in sources if "_build" not in source.parts
+    ]
     assert [page for page in made if not page.is_file()] == []
 
 
@@ -89,7 +91,7 @@ def test_links_and_names_that_lead_nowhere_are_each_told_and_are_errors(
     project = tmp_path / "project"
     (project / "docs").mkdir(parents=True)
     shutil.copy(PROJECT / "docs/conf.py", project / "docs")
-    good = "# A paper\n\n## A part\n\n[a part](#a-part), [itself](index.md), [its making](conf.py)\n"
+    good = "# A page\n\n## A part\n\n[a part](#a-part), [itself](index.md), [its making](conf.py)\n"
     (project / "docs/index.md").write_text(good)
     assert build(project, tmp_path / "pages", "html") == ExitCode.PASS
     assert capfd.readouterr().err == ""

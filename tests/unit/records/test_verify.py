@@ -47,7 +47,7 @@ def test_an_untouched_archive_is_intact_and_counted(archive: Archive) -> None:
 
 
 def test_no_archive_is_bad_input(archive: Archive) -> None:
-    with pytest.raises(InputError, match="there is no archive"):
+    with pytest.raises(InputError, match="there are no records here"):
         verify(archive)
 
 

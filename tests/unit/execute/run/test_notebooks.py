@@ -69,6 +69,12 @@ def test_an_unknown_name_is_refused_with_the_names_there_are(folder: Path, name:
     assert all(known in caught.value.remedy for known in NAMES)
 
 
+def test_of_a_mistyped_name_the_one_that_is_most_like_it_is_told(folder: Path) -> None:
+    with pytest.raises(InputError, match="there is no notebook '05_pign_tests'") as caught:
+        choose_notebooks(["05_pign_tests"], folder)
+    assert caught.value.remedy == "did you mean 05_ping_tests?"
+
+
 def test_a_beginning_of_several_names_is_refused_with_those(folder: Path) -> None:
     with pytest.raises(InputError, match="several") as caught:
         choose_notebooks(["05"], folder)

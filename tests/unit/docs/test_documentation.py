@@ -1,4 +1,4 @@
-"""The papers are short where they promise it, and the commands and files that they name exist."""
+"""The documentation is short where it promises it, and the commands and files that it names exist."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typer.main import get_command
 from runbook_lib import cli
 
 PROJECT = Path(__file__).parents[3]
-PAPERS = [
+PAGES = [
     *sorted(PROJECT.glob("*.md")),
     *sorted(path for path in (PROJECT / "docs").rglob("*.md") if "_build" not in path.parts),
 ]
-each_paper = pytest.mark.parametrize("paper", PAPERS, ids=lambda paper: str(paper.relative_to(PROJECT)))
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
 
 
 def test_the_readme_is_short_and_has_the_two_commands() -> None:
@@ -36,21 +36,21 @@ def test_the_changelog_keeps_to_its_form() -> None:
     assert set(re.findall(r"^### (.*)$", text, re.MULTILINE)) <= kinds
 
 
-@each_paper
-def test_every_command_that_a_paper_names_is_one_with_these_options(paper: Path) -> None:
-    faults = [fault for words in _commands(paper) if (fault := _fault(words))]
+@each_page
+def test_every_command_that_a_page_names_is_one_with_these_options(page: Path) -> None:
+    faults = [fault for words in _commands(page) if (fault := _fault(words))]
     assert faults == []
 
 
-@each_paper
-def test_every_file_of_the_project_that_a_paper_names_is_there(paper: Path) -> None:
-    named = re.findall(r"`((?:params|notebooks|tests|runbook_lib|docs)/[\w./-]+)`", _outside_examples(paper))
+@each_page
+def test_every_file_of_the_project_that_a_page_names_is_there(page: Path) -> None:
+    named = re.findall(r"`((?:params|notebooks|tests|runbook_lib|docs)/[\w./-]+)`", _outside_examples(page))
     made = {"docs/_build/html"}
     assert [path for path in named if path not in made and not (PROJECT / path).exists()] == []
 
 
-def test_commands_are_found_in_the_papers() -> None:
-    found = [words for paper in PAPERS for words in _commands(paper)]
+def test_commands_are_found_in_the_documentation() -> None:
+    found = [words for page in PAGES for words in _commands(page)]
     assert len(found) > 50
     assert _fault(["nonsense"])
     assert _fault(["run", "--nonsense"])
@@ -58,9 +58,9 @@ def test_commands_are_found_in_the_papers() -> None:
     assert _fault(["test", "tests/nonsense"])
 
 
-def _outside_examples(paper: Path) -> str:
-    """The text of a paper without what a worked example adds to the project."""
-    return re.sub(r"^```.*?^```$|^New file `[^`]*`", "", paper.read_text(), flags=re.MULTILINE | re.DOTALL)
+def _outside_examples(page: Path) -> str:
+    """The text of a page without what a worked example adds to the project."""
+    return re.sub(r"^```.*?^```$|^New file `[^`]*`", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
 def _without_added_tests(text: str) -> str:
@@ -70,9 +70,9 @@ def _without_added_tests(text: str) -> str:
     return text
 
 
-def _commands(paper: Path) -> Iterator[list[str]]:
-    """The words after each ``./runbook`` in a paper: in its code, inline or in blocks."""
-    text = _without_added_tests(paper.read_text())
+def _commands(page: Path) -> Iterator[list[str]]:
+    """The words after each ``./runbook`` in a page: in its code, inline or in blocks."""
+    text = _without_added_tests(page.read_text())
     blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
     inline = re.findall(r"`([^`]*)`", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL))
