@@ -29,7 +29,7 @@ pytestmark = pytest.mark.testbed
 
 ROOT = Path(__file__).parents[2]
 UNHEARD = 20
-CONTRACT = ROOT / "tests" / "unit" / "transport" / "test_classic_swarm_contract.py"
+CONTRACT = ROOT / "tests" / "unit" / "transport" / "docker" / "test_classic_swarm_contract.py"
 
 
 @pytest.fixture(scope="module")

@@ -122,7 +122,7 @@ def test_each_thing_that_is_wrong_is_named_with_its_remedy_and_hides_no_other(
     assert red["node1", "platform"]["remedy"] == "set platform: boot2docker, or auto"
     assert red["node2", "sudo"]["found"] == "sudo asks guest for a password, but the inventory has none"
     assert "sudo_password" in red["node2", "sudo"]["remedy"]
-    assert "is guest in the group docker" in red["node2", "engine"]["remedy"]
+    assert "guest is in the group docker" in red["node2", "engine"]["remedy"]
     assert red["node3", "engine"]["found"] == f"the client certificate {tmp_path}/old.pem expired on 2020-01-31"
     assert "regenerate-certs --client-certs" in red["node3", "engine"]["remedy"]
     assert f"./runbook inventory trust -f {imported} shows its fingerprint" in red["node4", "SSH"]["remedy"]

@@ -196,7 +196,7 @@ def test_a_node_that_is_off_and_a_jump_host_that_forwards_nothing_are_told_apart
 def test_a_node_that_goes_silent_behind_a_jump_host_is_noticed(
     place: Place, testbed: Testbed, monkeypatch: pytest.MonkeyPatch, cluster: Cluster
 ) -> None:
-    monkeypatch.setattr(login, "EVERY_SECONDS", 0.3)
+    monkeypatch.setattr(login, "KEEPALIVE_SECONDS", 0.3)
     monkeypatch.setattr(login, "PATIENCE_SECONDS", 3.0)
     address = read_cluster_address(cluster.node("node3"), cluster.inventory.network).address
     place.trusted("node1")
