@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and locks that end with the process that holds them.
+"""Atomic file writes, and file locks that end with the process that holds them.
 
 Every function raises ``OSError`` as the operating system tells it; what that means to a user is the caller's to say.
 """

@@ -1,6 +1,6 @@
 """Validates parameters and the inventory that they lead to, and reports every fault at once with its place.
 
-What pydantic found wrong, said so that a person can mend it.
+``explain`` says what pydantic found wrong, so that a person can correct it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ from runbook_lib.model.parameters import Parameters
 from runbook_lib.model.secrets import redactor_of
 from runbook_lib.redact import Redactor
 
+__all__ = ["Document", "Run", "explain", "load_parameters", "load_run", "read_document", "read_parameters"]
+
+M = TypeVar("M", bound=Model)
+
+_NO_INVENTORY = "this must be testbed:NAME, the path of an inventory file, or the nodes themselves"
 _KIND_NEEDED = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -100,13 +105,6 @@ def _model_in(annotation: Any) -> Any:
         if found is not None:
             return found
     return None
-
-
-__all__ = ["Document", "Run", "load_parameters", "load_run", "read_document", "read_parameters"]
-
-M = TypeVar("M", bound=Model)
-
-_NO_INVENTORY = "this must be testbed:NAME, the path of an inventory file, or the nodes themselves"
 
 
 @dataclass(frozen=True)

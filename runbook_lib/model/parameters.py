@@ -1,6 +1,7 @@
 """The parameters of a run: one YAML file, or a notebook's ``parameters`` cell.
 
-Where containers with an address on the cluster's own network go, and from which addresses theirs is taken.
+They also decide where containers with an address on the cluster's own network go, and from which addresses theirs is
+taken.
 """
 
 from __future__ import annotations

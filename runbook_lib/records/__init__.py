@@ -2,6 +2,9 @@
 
 ``records.frame()`` gives it as DataFrames and ``records.compare(a, b)`` what changed between two records. They are
 imported at first use, since the command line lists records without pandas.
+
+A finished record is sealed (``sealing``): the hash of its ``record.json`` becomes an entry of the chain (``chain``),
+which this machine's key (``store.keys``) signs, and the entry is copied into the record's folder as ``seal.json``.
 """
 
 from __future__ import annotations

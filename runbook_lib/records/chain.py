@@ -29,6 +29,10 @@ from runbook_lib.model.locations import signing_key_file
 from runbook_lib.records.store.archive import Archive, is_url
 from runbook_lib.records.store.keys import PublicKey, SigningKey, canonical
 
+#: The ``previous`` of the first entry.
+BEGINNING = "0" * 64
+_BLOCK = 64 * 1024
+
 
 class Head(BaseModel):
     """The last known entry: its number, its hash, and the byte offset of its line in the chain."""
@@ -72,11 +76,6 @@ def write_head(head: Head) -> None:
     path = head_file(head.location)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_whole(path, head.model_dump_json().encode() + b"\n", durable=True, mode=0o600)
-
-
-#: The ``previous`` of the first entry.
-BEGINNING = "0" * 64
-_BLOCK = 64 * 1024
 
 
 class Entry(BaseModel):

@@ -152,8 +152,8 @@ def _cell_begins() -> None:
 
 def _cell_ends() -> None:
     _Cell.running = False
-    for desk in tuple(_CLUSTER_LOCKS.values()):
-        desk.leave(_Cell)
+    for locks in tuple(_CLUSTER_LOCKS.values()):
+        locks.leave(_Cell)
 
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from runbook_lib import files
 from runbook_lib.errors import InputError, LockedError, TestbedError
 from runbook_lib.model.commands import command_on_testbed
 from runbook_lib.model.locations import state_root, testbed_folder
-from runbook_lib.testbed.machine.host import Process, write_atomically
+from runbook_lib.testbed.machine.host import Process
 from runbook_lib.testbed.machine.layout import Layout
 
 FILE = "state.json"
@@ -93,7 +93,7 @@ def write(state: State) -> None:
         "dhcp": dhcp,
         "complete": state.complete,
     }
-    write_atomically(state.layout.folder / FILE, json.dumps(data, indent=2) + "\n")
+    files.write_whole(state.layout.folder / FILE, json.dumps(data, indent=2) + "\n", exact=True)
 
 
 @contextmanager

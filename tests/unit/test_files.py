@@ -41,6 +41,13 @@ def test_permissions_are_less_the_umask_unless_they_are_to_be_exact(tmp_path: Pa
         assert mode_of(tmp_path / "file") == expected
 
 
+def test_a_file_that_takes_the_place_of_another_has_its_own_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text("old")
+    write_whole(path, "new", mode=0o600, exact=True)
+    assert (path.read_text(), mode_of(path)) == ("new", 0o600)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_a_file_can_be_another_users(tmp_path: Path) -> None:
     write_whole(tmp_path / "file", b"", owner=(4711, 4712))

@@ -27,12 +27,22 @@ from runbook_lib.errors import NodeError
 from runbook_lib.facts.host.ip import parse_listeners
 from runbook_lib.facts.sections import read_sections, reading
 
+GOSSIP_PORT = 7946
 PUSH_PULL, COMPRESSED = 6, 9
 REQUEST = bytes([PUSH_PULL]) + b"\x83\xa5Nodes\x00\xacUserStateLen\x00\xa4Join\xc2"
 
 _CLEAR, _END = 256, 257
 _FIRST_WIDTH, _WIDEST = 9, 12
 _ALIVE = (0, 1)  # alive, or suspected to be dead
+
+_SOCKETS = "section tcp cat /proc/net/tcp\nsection tcp6 cat /proc/net/tcp6\n"
+_ANYWHERE = frozenset({"0.0.0.0", "::"})
+# Standard input goes to the engine, its answer comes back in hexadecimal.
+_EXCHANGE = """\
+if command -v busybox >/dev/null; then timeout 5 busybox nc "$1" "$2"
+else timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"; cat >&3; cat <&3' "$1" "$2"
+fi | od -An -v -tx1
+"""
 
 
 @dataclass(frozen=True)
@@ -125,18 +135,6 @@ def _next_mapping(unpacker: msgpack.Unpacker) -> dict[bytes, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"not a MessagePack map: {value!r}")
     return value
-
-
-GOSSIP_PORT = 7946
-
-_SOCKETS = "section tcp cat /proc/net/tcp\nsection tcp6 cat /proc/net/tcp6\n"
-_ANYWHERE = frozenset({"0.0.0.0", "::"})
-# Standard input goes to the engine, its answer comes back in hexadecimal.
-_EXCHANGE = """\
-if command -v busybox >/dev/null; then timeout 5 busybox nc "$1" "$2"
-else timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"; cat >&3; cat <&3' "$1" "$2"
-fi | od -An -v -tx1
-"""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""The network namespace in which Docker hides an overlay: its bridge, its VXLAN interface and their tables.
+"""The sandbox (network namespace) of an overlay: its bridge, its VXLAN interface with its forwarding table (FDB).
 
 Docker creates it with the network's first container on a node and names it ``<number>-<network's ID>``,
 cut to 12 characters, under ``/var/run/docker/netns``, where ``ip netns`` does not look. The number counts how often
 this engine has created it: ``1-`` leaves room for ten digits of the ID, ``11-`` for nine, ``100-`` for eight
-    (libnetwork, ``drivers/overlay/ov_network.go``: ``initSandbox``; ``osl/namespace_linux.go``: ``GenerateKey``).
+(libnetwork, ``drivers/overlay/ov_network.go``: ``initSandbox``; ``osl/namespace_linux.go``: ``GenerateKey``).
 """
 
 from __future__ import annotations

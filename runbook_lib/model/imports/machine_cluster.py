@@ -1,6 +1,7 @@
 """The cluster that the machines of a docker-machine store form: control plane, network, nodes.
 
-Where the machines of a docker-machine store are: the network between them, and their addresses on it.
+``draft_of_machines`` makes the parameter file's draft; the network and the machines' addresses on it are what their
+engines advertise, else what their driver knows.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The key that signs records: Ed25519, made on first use, mode 0600, outside the archive.
 
-Canonical JSON (RFC 8785): the one way to write a value, so that its hash and signature mean the value.
+What it signs is canonical JSON (RFC 8785, ``canonical``): there is one way to write a value, so that its hash and its
+signature mean the value.
 """
 
 from __future__ import annotations

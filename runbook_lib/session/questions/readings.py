@@ -1,6 +1,6 @@
 """The readings of a notebook: each asks all nodes at once and returns a table.
 
-Also the unified diffs of the files that fixing or releasing the addresses writes (``planned_files``).
+``planned_files`` shows as unified diffs what fixing or releasing the addresses would write.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbook_lib.errors import TestbedError
-from runbook_lib.files import write_whole
 from runbook_lib.waiting import Deadline, wait_until
 
 if TYPE_CHECKING:
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
 _TAIL_LINES = 15
 _GIVE_UP_SECONDS = 10.0
 _PROCESS_POLL = 0.01
+# The kernel removes a cgroup a moment after its last process has ended.
+_CGROUP_SECONDS = 5.0
+_CGROUP_POLL = 0.02
 
 
 def run(
@@ -98,11 +100,6 @@ def tail_of(path: Path, lines: int = _TAIL_LINES) -> str:
     except OSError as error:
         return f"({path} cannot be read: {error.strerror})"
     return "\n".join(line[:300] for line in tail(text, lines).splitlines()) or f"({path} is empty)"
-
-
-def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
-    """Put a file in place whole, with these permissions whatever the umask."""
-    write_whole(path, text, mode=mode, exact=True)
 
 
 @dataclass(frozen=True)
@@ -193,10 +190,6 @@ def spawn(argv: Sequence[str], log: Path) -> Process:
 _children: list[subprocess.Popen[bytes]] = []
 
 
-_TIMEOUT = 5.0
-_POLL = 0.02
-
-
 def groups(node: NodeLayout) -> list[Path]:
     """The node's cgroup in each hierarchy, from its supervisor's file."""
     try:
@@ -237,7 +230,7 @@ def remove(node: NodeLayout) -> None:
 
 
 def _remove(group: Path, node: NodeLayout) -> None:
-    deadline = Deadline(_TIMEOUT)
+    deadline = Deadline(_CGROUP_SECONDS)
     while True:
         try:
             group.rmdir()
@@ -251,6 +244,6 @@ def _remove(group: Path, node: NodeLayout) -> None:
                     place=node.name,
                     remedy=f"end the processes, then: rmdir {group}",
                 ) from error
-            time.sleep(_POLL)
+            time.sleep(_CGROUP_POLL)
         else:
             return

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from runbook_lib.testbed.machine.host import write_atomically
+from runbook_lib.files import write_whole
 
 _LIFETIME = datetime.timedelta(days=3650)
 # A node's clock is the host's, but a certificate made this very second must be valid already.
@@ -67,8 +67,8 @@ class Authority:
 
     def save(self, certificate: Path, key: Path) -> None:
         """Write both files; only the owner may read the key."""
-        write_atomically(key, _pem(self.key), 0o600)
-        write_atomically(certificate, self.pem)
+        write_whole(key, _pem(self.key), mode=0o600, exact=True)
+        write_whole(certificate, self.pem, exact=True)
 
     @property
     def pem(self) -> str:

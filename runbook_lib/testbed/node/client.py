@@ -8,8 +8,8 @@ from pathlib import Path
 
 import yaml
 
+from runbook_lib.files import write_whole
 from runbook_lib.model.inventory import ClusterNetwork, DockerAccess, Inventory, NodeSpec, SshAccess
-from runbook_lib.testbed.machine.host import write_atomically
 from runbook_lib.testbed.machine.layout import ENGINE_PORT, Layout, NodeLayout
 from runbook_lib.testbed.node import node as nodes
 from runbook_lib.testbed.node.certificates import Authority, ssh_key_pair
@@ -24,14 +24,14 @@ def make_keys(layout: Layout) -> None:
     authority = Authority.create(layout.name)
     authority.save(layout.certificates / "ca.pem", private_folder / "ca-key.pem")
     certificate, key = authority.issue(f"{layout.name} client")
-    write_atomically(layout.certificates / "cert.pem", certificate)
-    write_atomically(layout.certificates / "key.pem", key, 0o600)
+    write_whole(layout.certificates / "cert.pem", certificate, exact=True)
+    write_whole(layout.certificates / "key.pem", key, mode=0o600, exact=True)
     private, public = ssh_key_pair(f"{layout.name} testbed")
-    write_atomically(layout.key_file, private, 0o600)
-    write_atomically(layout.key_file.with_suffix(".pub"), public)
+    write_whole(layout.key_file, private, mode=0o600, exact=True)
+    write_whole(layout.key_file.with_suffix(".pub"), public, exact=True)
     known = [nodes.prepare(layout, node, authority, public) for node in layout.nodes]
     # Written last: it exists only if all other files exist.
-    write_atomically(layout.known_hosts, "".join(known))
+    write_whole(layout.known_hosts, "".join(known), exact=True)
 
 
 def keys_exist(layout: Layout) -> bool:
@@ -80,7 +80,7 @@ def inventory(layout: Layout) -> Inventory:
 def write_inventory(layout: Layout) -> None:
     """Write ``inventory.yaml``."""
     text = yaml.safe_dump(inventory(layout).model_dump(mode="json"), sort_keys=False)
-    write_atomically(layout.inventory_file, text)
+    write_whole(layout.inventory_file, text, exact=True)
 
 
 def chown_to_sudo_user(layout: Layout) -> None:

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from runbook_lib.testbed.machine import host
+from runbook_lib.files import write_whole
 from runbook_lib.testbed.machine.host import Process
 from runbook_lib.testbed.machine.layout import ENGINE_PORT, ETCD_CLIENT_PORT, Layout, NodeLayout
 from runbook_lib.testbed.machine.managers import manager
@@ -83,7 +83,7 @@ def _install_manager(node: NodeLayout) -> None:
 
 def _write(node: NodeLayout, files: Mapping[str, str], mode: int = 0o644) -> None:
     for path, text in files.items():
-        host.write_atomically(_place(node, path), text, mode)
+        write_whole(_place(node, path), text, mode=mode, exact=True)
 
 
 def _place(node: NodeLayout, path: str) -> Path:
@@ -107,7 +107,7 @@ def prepare(layout: Layout, node: NodeLayout, authority: Authority, authorized_k
     (disk / "etc" / "hostname").write_text(f"{node.name}\n")
     (disk / "profile").write_text(profile(layout))
     private, public = ssh_key_pair(f"root@{node.name}")
-    host.write_atomically(disk / "ssh" / "ssh_host_ed25519_key", private, 0o600)
+    write_whole(disk / "ssh" / "ssh_host_ed25519_key", private, mode=0o600, exact=True)
     (disk / "ssh" / "ssh_host_ed25519_key.pub").write_text(public)
     (disk / "ssh" / "authorized_keys").write_text(authorized_key)
     certificate, key = authority.issue(
@@ -115,7 +115,7 @@ def prepare(layout: Layout, node: NodeLayout, authority: Authority, authorized_k
     )
     (disk / "ca.pem").write_text(authority.pem)
     (disk / "server.pem").write_text(certificate)
-    host.write_atomically(disk / "server-key.pem", key, 0o600)
+    write_whole(disk / "server-key.pem", key, mode=0o600, exact=True)
     kind, blob = public.split()[:2]
     return f"{node.management_address},{node.cluster_address} {kind} {blob}\n"
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import signal
-import stat
 import sys
 from pathlib import Path
 
@@ -68,22 +67,6 @@ def test_a_spawned_program_writes_to_its_log(tmp_path: Path) -> None:
 
 def test_the_tail_of_a_missing_log_says_that_it_is_missing(tmp_path: Path) -> None:
     assert "cannot be read" in host.tail_of(tmp_path / "none")
-
-
-def test_a_file_is_replaced_at_once_with_its_mode(tmp_path: Path) -> None:
-    path = tmp_path / "key"
-    path.write_text("old")
-    host.write_atomically(path, "new", 0o600)
-    assert path.read_text() == "new"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [entry.name for entry in tmp_path.iterdir()] == ["key"]
-
-
-def test_a_file_that_cannot_be_written_leaves_no_other_behind(tmp_path: Path) -> None:
-    (tmp_path / "file").mkdir()
-    with pytest.raises(IsADirectoryError):
-        host.write_atomically(tmp_path / "file", "new")
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_zombie_does_not_count_as_alive(tmp_path: Path) -> None:
