@@ -1,9 +1,10 @@
-"""What all models read from a file share: fields, numbers, names, addresses, kinds of host and control plane."""
+"""What all models read from a file share: fields, numbers, names, addresses, URLs, kinds of host and control plane."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -122,3 +123,28 @@ Address = Annotated[str, AfterValidator(parse_address)]
 Subnet = Annotated[str, AfterValidator(_subnet)]
 ReachableAt = Annotated[str, AfterValidator(_reachable_at)]
 UserName = Annotated[str, AfterValidator(_user)]
+
+
+_URL = re.compile(r"etcd://([^/\s]+)(/\S*)?")
+
+
+@dataclass(frozen=True)
+class EtcdUrl:
+    """The ``members`` of a store as the URL names them, and the ``prefix`` of the keys in it."""
+
+    members: tuple[str, ...] = ()
+    prefix: str = ""
+
+    @property
+    def endpoints(self) -> tuple[tuple[str, int | None], ...]:
+        """Host and port of each member; ``None`` where the URL names no port."""
+        parts = [member.rpartition(":") if ":" in member else (member, "", "") for member in self.members]
+        return tuple((host, int(port) if port.isdecimal() else None) for host, _, port in parts if host)
+
+
+def parse_etcd_url(url: str) -> EtcdUrl:
+    """The members and the prefix in an engine's ``--cluster-store``; no members when that is not an etcd URL."""
+    match = _URL.fullmatch(url)
+    return (
+        EtcdUrl() if match is None else EtcdUrl(tuple(filter(None, match[1].split(","))), (match[2] or "").strip("/"))
+    )

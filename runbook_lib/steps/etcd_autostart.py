@@ -34,7 +34,7 @@ from runbook_lib.facts.docker.containers import ContainerFacts
 from runbook_lib.facts.docker.engine import EngineFacts, read_engine
 from runbook_lib.facts.host.addresses import BOOTLOCAL, read_bootlocal
 from runbook_lib.facts.host.host import BootClock, read_boot_clock
-from runbook_lib.model.etcd_url import parse_etcd_url
+from runbook_lib.model.base import parse_etcd_url
 from runbook_lib.model.parameters import Etcd
 from runbook_lib.steps.base import Finding, Say, Step, pending, refused, satisfied
 from runbook_lib.steps.platforms.blocks import (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,8 @@ def test_no_module_is_longer_than_a_person_keeps_in_mind() -> None:
     modules = [*(PROJECT / "runbook_lib").rglob("*.py"), *(PROJECT / "tests").rglob("*.py")]
     lengths = {str(module.relative_to(PROJECT)): len(module.read_text().splitlines()) for module in modules}
     assert {module: length for module, length in lengths.items() if length > LONGEST_MODULE} == {}
+
+
+def test_no_folder_has_more_modules_than_a_person_keeps_in_mind() -> None:
+    folders = Counter(file.parent.relative_to(PROJECT) for file in (PROJECT / "runbook_lib").rglob("*.py"))
+    assert {str(folder): number for folder, number in folders.items() if number > 15} == {}

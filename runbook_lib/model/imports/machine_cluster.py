@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runbook_lib.errors import InputError
-from runbook_lib.model.base import ControlPlaneName
-from runbook_lib.model.etcd_url import parse_etcd_url
+from runbook_lib.model.base import ControlPlaneName, parse_etcd_url
 from runbook_lib.model.imports.docker_machine import Machine
 from runbook_lib.model.imports.draft import (
     PLACEHOLDER_SUBNET,

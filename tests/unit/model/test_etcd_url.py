@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runbook_lib.model.etcd_url import EtcdUrl, parse_etcd_url
+from runbook_lib.model.base import EtcdUrl, parse_etcd_url
 
 
 @pytest.mark.parametrize(

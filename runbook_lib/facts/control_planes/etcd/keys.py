@@ -38,7 +38,7 @@ from runbook_lib.facts.control_planes.etcd.access import (
 )
 from runbook_lib.facts.host.host import process_age
 from runbook_lib.facts.sections import Section, read_sections, reading
-from runbook_lib.model.etcd_url import parse_etcd_url
+from runbook_lib.model.base import parse_etcd_url
 from runbook_lib.model.parameters import Etcd
 
 DEFAULT_HEARTBEAT_SECONDS = 20

@@ -33,7 +33,7 @@ from runbook_lib.facts.docker.engine import (
     unit_last_line,
 )
 from runbook_lib.facts.overlay.gossip import Gossip, read_gossip, read_gossip_address
-from runbook_lib.model.etcd_url import parse_etcd_url
+from runbook_lib.model.base import parse_etcd_url
 from runbook_lib.model.parameters import Etcd
 
 _FIRST_WITHOUT_STORE = (23,)
