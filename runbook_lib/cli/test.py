@@ -48,7 +48,7 @@ _PROCESSES_A_CORE = 2
 
 _WHOLE_SUITE = (
     "runbook: {processes} processes, each with a real cluster of its own at first, one of them with JupyterLab too.\n"
-    "  With two cores it takes about 9 minutes; at first and near the end a dot may take a minute."
+    "  With two cores it takes 15 to 25 minutes; at first and near the end a dot may take a minute."
 )
 
 #: pytest's exit code -> ours: all passed, some failed, interrupted, its own fault, bad usage, no test collected.
