@@ -90,7 +90,7 @@ def test_hosts_of_openssh_s_configuration_become_a_file(runbook, tmp_path: Path)
     run = load_run(yaml.safe_load(out))
     (hop,) = run.inventory.node("a").ssh.jump
     assert (hop.host, hop.known_hosts) == ("10.9.0.1", str(known_hosts))
-    assert "runbook: control_plane: A login does not tell" in err
+    assert "runbook: control_plane: A login does not show" in err
 
 
 def test_a_configuration_that_is_not_there_is_refused(runbook) -> None:
