@@ -20,6 +20,7 @@ from tests.testbed.verify_cluster import broken, dropping, remove, start_store
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.testbed
+SHARED_TESTBED = True
 RULES = "for table in security nat mangle filter; do iptables -t $table -S; done"
 
 

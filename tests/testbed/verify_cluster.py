@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 from runbook_lib.cluster import Cluster, Node
 from runbook_lib.errors import EngineConflict, EngineError, EngineNotFound
 from runbook_lib.facts.control_planes.etcd.plane import EtcdStore
 from runbook_lib.facts.docker.containers import read_containers
+from runbook_lib.facts.docker.networks import read_networks
 from runbook_lib.model.parameters import Etcd
 from runbook_lib.steps import require_success, run_step
 from runbook_lib.steps.gossip import JoinGossip, wait_for_gossip
@@ -64,10 +65,18 @@ def remove(cluster: Cluster) -> None:
             cluster.node(place).engine.remove_container(name, force=True)
         except EngineNotFound:
             continue
-    try:
-        cluster.nodes[-1].engine.remove_network(NETWORK)
-    except EngineNotFound:
-        return
+    # An engine that was cut off from its store says for a moment that there is no such network.
+    wait_until(lambda: _without_network(cluster), f"{NETWORK} is removed")
+
+
+def _without_network(cluster: Cluster) -> bool:
+    """Remove the network through any engine that knows it; whether none does."""
+    known = False
+    for node in cluster.nodes:
+        with suppress(EngineNotFound):
+            known = known or any(network.name == NETWORK for network in read_networks(node))
+            node.engine.remove_network(NETWORK)
+    return not known
 
 
 @contextmanager
