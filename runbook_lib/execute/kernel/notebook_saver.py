@@ -20,6 +20,7 @@ from runbook_lib.model.record import CellState
 
 with without_slow_formats():
     import nbformat
+    from papermill.engines import NotebookExecutionManager
 
 _METADATA = "runbook"
 
@@ -108,10 +109,6 @@ def join_streams(cell: Any) -> None:
 def _tags(cell: Any) -> list[str]:
     return list(cell.metadata.get("tags", ()))
 
-
-with without_slow_formats():
-    import nbformat
-    from papermill.engines import NotebookExecutionManager
 
 if TYPE_CHECKING:
     from runbook_lib.execute.recording.recording import Recording

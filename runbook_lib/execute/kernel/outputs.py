@@ -22,11 +22,15 @@ from runbook_lib.redact import Redactor, StreamRedactor
 
 with without_slow_formats():
     import nbformat
+    from nbclient.exceptions import CellExecutionComplete
+    from papermill.clientwrap import PapermillNotebookClient
 
 # An error is shown even above the limit, because it says why the cell ended.
 _ROOM_FOR_ERROR = 20_000
 
 _BUFFER = 1 << 18
+_DISPLAYS = frozenset(("display_data", "update_display_data", "execute_result"))
+_NO_INPUT = "input() is not available in batch runs: make it a parameter of the notebook"
 
 
 @dataclass(frozen=True)
@@ -239,14 +243,6 @@ def _shorten(text: str, room: int) -> str:
         return text
     half = room // 2
     return f"{text[:half]}\n[… {len(text) - 2 * half:,} characters …]\n{text[-half:]}"
-
-
-with without_slow_formats():
-    from nbclient.exceptions import CellExecutionComplete
-    from papermill.clientwrap import PapermillNotebookClient
-
-_DISPLAYS = frozenset(("display_data", "update_display_data", "execute_result"))
-_NO_INPUT = "input() is not available in batch runs: make it a parameter of the notebook"
 
 
 class MessageClient(PapermillNotebookClient):  # type: ignore[misc]  # papermill is not annotated

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,41 +22,16 @@ from runbook_lib.transport.docker.classic_swarm import SwarmEngine
 from tests.unit.transport.docker.classic_swarm_server import (
     TIMEOUTS,
     ManagerServer,
-    connect,
     endpoint,
     listed,
     node,
-    own_engine,
     recorded,
 )
-from tests.unit.transport.docker.engine_server import EngineServer, make_authority, reply
+from tests.unit.transport.docker.engine_server import EngineServer, reply
 
 NODES = listed()
 NETWORKS = {item["Name"]: item for item in recorded()["networks"].json}
 ALPINE1 = recorded()["container"].json["Id"]
-
-
-@pytest.fixture(scope="module")
-def tls(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_authority(tmp_path_factory.mktemp("swarm") / "tls")
-
-
-@pytest.fixture
-def manager(tls: Path) -> Iterator[ManagerServer]:
-    with contextlib.closing(ManagerServer(tls)) as server:
-        yield server
-
-
-@pytest.fixture
-def own(tls: Path) -> Iterator[EngineServer]:
-    with own_engine(tls) as server:
-        yield server
-
-
-@pytest.fixture
-def engine(manager: ManagerServer, own: EngineServer, tls: Path) -> Iterator[SwarmEngine]:
-    with connect(manager, own, tls) as opened:
-        yield opened
 
 
 def test_a_cluster_takes_the_managers_endpoint_from_its_inventory(manager: ManagerServer, tls: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from tests.unit.transport.docker.classic_swarm_server import (
     listed,
     listing,
     node,
-    own_engine,
     recorded,
 )
 from tests.unit.transport.docker.engine_server import EngineServer, make_authority, reply
@@ -34,29 +32,6 @@ from tests.waiting import wait_until
 
 NODES = listed()
 HASTY = TIMEOUTS.model_copy(update={"reboot": 0.2})
-
-
-@pytest.fixture(scope="module")
-def tls(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_authority(tmp_path_factory.mktemp("swarm") / "tls")
-
-
-@pytest.fixture
-def manager(tls: Path) -> Iterator[ManagerServer]:
-    with contextlib.closing(ManagerServer(tls)) as server:
-        yield server
-
-
-@pytest.fixture
-def own(tls: Path) -> Iterator[EngineServer]:
-    with own_engine(tls) as server:
-        yield server
-
-
-@pytest.fixture
-def engine(manager: ManagerServer, own: EngineServer, tls: Path) -> Iterator[SwarmEngine]:
-    with connect(manager, own, tls) as opened:
-        yield opened
 
 
 def system_status(node: str, **told: str) -> dict[str, Any]:
